@@ -1,0 +1,1 @@
+"""Land-cover maps from satellite time series, orchestrated with Dagster."""

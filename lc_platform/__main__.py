@@ -1,0 +1,4 @@
+from lc_platform.cli import main
+
+if __name__ == "__main__":
+    main()

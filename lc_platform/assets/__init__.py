@@ -1,0 +1,26 @@
+"""The assets: what depends on what. No arithmetic, no paths."""
+
+from lc_platform.assets.imagery import cloud_masks, observation_stats, patch_grid, raw_bands
+from lc_platform.assets.learning import (
+    evaluation,
+    features,
+    model,
+    reference_rasters,
+    training_samples,
+)
+from lc_platform.assets.maps import mosaic, predictions
+
+ALL = (
+    patch_grid,
+    raw_bands,
+    cloud_masks,
+    observation_stats,
+    reference_rasters,
+    features,
+    training_samples,
+    model,
+    evaluation,
+    predictions,
+    mosaic,
+)
+"""In the order of the work."""

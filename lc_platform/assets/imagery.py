@@ -1,0 +1,44 @@
+"""The area, its imagery, and which of it shows the ground."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lc_platform import partitions, report
+from lc_platform.assets.declaration import asset
+from lc_platform.assets.platform import Platform
+from lc_platform.eo import detection, observations
+from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.cube import Computed
+from lc_platform.eo.detection import CloudMasks
+from lc_platform.eo.grid import PatchGrid
+from lc_platform.partitions import Place
+from lc_platform.sources.acquire import acquire
+
+
+@asset(group="area", kinds={"geoparquet"}, code_version="1")
+def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGrid:
+    """The patches: key, box, CRS, UTM zone, and whether the reference covers them."""
+    grid = platform.lay_grid()
+    partitions.fill(context.instance, [patch.key for patch in grid.patches])
+    return grid
+
+
+@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", pool="acquisition")
+def raw_bands(platform: Platform, where: Place, patch_grid: PatchGrid) -> Computed:
+    """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
+    return acquire(platform.source, patch_grid[where.patch], where.year, platform.config)
+
+
+@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1")
+def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
+    """Cloud probability, cloud mask and validity of every acquisition of a patch in a year."""
+    return detection.detect(raw_bands, **platform.detection)
+
+
+@asset(group="imagery", kinds={"geotiff", "parquet"}, code_version="1")
+def observation_stats(
+    platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
+) -> Computed:
+    """Valid observations, mean cloud probability and mean NDVI: of each pixel, of each date."""
+    return report.with_figure(observations.observe(raw_bands, cloud_masks, **platform.windows))

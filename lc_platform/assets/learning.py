@@ -1,0 +1,69 @@
+"""Reference, features and samples; the model that learns from them, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lc_platform import report
+from lc_platform.assets.declaration import asset
+from lc_platform.assets.platform import Platform
+from lc_platform.eo import assessment, features as feature_stack, labels, model as land_cover
+from lc_platform.eo import samples as labelled
+from lc_platform.eo.assessment import Evaluation
+from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.cube import Computed
+from lc_platform.eo.detection import CloudMasks
+from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.labels import ReferenceMap
+from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.samples import Samples
+from lc_platform.eo.grid import PatchGrid
+from lc_platform.partitions import Place
+
+
+@asset(group="reference", kinds={"geotiff"}, code_version="1")
+def reference_rasters(platform: Platform, where: Place, patch_grid: PatchGrid) -> Computed:
+    """The reference on a patch: class of each pixel, one mask a class, and where it is ambiguous."""
+    return labels.label(
+        platform.reference.burnt,
+        str(where.patch),
+        patch_grid[where.patch].geobox,
+        **platform.class_list,
+    )
+
+
+@asset(group="features", kinds={"zarr"}, code_version="1")
+def features(
+    platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
+) -> Computed:
+    """Bands and indices on regular dates, gaps interpolated."""
+    return feature_stack.build(raw_bands, cloud_masks, **platform.feature_list, **platform.windows)
+
+
+@asset(group="features", kinds={"parquet"}, code_version="1")
+def training_samples(
+    platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
+) -> Samples:
+    """Pixels drawn at random from a patch: features, class, patch, row and column."""
+    return labelled.collect(features, reference_rasters, **platform.sampling, **platform.windows)
+
+
+@asset(group="model", kinds={"lightgbm"}, code_version="1")
+def model(
+    platform: Platform, where: Place, training_samples: Mapping[str, Samples]
+) -> LandCoverModel:
+    """The classifier of a year, as LightGBM text, and its model card."""
+    return land_cover.learn(training_samples, year=where.year, **platform.learning)
+
+
+@asset(group="model", kinds={"json", "png"}, code_version="1")
+def evaluation(
+    platform: Platform,
+    model: LandCoverModel,
+    features: Mapping[str, FeatureStack],
+    reference_rasters: Mapping[str, ReferenceMap],
+) -> Evaluation:
+    """Metrics on all reference pixels of the held-out patches, and the confusion matrix."""
+    return report.with_confusion_matrix(
+        assessment.assess(model, features, reference_rasters, **platform.assessing)
+    )

@@ -1,0 +1,43 @@
+"""The map of each patch, and of all together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lc_platform.assets.declaration import asset
+from lc_platform.assets.platform import Platform
+from lc_platform.eo import prediction
+from lc_platform.eo.cube import Computed
+from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.grid import PatchGrid
+from lc_platform.partitions import Place
+from lc_platform.storage.cog_format import RasterCube
+from lc_platform.storage.mosaic import Mosaic
+
+
+@asset(group="maps", kinds={"geotiff"}, code_version="1")
+def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
+    """Class, confidence and entropy of every pixel of a patch."""
+    return prediction.predict(features, model, **platform.predicting)
+
+
+@asset(group="maps", kinds={"geotiff"}, code_version="1")
+def mosaic(
+    platform: Platform,
+    where: Place,
+    patch_grid: PatchGrid,
+    model: LandCoverModel,
+    predictions: Mapping[str, RasterCube],
+    observation_stats: Mapping[str, RasterCube],
+) -> Mosaic:
+    """The country's class map, its confidence and its valid-observation count."""
+    return Mosaic(
+        where.year,
+        patch_grid.patches,
+        predictions,
+        observation_stats,
+        platform.classes,
+        platform.config.mosaic_crs,
+        model.version,
+    )

@@ -1,0 +1,140 @@
+"""What must hold before the next asset may use an artefact."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from lc_platform import partitions
+from lc_platform.assets.platform import Platform
+from lc_platform.eo.cube import DataError
+from lc_platform.eo.model import common_version
+from lc_platform.partitions import Place, place
+from lc_platform.storage.io_manager import ArtefactIOManager
+
+PlatformResource = dg.ResourceParam[Platform]
+Store = dg.ResourceParam[ArtefactIOManager]
+
+
+def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
+    """The gates of the graph."""
+    patch_year = partitions.patch_years(years)
+    yearly = partitions.years(years)
+
+    def here(context: dg.AssetCheckExecutionContext, definition: Any) -> list[Place]:
+        return [place(key, definition) for key in context.partition_keys]
+
+    @dg.asset_check(asset="patch_grid", blocking=True)
+    def grid_not_empty(io_manager: Store) -> dg.AssetCheckResult:
+        """The area has at least one patch, and some of them have a reference."""
+        grid = io_manager.opened("patch_grid", Place())
+        covered = sum(grid.has_reference.values())
+        return dg.AssetCheckResult(
+            passed=bool(grid.patches),
+            metadata={"patches": len(grid.patches), "patches_with_reference": covered},
+        )
+
+    @dg.asset_check(asset="raw_bands", blocking=True, partitions_def=patch_year)
+    def acquisition_with_data(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
+        """At least one acquisition has data on the patch."""
+        empty = [
+            str(at)
+            for at in here(context, patch_year)
+            if not any(
+                a["data_fraction"] > 0 for a in io_manager.opened("raw_bands", at).acquisitions
+            )
+        ]
+        return _verdict(
+            empty,
+            "no acquisition has data on the patch; check the archive's footprints and aoi",
+        )
+
+    @dg.asset_check(asset="model", blocking=True, partitions_def=yearly)
+    def learnt_from_reference(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
+        """The model tells at least two classes apart, and every training patch has reference."""
+        grid = io_manager.opened("patch_grid", Place())
+        problems = []
+        for at in here(context, yearly):
+            card = io_manager.opened("model", at).card
+            bare = [p for p in card["training_patches"] if not grid.has_reference.get(p)]
+            if len(card["classes"]) < 2:
+                problems.append(f"{at}: {len(card['classes'])} class")
+            if bare:
+                problems.append(f"{at}: training patches without reference: {', '.join(bare[:5])}")
+        return _verdict(problems, "extend the reference, or materialize patch_grid again")
+
+    @dg.asset_check(asset="model", partitions_def=yearly)
+    def every_class_has_samples(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
+        """Every class of the configuration has samples; the map cannot show one that has none."""
+        absent = [
+            f"{at}: {', '.join(names)}"
+            for at in here(context, yearly)
+            if (names := io_manager.opened("model", at).card["classes_without_samples"])
+        ]
+        return _verdict(
+            absent, "these classes will not be on the map", severity=dg.AssetCheckSeverity.WARN
+        )
+
+    @dg.asset_check(asset="predictions", blocking=True, partitions_def=patch_year)
+    def predicted_by_this_model(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
+        """The prediction carries the version of the year's model."""
+        problems = []
+        for at in here(context, patch_year):
+            model = io_manager.opened("model", Place(year=at.year))
+            found = io_manager.opened("predictions", at).attributes["model_version"]
+            try:
+                common_version({str(at.patch): found}, model.version)
+            except DataError as error:
+                problems.append(str(error))
+        return _verdict(problems, "materialize predictions again")
+
+    @dg.asset_check(asset="mosaic", partitions_def=yearly)
+    def mosaic_complete(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
+        """Every patch of the grid has a prediction; one that has none is no data on the map."""
+        grid = io_manager.opened("patch_grid", Place())
+        gaps = [
+            f"{patch.key} {at}"
+            for at in here(context, yearly)
+            for patch in grid.patches
+            if not io_manager.there("predictions", Place(patch.key, at.year))
+        ]
+        return _verdict(
+            gaps, "these patches are no data on the map", severity=dg.AssetCheckSeverity.WARN
+        )
+
+    return [
+        grid_not_empty,
+        acquisition_with_data,
+        learnt_from_reference,
+        every_class_has_samples,
+        predicted_by_this_model,
+        mosaic_complete,
+    ]
+
+
+def _verdict(
+    problems: Sequence[str],
+    remedy: str,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    """Passed where there is no problem; else an exact count and a bounded sample."""
+    if not problems:
+        return dg.AssetCheckResult(passed=True, severity=severity)
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=severity,
+        description=f"{'; '.join(problems[:10])}: {remedy}",
+        metadata={"count": len(problems), "sample": ", ".join(problems[:10])},
+    )
+
+

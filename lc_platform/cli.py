@@ -1,0 +1,236 @@
+"""The command line: lc-platform."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lc_platform.config import (
+    DEMO_FOLDER,
+    ENVIRONMENT_VARIABLE,
+    FILE_NAME,
+    SOURCES,
+    Config,
+    load,
+    template,
+)
+from lc_platform.errors import PlatformError
+
+app = typer.Typer(
+    help="Land-cover maps from satellite time series.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        "-c", "--config", envvar=ENVIRONMENT_VARIABLE, help="The configuration file (YAML)."
+    ),
+]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo is left.")] = Path(DEMO_FOLDER),
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that work at the same time.")
+    ] = min(2, os.cpu_count() or 1),
+) -> None:
+    """Make a land-cover map from the simulated archive: no account, no network."""
+    from lc_platform import demo as demonstration
+
+    config = demonstration.prepare(folder)
+    report = _run(config, workers=workers)
+    if report.succeeded:
+        _show_maps(config)
+        for year in config.years:
+            metrics = _metrics(config, year)
+            truth = demonstration.accuracy_against_truth(config, year, metrics["test_patches"])
+            out.print(
+                f"Overall accuracy on the test patches: {metrics['overall_accuracy']:.3f} against "
+                f"the reference with its mistakes, {truth:.3f} against the truth."
+            )
+        file = folder / FILE_NAME
+        out.print(f"See the same in Dagster's UI:  lc-platform ui -c {shlex.quote(str(file))}")
+    raise typer.Exit(0 if report.succeeded else 1)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where the configuration is written.")],
+    source: Annotated[
+        str, typer.Option(help=f"The imagery archive: {', '.join(SOURCES)}.")
+    ] = "simulated",
+) -> None:
+    """Write a commented configuration to start from."""
+    if source not in SOURCES:
+        raise PlatformError(f"--source {source}: there are {', '.join(SOURCES)}")
+    file = folder / FILE_NAME
+    if file.exists():
+        raise PlatformError(f"{file}: is there already. Give another folder, or edit it")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(template(source), encoding="utf-8")
+    out.print(f"{file} is written; edit it.")
+    if source == "simulated":
+        from lc_platform import demo as demonstration
+
+        out.print(f"{demonstration.write_reference(load(file))} is the reference it names.")
+    out.print(f"Then:  lc-platform run -c {shlex.quote(str(file))}")
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    year: Annotated[
+        list[int] | None, typer.Option(help="A year; all of the configuration by default.")
+    ] = None,
+    patch: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A patch's key; all by default. With it, what is made of all patches together "
+            "is made only where --select names it."
+        ),
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="An asset, for example features; all by default.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that work at the same time.")
+    ] = 1,
+) -> None:
+    """Materialize the graph, or a part of it; Dagster's UI shows the same history."""
+    configuration = load(config)
+    report = _run(
+        configuration, years=year or (), patches=patch or (), select=select or (), workers=workers
+    )
+    if report.succeeded and not patch and not select:
+        _show_maps(configuration)
+    raise typer.Exit(0 if report.succeeded else 1)
+
+
+@app.command()
+def status(config: ConfigFile) -> None:
+    """How much of each asset is there, by year, and what failed."""
+    from lc_platform import running
+
+    table = Table("asset", "year", "done", "of", "failed", box=None, pad_edge=False)
+    for row in running.status(load(config)):
+        failed = ", ".join(row.failed[:3]) + (" ..." if len(row.failed) > 3 else "")
+        table.add_row(
+            row.asset,
+            str(row.year or ""),
+            str(row.done),
+            str(row.total),
+            f"{len(row.failed)}: {failed}" if row.failed else "",
+        )
+    out.print(table)
+
+
+@app.command()
+def ui(
+    config: ConfigFile,
+    port: Annotated[int, typer.Option(help="The port of the web UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+) -> None:
+    """Open Dagster's web UI on a configuration, with its history."""
+    from lc_platform import running
+
+    home = running.dagster_home(load(config))
+    environment = {
+        **os.environ,
+        ENVIRONMENT_VARIABLE: str(config.resolve()),
+        running.HOME_VARIABLE: str(home.resolve()),
+    }
+    out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "lc_platform.definitions"]
+    raise typer.Exit(
+        subprocess.run(
+            [*command, "-h", host, "-p", str(port)], env=environment, check=False
+        ).returncode
+    )
+
+
+def _run(config: Config, **asked: Any) -> Any:
+    from lc_platform import running
+
+    report = running.run(config, _progress, **asked)
+    per_patch, places = report.orchestration()
+    done = sum(len(o.task.places) - len(o.errors) for o in report.outcomes)
+    out.print(
+        f"{done} partitions in {report.seconds:.0f} s, {len(report.failures)} failed."
+        + (
+            f" Orchestration: {per_patch:.2f} s a patch and year, over {places}."
+            if places
+            else ""
+        )
+    )
+    for job, place, why in report.failures:
+        err.print(f"[red]failed[/red] {job} {place}")
+        err.print(f"  {why}", markup=False)
+    if report.stopped:
+        err.print(f"[red]stopped[/red]: {report.stopped}")
+    return report
+
+
+def _progress(stage: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
+    """Pass outcomes on, with a bar where a person waits and plain lines where none does."""
+    if not out.is_terminal:
+        done = 0
+        for outcome in outcomes:
+            done += len(outcome.task.places)
+            failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
+            out.print(f"{stage}: {done} of {total}{failed} ({outcome.seconds:.1f} s)")
+            yield outcome
+        return
+    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=out) as bar:
+        task = bar.add_task(stage, total=total)
+        for outcome in outcomes:
+            bar.advance(task, len(outcome.task.places))
+            yield outcome
+
+
+def _show_maps(config: Config) -> None:
+    from lc_platform.storage import layout
+    from lc_platform.storage.store import Store
+
+    store = Store(config.storage_url)
+    for year in config.years:
+        mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
+        out.print(f"Map of {year}:  {store.path(mosaic)}/{layout.LAND_COVER}")
+        out.print(f"Its quality:  {store.path(evaluation)}/{layout.METRICS}")
+        out.print(f"Its pictures: {store.path(evaluation)}/*.png, "
+                  f"{store.path(f'observation_stats/{year}')}/*.png")  # fmt: skip
+
+
+def _metrics(config: Config, year: int) -> Any:
+    from lc_platform.storage import layout
+    from lc_platform.storage.formats import EvaluationFormat
+    from lc_platform.storage.store import Store
+
+    key = layout.key("evaluation", year=year)
+    return EvaluationFormat().open(Store(config.storage_url), key).metrics
+
+
+def main() -> None:
+    """The entry point: errors a user can mend are a message, not a traceback."""
+    try:
+        app()
+    except PlatformError as error:
+        err.print("[red]error[/red]:", end=" ")
+        err.print(str(error), markup=False)
+        raise SystemExit(1) from None

@@ -1,0 +1,33 @@
+"""The whole platform on one screen: assets, checks, resources, jobs."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lc_platform import assets, automation, config, report
+from lc_platform.assets.platform import Platform
+from lc_platform.checks import checks
+from lc_platform.partitions import quiet
+from lc_platform.storage.formats import formats
+from lc_platform.storage.io_manager import ArtefactIOManager
+
+
+def build(configuration: config.Config) -> dg.Definitions:
+    """The platform for a configuration."""
+    platform = Platform(configuration)
+    with quiet():
+        return dg.Definitions(
+            assets=[asset.bound(configuration.years) for asset in assets.ALL],
+            asset_checks=checks(configuration.years),
+            jobs=automation.jobs(),
+            resources={
+                "platform": platform,
+                "io_manager": ArtefactIOManager(
+                    platform.store, formats(platform.classes), report.describe, platform.clock
+                ),
+            },
+            executor=dg.in_process_executor,
+        )
+
+
+defs = build(config.current())

@@ -1,0 +1,225 @@
+"""The classifier: gradient-boosted trees by LightGBM (Ke et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+ENTROPY_NO_DATA = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classifier:
+    """A trained model and what its columns mean."""
+
+    booster: lightgbm.Booster
+    class_ids: tuple[int, ...]
+    """Ascending; the class of each column of the probabilities. LightGBM itself counts 0 to n-1."""
+    feature_names: tuple[str, ...]
+    """In the order of the features it was trained on."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained with, as LightGBM was given it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the classifier says of each pixel of a window."""
+
+    classes: NDArray[np.uint8]
+    """(y, x), class ids, 0 where there is no data."""
+    confidence: NDArray[np.uint8]
+    """(y, x), probability of that class in percent, 0 where there is no data."""
+    entropy: NDArray[np.uint8]
+    """(y, x), of the probabilities, in percent of its maximum; 255 where there is no data."""
+    probabilities: NDArray[np.float32]
+    """(class, y, x), 0 to 1, in the order of the classifier's class ids; NaN without data."""
+
+
+def train(
+    features: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    *,
+    feature_names: Sequence[str],
+    parameters: Mapping[str, Any],
+    seed: int,
+    rounds: int = 100,
+    balanced: bool = False,
+    threads: int = 0,
+) -> Classifier:
+    """Train a classifier; the same samples, parameters and seed give the same one.
+
+    features       (sample, feature), NaN where missing
+    labels         (sample,), class ids, 1 to 255, not necessarily consecutive
+    feature_names  (feature,), without spaces, brackets, quotes, colons and commas
+    parameters     of LightGBM, over multiclass and deterministic training
+    rounds         of boosting, unless the parameters give ``num_iterations``
+    balanced       weigh samples so that every class has the same weight in all
+    threads        that LightGBM may use, 0 for all; the model does not depend on it
+
+    Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
+    """
+    if features.shape != (len(labels), len(feature_names)):
+        raise ValueError(
+            f"features (sample, feature) {features.shape} do not agree with {len(labels)} labels "
+            f"and {len(feature_names)} feature names."
+        )
+    ids, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    class_ids = tuple(int(class_id) for class_id in ids)
+    if len(class_ids) < 2:
+        raise ValueError(
+            f"A classifier needs samples of at least two classes; these are of {list(class_ids)}. "
+            "Add patches or classes to the reference, or lower the erosion."
+        )
+    for name in feature_names:
+        if any(letter.isspace() or letter in '[]{}":,' for letter in name):
+            raise ValueError(
+                f"Feature name {name!r}: LightGBM allows no space and no bracket, quote, colon or "
+                "comma in it."
+            )
+    if class_ids[0] < 1 or class_ids[-1] > 255:
+        raise ValueError(f"Class ids must be within 1 to 255 (0 is no data): {list(class_ids)}")
+    weights = (len(labels) / (len(class_ids) * counts))[positions] if balanced else None
+    settings = {
+        "objective": "multiclass",
+        "num_class": len(class_ids),
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        "seed": seed,
+        "num_threads": threads,
+        **parameters,
+    }
+    samples = lightgbm.Dataset(
+        np.ascontiguousarray(features, np.float32),
+        label=positions,
+        weight=weights,
+        feature_name=list(feature_names),
+        params=dict(settings),
+    )
+    booster = lightgbm.train(dict(settings), samples, num_boost_round=rounds)
+    settings["num_iterations"] = booster.current_iteration()
+    return Classifier(booster, class_ids, tuple(feature_names), settings)
+
+
+def probabilities(
+    classifier: Classifier, features: NDArray[np.float32], *, threads: int = 0
+) -> NDArray[np.float32]:
+    """Probability of every class.
+
+    features  (pixel, feature), NaN where missing
+    threads   that LightGBM may use, 0 for all
+    Returns (pixel, class), 0 to 1, the classes in the order of the classifier's ids. A pixel
+    without any feature gets a guess here; see ``decide``.
+
+    Raises ValueError where the number of features is not the classifier's.
+    """
+    pixels, count = features.shape
+    if count != len(classifier.feature_names):
+        raise ValueError(
+            f"The classifier was trained on {len(classifier.feature_names)} features; "
+            f"{count} were given."
+        )
+    if not pixels:
+        return np.empty((0, len(classifier.class_ids)), np.float32)
+    return np.asarray(classifier.booster.predict(features, num_threads=threads), dtype=np.float32)
+
+
+def decide(
+    probabilities: NDArray[np.float32], class_ids: Sequence[int], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The most probable class of each pixel, of equals the first, and its probability.
+
+    probabilities  (pixel, class), 0 to 1; anything, NaN too, where not valid
+    class_ids      (class,)
+    valid          (pixel,), False where the pixel has no feature at all
+    Returns class ids and percent, (pixel,) each; both 0 where not valid.
+    """
+    known = probabilities[valid]
+    classes, confidence = np.zeros((2, len(valid)), np.uint8)
+    classes[valid] = np.array(class_ids, np.uint8)[known.argmax(axis=1)]
+    confidence[valid] = np.rint(100 * known.max(axis=1))
+    return classes, confidence
+
+
+def entropy(
+    probabilities: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Shannon entropy of each pixel's probabilities in percent of its maximum.
+
+    probabilities  (pixel, class), 0 to 1, two classes or more; anything where not valid
+    valid          (pixel,), all where None
+    Returns (pixel,), 0 where one class is certain, 100 where all are equally probable, 255
+    (ENTROPY_NO_DATA) where not valid.
+    """
+    valid = np.ones(len(probabilities), np.bool_) if valid is None else valid
+    known = probabilities[valid].astype(np.float64)
+    logarithm = np.log(known, out=np.zeros_like(known), where=known > 0)
+    share = -(known * logarithm).sum(axis=1) / np.log(known.shape[1])
+    percent = np.full(len(valid), ENTROPY_NO_DATA, np.uint8)
+    percent[valid] = np.rint(100 * np.clip(share, 0, 1))
+    return percent
+
+
+def predict(
+    classifier: Classifier, features: NDArray[np.float32], *, threads: int = 0
+) -> Prediction:
+    """Classify a window.
+
+    features  (feature, y, x), NaN where missing; a pixel all of whose features are missing has
+              no data
+    threads   that LightGBM may use, 0 for all
+
+    Raises ValueError where the number of features is not the classifier's.
+    """
+    shape = features.shape[1:]
+    # LightGBM reads this layout as it is; a transposed copy costs more than the classification.
+    pixels = features.reshape(len(features), -1)
+    valid: NDArray[np.bool_] = ~np.all(np.isnan(pixels), axis=0)
+    known = probabilities(
+        classifier, (pixels if valid.all() else pixels[:, valid]).T, threads=threads
+    )
+    every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
+    every[valid] = known
+    classes, confidence = decide(every, classifier.class_ids, valid)
+    uncertainty = entropy(every, valid)
+    return Prediction(
+        classes.reshape(shape),
+        confidence.reshape(shape),
+        uncertainty.reshape(shape),
+        every.T.reshape(-1, *shape),
+    )
+
+
+def to_text(classifier: Classifier) -> str:
+    """The model as LightGBM's own text, which any LightGBM reads."""
+    return str(classifier.booster.model_to_string())
+
+
+def from_text(
+    text: str,
+    class_ids: Sequence[int],
+    feature_names: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+) -> Classifier:
+    """A classifier from LightGBM's text and what its model card says of it.
+
+    Raises ValueError where the text is not a model, or not one of these classes and features.
+    """
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(f"The text is not a LightGBM model: {error}") from error
+    expected = len(class_ids), len(feature_names)
+    found = booster.num_model_per_iteration(), booster.num_feature()
+    if found != expected:
+        raise ValueError(
+            f"The model tells {found[0]} classes by {found[1]} features; {expected[0]} class ids "
+            f"and {expected[1]} feature names were given. Model and model card do not belong "
+            "together."
+        )
+    return Classifier(booster, tuple(class_ids), tuple(feature_names), dict(parameters or {}))

@@ -1,0 +1,90 @@
+"""Reference classes on a grid: polygons burnt, or a raster's values translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceRaster:
+    """The reference on a grid."""
+
+    class_ids: tuple[int, ...]
+    """1 to 255, in the order of ``masks``."""
+    classes: NDArray[np.uint8]
+    """(y, x), class ids, 0 where there is none; where several claim a pixel, the last in order of
+    the polygons."""
+    masks: NDArray[np.bool_]
+    """(class, y, x), every pixel that the class claims."""
+    ambiguous: NDArray[np.bool_]
+    """(y, x), True where two or more classes claim a pixel."""
+
+
+def burn(
+    shapes: Iterable[tuple[Any, int]], geobox: GeoBox, class_ids: Sequence[int]
+) -> ReferenceRaster:
+    """Polygons on a grid: a pixel belongs to a polygon in which its centre lies.
+
+    shapes     (geometry, class id), valid geometries (shapely or GeoJSON) in the grid's CRS; a
+               missing or empty one, and one beyond the grid, burns nothing
+    class_ids  all classes there may be, 1 to 255
+
+    Raises ValueError for a class id that is not among ``class_ids``, or not within 1 to 255.
+    """
+    ids = _checked(class_ids)
+    drawn = [(geometry, value) for geometry, value in shapes if not _is_empty(geometry)]
+    for _, value in drawn:
+        if value not in ids:
+            raise ValueError(f"A polygon has class {value}; the classes are {ids}.")
+    masks = np.zeros((len(ids), *geobox.shape), np.bool_)
+    for mask, class_id in zip(masks, ids, strict=True):
+        mask[:] = _rasterize([(g, 1) for g, value in drawn if value == class_id], geobox)
+    claims = masks.sum(axis=0, dtype=np.uint8)
+    return ReferenceRaster(ids, _rasterize(drawn, geobox), masks, claims > 1)
+
+
+def from_raster(
+    values: NDArray[np.integer[Any]], class_of: Mapping[int, int], class_ids: Sequence[int]
+) -> ReferenceRaster:
+    """A reference that is a raster already, its values translated into class ids.
+
+    values     (y, x), on the grid
+    class_of   class id of each value; a value that is not in it has no class
+    class_ids  all classes there may be, 1 to 255
+
+    Raises ValueError for a class id that is not among ``class_ids``, or not within 1 to 255.
+    """
+    ids = _checked(class_ids)
+    for value, class_id in class_of.items():
+        if class_id not in ids:
+            raise ValueError(f"Value {value} is given class {class_id}; the classes are {ids}.")
+    found, position = np.unique(values, return_inverse=True)
+    translated = np.array([class_of.get(int(value), 0) for value in found], np.uint8)
+    classes = translated[position.reshape(values.shape)]
+    masks = classes == np.array(ids, np.uint8)[:, np.newaxis, np.newaxis]
+    return ReferenceRaster(ids, classes, masks, np.zeros(values.shape, np.bool_))
+
+
+def _checked(class_ids: Sequence[int]) -> tuple[int, ...]:
+    for class_id in class_ids:
+        if not 1 <= class_id <= 255:
+            raise ValueError(f"Class id {class_id} is not within 1 to 255 (0 is no data).")
+    return tuple(int(class_id) for class_id in class_ids)
+
+
+def _is_empty(geometry: Any) -> bool:
+    return geometry is None or bool(getattr(geometry, "is_empty", False))
+
+
+def _rasterize(shapes: list[tuple[Any, int]], geobox: GeoBox) -> NDArray[np.uint8]:
+    burnt = np.zeros(geobox.shape, np.uint8)
+    if shapes:
+        rasterize(shapes, out=burnt, transform=geobox.affine, all_touched=False)
+    return burnt

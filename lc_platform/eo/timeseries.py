@@ -1,0 +1,118 @@
+"""From a year of irregular, cloudy observations to regular dates."""
+
+from __future__ import annotations
+
+from calendar import isleap
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+def target_days(year: int, interval: int) -> NDArray[np.int32]:
+    """Days since 1 January, every ``interval`` days from 1 January to the end of the year.
+
+    Returns (target,). Raises ValueError where the interval is less than a day.
+    """
+    if interval < 1:
+        raise ValueError(f"An interval of {interval} days gives no dates; it must be at least 1.")
+    return np.arange(0, 366 if isleap(year) else 365, interval, dtype=np.int32)
+
+
+def regularize(
+    values: NDArray[np.uint16] | NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    days: NDArray[np.int32],
+    targets: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Linear interpolation of each pixel's valid observations to the target days.
+
+    values   (time, band, y, x), digital numbers or any other quantity; a NaN is no observation
+             of its band
+    valid    (time, y, x), False where cloudy or without data
+    days     (time,), days since 1 January, not decreasing; a pixel's valid observations of one
+             day count as one, their mean
+    targets  (target,), likewise
+    Returns (target, band, y, x), in the unit of values; NaN before a pixel's first and after its
+    last valid observation.
+
+    Raises ValueError where the shapes do not agree or the days decrease.
+    """
+    if values.shape[:1] + values.shape[2:] != valid.shape or days.shape != valid.shape[:1]:
+        raise ValueError(
+            f"values (time, band, y, x) {values.shape}, valid (time, y, x) {valid.shape} and "
+            f"days (time,) {days.shape} do not agree."
+        )
+    for name, sequence in (("days", days), ("targets", targets)):
+        if (np.diff(sequence) < 0).any():
+            raise ValueError(f"{name} must not decrease: {sequence.tolist()}")
+    regular = np.full((len(targets), *values.shape[1:]), np.nan, np.float32)
+    _interpolate(values, valid, days, targets, regular)
+    return regular
+
+
+def valid_count(valid: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """How many observations of each pixel are valid: (time, y, x) -> (y, x)."""
+    count: NDArray[np.uint16] = valid.sum(axis=0, dtype=np.uint16)
+    return count
+
+
+def mean(
+    values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Mean over time, (time, y, x) -> (y, x).
+
+    valid  (time, y, x), which observations count; all where None. A NaN never counts.
+    Returns NaN where no observation counts.
+    """
+    counted = ~np.isnan(values) if valid is None else valid & ~np.isnan(values)
+    count = counted.sum(axis=0)
+    result = np.full(values.shape[1:], np.nan, np.float32)
+    total = np.sum(values, axis=0, where=counted, dtype=np.float64)
+    np.divide(total, count, out=result, where=count > 0, casting="same_kind")
+    return result
+
+
+def maximum(
+    values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Maximum over time, (time, y, x) -> (y, x).
+
+    valid  (time, y, x), which observations count; all where None. A NaN never counts.
+    Returns NaN where no observation counts.
+    """
+    where = True if valid is None else valid
+    highest: NDArray[np.float32] = np.fmax.reduce(
+        values, axis=0, initial=np.float32(np.nan), where=where
+    )
+    return highest
+
+
+@numba.njit(cache=True, nogil=True)
+def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-untyped-def]
+    times, bands, height, width = values.shape
+    for band in range(bands):
+        for y in range(height):
+            for x in range(width):
+                known = False
+                previous_day, previous = 0, 0.0
+                target = time = 0
+                while time < times and target < len(targets):
+                    day, total, count = days[time], 0.0, 0
+                    while time < times and days[time] == day:
+                        value = values[time, band, y, x]
+                        if valid[time, y, x] and value == value:
+                            total += value
+                            count += 1
+                        time += 1
+                    if count == 0:
+                        continue
+                    current = total / count
+                    while target < len(targets) and targets[target] <= day:
+                        if targets[target] == day:
+                            regular[target, band, y, x] = current
+                        elif known:
+                            share = (targets[target] - previous_day) / (day - previous_day)
+                            regular[target, band, y, x] = previous + (current - previous) * share
+                        target += 1
+                    known, previous_day, previous = True, day, current

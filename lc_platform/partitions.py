@@ -1,0 +1,78 @@
+"""Patches, years, and how the one maps to the other."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import dagster as dg
+from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
+
+PATCH = "patch"
+YEAR = "year"
+
+patches = dg.DynamicPartitionsDefinition(name=PATCH)
+"""Filled by the asset patch_grid."""
+
+
+class Place(NamedTuple):
+    """Which partition a piece of work is for."""
+
+    patch: str | None = None
+    year: int | None = None
+
+    def __str__(self) -> str:
+        return " ".join(str(part) for part in self if part is not None)
+
+
+def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
+    """Yearly windows from the first to the last configured year, the running year included."""
+    return dg.TimeWindowPartitionsDefinition(
+        start=str(min(configured)),
+        end=str(max(configured) + 1),
+        fmt="%Y",
+        cron_schedule="0 0 1 1 *",
+        end_offset=1,
+    )
+
+
+def patch_years(configured: Sequence[int]) -> dg.MultiPartitionsDefinition:
+    return dg.MultiPartitionsDefinition({PATCH: patches, YEAR: years(configured)})
+
+
+def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:  # type: ignore[type-arg]
+    """The patch and year of a partition key of one of the definitions above."""
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        both = partitions.get_partition_key_from_str(key).keys_by_dimension
+        return Place(both[PATCH], int(both[YEAR]))
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        return Place(patch=key)
+    return Place(year=int(key))
+
+
+def patch_year_key(patch: str, year: int) -> dg.MultiPartitionKey:
+    return dg.MultiPartitionKey({PATCH: patch, YEAR: str(year)})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without Dagster's warnings that a feature is beta or preview: its version is bounded."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=BetaWarning)
+        warnings.filterwarnings("ignore", category=PreviewWarning)
+        yield
+
+
+with quiet():
+    of_patch = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=PATCH)
+    of_year = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=YEAR)
+
+
+def fill(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
+    """Make the set of patches ``keys``: those that are new come, those that are not in it go."""
+    there = set(instance.get_dynamic_partitions(PATCH))
+    instance.add_dynamic_partitions(PATCH, [k for k in keys if k not in there])
+    for key in there - set(keys):
+        instance.delete_dynamic_partition(PATCH, key)

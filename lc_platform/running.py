@@ -1,0 +1,402 @@
+"""Runs of the graph through a Dagster instance, in one warm process or several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lc_platform import partitions
+from lc_platform.automation import JOBS
+from lc_platform.config import Config
+from lc_platform.eo.grid import PatchGrid
+from lc_platform.errors import PlatformError
+from lc_platform.partitions import Place
+from lc_platform.storage.layout import ASSETS, dimensions
+
+HOME_VARIABLE = "DAGSTER_HOME"
+_HOME = "dagster"
+_INSTANCE = "telemetry:\n  enabled: false\n"
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunError(PlatformError):
+    """What was asked for cannot be run."""
+
+
+def dagster_home(config: Config) -> Path:
+    """The folder of Dagster's own records: DAGSTER_HOME, or `dagster` beside the configuration.
+
+    It is made where it is not there.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    home = Path(named) if named else config.folder / _HOME
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_INSTANCE, encoding="utf-8")
+    return home
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job's assets on one partition, or on several that follow each other."""
+
+    job: str
+    assets: tuple[str, ...]
+    places: tuple[Place, ...] = (Place(),)
+
+    def __str__(self) -> str:
+        first = f"{self.job} {self.places[0]}".strip()
+        return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended."""
+
+    task: Task
+    seconds: float
+    work_seconds: float
+    """Of these, in the platform's own work; the rest is orchestration."""
+    errors: Mapping[Place, str] = field(default_factory=dict)
+    """Why places failed; the others are done."""
+
+
+@dataclass
+class Report:
+    """How a run ended."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str | None = None
+    """Why later stages were left out, where they were."""
+
+    @property
+    def failures(self) -> list[tuple[str, Place, str]]:
+        """(job, place, why)"""
+        return [
+            (o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()
+        ]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.stopped is None and not self.failures
+
+    def orchestration(self) -> tuple[float, int]:
+        """Seconds of orchestration a patch and year, and how many patch-years they are of."""
+        own = [o for o in self.outcomes if o.task.places[0].patch and not o.errors]
+        places = {place for o in own for place in o.task.places if place.year}
+        spent = sum(o.seconds - o.work_seconds for o in own)
+        return (spent / len(places) if places else 0.0), len(places)
+
+
+class Worker:
+    """A process that has the platform loaded and runs tasks one after the other."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        self.config = config
+        self.instance = dg.DagsterInstance.from_config(str(home))
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        from lc_platform.definitions import build
+
+        return build(self.config)
+
+    @property
+    def _resources(self) -> Any:
+        return self.definitions.resources or {}
+
+    def opened(self, asset: str, where: Place = Place()) -> Any:  # noqa: B008
+        """An artefact's handle. Raises StorageError where it is not there."""
+        manager = self._resources["io_manager"]
+        from lc_platform.storage.layout import key
+
+        return manager.formats[asset].open(
+            manager.store, key(asset, where.patch, where.year)
+        )
+
+    def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
+        return bool(self._resources["io_manager"].there(asset, where))
+
+    def run(self, task: Task) -> Outcome:
+        """Materialize a task's assets; failures are in the outcome, not raised.
+
+        Where one of several places fails, the others are finished one by one.
+        """
+        clock = self._resources["platform"].clock
+        started, worked = time.perf_counter(), clock.seconds
+        result = self._execute(task)
+        errors: dict[Place, str] = {}
+        if not result.success and len(task.places) == 1:
+            errors[task.places[0]] = _reason(result)
+        elif not result.success:
+            for place in task.places:
+                rest = _unfinished(result, task, place)
+                if rest:
+                    errors |= self.run(Task(task.job, rest, (place,))).errors
+        return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
+
+    def _execute(self, task: Task) -> Any:
+        keys = [partition_key(place, task.assets) for place in task.places]
+        every = set(task.assets) == set(JOBS[task.job])
+        alone = len(keys) == 1
+        with partitions.quiet():
+            return self.definitions.resolve_job_def(task.job).execute_in_process(
+                run_config=_QUIET,
+                instance=self.instance,
+                partition_key=keys[0] if alone else None,
+                tags={}
+                if alone
+                else {_RANGE_START: str(keys[0]), _RANGE_END: str(keys[-1])},
+                raise_on_error=False,
+                asset_selection=None if every else [dg.AssetKey(a) for a in task.assets],
+            )
+
+
+def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
+    """A task's assets that a run has not materialized for a place."""
+    key = str(partition_key(place, task.assets))
+    done = {
+        event.asset_key.path[-1]
+        for event in result.all_events
+        if event.is_step_materialization and event.partition == key
+    }
+    return tuple(asset for asset in task.assets if asset not in done)
+
+
+def partition_key(where: Place, assets: Sequence[str]) -> Any:
+    """Dagster's key of the partition that assets have for a place."""
+    wanted = dimensions(assets[0])
+    if wanted == {"patch", "year"}:
+        assert where.patch is not None and where.year is not None
+        return partitions.patch_year_key(where.patch, where.year)
+    if wanted == {"patch"}:
+        return where.patch
+    return str(where.year) if wanted else None
+
+
+def _reason(result: Any) -> str:
+    """What failed, in the words of the error that began it."""
+    lines = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            described = data.user_failure_data and data.user_failure_data.description
+            error = data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            text = described or (error.message.strip() if error else "failed without an error")
+            lines.append(f"{event.step_key}: {text}")
+    if not lines:
+        lines = [f"{result.run_id}: failed; see this run in the UI"]
+    return "\n".join(lines)
+
+
+_worker: Worker | None = None
+
+
+def _start(config: Config, home: Path, threads: int) -> None:
+    # Before LightGBM and OpenCV are imported, so that workers share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    global _worker
+    _worker = Worker(config, home)
+
+
+def _run_in_worker(task: Task) -> Outcome:
+    assert _worker is not None
+    return _worker.run(task)
+
+
+@contextmanager
+def _pool(config: Config, home: Path, workers: int) -> Iterator[ProcessPoolExecutor]:
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(config, home, threads),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
+"""(stage, places in it, outcomes as they come) -> the same outcomes, shown on the way."""
+_CHUNK_PIXELS = 2**21
+_CHUNK_PATCHES = 16
+
+
+def run(
+    config: Config,
+    progress: Progress,
+    *,
+    years: Sequence[int] = (),
+    patches: Sequence[str] = (),
+    select: Sequence[str] = (),
+    workers: int = 1,
+) -> Report:
+    """Materialize the graph, or the part of it that is asked for.
+
+    years    of the configured ones; all where empty
+    patches  keys; all where empty. With patches given, what is made of all patches together
+             (model, evaluation, mosaic) is made only where ``select`` names it
+    select   assets; all where empty
+
+    One patch's failure stops no other patch: the report lists it. Raises RunError where years,
+    patches or assets are asked for that there are not.
+    """
+    started = time.perf_counter()
+    wanted_years = _chosen(years, config.years, "--year", "years of the configuration")
+    assets = _chosen(select, ASSETS, "--select", "assets")
+    if patches and not select:
+        assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
+    home = dagster_home(config)
+    worker = Worker(config, home)
+    report = Report()
+
+    def stage(name: str, tasks: Sequence[Task]) -> bool:
+        tasks = [t for t in tasks if t.assets]
+        if not tasks:
+            return True
+        before, places = len(report.failures), sum(len(task.places) for task in tasks)
+        if workers > 1 and len(tasks) > 1:
+            with _pool(config, home, min(workers, len(tasks))) as pool:
+                futures = [pool.submit(_run_in_worker, task) for task in tasks]
+                outcomes = (future.result() for future in as_completed(futures))
+                report.outcomes += progress(name, places, outcomes)
+        else:
+            report.outcomes += progress(name, places, map(worker.run, tasks))
+        return len(report.failures) - before < places
+
+    def of(job: str) -> tuple[str, ...]:
+        return tuple(a for a in JOBS[job] if a in assets)
+
+    def finished(stopped: str | None = None) -> Report:
+        report.stopped = stopped
+        report.seconds = time.perf_counter() - started
+        return report
+
+    if (of("grid") or not worker.there("patch_grid")) and not stage(
+        "patch grid", [Task("grid", JOBS["grid"])]
+    ):
+        return finished("there is no patch grid")
+    grid = worker.opened("patch_grid")
+    partitions.fill(worker.instance, [patch.key for patch in grid.patches])
+    keys = _chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
+
+    def chunks(job: str, places: Sequence[Place]) -> list[Task]:
+        size = config.processing.chunk or _chunk_size(grid, len(places), workers)
+        return [Task(job, of(job), chunk) for chunk in _following(worker, places, size)]
+
+    if not stage("reference", chunks("reference", [Place(key) for key in keys])):
+        return finished("no patch has a reference")
+    for year in wanted_years:
+        here = [Place(key, year) for key in keys]
+        if not stage(f"imagery and features {year}", chunks("patch_year", here)):
+            return finished(f"no patch of {year} could be made")
+        if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
+            return finished(f"there is no model of {year}")
+        ready = [p for p in here if worker.there("features", p)]
+        if of("mapping") and not worker.there("model", Place(year=year)):
+            if not patches:
+                return finished(f"there is no model of {year} to predict with")
+            ready = []
+        if not stage(f"predictions {year}", chunks("mapping", ready)):
+            return finished(f"no patch of {year} could be predicted")
+        stage(f"mosaic {year}", [Task("joining", of("joining"), (Place(year=year),))])
+    return finished()
+
+
+def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:
+    """Patches in a run: so many that orchestration stays small beside the work, and that no
+    worker waits for another."""
+    pixels = max(patch.shape[0] * patch.shape[1] for patch in grid.patches)
+    fair = -(-places // (2 * workers)) if workers > 1 else _CHUNK_PATCHES
+    return max(1, min(_CHUNK_PIXELS // pixels, fair, _CHUNK_PATCHES))
+
+
+def _following(worker: Worker, places: Sequence[Place], size: int) -> Iterator[tuple[Place, ...]]:
+    """Places in groups of at most ``size`` that follow each other among Dagster's partitions:
+    a run over several takes a range of them."""
+    wanted = {place.patch: place for place in places}
+    group: list[Place] = []
+    for key in worker.instance.get_dynamic_partitions(partitions.PATCH):
+        if key in wanted and len(group) < size:
+            group.append(wanted[key])
+            continue
+        if group:
+            yield tuple(group)
+        group = [wanted[key]] if key in wanted else []
+    if group:
+        yield tuple(group)
+
+
+def _chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
+    from difflib import get_close_matches
+
+    for one in asked:
+        if one not in there:
+            close = get_close_matches(str(one), [str(t) for t in there], n=1)
+            shown = ", ".join(str(t) for t in there[:12]) + (" ..." if len(there) > 12 else "")
+            hint = f"Did you mean {close[0]}?" if close else f"There are {shown}"
+            raise RunError(f"{option} {one}: is none of the {what}. {hint}")
+    return tuple(t for t in there if t in asked) if asked else tuple(there)
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """How much of an asset is there."""
+
+    asset: str
+    year: int | None
+    done: int
+    total: int
+    failed: tuple[str, ...] = ()
+    """Partitions whose last materialization failed."""
+
+
+def status(config: Config) -> list[AssetStatus]:
+    """What is in the store, and what failed last, of every asset and year.
+
+    Raises StorageError where there is no patch grid yet.
+    """
+    worker = Worker(config, dagster_home(config))
+    grid = worker.opened("patch_grid")
+    keys = [patch.key for patch in grid.patches]
+    partitions.fill(worker.instance, keys)
+    graph = worker.definitions.resolve_asset_graph()
+    rows = []
+    for asset in ASSETS:
+        dims = dimensions(asset)
+        for year in config.years if "year" in dims else (None,):
+            places = [Place(key, year) for key in keys] if "patch" in dims else [Place(None, year)]
+            done = {p for p in places if worker.there(asset, p)}
+            failed: tuple[str, ...] = ()
+            definition = graph.get(dg.AssetKey(asset)).partitions_def
+            if definition is not None:
+                names = {str(partition_key(p, [asset])): p for p in places}
+                found = worker.instance.get_status_by_partition(
+                    dg.AssetKey(asset), list(names), definition
+                )
+                failed = tuple(
+                    str(names[name])
+                    for name, state in (found or {}).items()
+                    if state is not None and state.value == "FAILED"
+                )
+            rows.append(AssetStatus(asset, year, len(done), len(places), failed))
+    return rows

@@ -1,0 +1,355 @@
+"""Where the area of interest comes from: a file, a bounding box or a country's name."""
+
+from __future__ import annotations
+
+import difflib
+import http.client
+import math
+import os
+import shutil
+import tempfile
+import unicodedata
+import urllib.error
+import urllib.request
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+from shapely.geometry.base import BaseGeometry
+
+from lc_platform.errors import PlatformError
+
+NATURAL_EARTH = "https://naciscdn.org/naturalearth/10m/cultural/ne_10m_admin_0_countries.zip"
+"""Natural Earth's countries at 1:10 million, public domain."""
+
+_NAMES = ("NAME", "ADMIN", "NAME_LONG", "NAME_EN", "ISO_A2", "ISO_A3", "ISO_A2_EH", "ISO_A3_EH")
+_TIMEOUT = 60.0
+
+
+class BoundaryError(PlatformError, ValueError):
+    """No area of interest can be made of what was given; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """An area of interest."""
+
+    geometry: BaseGeometry
+    """Polygon or MultiPolygon, valid, not empty, two-dimensional."""
+    crs: CRS
+    note: str | None = None
+    """What was repaired or left out, for the user to read; None where nothing was."""
+
+
+def read_boundary(
+    *,
+    boundary: str | Path | None = None,
+    bbox: Sequence[float] | None = None,
+    country: str | None = None,
+    natural_earth: str | Path | None = None,
+    cache: Path | None = None,
+) -> Boundary:
+    """The area that one of ``boundary``, ``bbox`` and ``country`` names.
+
+    What each may be stands at ``from_file``, ``from_bbox`` and ``from_country``;
+    ``natural_earth`` is the last one's ``source``.
+
+    Raises BoundaryError where not exactly one is given, or where that one gives no area.
+    """
+    given = [
+        name
+        for name, value in (("boundary", boundary), ("bbox", bbox), ("country", country))
+        if value is not None
+    ]
+    if len(given) != 1:
+        raise BoundaryError(
+            "aoi: give exactly one of boundary, bbox and country; "
+            + (f"here are {' and '.join(given)}." if given else "here is none.")
+        )
+    if boundary is not None:
+        return from_file(boundary)
+    if bbox is not None:
+        return from_bbox(bbox)
+    assert country is not None
+    return from_country(country, source=natural_earth, cache=cache)
+
+
+def from_file(path: str | Path) -> Boundary:
+    """The union of all polygons of a file, or URL, that GDAL reads.
+
+    A polygon that crosses itself is repaired, and features that are no polygons are left out; the
+    note says so. Of several layers the first is read, likewise.
+
+    Raises BoundaryError naming the file where it is missing, unreadable, without a coordinate
+    reference system, or without a polygon.
+    """
+    table, notes = _read(path, "aoi.boundary")
+    name = _name(path)
+    if table.crs is None or not (table.crs.is_geographic or table.crs.is_projected):
+        raise BoundaryError(
+            f"aoi.boundary: {path} has no coordinate reference system. Set it in the file (for "
+            "example ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp); it is never guessed."
+        )
+    geometries = [g for g in table.geometry if g is not None and not g.is_empty]
+    if not geometries:
+        raise BoundaryError(
+            f"aoi.boundary: {path} is empty: {len(table)} features, none with a geometry. Give a "
+            "file with at least one polygon."
+        )
+    _check_coordinates(geometries, table.crs, path)
+    polygons: list[BaseGeometry] = []
+    others: set[str] = set()
+    for geometry in geometries:
+        flat = shapely.force_2d(geometry)
+        if shapely.get_dimensions(flat) < 2:
+            others.add(flat.geom_type)
+            continue
+        if not flat.is_valid:
+            repaired = _polygonal(shapely.make_valid(flat))
+            if repaired is None:
+                raise BoundaryError(
+                    f"aoi.boundary: {path} {_invalidity(flat)}, and no area is left after repair. "
+                    "Draw the polygon again."
+                )
+            notes.append(
+                f"{name} {_invalidity(flat)}; repaired (area {_km2(flat, table.crs)} -> "
+                f"{_km2(repaired, table.crs)} km2)"
+            )
+            flat = repaired
+        elif (inner := _polygonal(flat)) is not None:
+            flat = inner
+        polygons.append(flat)
+    if not polygons:
+        raise BoundaryError(
+            f"aoi.boundary: {path} holds only {' and '.join(sorted(others))} geometries, which "
+            "enclose no area. Give polygons (lines can be closed, points buffered, beforehand)."
+        )
+    if others:
+        notes.append(f"{name}: {' and '.join(sorted(others))} geometries are left out")
+    area = _polygonal(shapely.union_all(polygons))
+    if area is None or area.area == 0:
+        raise BoundaryError(
+            f"aoi.boundary: the polygons of {path} enclose no area. Draw them again."
+        )
+    return Boundary(area, table.crs, f"aoi.boundary: {'; '.join(notes)}" if notes else None)
+
+
+def from_bbox(bbox: Sequence[float]) -> Boundary:
+    """The box (west, south, east, north) in degrees, EPSG:4326.
+
+    Raises BoundaryError where it is no box on Earth.
+    """
+    if len(bbox) != 4 or not all(math.isfinite(edge) for edge in bbox):
+        raise BoundaryError(
+            f"aoi.bbox: {list(bbox)} is not [west, south, east, north]. Give four numbers, degrees."
+        )
+    west, south, east, north = (float(edge) for edge in bbox)
+    for edge, value, limit in (
+        ("west", west, 180),
+        ("south", south, 90),
+        ("east", east, 180),
+        ("north", north, 90),
+    ):
+        if abs(value) > limit:
+            raise BoundaryError(
+                f"aoi.bbox: {edge} {value:g} is outside -{limit} to {limit}. The order is [west, "
+                "south, east, north], in degrees (EPSG:4326)."
+            )
+    if west >= east:
+        raise BoundaryError(
+            f"aoi.bbox: west {west:g} is not less than east {east:g}. The order is [west, south, "
+            "east, north]; an area across 180 degrees needs aoi.boundary, a file of two polygons."
+        )
+    if south >= north:
+        raise BoundaryError(
+            f"aoi.bbox: south {south:g} is not less than north {north:g}. The order is [west, "
+            "south, east, north]."
+        )
+    return Boundary(shapely.box(west, south, east, north), CRS.from_epsg(4326))
+
+
+def from_country(
+    name: str, *, source: str | Path | None = None, cache: Path | None = None
+) -> Boundary:
+    """A country of Natural Earth (1:10 million) by its name or ISO code, whatever its case.
+
+    source  where Natural Earth's countries are: a local copy, or an http(s) URL; by default its
+            public download
+    cache   the folder a download is kept in, by default ``~/.cache/lc_platform`` (or below
+            XDG_CACHE_HOME). What is there already is not downloaded again.
+
+    Raises BoundaryError naming the nearest names where there is no such country, or the file or
+    address where it can't be read.
+    """
+    place = str(source) if source is not None else NATURAL_EARTH
+    file = _cached(place, cache) if place.startswith(("http://", "https://")) else place
+    table, _ = _read(file, "aoi.country")
+    columns = [column for column in _NAMES if column in table.columns]
+    if not columns or table.crs is None:
+        raise BoundaryError(
+            f"aoi.country: {file} is not Natural Earth's countries (it has no column "
+            f"{', '.join(_NAMES[:4])}). Give a copy of {PurePosixPath(NATURAL_EARTH).name}."
+        )
+    wanted = _folded(name)
+    for column in columns:
+        found = table[[_folded(value) == wanted and wanted != "" for value in table[column]]]
+        geometry = _polygonal(shapely.union_all([_valid(g) for g in found.geometry if g]))
+        if geometry is not None:
+            return Boundary(geometry, table.crs)
+    known = {
+        _folded(value): str(value)
+        for column in columns
+        if not column.startswith("ISO")
+        for value in table[column]
+        if _folded(value)
+    }
+    near = [known[key] for key in difflib.get_close_matches(wanted, known, n=5, cutoff=0.5)]
+    near = list(dict.fromkeys(near))
+    raise BoundaryError(
+        f"aoi.country: {name!r} is no country of Natural Earth. "
+        + (f"Nearest: {', '.join(near)}." if near else "Give its English name or ISO code.")
+    )
+
+
+def default_cache() -> Path:
+    """The folder downloads are kept in where none is given."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "lc_platform"
+
+
+# ---------------------------------------------------------------------------- download
+
+
+def _cached(url: str, cache: Path | None) -> Path:
+    """The file at ``url``, downloaded where it is not in the cache yet."""
+    name = PurePosixPath(urlsplit(url).path).name or "countries.zip"
+    if url != NATURAL_EARTH:
+        # another address may hold another file of the same name
+        name = f"{sha256(url.encode()).hexdigest()[:8]}-{name}"
+    folder = (cache or default_cache()) / "natural_earth"
+    target = folder / name
+    if target.is_file():
+        return target
+    remedy = f"Put a copy of it at {target}, or give aoi.boundary a file of the country."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as partial:
+            arriving = Path(partial) / name
+            _download(url, arriving)
+            arriving.replace(target)
+    except (OSError, http.client.HTTPException, DataSourceError, zipfile.BadZipFile) as error:
+        raise BoundaryError(
+            f"aoi.country: {url} could not be downloaded into {folder} "
+            f"({str(error) or type(error).__name__}). {remedy}"
+        ) from error
+    return target
+
+
+def _download(url: str, file: Path) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, file.open("wb") as out:
+        shutil.copyfileobj(answer, out)
+        expected = answer.headers.get("Content-Length")
+    size = file.stat().st_size
+    if expected is not None and size != int(expected):
+        raise OSError(f"it ended after {size} of {expected} bytes")
+    # a login page, or half an archive, must not be kept as if it were the countries
+    if file.suffix.lower() == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{damaged} in it is damaged")
+    pyogrio.read_info(file)
+
+
+# ---------------------------------------------------------------------------- reading
+
+
+def _read(path: str | Path, key: str) -> tuple[geopandas.GeoDataFrame, list[str]]:
+    """The features of a file's first layer, and what the user should know of the choice."""
+    text = str(path)
+    remote = "://" in text or text.startswith("/vsi")
+    if not remote and not Path(text).exists():
+        raise BoundaryError(f"{key}: {text} is not there. Give a file or URL that GDAL reads.")
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if not layers:
+            raise BoundaryError(
+                f"{key}: {text} holds no layer with a geometry. Give a file with polygons."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = geopandas.read_file(path, layer=layers[0])
+    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError, OSError) as error:
+        raise BoundaryError(
+            f"{key}: {text} can't be read by GDAL ({error}). Give a vector file such as GeoJSON, "
+            "GeoPackage or a zipped shapefile."
+        ) from error
+    if len(layers) > 1:
+        return table, [
+            f"{_name(path)} has the layers {', '.join(layers)}; the first ({layers[0]}) is used"
+        ]
+    return table, []
+
+
+def _check_coordinates(geometries: Sequence[BaseGeometry], crs: CRS, path: str | Path) -> None:
+    points = shapely.get_coordinates(np.array(geometries, dtype=object))
+    if not np.isfinite(points).all():
+        raise BoundaryError(
+            f"aoi.boundary: {path} has coordinates that are no numbers. Export the file again."
+        )
+    if crs.is_geographic and (abs(points) > (360.0, 90.0)).any():
+        x, y = points[(abs(points) > (360.0, 90.0)).any(axis=1)][0]
+        raise BoundaryError(
+            f"aoi.boundary: {path} says its coordinates are degrees ({crs.name}) but has the point "
+            f"({x:g}, {y:g}). State the right coordinate reference system in the file (GeoJSON "
+            "without one is EPSG:4326)."
+        )
+
+
+def _name(path: str | Path) -> str:
+    return PurePosixPath(str(path).split("?")[0]).name
+
+
+def _invalidity(geometry: BaseGeometry) -> str:
+    reason, _, place = shapely.is_valid_reason(geometry).partition("[")
+    where = f" at ({place.rstrip(']').replace(' ', ', ')})" if place else ""
+    if "self-intersection" in reason.lower():
+        return f"crosses itself{where}"
+    return f"is not a valid polygon ({reason.strip().lower()}){where}"
+
+
+def _km2(geometry: BaseGeometry, crs: CRS) -> str:
+    """The area on the ellipsoid, by way of an equal-area projection."""
+    square_metres = geopandas.GeoSeries([geometry], crs=crs).to_crs("EPSG:6933").area.iloc[0]
+    return f"{square_metres / 1e6:,.4f}".rstrip("0").rstrip(".")
+
+
+def _valid(geometry: BaseGeometry) -> BaseGeometry:
+    return geometry if geometry.is_valid else shapely.make_valid(geometry)
+
+
+def _polygonal(geometry: BaseGeometry) -> BaseGeometry | None:
+    """The polygonal part, None where there is none."""
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return None if geometry.is_empty else geometry
+    if geometry.geom_type != "GeometryCollection":
+        return None
+    parts = [part for part in map(_polygonal, geometry.geoms) if part is not None]
+    return shapely.union_all(parts) if parts else None
+
+
+def _folded(name: object) -> str:
+    """Without case and accents; empty where Natural Earth has no value (None, -99)."""
+    if not isinstance(name, str) or name.strip() == "-99":
+        return ""
+    plain = unicodedata.normalize("NFKD", name)
+    return "".join(c for c in plain if not unicodedata.combining(c)).strip().casefold()

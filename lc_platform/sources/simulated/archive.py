@@ -1,0 +1,425 @@
+"""An archive of Sentinel-2 L1C that needs no network and no account: it computes what it is asked.
+
+Every digital number is a function of place, date and seed. The same pixel is the same in any
+grid, in any order of reading and in any process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import shapely
+from affine import Affine
+from numba import njit
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+
+from lc_platform.sources.protocol import Acquisition, Pixels, SourceError
+from lc_platform.sources.simulated import atmosphere, reference, spectra
+from lc_platform.sources.simulated.landscape import Ground, Landscape
+from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
+from lc_platform.sources.simulated.orbits import PLATFORMS, Pass, across_track, passes
+from lc_platform.sources.simulated.places import (
+    RADIUS,
+    metres_per_unit,
+    resolution,
+    to_mercator,
+)
+from lc_platform.sources.simulated.reference import ReferenceMistakes
+
+BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
+"""From here on digital numbers carry an offset of 1000."""
+NATIVE = 10.0
+"""Metres between the archive's pixels, in every band."""
+BLOCK = 2**20
+"""Pixels computed at a time."""
+
+_THICK, _THIN, _SHADOW = 0.5, 0.04, 0.35
+_PATCHINESS = np.uint64(salt(0, 40))
+_SNOW_SHARE = np.array([0.0, 0.95, 0.95, 0.95, 0.75, 0.70, 0.55, 0.40, 0.15, 0.65, 0.90])
+
+
+@njit(cache=True, nogil=True)
+def _at(field, j, i, fy, fx):  # type: ignore[no-untyped-def]
+    low = field[j, i] + fx * (field[j, i + 1] - field[j, i])
+    high = field[j + 1, i] + fx * (field[j + 1, i + 1] - field[j + 1, i])
+    return low + fy * (high - low)
+
+
+@njit(cache=True, nogil=True)
+def _ramp(v):  # type: ignore[no-untyped-def]
+    v = min(max(v, 0.0), 1.0)
+    return v * v * (3.0 - 2.0 * v)
+
+
+@njit(cache=True, nogil=True)
+def _air(x, y, i0, j0, depth, shade, veil, cirrus):  # type: ignore[no-untyped-def]
+    """Opacity of cloud, depth of it, opacity of the cloud before the sun, of cirrus."""
+    fx, fy = x / atmosphere.STEP - i0, y / atmosphere.STEP - j0
+    i, j = np.int64(fx), np.int64(fy)
+    fx -= i
+    fy -= j
+    d = _at(depth, j, i, fy, fx)
+    opacity = 0.985 * _ramp(d / 0.28 + 0.12)
+    before = _ramp(_at(shade, j, i, fy, fx) / 0.28 + 0.12)
+    thin = 0.0
+    if cirrus > 0.0:
+        thin = cirrus * _ramp(_at(veil, j, i, fy, fx) * 0.9 - 0.05)
+    return opacity, d, before, thin
+
+
+@njit(cache=True, nogil=True)
+def _snow(metres, x, y, line, s):  # type: ignore[no-untyped-def]
+    uneven = 110.0 * gradient_noise(x / 900.0, y / 900.0, s) + 60.0 * gradient_noise(
+        x / 160.0, y / 160.0, s
+    )
+    return _ramp((metres + uneven - line) / 260.0 + 0.5)
+
+
+@njit(cache=True, nogil=True)
+def _render(  # type: ignore[no-untyped-def]
+    x,
+    y,
+    code,
+    other,
+    vigour,
+    shift,
+    blend,
+    bright,
+    metres,
+    east,
+    north,
+    pixel,
+    seen,
+    season,
+    path,
+    snow_of,
+    cloud_of,
+    cirrus_of,
+    haze_of,
+    diffuse,
+    i0,
+    j0,
+    depth,
+    shade,
+    veil,
+    cirrus,
+    snow_lines,
+    sun,
+    noise,
+    band_keys,
+    addend,
+    out,
+):
+    rows, columns = x.shape
+    bands = path.size
+    for a in range(rows):
+        for b in range(columns):
+            if not seen[a, b]:
+                for k in range(bands):
+                    out[k, a, b] = 0
+                continue
+            opacity, d, before, thin = _air(x[a, b], y[a, b], i0, j0, depth, shade, veil, cirrus)
+            c = code[a, b]
+            south = 1 if y[a, b] < 0.0 else 0
+            lit = 1.0 + 0.7 * (east[a, b] * sun[south, 0] + north[a, b] * sun[south, 1])
+            lit = min(max(lit, 0.6), 1.35)
+            white = 0.0
+            if metres[a, b] > snow_lines[south] - 320.0:
+                white = _SNOW_SHARE[c] * _snow(
+                    metres[a, b], x[a, b], y[a, b], snow_lines[south], _PATCHINESS
+                )
+            dense = min(max(d * 0.55, 0.0), 1.0)
+            albedo = 0.44 + 0.50 * dense + 0.08 * min(max(d - 1.6, 0.0), 2.0)
+            for k in range(bands):
+                ground = season[south, c, vigour[a, b], shift[a, b], k]
+                if blend[a, b] > 0.02:
+                    alike = season[south, other[a, b], vigour[a, b], shift[a, b], k]
+                    ground += blend[a, b] * (alike - ground)
+                ground *= bright[a, b]
+                ground += white * (snow_of[k] - ground)
+                direct = lit * (1.0 - before * (1.0 - diffuse[k]))
+                value = path[k] + max(ground - path[k], 0.0) * direct
+                value += haze_of[k, 0] * (haze_of[k, 1] - value)
+                value += thin * (cirrus_of[k] - value)
+                value += opacity * (albedo * cloud_of[k] - value)
+                h = mix(np.uint64(pixel[a, b]) ^ noise ^ band_keys[k])
+                # sums of two uniform numbers
+                relative = (h & np.uint64(0xFFFF)) + ((h >> np.uint64(16)) & np.uint64(0xFFFF))
+                absolute = ((h >> np.uint64(32)) & np.uint64(0xFFFF)) + (h >> np.uint64(48))
+                value *= 1.0 + 0.018 * (relative * (1.0 / 65535.0) - 1.0)
+                value += 0.0018 * (absolute * (1.0 / 65535.0) - 1.0)
+                number = np.floor(value * 1e4 + 0.5) + addend
+                out[k, a, b] = np.uint16(min(max(number, 1.0), 65535.0))
+
+
+@njit(cache=True, nogil=True)
+def _label_air(x, y, i0, j0, depth, shade, veil, cirrus, out):  # type: ignore[no-untyped-def]
+    for a in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            opacity, _, before, thin = _air(x[a, b], y[a, b], i0, j0, depth, shade, veil, cirrus)
+            out[0, a, b] = opacity >= _THICK
+            out[1, a, b] = opacity < _THICK and (opacity > _THIN or thin > _THIN)
+            out[2, a, b] = opacity < _THICK and before > _SHADOW
+
+
+@njit(cache=True, nogil=True)
+def _label_snow(x, y, code, metres, lines, out):  # type: ignore[no-untyped-def]
+    for a in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            share = _SNOW_SHARE[code[a, b]]
+            line = lines[1 if y[a, b] < 0.0 else 0]
+            out[a, b] = share * _snow(metres[a, b], x[a, b], y[a, b], line, _PATCHINESS) > 0.15
+
+
+class SimulatedArchive:
+    """Sentinel-2 L1C of a simulated planet.
+
+    seed       any whole number; another seed is another planet
+    cloudiness factor on the share of the sky that clouds cover; 0 is a planet without clouds
+    mistakes   how often and by how much the reference is wrong
+    """
+
+    def __init__(
+        self,
+        seed: int = 42,
+        cloudiness: float = 1.0,
+        mistakes: ReferenceMistakes | None = None,
+    ) -> None:
+        if cloudiness < 0:
+            raise ValueError(f"cloudiness: {cloudiness} is negative. Give 0 or more; 1 is usual.")
+        self.seed = seed
+        self.cloudiness = cloudiness
+        self.mistakes = mistakes or ReferenceMistakes()
+        self._landscape = Landscape(seed)
+        self._weather = lru_cache(maxsize=512)(self._weather_of)
+
+    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
+
+        An acquisition is a whole pass and one item; its time is that of the pass's descending
+        node, and its cloud cover that within some kilometres of the middle of ``area``.
+        """
+        if area.crs is None:
+            raise SourceError("the area searched has no CRS. Give the geometry one.")
+        if area.is_empty:
+            raise SourceError("the area searched is empty. Give one that has an inside.")
+        # Swaths reach from pole to pole: the area touches one where its outline does.
+        outline = shapely.segmentize(area.geom, 50e3 / metres_per_unit(area.crs))
+        x, y = to_mercator(str(area.crs)).transform(*shapely.get_coordinates(outline).T)
+        centre = to_mercator(str(area.crs)).transform(*area.centroid.coords[0])
+        touched: dict[int, bool] = {}
+        found = []
+        for flown in passes(_utc(start), _utc(end)):
+            if flown.orbit not in touched:
+                touched[flown.orbit] = bool((np.abs(_across(flown, x, y)) <= 1.0).any())
+            if touched[flown.orbit]:
+                found.append(self._acquisition(flown, *centre))
+        return found
+
+    def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
+        """The acquisition's ``bands`` (B01 to B12, B8A), in the order asked for, on ``geobox``.
+
+        The archive has no pixel grid of its own: it computes the places at the grid's pixel
+        centres. A pixel of at least twice 10 m is the mean of up to 4 x 4 such places spread
+        evenly over it. Outside the swath ``data_mask`` is False.
+
+        Raises SourceError naming a band or an acquisition the archive does not have.
+        """
+        for band in bands:
+            if band not in spectra.BANDS:
+                raise SourceError(
+                    f"acquisition {acquisition.key}: the simulated archive has no band {band}. "
+                    f"It has {', '.join(spectra.BANDS)}."
+                )
+        flown = self._pass(acquisition)
+        split = _split(geobox)
+        shape = geobox.shape
+        values = np.zeros((len(bands), *shape), np.uint16)
+        data_mask = np.zeros(shape, np.bool_)
+        for rows, block in _blocks(geobox, split):
+            seen, numbers = self._numbers(flown, block, tuple(bands))
+            values[:, rows], data_mask[rows] = _mean(numbers, seen, split)
+        shifted = flown.time >= BASELINE_0400
+        return Pixels(
+            values,
+            data_mask,
+            scale=np.full(len(bands), 1e-4),
+            offset=np.full(len(bands), -0.1 if shifted else 0.0),
+        )
+
+    def truth(self, geobox: GeoBox) -> NDArray[np.uint8]:
+        """Class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
+        out = np.empty(geobox.shape, np.uint8)
+        for rows, block in _blocks(geobox, 1):
+            out[rows] = self._landscape.ground(block).code
+        return out
+
+    def reference_polygons(self, area: Geometry) -> geopandas.GeoDataFrame:
+        """The reference, mistakes included: whole polygons that intersect ``area``, in its CRS.
+
+        Columns: ``class_id`` (1 to 10), ``class_name``, ``parcel``, ``geometry``. The same polygon
+        is the same for every area. Raises SourceError where the area has no CRS.
+        """
+        if area.crs is None:
+            raise SourceError("the area of the reference has no CRS. Give the geometry one.")
+        return reference.reference_polygons(self.seed, area, self.mistakes)
+
+    def write_reference(self, path: Path, area: Geometry) -> Path:
+        """Writes the reference of ``area`` as a GeoPackage, layer ``reference``."""
+        return reference.write_reference(self.reference_polygons(area), path)
+
+    def cloud_truth(
+        self, acquisition: Acquisition, geobox: GeoBox
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """What the sky is at each pixel centre of a grid: thick cloud (at least half opaque),
+        thin cloud or cirrus (at least 4 % opaque), and shadow on ground not under thick cloud,
+        each (y, x); whether the swath covers the pixel or not."""
+        now = self._weather(self._pass(acquisition).time.date())
+        out = np.empty((3, *geobox.shape), np.bool_)
+        for rows, block in _blocks(geobox, 1):
+            ground = self._landscape.ground(block)
+            air = atmosphere.sky(now, _box(ground))
+            _label_air(
+                ground.x, ground.y, air.i0, air.j0, air.depth, air.shade, air.veil, now.cirrus,
+                out[:, rows],
+            )  # fmt: skip
+        return out[0], out[1], out[2]
+
+    def snow_truth(self, acquisition: Acquisition, geobox: GeoBox) -> NDArray[np.bool_]:
+        """Where snow covers more than 15 % of the ground, (y, x)."""
+        now = self._weather(self._pass(acquisition).time.date())
+        out = np.empty(geobox.shape, np.bool_)
+        for rows, block in _blocks(geobox, 1):
+            ground = self._landscape.ground(block)
+            _label_snow(ground.x, ground.y, ground.code, ground.metres, now.snow_lines, out[rows])
+        return out
+
+    def _numbers(
+        self, flown: Pass, block: GeoBox, bands: tuple[str, ...]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
+        ground = self._landscape.ground(block)
+        seen = _seen(flown, ground)
+        out = np.empty((len(bands), *block.shape), np.uint16)
+        if not seen.any():
+            out[:] = 0
+            return seen, out
+        now = self._weather(flown.time.date())
+        air = atmosphere.sky(now, _box(ground))
+        index = [spectra.BANDS.index(band) for band in bands]
+        cloud = atmosphere.CLOUD.copy()
+        cloud[spectra.BANDS.index("B10")] *= (now.top / 5000.0) ** 2
+        haze = np.stack([now.haze * atmosphere.HAZE_SHARE, atmosphere.HAZE], axis=1)
+        _render(
+            ground.x, ground.y, ground.code, ground.other, ground.vigour, ground.shift,
+            ground.blend, ground.bright, ground.metres, ground.east, ground.north, ground.pixel,
+            seen,
+            spectra.season(now.days, bands), spectra.PATH[index], spectra.SNOW[index], cloud[index],
+            atmosphere.CIRRUS[index], haze[index], atmosphere.DIFFUSE[index],
+            air.i0, air.j0, air.depth, air.shade, air.veil, now.cirrus, now.snow_lines,
+            atmosphere.sun_direction(now),
+            salt(self.seed, 4, flown.time.date().toordinal(), flown.orbit),
+            np.array([salt(5, n) for n in index], np.uint64),
+            1000.0 if flown.time >= BASELINE_0400 else 0.0,
+            out,
+        )  # fmt: skip
+        return seen, out
+
+    def _acquisition(self, flown: Pass, x: float, y: float) -> Acquisition:
+        tile = 60e3
+        centre = ((np.floor(x / tile) + 0.5) * tile, (np.floor(y / tile) + 0.5) * tile)
+        now = self._weather(flown.time.date())
+        return Acquisition(
+            key=flown.key,
+            datetime=flown.time,
+            items=(flown.key,),
+            platform=PLATFORMS[flown.satellite],
+            cloud_cover=atmosphere.cloud_cover(now, *centre),
+            properties={
+                "s2:processing_baseline": "04.00" if flown.time >= BASELINE_0400 else "02.05",
+                "sat:relative_orbit": str(flown.orbit),
+            },
+        )
+
+    def _weather_of(self, when: date) -> atmosphere.Weather:
+        return atmosphere.weather(self.seed, when, self.cloudiness)
+
+    @staticmethod
+    def _pass(acquisition: Acquisition) -> Pass:
+        try:
+            return _pass_of_key(acquisition.key)
+        except ValueError as error:
+            raise SourceError(
+                f"acquisition {acquisition.key}: not in the simulated archive ({error}). Give one "
+                "that its search returned."
+            ) from error
+
+
+_pass_of_key = lru_cache(maxsize=1024)(Pass.of_key)
+
+
+def _split(geobox: GeoBox) -> int:
+    """Into how many places a side a pixel of a grid is divided."""
+    coarser = int(resolution(geobox) / NATIVE + 1e-6)
+    return min(max(coarser, 1), 4)
+
+
+def _blocks(geobox: GeoBox, split: int) -> Iterator[tuple[slice, GeoBox]]:
+    """Rows of a grid with the finer grid of the places in them, so many rows at a time that
+    memory stays bounded."""
+    rows, columns = geobox.shape
+    height = max(1, BLOCK // max(1, columns * split * split))
+    for first in range(0, rows, height):
+        last = min(first + height, rows)
+        a, b, c, d, e, f = tuple(geobox.affine)[:6]
+        affine = Affine(a / split, b / split, c + b * first, d / split, e / split, f + e * first)
+        shape = ((last - first) * split, columns * split)
+        yield slice(first, last), GeoBox(shape, affine, geobox.crs)
+
+
+def _mean(
+    numbers: NDArray[np.uint16], seen: NDArray[np.bool_], split: int
+) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Mean of the places seen in each pixel: (band, y, x), and where there is one, (y, x)."""
+    if split == 1:
+        return numbers, seen
+    rows, columns = seen.shape[0] // split, seen.shape[1] // split
+    count = seen.reshape(rows, split, columns, split).sum(axis=(1, 3), dtype=np.uint32)
+    total = numbers.reshape(-1, rows, split, columns, split).sum(axis=(2, 4), dtype=np.uint32)
+    half_up = (total + count // 2) // np.maximum(count, 1)
+    return half_up.astype(np.uint16), count > 0
+
+
+def _seen(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
+    """Which places the swath covers, (y, x)."""
+    # A swath's edge is nearly straight: a grid whose rim is clear of it lies on one side.
+    rim_x = np.concatenate([ground.x[[0, -1]].ravel(), ground.x[:, [0, -1]].ravel()])
+    rim_y = np.concatenate([ground.y[[0, -1]].ravel(), ground.y[:, [0, -1]].ravel()])
+    rim = _across(flown, rim_x, rim_y)
+    if (np.abs(rim) < 0.98).all():
+        return np.ones(ground.x.shape, np.bool_)
+    if (rim > 1.02).all() or (rim < -1.02).all():
+        return np.zeros(ground.x.shape, np.bool_)
+    inside: NDArray[np.bool_] = np.abs(_across(flown, ground.x, ground.y)) <= 1.0
+    return inside
+
+
+def _across(flown: Pass, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    latitude = np.degrees(np.arctan(np.sinh(y / RADIUS)))
+    return across_track(flown.node_longitude, np.degrees(x / RADIUS), latitude)
+
+
+def _box(ground: Ground) -> tuple[float, float, float, float]:
+    return (
+        float(ground.x.min()), float(ground.y.min()), float(ground.x.max()), float(ground.y.max())
+    )  # fmt: skip
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

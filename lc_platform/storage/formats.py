@@ -1,0 +1,179 @@
+"""How each asset's artefact is written and opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import geopandas as gpd
+import pyarrow as pa
+
+from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.assessment import Evaluation
+from lc_platform.eo.cube import Computed, Cube
+from lc_platform.eo.detection import CloudMasks
+from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.grid import PatchGrid, grid_table, patches_from_table
+from lc_platform.eo.labels import ReferenceMap
+from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.samples import Samples
+from lc_platform.storage import cog_format, tables, zarr_format
+from lc_platform.storage.layout import METRICS, MODEL_CARD, MODEL_TEXT
+from lc_platform.storage.mosaic import Mosaic
+from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+
+
+class Format(Protocol):
+    """Writes an asset's value whole or not at all, and opens what was written."""
+
+    def write(self, store: Store, key: str, value: Any) -> int:
+        """Returns the bytes stored."""
+        ...
+
+    def open(self, store: Store, key: str) -> Any:
+        """Raises MissingArtefactError where there is none, StorageError where it is damaged."""
+        ...
+
+
+class GridFormat:
+    def write(self, store: Store, key: str, value: PatchGrid) -> int:
+        table = grid_table(value.patches)
+        table["has_reference"] = [bool(value.has_reference[k]) for k in table["key"]]
+        with store.file(key) as path:
+            table.to_parquet(path)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> PatchGrid:
+        if not store.exists(key):
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        try:
+            with store.fs.open(store.physical(key), "rb") as file:
+                table = gpd.read_parquet(file)
+            patches = patches_from_table(table)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise StorageError(
+                f"{store.path(key)}: is no patch grid, or is damaged ({error}). Materialize "
+                "patch_grid again"
+            ) from error
+        covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
+        return PatchGrid(patches, covered)
+
+
+@dataclass(frozen=True)
+class ZarrFormat:
+    handle: Callable[[Cube], Any]
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        return zarr_format.write(store, key, value)
+
+    def open(self, store: Store, key: str) -> Any:
+        return self.handle(zarr_format.ZarrCube(store, key))
+
+
+@dataclass(frozen=True)
+class CogFormat:
+    """A COG, its colours, and what else the cube knows: a table of dates, figures."""
+
+    handle: Callable[[cog_format.RasterCube], Any]
+    classes: Mapping[int, tuple[str, str]] | None = None
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        with store.siblings(key.removesuffix(".tif")) as staging:
+            size = cog_format.write(staging, value, self.classes)
+            if value.summary.table:
+                with staging.file(f"{cog_format.PART}.parquet") as path:
+                    tables.write_columns(path, value.summary.table)
+                    size += path.stat().st_size
+            for suffix, draw in value.figures.items():
+                with staging.file(f"{cog_format.PART}{suffix}") as path:
+                    path.write_bytes(draw(value.summary))
+                    size += path.stat().st_size
+        return size
+
+    def open(self, store: Store, key: str) -> Any:
+        return self.handle(cog_format.RasterCube(store, key))
+
+
+class SamplesFormat:
+    def write(self, store: Store, key: str, value: Samples) -> int:
+        with store.file(key) as path:
+            tables.write_samples(path, value)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> Samples:
+        return tables.read_samples(store, key)
+
+
+class ModelFormat:
+    def write(self, store: Store, key: str, value: LandCoverModel) -> int:
+        card = json.dumps({**value.card, "model_version": value.version}, indent=2)
+        with store.folder(key) as staging:
+            for name, content in ((MODEL_TEXT, value.text), (MODEL_CARD, card)):
+                with staging.file(name) as path:
+                    path.write_text(content, encoding="utf-8")
+        return len(value.text) + len(card)
+
+    def open(self, store: Store, key: str) -> LandCoverModel:
+        text = _read(store, key, MODEL_TEXT).decode()
+        card = json.loads(_read(store, key, MODEL_CARD))
+        model = LandCoverModel(text, {k: v for k, v in card.items() if k != "model_version"})
+        if model.version != card.get("model_version"):
+            raise StorageError(
+                f"{store.path(key)}: {MODEL_TEXT} is not the model that {MODEL_CARD} describes. "
+                "Materialize model again"
+            )
+        return model
+
+
+class EvaluationFormat:
+    def write(self, store: Store, key: str, value: Evaluation) -> int:
+        content = json.dumps(value.metrics, indent=2).encode()
+        files = {METRICS: content, **value.pictures}
+        with store.folder(key) as staging:
+            for name, data in files.items():
+                with staging.file(name) as path:
+                    path.write_bytes(data)
+        return sum(len(data) for data in files.values())
+
+    def open(self, store: Store, key: str) -> Evaluation:
+        return Evaluation(json.loads(_read(store, key, METRICS)))
+
+
+class MosaicFormat:
+    def write(self, store: Store, key: str, value: Mosaic) -> int:
+        with store.folder(key) as staging:
+            return value.write(staging)
+
+    def open(self, store: Store, key: str) -> Mapping[str, str]:
+        """The maps' paths by file name."""
+        folder = store.physical(key)
+        return {name: f"{folder}/{name}" for name in store.names(key)}
+
+
+def _read(store: Store, key: str, name: str) -> bytes:
+    try:
+        return bytes(store.fs.cat_file(f"{store.physical(key)}/{name}"))
+    except FileNotFoundError as error:
+        raise MissingArtefactError(
+            f"{store.path(key)}/{name}: is not there. Materialize it first"
+        ) from error
+
+
+def formats(classes: Mapping[int, tuple[str, str]]) -> dict[str, Format]:
+    """The format of every asset; ``classes`` are id -> (name, colour)."""
+    return {
+        "patch_grid": GridFormat(),
+        "raw_bands": ZarrFormat(AcquisitionStack),
+        "cloud_masks": ZarrFormat(CloudMasks),
+        "observation_stats": CogFormat(lambda cube: cube),
+        "reference_rasters": CogFormat(ReferenceMap, classes),
+        "features": ZarrFormat(FeatureStack),
+        "training_samples": SamplesFormat(),
+        "model": ModelFormat(),
+        "evaluation": EvaluationFormat(),
+        "predictions": CogFormat(lambda cube: cube, classes),
+        "mosaic": MosaicFormat(),
+    }
+

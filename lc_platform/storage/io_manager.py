@@ -1,0 +1,170 @@
+"""The way of an artefact between an asset and the store, for one patch or a chunk of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.context.output import OutputContext
+
+from lc_platform.clock import Clock
+from lc_platform.errors import PlatformError
+from lc_platform.partitions import Place, place
+from lc_platform.storage.formats import Format
+from lc_platform.storage.layout import key
+from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+
+Describe = Callable[[Any, int, float], Mapping[str, Any]]
+"""(value, bytes, seconds) -> the metadata that the UI shows."""
+
+
+class Failed:
+    """Stands for the artefact of a patch whose computation failed before it began."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class ByPlace(Mapping[Place, Any]):
+    """Handles of an asset's partitions, opened when asked for; those not there are left out."""
+
+    def __init__(self, handles: Mapping[Place, Callable[[], Any]]) -> None:
+        self._handles = dict(sorted(handles.items(), key=lambda item: str(item[0])))
+        self._opened: dict[Place, Any] = {}
+
+    def __getitem__(self, where: Place) -> Any:
+        if where not in self._opened:
+            self._opened[where] = self._handles[where]()
+        return self._opened[where]
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._handles)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def by_patch(self) -> Mapping[str, Any]:
+        """The same by patch, in the order of their keys; for the partitions of one year."""
+        return {str(where.patch): self[where] for where in self}
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether no retry mends it."""
+    return isinstance(error, PlatformError | ValueError) and not getattr(error, "transient", False)
+
+
+def permanent_failure(error: BaseException) -> dg.Failure:
+    """A failure that is not retried, with the error's own words."""
+    return dg.Failure(description=str(error), allow_retries=False)
+
+
+class ArtefactIOManager(dg.IOManager):
+    """Writes what assets give, partition by partition, and opens what they ask for."""
+
+    def __init__(
+        self, store: Store, formats: Mapping[str, Format], describe: Describe, clock: Clock
+    ) -> None:
+        self.store = store
+        self.formats = formats
+        self.describe = describe
+        self.clock = clock
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        """Write each partition's value; one that fails leaves the others written and recorded.
+
+        Raises dagster.Failure naming the partitions that failed.
+        """
+        asset = context.asset_key.path[-1]
+        if not context.has_asset_partitions:
+            context.add_output_metadata(self._written(context, asset, Place(), obj))
+            return
+        done: list[str] = []
+        failures: dict[str, Exception] = {}
+        for partition in sorted(context.asset_partition_keys):
+            where = place(partition, context.asset_partitions_def)
+            try:
+                metadata = self._written(context, asset, where, obj[where])
+            except Exception as error:
+                if len(context.asset_partition_keys) == 1:
+                    raise permanent_failure(error) if is_permanent(error) else error from error
+                failures[partition] = error
+                continue
+            context.step_context.add_asset_metadata(metadata, context.asset_key, partition)
+            done.append(partition)
+        if failures:
+            self._record(context, done)
+            raise dg.Failure(
+                description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
+                + "\n".join(str(error) for error in failures.values()),
+                allow_retries=not all(map(is_permanent, failures.values())),
+            )
+
+    def _written(
+        self, context: OutputContext, asset: str, where: Place, value: Any
+    ) -> Mapping[str, Any]:
+        if isinstance(value, Failed):
+            raise value.error
+        target = key(asset, where.patch, where.year)
+        with self.clock.working():
+            started = time.perf_counter()
+            size = self.formats[asset].write(self.store, target, value)
+            metadata = dict(self.describe(value, size, time.perf_counter() - started))
+        if where.patch:
+            metadata["patch"] = where.patch
+        if where.year:
+            metadata["year"] = where.year
+        metadata["path"] = dg.MetadataValue.path(self.store.path(target))
+        context.log.debug(f"{asset} {where}: {size} bytes at {self.store.path(target)}")
+        return metadata
+
+    @staticmethod
+    def _record(context: OutputContext, partitions: list[str]) -> None:
+        """Record what a failed step has finished: Dagster itself records nothing of it."""
+        step = context.step_context
+        for partition in partitions:
+            metadata = step.get_output_metadata(context.name, None) or {}
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=partition, metadata=metadata)
+            )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The asset's handle, or for a partitioned asset a `ByPlace` of those that are there.
+
+        Raises dagster.Failure where an unpartitioned asset is not there, or damaged.
+        """
+        asset = context.asset_key.path[-1]
+        if not context.has_asset_partitions:
+            return self.opened(asset, Place())
+        places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
+        return ByPlace(
+            {
+                where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
+                for where in places
+                if self.there(asset, where)
+            }
+        )
+
+    def there(self, asset: str, where: Place) -> bool:
+        """Whether an artefact is there."""
+        return self.store.exists(key(asset, where.patch, where.year))
+
+    def opened(self, asset: str, where: Place) -> Any:
+        """The handle of an artefact. Raises dagster.Failure with the reason where it has none."""
+        try:
+            with self.clock.working():
+                return self.formats[asset].open(self.store, key(asset, where.patch, where.year))
+        except StorageError as error:
+            raise permanent_failure(error) from error
+
+
+def missing(asset: str, where: Place, store: Store) -> MissingArtefactError:
+    """What to say where an asset needs an artefact that is not there."""
+    return MissingArtefactError(
+        f"patch {where.patch}, {where.year}: {store.path(key(asset, where.patch, where.year))} is "
+        f"not there. Materialize {asset} first"
+        if where.year and where.patch
+        else f"{store.path(key(asset, where.patch, where.year))} is not there. Materialize "
+        f"{asset} first"
+    )

@@ -1,0 +1,37 @@
+"""Where each artefact lies in the store: the one home of every path."""
+
+from __future__ import annotations
+
+_KEYS = {
+    "patch_grid": "patch_grid.parquet",
+    "raw_bands": "raw_bands/{year}/{patch}.zarr",
+    "cloud_masks": "cloud_masks/{year}/{patch}.zarr",
+    "observation_stats": "observation_stats/{year}/{patch}.tif",
+    "reference_rasters": "reference_rasters/{patch}.tif",
+    "features": "features/{year}/{patch}.zarr",
+    "training_samples": "training_samples/{year}/{patch}.parquet",
+    "model": "model/{year}",
+    "evaluation": "evaluation/{year}",
+    "predictions": "predictions/{year}/{patch}.tif",
+    "mosaic": "mosaic/{year}",
+}
+
+ASSETS = tuple(_KEYS)
+"""Every asset, in the order of the work."""
+
+MODEL_TEXT = "model.txt"
+MODEL_CARD = "model_card.json"
+METRICS = "metrics.json"
+LAND_COVER = "land_cover.tif"
+CONFIDENCE = "confidence.tif"
+VALID_OBSERVATIONS = "valid_observations.tif"
+
+
+def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
+    """The store's key of an asset's partition. Raises KeyError for an unknown asset."""
+    return _KEYS[asset].format(patch=patch, year=year)
+
+
+def dimensions(asset: str) -> frozenset[str]:
+    """Which of ``patch`` and ``year`` an asset is partitioned by."""
+    return frozenset(d for d in ("patch", "year") if "{" + d + "}" in _KEYS[asset])

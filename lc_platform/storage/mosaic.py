@@ -1,0 +1,188 @@
+"""Patches joined into one map, window by window, across CRSs too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+
+from lc_platform.eo.cube import MAIN, DataError, Summary, Thumbnail, Window, windows
+from lc_platform.eo.grid import Patch
+from lc_platform.eo.labels import colored
+from lc_platform.eo.model import common_version
+from lc_platform.storage.cog_format import RasterCube, palette, rgba, tiled
+from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
+from lc_platform.storage.store import Staging
+
+_WINDOW = 1024
+
+
+@dataclass
+class Mosaic:
+    """A country's map of a year, to be joined from its patches."""
+
+    year: int
+    patches: Sequence[Patch]
+    """All patches of the grid; those without a prediction stay no data."""
+    predictions: Mapping[str, RasterCube]
+    statistics: Mapping[str, RasterCube]
+    classes: Mapping[int, tuple[str, str]]
+    """id -> (name, colour)"""
+    crs: str | None = None
+    """By default that of most patches."""
+    model_version: str | None = None
+    """The version all predictions must carry, where it is known."""
+    summary: Summary = field(default_factory=Summary)
+
+    def write(self, staging: Staging) -> int:
+        """Write the three maps; returns their bytes.
+
+        Raises DataError where there is no prediction, or predictions of several models.
+        """
+        there = [p for p in self.patches if p.key in self.predictions]
+        if not there:
+            raise DataError(
+                f"{self.year}: no patch has a prediction. Materialize predictions first"
+            )
+        version = common_version(
+            {p.key: str(self.predictions[p.key].attributes["model_version"]) for p in there},
+            self.model_version,
+        )
+        crs = self.crs or Counter(p.crs for p in there).most_common(1)[0][0]
+        grid = _grid(self.patches, crs)
+        size = 0
+        picture = Thumbnail(grid.shape, 1)
+        counts = np.zeros(256, dtype=np.int64)
+        colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in self.classes.items()}
+        with staging.file(LAND_COVER) as path:
+            with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
+                _join(target, there, grid, self.predictions, "class")
+                for window in windows(grid.shape, _WINDOW):
+                    values = _at(target, window)
+                    counts += np.bincount(values.ravel(), minlength=256)
+                    picture.take(window, values[None])
+                target.update_tags(year=self.year, model_version=version, patches=len(there))
+            size += path.stat().st_size
+        with staging.file(f"{LAND_COVER}.aux.xml") as path:
+            path.write_text(palette(self.classes, 1), encoding="utf-8")
+        with staging.file(CONFIDENCE) as path:
+            with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
+                _join(target, there, grid, self.predictions, "confidence")
+            size += path.stat().st_size
+        seen = [p for p in there if p.key in self.statistics]
+        with staging.file(VALID_OBSERVATIONS) as path:
+            with tiled(path, grid, ["valid_observations"], "uint16", overviews="average") as target:
+                _join(target, seen, grid, self.statistics, "valid_observations")
+            size += path.stat().st_size
+        missing = [p.key for p in self.patches if p.key not in self.predictions]
+        colors = {i: color for i, (_, color) in self.classes.items()}
+        self.summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        self.summary.facts |= {
+            "patches": len(there),
+            "patches_missing": len(missing),
+            "missing": ", ".join(missing[:20]) + (" ..." if len(missing) > 20 else ""),
+            "rows": grid.shape[0],
+            "columns": grid.shape[1],
+            "crs": crs,
+            "model_version": version,
+            "class_pixels": {
+                name: int(counts[i]) for i, (name, _) in self.classes.items() if counts[i]
+            },
+        }
+        return size
+
+
+def _join(
+    target: rasterio.io.DatasetWriter,
+    patches: Sequence[Patch],
+    grid: GeoBox,
+    cubes: Mapping[str, RasterCube],
+    layer: str,
+) -> None:
+    """Put a layer of all patches in place; where patches overlap, the last that knows wins."""
+    for patch in patches:
+        if cubes[patch.key].grids[MAIN] != patch.geobox:
+            raise DataError(
+                f"patch {patch.key}: {cubes[patch.key].path} lies on another grid than patch_grid "
+                "says. The area or its split has changed: materialize the patch again"
+            )
+        for window, values in _on_grid(patch, cubes[patch.key], layer, grid):
+            known = np.nan_to_num(values).astype(target.dtypes[0])
+            here = _at(target, window)
+            target.write(
+                np.where(known == 0, here, known), 1, window=RasterWindow.from_slices(*window)
+            )
+
+
+def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
+    """The grid of all patches together, whose pixels are theirs where the CRS is."""
+    resolution = patches[0].resolution
+    boxes = []
+    for patch in patches:
+        box = patch.geobox.extent
+        same = patch.crs == crs
+        boxes.append((box if same else box.to_crs(crs, resolution=resolution * 50)).boundingbox)
+    edges = np.array([tuple(box) for box in boxes])
+    anchor = next((p for p in patches if p.crs == crs), None)
+    west, north = (
+        (anchor.geobox.affine.c, anchor.geobox.affine.f) if anchor is not None else (0.0, 0.0)
+    )
+    left = west + np.floor(round((edges[:, 0].min() - west) / resolution, 6)) * resolution
+    right = west + np.ceil(round((edges[:, 2].max() - west) / resolution, 6)) * resolution
+    bottom = north + np.floor(round((edges[:, 1].min() - north) / resolution, 6)) * resolution
+    top = north + np.ceil(round((edges[:, 3].max() - north) / resolution, 6)) * resolution
+    shape = round((top - bottom) / resolution), round((right - left) / resolution)
+    return GeoBox(shape, Affine(resolution, 0, left, 0, -resolution, top), crs)
+
+
+def _on_grid(
+    patch: Patch, cube: RasterCube, layer: str, grid: GeoBox
+) -> Iterator[tuple[Window, NDArray[np.generic]]]:
+    if patch.crs == str(grid.crs):
+        rows = round((grid.affine.f - patch.geobox.affine.f) / patch.resolution)
+        columns = round((patch.geobox.affine.c - grid.affine.c) / patch.resolution)
+        for window in windows(patch.shape, _WINDOW):
+            there = (
+                slice(window[0].start + rows, window[0].stop + rows),
+                slice(window[1].start + columns, window[1].stop + columns),
+            )
+            yield there, cube.read(layer, window)
+        return
+    box = patch.geobox.extent.to_crs(str(grid.crs), resolution=patch.resolution * 50).boundingbox
+    inverse = ~grid.affine
+    (left, top), (right, bottom) = inverse * (box.left, box.top), inverse * (box.right, box.bottom)
+    first = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
+    last = min(int(np.ceil(bottom)), grid.shape[0]), min(int(np.ceil(right)), grid.shape[1])
+    with (
+        cube.opened() as raster,
+        WarpedVRT(
+            raster,
+            crs=grid.crs.to_wkt(),
+            transform=grid.affine,
+            height=grid.shape[0],
+            width=grid.shape[1],
+            resampling=Resampling.nearest,
+        ) as warped,
+    ):
+        band = list(raster.descriptions).index(layer) + 1
+        for window in windows((last[0] - first[0], last[1] - first[1]), _WINDOW):
+            there = (
+                slice(window[0].start + first[0], window[0].stop + first[0]),
+                slice(window[1].start + first[1], window[1].stop + first[1]),
+            )
+            yield there, warped.read(band, window=RasterWindow.from_slices(*there))
+
+
+def _at(target: rasterio.io.DatasetWriter, window: Window) -> NDArray[np.generic]:
+    values: NDArray[np.generic] = target.read(1, window=RasterWindow.from_slices(*window))
+    return values
+
