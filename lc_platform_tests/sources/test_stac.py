@@ -646,6 +646,40 @@ def test_a_window_of_any_grid_is_the_crop_of_a_whole_read(
     np.testing.assert_array_equal(window.data_mask, whole.data_mask[crop])
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:3035"])
+def test_a_window_of_a_large_grid_in_another_crs_is_the_crop_of_a_whole_read(
+    tmp_path: Path, crs: str
+) -> None:
+    """So large that a warp that interpolates between the ends of a row is off by a pixel."""
+    noise = np.random.default_rng(3).integers(1, 9999, (1000, 1000), dtype=np.uint16)
+    write_tiff(tmp_path / "B02.tif", noise)
+    source = archive(tmp_path, [item("a", "2021-07-01T10:00:00Z", {"B02": band("./B02.tif")})])
+    one = one_acquisition(source)
+    x, y = Transformer.from_crs(32633, crs, always_xy=True).transform(*ORIGIN)
+    grid = GeoBox((800, 800), Affine(10, 0, x + 1000, 0, -10, y - 1000), crs)
+    whole = source.read(one, grid, ["B02"]).values
+    for crop in [np.s_[100:200, 300:400], np.s_[500:537, 20:700], np.s_[790:800, 700:800]]:
+        window = source.read(one, grid[crop], ["B02"]).values
+        np.testing.assert_array_equal(window, whole[:, *crop])
+
+
+def test_centres_on_the_border_of_two_odd_pixels_fall_on_one_side_in_every_window(
+    tmp_path: Path,
+) -> None:
+    noise = np.random.default_rng(3).integers(1, 9999, (300, 300), dtype=np.uint16)
+    corner = (ORIGIN[0] + 0.123, ORIGIN[1] + 0.77)
+    write_tiff(tmp_path / "B02.tif", noise, resolution=9.99479, origin=corner)
+    source = archive(tmp_path, [item("a", "2021-07-01T10:00:00Z", {"B02": band("./B02.tif")})])
+    one = one_acquisition(source)
+    with rasterio.open(tmp_path / "B02.tif") as file:
+        own = GeoBox(file.shape, file.transform, file.crs)
+    grid = GeoBox((200, 200), own.transform * Affine.translation(20.5, 20.5), own.crs)
+    whole = source.read(one, grid, ["B02"]).values
+    for crop in [np.s_[13:60, 7:90], np.s_[50:99, 120:171], np.s_[101:200, 33:35]]:
+        window = source.read(one, grid[crop], ["B02"]).values
+        np.testing.assert_array_equal(window, whole[:, *crop])
+
+
 def test_the_mean_in_another_crs_is_that_of_the_turned_area(tmp_path: Path) -> None:
     """Of a plane the mean over an area is its value in the middle, however the area is turned."""
     rows, columns = np.mgrid[:200, :200] + 0.5
