@@ -108,9 +108,7 @@ def run(
     select: Annotated[
         list[str] | None, typer.Option(help="An asset, for example features; all by default.")
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that work at the same time.")
-    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")] = 1,
 ) -> None:
     """Materialize the graph, or a part of it; Dagster's UI shows the same history."""
     configuration = load(config)
@@ -172,11 +170,7 @@ def _run(config: Config, **asked: Any) -> Any:
     done = sum(len(o.task.places) - len(o.errors) for o in report.outcomes)
     out.print(
         f"{done} partitions in {report.seconds:.0f} s, {len(report.failures)} failed."
-        + (
-            f" Orchestration: {per_patch:.2f} s a patch and year, over {places}."
-            if places
-            else ""
-        )
+        + (f" Orchestration: {per_patch:.2f} s a patch and year, over {places}." if places else "")
     )
     for job, place, why in report.failures:
         err.print(f"[red]failed[/red] {job} {place}")

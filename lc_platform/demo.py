@@ -34,7 +34,7 @@ def write_reference(config: Config) -> Path | None:
     names; None where it names none, the file where it is there already."""
     if config.reference.path is None:
         return None
-    path = Path(config.located(config.reference.path))
+    path = Path(config.located(config.reference.path, "reference.path"))
     if not path.exists():
         patches, _ = area.patches(config)
         _archive(config).write_reference(path, _around(patches))
@@ -48,9 +48,10 @@ def _archive(config: Config) -> SimulatedArchive:
 
 
 def _around(patches: list[Patch]) -> Geometry:
-    box = patches[0].geobox.extent
+    first = patches[0]
+    box = first.geobox.extent
     for patch in patches[1:]:
-        box = (box | patch.geobox.extent.to_crs(box.crs)).boundingbox.polygon
+        box = (box | patch.geobox.extent.to_crs(first.crs)).boundingbox.polygon
     return box
 
 

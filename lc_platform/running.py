@@ -25,7 +25,12 @@ from lc_platform.storage.layout import ASSETS, dimensions
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _HOME = "dagster"
-_INSTANCE = "telemetry:\n  enabled: false\n"
+_INSTANCE = """\
+telemetry: {{enabled: false}}
+nux: {{enabled: false}}
+concurrency:
+  runs: {{max_concurrent_runs: {cores}}}
+"""
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -45,7 +50,7 @@ def dagster_home(config: Config) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(_INSTANCE, encoding="utf-8")
+        settings.write_text(_INSTANCE.format(cores=os.cpu_count() or 1), encoding="utf-8")
     return home
 
 
@@ -86,9 +91,7 @@ class Report:
     @property
     def failures(self) -> list[tuple[str, Place, str]]:
         """(job, place, why)"""
-        return [
-            (o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()
-        ]
+        return [(o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()]
 
     @property
     def succeeded(self) -> bool:
@@ -124,9 +127,7 @@ class Worker:
         manager = self._resources["io_manager"]
         from lc_platform.storage.layout import key
 
-        return manager.formats[asset].open(
-            manager.store, key(asset, where.patch, where.year)
-        )
+        return manager.formats[asset].open(manager.store, key(asset, where.patch, where.year))
 
     def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
         return bool(self._resources["io_manager"].there(asset, where))
@@ -158,9 +159,7 @@ class Worker:
                 run_config=_QUIET,
                 instance=self.instance,
                 partition_key=keys[0] if alone else None,
-                tags={}
-                if alone
-                else {_RANGE_START: str(keys[0]), _RANGE_END: str(keys[-1])},
+                tags={} if alone else {_RANGE_START: str(keys[0]), _RANGE_END: str(keys[-1])},
                 raise_on_error=False,
                 asset_selection=None if every else [dg.AssetKey(a) for a in task.assets],
             )
@@ -181,7 +180,8 @@ def partition_key(where: Place, assets: Sequence[str]) -> Any:
     """Dagster's key of the partition that assets have for a place."""
     wanted = dimensions(assets[0])
     if wanted == {"patch", "year"}:
-        assert where.patch is not None and where.year is not None
+        assert where.patch is not None
+        assert where.year is not None
         return partitions.patch_year_key(where.patch, where.year)
     if wanted == {"patch"}:
         return where.patch
