@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping
-from contextlib import contextmanager
-from functools import cached_property
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -13,14 +15,17 @@ from xml.sax.saxutils import escape, quoteattr
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioIOError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
 from lc_platform.eo.cube import MAIN, Computed, Layer, Window
-from lc_platform.storage.store import MissingArtefactError, Staging, StorageError, Store
+from lc_platform.storage.store import PART, MissingArtefactError, Staging, StorageError, Store
 
-PART = "part"
+# GDAL's own default, a twentieth of the memory in every process, is too much for many workers.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
+
 _ATTRIBUTES = "LC_PLATFORM"
 _BLOCK = 256
 
@@ -33,18 +38,14 @@ def write(
     classes  id -> (name, colour) for the band ``class``
     """
     dtypes = {spec.dtype for spec in cube.layers.values()}
-    assert len(dtypes) == 1 and all(not spec.dims for spec in cube.layers.values())
+    assert len(dtypes) == 1
+    assert not any(spec.dims for spec in cube.layers.values())
     names = list(cube.layers)
     with staging.file(f"{PART}.tif") as path:
         with tiled(path, cube.geobox, names, dtypes.pop(), _nodata(cube)) as raster:
             for block in cube:
-                rows, columns = block.window
-                raster.write(
-                    block.values,
-                    names.index(block.layer) + 1,
-                    window=RasterWindow.from_slices(rows, columns),
-                )
-            raster.update_tags(**{_ATTRIBUTES: json.dumps(cube.attributes)})
+                raster.write(block.values, block.window, names.index(block.layer) + 1)
+            raster.tag(**{_ATTRIBUTES: json.dumps(cube.attributes)})
         size = path.stat().st_size
     if classes and "class" in names:
         with staging.file(f"{PART}.tif.aux.xml") as path:
@@ -56,7 +57,33 @@ def _nodata(cube: Computed) -> float | None:
     fills = {spec.fill for spec in cube.layers.values() if spec.fill is not None}
     first = next(iter(cube.layers.values())).fill
     floating = any(f != f for f in fills)
-    return first if floating or len(fills) == 1 and len(cube.layers) == 1 else None
+    return first if floating or (len(fills) == 1 and len(cube.layers) == 1) else None
+
+
+class Draft:
+    """A raster while it is written, window by window in any order."""
+
+    def __init__(self, raster: Any) -> None:
+        self._raster = raster
+        self.dtype: str = raster.dtypes[0]
+
+    def write(self, values: NDArray[Any], window: Window, band: int = 1) -> None:
+        """Put values, (y, x), in a window. Raises OSError where there is no room."""
+        with _written(self._raster.name):
+            self._raster.write(values, band, window=RasterWindow.from_slices(*window))
+
+    def read(self, window: Window, band: int = 1) -> NDArray[Any]:
+        """What was written in a window, (y, x)."""
+        with _written(self._raster.name):
+            values: NDArray[Any] = self._raster.read(band, window=RasterWindow.from_slices(*window))
+        return values
+
+    def tag(self, **tags: Any) -> None:
+        self._raster.update_tags(**tags)
+
+    def checksums(self) -> list[int]:
+        with _written(self._raster.name):
+            return _checksums(self._raster)
 
 
 @contextmanager
@@ -68,61 +95,91 @@ def tiled(
     nodata: float | None = None,
     colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
     overviews: str = "nearest",
-) -> Any:
-    """A raster to write windows of, in any order; it becomes a COG at ``path`` at the end."""
+) -> Iterator[Draft]:
+    """A raster to write windows of, in any order; it becomes a COG at ``path`` at the end.
+
+    Raises OSError where it cannot be written. GDAL keeps quiet about some writes that fail, so
+    what is in the COG is read again and compared.
+    """
     draft = path.with_name(f"{path.name}.draft.tif")
     rows, columns = geobox.shape
+    assert geobox.crs is not None
     try:
-        with rasterio.open(
-            draft,
-            "w+",
-            driver="GTiff",
-            height=rows,
-            width=columns,
-            count=len(names),
-            dtype=dtype,
-            crs=geobox.crs.to_wkt(),
-            transform=geobox.affine,
-            nodata=nodata,
-            tiled=True,
-            blockxsize=_BLOCK,
-            blockysize=_BLOCK,
-            compress="zstd",
-            zstd_level=1,
-            interleave="band",
-            bigtiff="if_safer",
-            sparse_ok=True,
-        ) as raster:
+        with _written(path):
+            raster = rasterio.open(
+                draft,
+                "w+",
+                driver="GTiff",
+                height=rows,
+                width=columns,
+                count=len(names),
+                dtype=dtype,
+                crs=geobox.crs.to_wkt(),
+                transform=geobox.affine,
+                nodata=nodata,
+                tiled=True,
+                blockxsize=_BLOCK,
+                blockysize=_BLOCK,
+                compress="zstd",
+                zstd_level=1,
+                interleave="band",
+                bigtiff="if_safer",
+                sparse_ok=True,
+            )
+        try:
             for band, name in enumerate(names, 1):
                 raster.set_band_description(band, name)
             if colormap:
                 raster.write_colormap(1, dict(colormap))
-            yield raster
-        copy_raster(
-            draft,
-            path,
-            driver="COG",
-            compress="deflate",
-            predictor="yes",
-            blocksize=512,
-            overview_resampling=overviews,
-            bigtiff="if_safer",
-            num_threads="all_cpus",
-        )
-    except RasterioIOError as error:
-        raise _as_os_error(error, path) from error
+            yield Draft(raster)
+            expected = Draft(raster).checksums()
+        except BaseException:
+            with suppress(RasterioError, CPLE_BaseError):
+                raster.close()
+            raise
+        with _written(path):
+            raster.close()
+            copy_raster(
+                draft,
+                path,
+                driver="COG",
+                compress="deflate",
+                predictor="yes",
+                blocksize=512,
+                overview_resampling=overviews,
+                bigtiff="if_safer",
+                num_threads="all_cpus",
+            )
+            _verify(path, expected)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _as_os_error(error: Exception, path: Path) -> Exception:
-    """GDAL keeps the system's reason in a text; the store tells it by number."""
-    import errno
-    import shutil
+def _checksums(raster: Any) -> list[int]:
+    return [raster.checksum(band) for band in raster.indexes]
 
-    if shutil.disk_usage(path.parent).free < 2**20 or "No space left" in str(error):
-        return OSError(errno.ENOSPC, "No space left on device", str(path))
-    return error
+
+def _verify(path: Path, expected: list[int]) -> None:
+    with rasterio.open(path) as raster:
+        found = _checksums(raster)
+        levels = len(raster.overviews(1))
+    if found != expected:
+        raise OSError(errno.EIO, "what was written does not read back", str(path))
+    for level in range(levels):
+        with rasterio.open(path, overview_level=level) as overview:
+            _checksums(overview)
+
+
+@contextmanager
+def _written(path: str | Path) -> Iterator[None]:
+    """GDAL's errors as the system's, which it keeps in a text."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        path = Path(path)
+        if shutil.disk_usage(path.parent).free < 2**20:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def rgba(color: str) -> tuple[int, int, int, int]:
@@ -160,42 +217,42 @@ class RasterCube:
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
-        self._store, self._key = store, key
+        self._opener = None if store.local else store.fs
+        store.current(key, self._describe)
+        self.coordinates: Mapping[str, NDArray[Any]] = {}
+
+    def _describe(self, physical: str) -> None:
+        self._physical = physical
         with self.opened() as raster:
-            self.grids: Mapping[str, GeoBox] = {
-                MAIN: GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
-            }
+            try:
+                self.attributes: Mapping[str, Any] = json.loads(raster.tags()[_ATTRIBUTES])
+                self.grids: Mapping[str, GeoBox] = {
+                    MAIN: GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
+                }
+            except (KeyError, ValueError, AttributeError) as error:
+                raise StorageError(
+                    f"{self.path}: is no raster of this platform, or is damaged. Materialize "
+                    "it again"
+                ) from error
             self._names = list(raster.descriptions)
             self.layers: Mapping[str, Layer] = {
                 name: Layer((), dtype, fill=raster.nodata)
                 for name, dtype in zip(raster.descriptions, raster.dtypes, strict=True)
             }
-            self.attributes: Mapping[str, Any] = json.loads(raster.tags().get(_ATTRIBUTES, "{}"))
-        self.coordinates: Mapping[str, NDArray[Any]] = {}
-
-    @cached_property
-    def _target(self) -> Any:
-        if self._store.local:
-            return self._store.physical(self._key)
-        return self._key
 
     @contextmanager
-    def opened(self) -> Any:
-        """The raster, as rasterio opens it.
+    def opened(self) -> Iterator[Any]:
+        """The raster, as rasterio opens it: the version that was there when this was made.
 
-        Raises StorageError naming the file where it is damaged.
+        Raises StorageError naming the file where it is damaged, or was replaced meanwhile.
         """
-        store = self._store
         try:
-            if store.local:
-                with rasterio.open(self._target) as raster:
-                    yield raster
-            else:
-                with rasterio.open(store.physical(self._key), opener=store.fs) as raster:
-                    yield raster
-        except RasterioIOError as error:
+            with rasterio.open(self._physical, opener=self._opener) as raster:
+                yield raster
+        except (RasterioError, CPLE_BaseError) as error:
             raise StorageError(
-                f"{self.path}: is no GeoTIFF, or is damaged ({error}). Materialize it again"
+                f"{self.path}: is no GeoTIFF, is damaged, or was replaced while it was read "
+                f"({error}). Run again; materialize it again where that does not help"
             ) from error
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
@@ -205,4 +262,3 @@ class RasterCube:
         with self.opened() as raster:
             values: NDArray[Any] = raster.read(band, window=place)
         return values
-

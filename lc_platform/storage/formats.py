@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import geopandas as gpd
@@ -22,7 +23,7 @@ from lc_platform.eo.samples import Samples
 from lc_platform.storage import cog_format, tables, zarr_format
 from lc_platform.storage.layout import METRICS, MODEL_CARD, MODEL_TEXT
 from lc_platform.storage.mosaic import Mosaic
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+from lc_platform.storage.store import PART, MissingArtefactError, StorageError, Store
 
 
 class Format(Protocol):
@@ -49,15 +50,14 @@ class GridFormat:
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         try:
-            with store.fs.open(store.physical(key), "rb") as file:
-                table = gpd.read_parquet(file)
+            table = store.current(key, lambda path: _grid_table(store, path))
             patches = patches_from_table(table)
-        except (pa.ArrowException, ValueError, OSError) as error:
+            covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
             raise StorageError(
                 f"{store.path(key)}: is no patch grid, or is damaged ({error}). Materialize "
                 "patch_grid again"
             ) from error
-        covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
         return PatchGrid(patches, covered)
 
 
@@ -83,11 +83,11 @@ class CogFormat:
         with store.siblings(key.removesuffix(".tif")) as staging:
             size = cog_format.write(staging, value, self.classes)
             if value.summary.table:
-                with staging.file(f"{cog_format.PART}.parquet") as path:
+                with staging.file(f"{PART}.parquet") as path:
                     tables.write_columns(path, value.summary.table)
                     size += path.stat().st_size
             for suffix, draw in value.figures.items():
-                with staging.file(f"{cog_format.PART}{suffix}") as path:
+                with staging.file(f"{PART}{suffix}") as path:
                     path.write_bytes(draw(value.summary))
                     size += path.stat().st_size
         return size
@@ -116,10 +116,19 @@ class ModelFormat:
         return len(value.text) + len(card)
 
     def open(self, store: Store, key: str) -> LandCoverModel:
-        text = _read(store, key, MODEL_TEXT).decode()
-        card = json.loads(_read(store, key, MODEL_CARD))
-        model = LandCoverModel(text, {k: v for k, v in card.items() if k != "model_version"})
-        if model.version != card.get("model_version"):
+        text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
+        try:
+            about = json.loads(card)
+            model = LandCoverModel(
+                text.decode(), {k: v for k, v in about.items() if k != "model_version"}
+            )
+            same = model.version == about["model_version"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{store.path(key)}/{MODEL_CARD}: is no card of a model, or is damaged ({error}). "
+                "Materialize model again"
+            ) from error
+        if not same:
             raise StorageError(
                 f"{store.path(key)}: {MODEL_TEXT} is not the model that {MODEL_CARD} describes. "
                 "Materialize model again"
@@ -138,7 +147,13 @@ class EvaluationFormat:
         return sum(len(data) for data in files.values())
 
     def open(self, store: Store, key: str) -> Evaluation:
-        return Evaluation(json.loads(_read(store, key, METRICS)))
+        (content,) = _read(store, key, METRICS)
+        try:
+            return Evaluation(json.loads(content))
+        except ValueError as error:
+            raise StorageError(
+                f"{store.path(key)}/{METRICS}: is damaged ({error}). Materialize evaluation again"
+            ) from error
 
 
 class MosaicFormat:
@@ -148,16 +163,29 @@ class MosaicFormat:
 
     def open(self, store: Store, key: str) -> Mapping[str, str]:
         """The maps' paths by file name."""
-        folder = store.physical(key)
-        return {name: f"{folder}/{name}" for name in store.names(key)}
+        if not store.exists(key):
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        return store.current(
+            key,
+            lambda folder: {PurePosixPath(str(p)).name: str(p) for p in store.fs.ls(folder, False)},
+        )
 
 
-def _read(store: Store, key: str, name: str) -> bytes:
+def _grid_table(store: Store, path: str) -> gpd.GeoDataFrame:
+    with store.fs.open(path, "rb") as file:
+        return gpd.read_parquet(file)
+
+
+def _read(store: Store, key: str, *names: str) -> list[bytes]:
+    """Files of one version of a folder."""
     try:
-        return bytes(store.fs.cat_file(f"{store.physical(key)}/{name}"))
+        return store.current(
+            key, lambda folder: [bytes(store.fs.cat_file(f"{folder}/{name}")) for name in names]
+        )
     except FileNotFoundError as error:
         raise MissingArtefactError(
-            f"{store.path(key)}/{name}: is not there. Materialize it first"
+            f"{store.path(key)}: {' and '.join(names)} are not there, or not all. Materialize it "
+            "first"
         ) from error
 
 
@@ -176,4 +204,3 @@ def formats(classes: Mapping[int, tuple[str, str]]) -> dict[str, Format]:
         "predictions": CogFormat(lambda cube: cube, classes),
         "mosaic": MosaicFormat(),
     }
-

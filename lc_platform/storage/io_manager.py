@@ -52,12 +52,20 @@ class ByPlace(Mapping[Place, Any]):
 
 def is_permanent(error: BaseException) -> bool:
     """Whether no retry mends it."""
+    if isinstance(error, dg.Failure):
+        return not error.allow_retries
     return isinstance(error, PlatformError | ValueError) and not getattr(error, "transient", False)
 
 
 def permanent_failure(error: BaseException) -> dg.Failure:
     """A failure that is not retried, with the error's own words."""
     return dg.Failure(description=str(error), allow_retries=False)
+
+
+def _naming(where: Place, error: Exception) -> str:
+    """An error's words, with the partition's name where they lack it."""
+    words = str(error) or type(error).__name__
+    return words if str(where.patch or where.year) in words else f"{where}: {words}"
 
 
 class ArtefactIOManager(dg.IOManager):
@@ -81,15 +89,17 @@ class ArtefactIOManager(dg.IOManager):
             context.add_output_metadata(self._written(context, asset, Place(), obj))
             return
         done: list[str] = []
-        failures: dict[str, Exception] = {}
+        failures: dict[Place, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
                 metadata = self._written(context, asset, where, obj[where])
             except Exception as error:
                 if len(context.asset_partition_keys) == 1:
-                    raise permanent_failure(error) if is_permanent(error) else error from error
-                failures[partition] = error
+                    if is_permanent(error):
+                        raise permanent_failure(error) from error
+                    raise
+                failures[where] = error
                 continue
             context.step_context.add_asset_metadata(metadata, context.asset_key, partition)
             done.append(partition)
@@ -97,9 +107,9 @@ class ArtefactIOManager(dg.IOManager):
             self._record(context, done)
             raise dg.Failure(
                 description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
-                + "\n".join(str(error) for error in failures.values()),
+                + "\n".join(_naming(where, error) for where, error in failures.items()),
                 allow_retries=not all(map(is_permanent, failures.values())),
-            )
+            ) from next(iter(failures.values()))
 
     def _written(
         self, context: OutputContext, asset: str, where: Place, value: Any
@@ -124,7 +134,7 @@ class ArtefactIOManager(dg.IOManager):
         """Record what a failed step has finished: Dagster itself records nothing of it."""
         step = context.step_context
         for partition in partitions:
-            metadata = step.get_output_metadata(context.name, None) or {}
+            metadata = step.get_asset_metadata(context.asset_key, partition) or {}
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=partition, metadata=metadata)
             )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -15,11 +14,11 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from lc_platform.eo.cube import MAIN, DataError, Summary, Thumbnail, Window, windows
+from lc_platform.eo.cube import MAIN, DataError, Summary, Thumbnail, Window, same_grid, windows
 from lc_platform.eo.grid import Patch
 from lc_platform.eo.labels import colored
 from lc_platform.eo.model import common_version
-from lc_platform.storage.cog_format import RasterCube, palette, rgba, tiled
+from lc_platform.storage.cog_format import Draft, RasterCube, palette, rgba, tiled
 from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.storage.store import Staging
 
@@ -67,10 +66,10 @@ class Mosaic:
             with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
                 _join(target, there, grid, self.predictions, "class")
                 for window in windows(grid.shape, _WINDOW):
-                    values = _at(target, window)
+                    values = target.read(window)
                     counts += np.bincount(values.ravel(), minlength=256)
                     picture.take(window, values[None])
-                target.update_tags(year=self.year, model_version=version, patches=len(there))
+                target.tag(year=self.year, model_version=version, patches=len(there))
             size += path.stat().st_size
         with staging.file(f"{LAND_COVER}.aux.xml") as path:
             path.write_text(palette(self.classes, 1), encoding="utf-8")
@@ -102,7 +101,7 @@ class Mosaic:
 
 
 def _join(
-    target: rasterio.io.DatasetWriter,
+    target: Draft,
     patches: Sequence[Patch],
     grid: GeoBox,
     cubes: Mapping[str, RasterCube],
@@ -110,17 +109,14 @@ def _join(
 ) -> None:
     """Put a layer of all patches in place; where patches overlap, the last that knows wins."""
     for patch in patches:
-        if cubes[patch.key].grids[MAIN] != patch.geobox:
+        if not same_grid(cubes[patch.key].grids[MAIN], patch.geobox):
             raise DataError(
                 f"patch {patch.key}: {cubes[patch.key].path} lies on another grid than patch_grid "
                 "says. The area or its split has changed: materialize the patch again"
             )
         for window, values in _on_grid(patch, cubes[patch.key], layer, grid):
-            known = np.nan_to_num(values).astype(target.dtypes[0])
-            here = _at(target, window)
-            target.write(
-                np.where(known == 0, here, known), 1, window=RasterWindow.from_slices(*window)
-            )
+            known = np.nan_to_num(values).astype(target.dtype)
+            target.write(np.where(known == 0, target.read(window), known), window)
 
 
 def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
@@ -158,8 +154,9 @@ def _on_grid(
             yield there, cube.read(layer, window)
         return
     box = patch.geobox.extent.to_crs(str(grid.crs), resolution=patch.resolution * 50).boundingbox
-    inverse = ~grid.affine
-    (left, top), (right, bottom) = inverse * (box.left, box.top), inverse * (box.right, box.bottom)
+    assert grid.crs is not None
+    left, right = ((x - grid.affine.c) / grid.affine.a for x in (box.left, box.right))
+    top, bottom = ((y - grid.affine.f) / grid.affine.e for y in (box.top, box.bottom))
     first = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
     last = min(int(np.ceil(bottom)), grid.shape[0]), min(int(np.ceil(right)), grid.shape[1])
     with (
@@ -180,9 +177,3 @@ def _on_grid(
                 slice(window[1].start + first[1], window[1].stop + first[1]),
             )
             yield there, warped.read(band, window=RasterWindow.from_slices(*there))
-
-
-def _at(target: rasterio.io.DatasetWriter, window: Window) -> NDArray[np.generic]:
-    values: NDArray[np.generic] = target.read(1, window=RasterWindow.from_slices(*window))
-    return values
-

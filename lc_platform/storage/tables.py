@@ -42,14 +42,18 @@ def read_samples(store: Store, key: str) -> Samples:
     if not store.exists(key):
         raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
     try:
-        with store.fs.open(store.physical(key), "rb") as file:
-            table = pq.read_table(file)
-        about = json.loads(table.schema.metadata[_METADATA])
-    except (pa.ArrowException, KeyError, TypeError, OSError) as error:
+        return store.current(key, lambda path: _samples(store, path))
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
         raise StorageError(
             f"{store.path(key)}: is no table of samples, or is damaged ({error}). Materialize "
             "training_samples of this patch again"
         ) from error
+
+
+def _samples(store: Store, path: str) -> Samples:
+    with store.fs.open(path, "rb") as file:
+        table = pq.read_table(file)
+    about = json.loads(table.schema.metadata[_METADATA])
     names = tuple(name for name in table.column_names if name not in _OWN)
     features = np.empty((table.num_rows, len(names)), dtype=np.float32)
     for position, name in enumerate(names):

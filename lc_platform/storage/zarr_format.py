@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from zarr.abc.store import ByteRequest, Store as ZarrStore
+from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
@@ -27,18 +29,28 @@ _ATTRIBUTE = "lc_platform"
 
 
 class _Strict(WrapperStore[ZarrStore]):
-    """A store in which a missing object is an error, where Zarr would read fill values."""
+    """A store in which what is missing is an error, where Zarr would read fill values."""
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         found = await super().get(key, prototype, byte_range)
-        if found is None and "/c/" in f"/{key}":
-            raise StorageError(
-                f"{self._store}/{key}: a part of this artefact is missing. It was damaged or "
-                "replaced while it was read: materialize it again"
-            )
+        if "/c/" in f"/{key}":
+            if found is None:
+                raise FileNotFoundError(f"{key} is missing")
+            if len(found) < _length(byte_range):
+                raise OSError(f"{key} is too short")
         return found
+
+
+def _length(byte_range: ByteRequest | None) -> int:
+    """How many bytes there are to be at least."""
+    match byte_range:
+        case RangeByteRequest(start, end):
+            return end - start
+        case SuffixByteRequest(suffix):
+            return suffix
+    return 1
 
 
 def _open(store: Store, path: str, read_only: bool) -> ZarrStore:
@@ -118,6 +130,7 @@ def _array(
 
 
 def _coordinates(group: zarr.Group, grid: GeoBox) -> None:
+    assert grid.crs is not None
     affine = grid.affine
     rows, columns = grid.shape
     for name, start, step, count in (
@@ -163,41 +176,45 @@ class ZarrCube:
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
-        source = _Strict(_open(store, store.physical(key), read_only=True))
         try:
-            root = xr.open_zarr(source, chunks=None, consolidated=True, mask_and_scale=False)
-            about = root.attrs[_ATTRIBUTE]
-            self._data = {MAIN: root} | {
-                name: xr.open_zarr(
-                    source, group=name, chunks=None, consolidated=False, mask_and_scale=False
-                )
-                for name in about["grids"]
-                if name != MAIN
-            }
-        except (KeyError, ValueError, OSError) as error:
+            store.current(key, lambda path: self._describe(_open(store, path, read_only=True)))
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             raise StorageError(
                 f"{self.path}: is not a cube of this platform, or is damaged ({error}). "
                 "Materialize it again"
             ) from error
-        from affine import Affine
 
+    def _describe(self, physical: ZarrStore) -> None:
+        source = _Strict(physical)
+        root = xr.open_zarr(source, chunks=None, consolidated=True, mask_and_scale=False)
+        about = root.attrs[_ATTRIBUTE]
+        self._data = {MAIN: root} | {
+            name: xr.open_zarr(
+                source, group=name, chunks=None, consolidated=False, mask_and_scale=False
+            )
+            for name in about["grids"]
+            if name != MAIN
+        }
         self.grids: Mapping[str, GeoBox] = {
             name: GeoBox(tuple(g["shape"]), Affine(*g["affine"]), g["crs"])
             for name, g in about["grids"].items()
         }
         self.attributes: Mapping[str, Any] = about["attributes"]
-        self.layers: Mapping[str, Layer] = {}
-        self.coordinates: Mapping[str, NDArray[Any]] = {}
+        layers: dict[str, Layer] = {}
+        coordinates: dict[str, NDArray[Any]] = {}
         for grid, data in self._data.items():
             prefix = f"{grid}/" if grid else ""
             for name, values in data.data_vars.items():
-                dims = tuple(f"{prefix}{d}" if d != "time" else "time" for d in values.dims[:-2])
-                if values.dims[-2:] == ("y", "x"):
-                    self.layers[f"{prefix}{name}"] = Layer(  # type: ignore[index]
-                        dims, str(values.dtype), grid, values.attrs.get("nodata")
-                    )
-                    for dim in dims:
-                        self.coordinates[dim] = data[_short(dim)].values  # type: ignore[index]
+                if values.dims[-2:] != ("y", "x"):
+                    continue
+                own = [str(d) for d in values.dims[:-2]]
+                dims = tuple(f"{prefix}{d}" if d != "time" else d for d in own)
+                fill = values.attrs.get("nodata")
+                layers[f"{prefix}{name}"] = Layer(dims, str(values.dtype), grid, fill)
+                for dim, short in zip(dims, own, strict=True):
+                    coordinates[dim] = data[short].values
+        self.layers: Mapping[str, Layer] = layers
+        self.coordinates: Mapping[str, NDArray[Any]] = coordinates
 
     def read(
         self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
@@ -213,5 +230,12 @@ class ZarrCube:
             for dim, value in select.items()
         }
         values = self._data[grid][layer.removeprefix(f"{grid}/") if grid else layer]
-        result: NDArray[Any] = values.isel(y=rows, x=columns, **chosen).values  # type: ignore[arg-type]
+        part = values.isel(y=rows, x=columns, **chosen)
+        try:
+            result: NDArray[Any] = part.values
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StorageError(
+                f"{self.path}: {layer} is damaged, or was replaced while it was read ({error}). "
+                "Run again; materialize it again where that does not help"
+            ) from error
         return result
