@@ -26,7 +26,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(asset="patch_grid", blocking=True)
     def grid_not_empty(io_manager: Store) -> dg.AssetCheckResult:
-        """The area has at least one patch, and some of them have a reference."""
+        """The area has at least one patch; how many of them have a reference is said beside."""
         grid = io_manager.opened("patch_grid", Place())
         covered = sum(grid.has_reference.values())
         return dg.AssetCheckResult(
@@ -136,5 +136,3 @@ def _verdict(
         description=f"{'; '.join(problems[:10])}: {remedy}",
         metadata={"count": len(problems), "sample": ", ".join(problems[:10])},
     )
-
-

@@ -9,9 +9,10 @@ no secret is ever part of the configuration.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -20,17 +21,19 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from lc_platform.errors import PlatformError
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
+from lc_platform.errors import PlatformError
 
 ENVIRONMENT_VARIABLE = "LC_PLATFORM_CONFIG"
 FILE_NAME = "lc-platform.yaml"
@@ -52,7 +55,7 @@ LIGHTGBM_DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.1,
     "num_leaves": 31,
     "min_data_in_leaf": 20,
-    "feature_fraction": 0.5,
+    "feature_fraction": 0.2,
     "lambda_l2": 1.0,
     "max_bin": 127,
 }
@@ -78,12 +81,28 @@ class ConfigError(PlatformError, ValueError):
     """The configuration is not usable; the message names the keys, one a line."""
 
 
+def _no_truth_value(value: Any) -> Any:
+    # pydantic takes true for 1, and YAML reads yes, no, on and off as true and false.
+    if isinstance(value, bool):
+        raise ValueError(
+            f"{str(value).lower()} is a truth value, which is not expected here. If the file says "
+            "yes, no, on or off, put it in quotes"
+        )
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_no_truth_value)]
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Metres = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Metres = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Counted = Annotated[Whole, Field(ge=1)]
 
 
 def _fraction(value: Any) -> Any:
@@ -94,39 +113,56 @@ def _fraction(value: Any) -> Any:
     return value
 
 
+def _multiple(value: float, of: float) -> bool:
+    return math.isclose(value / of, max(1, round(value / of)), rel_tol=1e-9)
+
+
+def _neighbours(value: float, of: float) -> str:
+    """The multiples of ``of`` on either side of ``value``, in words."""
+    below = math.floor(value / of) * of
+    return f"{below:g} or {below + of:g}" if below else f"{of:g}"
+
+
+def _projected(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"EPSG:{value}"
+    if not isinstance(value, str) or value == "utm":
+        return value
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        crs = CRS.from_user_input(value)
+    except CRSError as error:
+        raise ValueError(
+            f"{value} is no CRS that is known. Write for example EPSG:32633"
+        ) from error
+    if not crs.is_projected or any(a.unit_name != "metre" for a in crs.axis_info):
+        unit = crs.axis_info[0].unit_name if crs.axis_info else "no unit"
+        raise ValueError(
+            f"{value} ({crs.name}) is in {unit}s; a projected CRS in metres is needed. "
+            "Write for example EPSG:32633"
+        )
+    return value
+
+
+ProjectedCrs = Annotated[Text, BeforeValidator(_projected)]
+
+
 class Aoi(_Section):
     """The area of interest and how it is split into patches."""
 
-    boundary: str | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    country: str | None = None
-    natural_earth: str | None = None
+    boundary: Text | None = None
+    bbox: tuple[Number, Number, Number, Number] | None = None
+    country: Text | None = None
+    natural_earth: Text | None = None
     """A local copy of Natural Earth's countries; by default its public download, cached."""
-    buffer: float = Field(0.0, ge=0)
-    crs: str = "utm"
-    split: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
+    buffer: Number = Field(0.0, ge=0)
+    crs: ProjectedCrs = "utm"
+    """``utm``: every patch in its own UTM zone."""
+    split: tuple[Counted, Counted] | None = None
     patch_size: Metres | None = None
     resolution: Metres = 10.0
-
-    @field_validator("crs")
-    @classmethod
-    def _projected(cls, value: str) -> str:
-        if value == "utm":
-            return value
-        from pyproj import CRS
-        from pyproj.exceptions import CRSError
-
-        try:
-            crs = CRS.from_user_input(value)
-        except CRSError as error:
-            raise ValueError(f"{value} is no CRS that is known. Write EPSG:32633, or utm") from error
-        if not crs.is_projected or any(a.unit_name != "metre" for a in crs.axis_info):
-            unit = crs.axis_info[0].unit_name if crs.axis_info else "no unit"
-            raise ValueError(
-                f"{value} ({crs.name}) is in {unit}s; patches need a projected CRS in metres. "
-                "Write for example EPSG:32633, or utm for every patch in its own UTM zone"
-            )
-        return value
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -143,11 +179,10 @@ class Aoi(_Section):
             raise ValueError(
                 "split cuts one bounding box and needs one CRS; with crs: utm give patch_size"
             )
-        if self.patch_size is not None and self.patch_size % self.resolution:
-            below = self.patch_size // self.resolution * self.resolution
+        if self.patch_size is not None and not _multiple(self.patch_size, self.resolution):
             raise ValueError(
                 f"patch_size: {self.patch_size:g} m is not a multiple of resolution "
-                f"({self.resolution:g} m). Take {below:g} or {below + self.resolution:g}"
+                f"({self.resolution:g} m). Take {_neighbours(self.patch_size, self.resolution)}"
             )
         return self
 
@@ -164,8 +199,8 @@ class SimulatedMistakes(_Section):
 class Simulation(_Section):
     """The simulated archive's knobs."""
 
-    seed: int = 42
-    cloudiness: float = Field(1.0, ge=0)
+    seed: Whole = 42
+    cloudiness: Number = Field(1.0, ge=0)
     mistakes: SimulatedMistakes = SimulatedMistakes()
 
 
@@ -177,11 +212,11 @@ class Imagery(_Section):
     """The archive, and what is taken from it."""
 
     source: Literal["sentinel_hub", "stac", "simulated"]
-    collection: str = "sentinel-2-l1c"
-    catalog: str | None = None
-    bands: tuple[str, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
-    max_cloud_cover: float = Field(80.0, ge=0, le=100)
-    also: tuple[str, ...] = ()
+    collection: Text = "sentinel-2-l1c"
+    catalog: Text | None = None
+    bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
+    max_cloud_cover: Number = Field(80.0, ge=0, le=100)
+    also: tuple[Text, ...] = ()
     simulation: Simulation | None = None
 
     @field_validator("bands")
@@ -189,10 +224,10 @@ class Imagery(_Section):
     def _named_once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
         bands = tuple(_canonical(band) for band in bands)
         if not bands:
-            raise ValueError("at least one band is needed")
+            raise ValueError("at least one band is needed. Write for example [B04, B08]")
         twice = sorted({band for band in bands if bands.count(band) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once")
+            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
         return bands
 
     @field_validator("max_cloud_cover")
@@ -208,16 +243,20 @@ class Imagery(_Section):
     def _fits_the_source(self) -> Self:
         if self.source == "stac" and self.catalog is None:
             raise ValueError(
-                "catalog: source stac needs the path or URL of a STAC API or of a catalog.json"
+                "catalog: this key is missing. Source stac needs the path or URL of a STAC API or "
+                "of a catalog.json"
             )
-        if self.source != "stac" and self.catalog is not None:
-            raise ValueError(f"catalog is for source stac; the source is {self.source}")
-        if self.source != "simulated" and self.simulation is not None:
-            raise ValueError(f"simulation is for source simulated; the source is {self.source}")
+        for key, owner in (("catalog", "stac"), ("simulation", "simulated")):
+            if self.source != owner and getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key}: is for source {owner}, and the source is {self.source}. Remove it, or "
+                    f"take source: {owner}"
+                )
         if self.source == "simulated":
             if self.collection != "sentinel-2-l1c":
                 raise ValueError(
-                    f"collection: the simulated archive is sentinel-2-l1c, not {self.collection}"
+                    f"collection: the simulated archive is sentinel-2-l1c, not {self.collection}. "
+                    "Remove the key"
                 )
             unknown = [band for band in self.bands if band not in SENTINEL2_BANDS]
             if unknown:
@@ -238,21 +277,42 @@ class Clouds(_Section):
 
     method: Literal["s2cloudless", "scl", "provider"] = "s2cloudless"
     threshold: Fraction = 0.4
-    average_over: int = Field(4, ge=0)
-    dilation: int = Field(2, ge=0)
+    average_over: Whole = Field(4, ge=0)
+    dilation: Whole = Field(2, ge=0)
     resolution: Metres = 80.0
 
     _threshold_unit = field_validator("threshold", mode="before")(_fraction)
 
 
+def _reference_value(value: Any) -> int | str:
+    _no_truth_value(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int | str):
+        return value
+    raise ValueError(f"{value!r} is no value of a class. Write a whole number or text")
+
+
+ReferenceValue = Annotated[int | str, PlainValidator(_reference_value)]
+
+
+def _color(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError(
+            f'{_shown(value)} is no colour. Write red, green and blue in quotes, such as "#ffcc00" '
+            "(without quotes, YAML takes # for the start of a comment)"
+        )
+    return value
+
+
 class LandCoverClass(_Section):
     """One class of the map."""
 
-    id: int = Field(ge=1, le=255)
-    name: str = Field(min_length=1)
-    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
-    values: tuple[int | str, ...] = ()
-    attribute: str | None = None
+    id: Whole = Field(ge=1, le=255)
+    name: Text = Field(min_length=1)
+    color: Annotated[str, PlainValidator(_color)]
+    values: tuple[ReferenceValue, ...] = ()
+    attribute: Text | None = None
     """The attribute that `values` are of, where it is not the reference's."""
 
     @model_validator(mode="before")
@@ -266,81 +326,116 @@ class LandCoverClass(_Section):
 class Reference(_Section):
     """The reference map and its classes."""
 
-    path: str | None = None
-    attribute: str | None = None
+    path: Text | None = None
+    attribute: Text | None = None
     classes: tuple[LandCoverClass, ...] = Field(min_length=1)
-    ignore: tuple[int | str, ...] = ()
+    ignore: tuple[ReferenceValue, ...] = ()
     """Values of the attribute that mean no label."""
 
     @model_validator(mode="after")
     def _each_value_has_one_class(self) -> Self:
-        for what, seen in (
+        named: list[tuple[str, list[Any]]] = [
             ("id", [c.id for c in self.classes]),
             ("name", [c.name for c in self.classes]),
-        ):
+        ]
+        for what, seen in named:
             for i, value in enumerate(seen):
                 if value in seen[:i]:
                     raise ValueError(
-                        f"classes[{i}].{what}: {value} is also that of classes[{seen.index(value)}]"
+                        f"classes[{i}].{what}: {value} is also that of classes"
+                        f"[{seen.index(value)}]. Give every class its own"
                     )
-        owner: dict[tuple[str | None, int | str], int] = {}
+        # As text, because 7 in a configuration and "7" in a file are one value.
+        ignored = {str(value) for value in self.ignore}
+        owner: dict[tuple[str | None, str], int] = {}
         for i, one in enumerate(self.classes):
             if not one.values:
-                raise ValueError(f"classes[{i}].values: {one.name} has no value of the reference")
+                raise ValueError(
+                    f"classes[{i}].values: {one.name} has no value of the reference. Give at least "
+                    "one, or remove the class"
+                )
             for value in one.values:
-                key = (one.attribute or self.attribute, value)
+                key = (one.attribute or self.attribute, str(value))
+                if owner.get(key) == i:
+                    raise ValueError(f"classes[{i}].values: {value} is given twice. Give it once")
                 if key in owner:
                     raise ValueError(
                         f"classes[{i}].values: {value} is also in classes[{owner[key]}] "
                         f"({self.classes[owner[key]].name}). A reference value can belong to one "
                         "class only"
                     )
-                if value in self.ignore:
-                    raise ValueError(f"classes[{i}].values: {value} is also in ignore")
+                if str(value) in ignored:
+                    raise ValueError(
+                        f"classes[{i}].values: {value} is also in ignore. Remove one of them"
+                    )
                 owner[key] = i
         return self
+
+
+IndexEntry = str | dict[str, tuple[str, str]]
+
+
+def _index(entry: Any) -> IndexEntry:
+    known = [*indices_of.KNOWN, "NORM"]
+    if isinstance(entry, str):
+        if entry not in known:
+            raise ValueError(
+                f"{entry} is not known; known are {', '.join(known)}.{_nearest(entry, known)} "
+                f"Any other normalized difference is written {{{entry}: [B8A, B05]}}"
+            )
+        return entry
+    example = "{NDRE: [B8A, B05]}"
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        raise ValueError(
+            f"{_shown(entry)} is not one index. Write a name, or one name with its two bands: "
+            f"{example}"
+        )
+    ((name, bands),) = entry.items()
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError(
+            f"{_shown(name)} is no name of an index. Take letters, digits, _ and -: {example}"
+        )
+    if name in known:
+        raise ValueError(f"{name} has its bands already. Take another name for others")
+    if (
+        not isinstance(bands, Sequence)
+        or len(bands) != 2
+        or not all(isinstance(band, str) for band in bands)
+        or _canonical(bands[0]) == _canonical(bands[1])
+    ):
+        raise ValueError(
+            f"{name}: {_shown(bands)} is not a pair of bands. A normalized difference needs two "
+            f"different ones: {example}"
+        )
+    return {name: (_canonical(bands[0]), _canonical(bands[1]))}
 
 
 class Features(_Section):
     """What the classifier sees."""
 
-    indices: tuple[str | dict[str, tuple[str, str]], ...] = ("NDVI", "NDWI", "NORM")
-    interval: int = Field(16, ge=1, le=366)
+    indices: tuple[Annotated[IndexEntry, PlainValidator(_index)], ...] = ("NDVI", "NDWI", "NORM")
+    interval: Whole = Field(16, ge=1, le=366)
     min_valid_fraction: Fraction = 0.8
 
     _fraction_unit = field_validator("min_valid_fraction", mode="before")(_fraction)
 
     @field_validator("indices")
     @classmethod
-    def _known_or_defined(cls, indices: tuple[Any, ...]) -> tuple[Any, ...]:
-        known = [*indices_of.KNOWN, "NORM"]
-        for index in indices:
-            if isinstance(index, str) and index not in known:
-                raise ValueError(
-                    f"{index} is not known; known are {', '.join(known)}.{_nearest(index, known)} "
-                    f"Any other normalized difference is written {{{index}: [B8A, B05]}}"
-                )
-        parsed = [indices_of.parse(_canonical_index(index), ()) for index in indices]
-        names = [index.name for index in parsed]
+    def _named_once(cls, indices: tuple[IndexEntry, ...]) -> tuple[IndexEntry, ...]:
+        names = [indices_of.parse(index, ()).name for index in indices]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once")
-        return tuple(_canonical_index(index) for index in indices)
-
-
-def _canonical_index(index: str | dict[str, tuple[str, str]]) -> str | dict[str, tuple[str, str]]:
-    if isinstance(index, str):
-        return index
-    return {name: (_canonical(a), _canonical(b)) for name, (a, b) in index.items()}
+            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        return indices
 
 
 class Sampling(_Section):
     """Which pixels the classifier learns from, and which patches judge it."""
 
-    pixels_per_patch: int = Field(40_000, ge=1)
-    erosion: int = Field(1, ge=0)
-    test_fraction: float = Field(0.2, gt=0, lt=1)
-    seed: int = 42
+    pixels_per_patch: Counted = 40_000
+    erosion: Whole = Field(1, ge=0)
+    test_fraction: Number = Field(0.2, gt=0, lt=1)
+    seed: Whole = Field(42, ge=0)
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: every class weighs the same in training, however many pixels it has."""
 
@@ -350,11 +445,11 @@ class Sampling(_Section):
 class Processing(_Section):
     """How the work is cut; the results do not depend on it."""
 
-    window: int = Field(256, ge=16)
+    window: Whole = Field(256, ge=16)
     """Pixels along the side of the windows that patches are streamed by."""
-    threads: int = Field(0, ge=0)
+    threads: Whole = Field(0, ge=0)
     """Threads of training and inference in one worker; 0 takes all cores."""
-    chunk: int = Field(0, ge=0)
+    chunk: Whole = Field(0, ge=0)
     """Patches that one run takes together; 0 chooses by their size."""
     probabilities: bool = False
     """Whether `predictions` keeps the probability of every class."""
@@ -370,9 +465,9 @@ class Processing(_Section):
 class Config(_Section):
     """A configuration file, validated."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    storage: str
-    years: tuple[Annotated[int, Field(ge=1972, le=2100)], ...] = Field(min_length=1)
+    name: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    storage: Text
+    years: tuple[Annotated[Whole, Field(ge=1972, le=2100)], ...] = Field(min_length=1)
     aoi: Aoi
     imagery: Imagery
     clouds: Clouds = Clouds()
@@ -380,7 +475,8 @@ class Config(_Section):
     features: Features = Features()
     sampling: Sampling = Sampling()
     model: dict[str, Any] = Field(default_factory=dict)
-    mosaic_crs: str | None = None
+    """LightGBM parameters over LIGHTGBM_DEFAULTS, under their main names."""
+    mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
     processing: Processing = Processing()
 
@@ -391,16 +487,25 @@ class Config(_Section):
     def _each_once_in_order(cls, years: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(years)))
 
-    @field_validator("model")
+    @field_validator("mosaic_crs")
     @classmethod
-    def _lightgbm_parameters(cls, model: dict[str, Any]) -> dict[str, Any]:
-        valid = lightgbm_parameters()
-        for key in model:
-            if valid.get(key, key) in LIGHTGBM_FIXED:
-                raise ValueError(f"{key} is set by the platform and cannot be given")
-            if key not in valid:
-                raise ValueError(f"{key} is no parameter of LightGBM.{_nearest(key, list(valid))}")
-        return {valid[key]: value for key, value in model.items()}
+    def _one_crs(cls, value: str | None) -> str | None:
+        if value == "utm":
+            raise ValueError("utm is many CRSs, and one map has one. Write for example EPSG:32633")
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _lightgbm_parameters(cls, model: Any) -> Any:
+        return _lightgbm_checked(model) if isinstance(model, Mapping) and model else model
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_said_is_the_default(cls, data: Any) -> Any:
+        # A section whose keys are all commented out is null in YAML.
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
 
     @model_validator(mode="before")
     @classmethod
@@ -432,24 +537,41 @@ class Config(_Section):
                 f"{imagery.collection} is not L2A. Take clouds.method: s2cloudless, or "
                 "imagery.collection: sentinel-2-l2a"
             )
-        if clouds.method == "s2cloudless" and clouds.resolution % self.aoi.resolution:
-            below = clouds.resolution // self.aoi.resolution * self.aoi.resolution
+        if clouds.method == "provider" and imagery.source != "sentinel_hub":
+            raise ValueError(
+                "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
+                f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
+            )
+        if clouds.method == "s2cloudless" and not _multiple(clouds.resolution, self.aoi.resolution):
             raise ValueError(
                 f"clouds.resolution: {clouds.resolution:g} m is not a multiple of aoi.resolution "
-                f"({self.aoi.resolution:g} m). Take {max(below, self.aoi.resolution):g} or "
-                f"{below + self.aoi.resolution:g}"
+                f"({self.aoi.resolution:g} m). Take "
+                f"{_neighbours(clouds.resolution, self.aoi.resolution)}"
             )
+        for index in self.indices:
+            if index.name in imagery.bands:
+                raise ValueError(
+                    f"features.indices: {index.name} is also a band of imagery.bands. Take another "
+                    "name"
+                )
+            beyond = [band for band in index.bands if band not in SENTINEL2_BANDS]
+            if beyond and imagery.source == "simulated":
+                raise ValueError(
+                    f"features.indices: {index.name} needs {', '.join(beyond)}, and the simulated "
+                    f"archive has {', '.join(SENTINEL2_BANDS)}"
+                )
         if self.reference.path is None and imagery.source != "simulated":
             raise ValueError(
-                "reference.path: the reference map's file is missing; only the simulated archive "
-                "brings its own"
+                "reference.path: this key is missing. Give the reference map's file; only the "
+                "simulated archive brings its own"
             )
         if self.reference.path is not None and self.reference.attribute is None:
             for i, one in enumerate(self.reference.classes):
                 if one.attribute is None and not _is_raster(self.reference.path):
                     raise ValueError(
-                        "reference.attribute: which attribute of the vector file holds the class? "
-                        f"(it can also be given for each class; classes[{i}] has none)"
+                        "reference.attribute: this key is missing. Name the attribute of the "
+                        "vector file that holds the class (or give each class its own; "
+                        f"classes[{i}] has none)"
                     )
         return self
 
@@ -458,19 +580,19 @@ class Config(_Section):
         """The folder that relative paths are relative to."""
         return self._folder
 
-    def located(self, path: str) -> str:
+    def located(self, path: str, key: str = "") -> str:
         """`path` with environment variables read; relative paths made absolute, URLs as they are.
 
-        Raises ConfigError where a variable is not set.
+        Raises ConfigError naming ``key`` where a variable is not set.
         """
-        expanded = expand(path)
+        expanded = expand(path, key)
         if "://" in expanded or expanded.startswith("/vsi"):
             return expanded
         return str((self._folder / Path(expanded).expanduser()).resolve())
 
     @property
     def storage_url(self) -> str:
-        return self.located(self.storage)
+        return self.located(self.storage, "storage")
 
     @property
     def indices(self) -> tuple[Index, ...]:
@@ -511,17 +633,47 @@ def lightgbm_parameters() -> dict[str, str]:
     }
 
 
-def expand(text: str) -> str:
+def _lightgbm_checked(model: Mapping[Any, Any]) -> dict[str, Any]:
+    """LightGBM parameters under their main names. Raises ValueError naming the parameter."""
+    import lightgbm
+    import numpy as np
+
+    valid = lightgbm_parameters()
+    given: dict[str, str] = {}
+    for key, value in model.items():
+        if key not in valid:
+            raise ValueError(
+                f"{key}: is no parameter of LightGBM.{_nearest(str(key), list(valid))}"
+            )
+        name = valid[key]
+        if name in LIGHTGBM_FIXED:
+            raise ValueError(f"{key}: is set by the platform. Remove it")
+        if name in given:
+            raise ValueError(f"{key}: is another name of {given[name]}. Give one of them")
+        given[name] = key
+        # LightGBM checks every value when it makes a data set: now, and not after the download.
+        settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
+        try:
+            lightgbm.Dataset(np.arange(20.0)[:, None], params=settings).construct()
+        except (lightgbm.basic.LightGBMError, TypeError) as error:
+            why = re.sub(r" at /.*", "", str(error).strip())
+            raise ValueError(f"{key}: LightGBM refuses {value!r} ({why}). Give another") from error
+    return {valid[key]: value for key, value in model.items()}
+
+
+def expand(text: str, key: str = "") -> str:
     """`text` with each ${NAME} replaced by the environment variable.
 
-    Raises ConfigError naming a variable that is not set.
+    Raises ConfigError naming ``key``, and a variable that is not set.
     """
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
             raise ConfigError(
-                f"${{{name}}} in {text!r}: the environment variable {name} is not set"
+                (f"{key}: " if key else "")
+                + f"{text} needs the environment variable {name}, which is not set. Set it, for "
+                f"example with `export {name}=...`"
             )
         return os.environ[name]
 
@@ -540,7 +692,8 @@ def _key(location: Sequence[int | str]) -> str:
     return path
 
 
-def _section_at(location: Sequence[int | str]) -> type[BaseModel] | None:
+def _annotation_at(location: Sequence[int | str]) -> Any:
+    """The type that is expected at a location, None where there is no such key."""
     annotation: Any = Config
     for part in location:
         annotation = _unwrapped(annotation)
@@ -552,41 +705,138 @@ def _section_at(location: Sequence[int | str]) -> type[BaseModel] | None:
             annotation = annotation.model_fields[part].annotation
         else:
             return None
-    annotation = _unwrapped(annotation)
-    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return annotation if is_model else None
+    return _unwrapped(annotation)
 
 
 def _unwrapped(annotation: Any) -> Any:
+    if get_origin(annotation) is Annotated:
+        return _unwrapped(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return next(a for a in get_args(annotation) if a is not type(None))
+        return _unwrapped(next(a for a in get_args(annotation) if a is not type(None)))
     return annotation
 
 
+def _keys_of(annotation: Any) -> list[str]:
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return list(annotation.model_fields) if is_model else []
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_EXPECTED: Mapping[str, str] = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a section of keys and values",
+    "model_type": "a section of keys and values",
+    "tuple_type": "a list",
+}
+"""What to call the type that pydantic expected."""
+_LIMITS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "is not above"),
+    "greater_than_equal": ("ge", "is below"),
+    "less_than": ("lt", "is not below"),
+    "less_than_equal": ("le", "is above"),
+}
+
+
+def _told(problem: Any, annotation: Any) -> str:
+    """What is wrong with a value, and what to write instead, without a full stop."""
+    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    if kind in _LIMITS:
+        limit, words = _LIMITS[kind]
+        bound = context[limit]
+        advice = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}[limit]
+        return f"{_shown(value)} {words} {bound:g}. Give a number that is {advice} {bound:g}"
+    if kind == "literal_error":
+        choices = [str(c) for c in get_args(annotation)]
+        hint = _nearest(str(value).lower(), choices)
+        told = f"{_shown(value)} is not known. It is one of {', '.join(choices)}"
+        return f"{told}.{hint}" if hint else told
+    if kind == "string_pattern_mismatch":
+        return f"{_shown(value)} is not allowed. Take letters, digits, _ and -"
+    if kind == "string_too_short":
+        return "the text is empty. Write at least one letter"
+    if kind in ("too_short", "too_long", "missing"):
+        count = len(get_args(annotation))
+        wanted = "at least one entry" if Ellipsis in get_args(annotation) else f"{count} numbers"
+        return f"{_shown(value)} has {len(value)}. Give {wanted}"
+    expected = _EXPECTED.get(kind)
+    if expected is None:
+        return f"{_shown(value)} does not fit: {problem['msg']}"
+    text = f"{_shown(value)} is not {expected}"
+    if kind == "string_type" and isinstance(value, int | float):
+        return f'{text}. Put it in quotes: "{value}"'
+    if (
+        kind == "tuple_type"
+        and isinstance(value, str | int | float)
+        and Ellipsis in get_args(annotation)
+    ):
+        return f"{text}. Write [{value}]"
+    if kind == "tuple_type" and Ellipsis not in get_args(annotation):
+        return f"{text} of {len(get_args(annotation))} numbers. Write for example " + (
+            "[25, 17]" if len(get_args(annotation)) == 2 else "[13.3, 45.4, 16.6, 46.9]"
+        )
+    if keys := _keys_of(annotation):
+        return f"{text}. Its keys are {', '.join(keys)}"
+    return f"{text}. Write one" if expected != "text" else text
+
+
 def _lines(error: ValidationError) -> list[str]:
+    """A line for every problem: the key, what is wrong with it, what to do."""
     lines: list[str] = []
     problems = error.errors()
     deeper = {p["loc"][:n] for p in problems for n in range(len(p["loc"]))}
-    for problem in (p for p in problems if p["type"] != "too_short" or p["loc"] not in deeper):
-        location = [p for p in problem["loc"] if not str(p).startswith(("tuple[", "dict[", "str"))]
+    for problem in problems:
+        kind, location = problem["type"], list(problem["loc"])
+        if kind == "too_short" and problem["loc"] in deeper:
+            continue
+        if kind == "missing" and isinstance(location[-1], int):
+            location = location[:-1]
         key = _key(location)
-        if problem["type"] == "extra_forbidden":
-            section = _section_at(location[:-1])
-            valid = list(section.model_fields) if section else []
-            hint = _nearest(str(location[-1]), valid)
-            hint = hint or f" Keys here are {', '.join(valid)}." if valid else ""
+        if kind in ("extra_forbidden", "invalid_key"):
+            valid = _keys_of(_annotation_at(location[:-1]))
+            key = _key([*location[:-1], str(location[-1])])
+            hint = _nearest(str(location[-1]), valid) or f" Keys here are {', '.join(valid)}."
             lines.append(f"{key}: this key is not known.{hint}")
-        elif problem["type"] == "missing":
-            lines.append(f"{key}: this key is missing.")
+        elif kind == "missing" and key == _key(problem["loc"]):
+            lines.append(f"{key}: this key is missing. Give it.")
         else:
-            text = problem["msg"].removeprefix("Value error, ").rstrip(".")
-            if problem["type"] != "value_error":
-                text = f"{problem['input']!r} does not fit: {text[0].lower()}{text[1:]}"
+            text = _told(problem, _annotation_at(location))
             # A whole section's check starts with the key inside the section.
             inner = re.match(r"[a-z_]+(\[\d+\])?(\.[a-z_]+)*(?=: )", text)
             joint = "." if key and inner else ": " if key else ""
-            lines.append(f"{key}{joint}{text}.")
+            lines.append(f"{key}{joint}{text}" + ("" if text.endswith("?") else "."))
     return list(dict.fromkeys(lines))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error, and not silently the last one."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def parse(data: Any, folder: Path | None = None) -> Config:
@@ -595,7 +845,10 @@ def parse(data: Any, folder: Path | None = None) -> Config:
     Raises ConfigError with a line for every problem.
     """
     if not isinstance(data, Mapping):
-        raise ConfigError("the configuration is not a mapping of keys to values")
+        raise ConfigError(
+            "the configuration is not a mapping of keys to values. `lc-platform init DIR` writes "
+            "one to start from"
+        )
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -612,19 +865,31 @@ def load(path: str | Path) -> Config:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not text in UTF-8 ({error}). Save it as UTF-8") from error
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}). `lc-platform init DIR` writes a "
             "configuration to start from"
         ) from error
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is no valid YAML: {error}") from error
+        raise ConfigError(f"{path}: is no valid YAML. {_mistake(error)}") from error
     try:
         return parse(data, path.parent)
     except ConfigError as error:
         raise ConfigError(f"{path}:\n{error}") from None
+
+
+def _mistake(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{error}. Mend it, or write text in quotes"
+    mark = error.problem_mark
+    return (
+        f"Line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}. Mend "
+        "that line, or the one before it"
+    )
 
 
 def template(source: str) -> str:

@@ -23,7 +23,10 @@ def build(configuration: config.Config) -> dg.Definitions:
             resources={
                 "platform": platform,
                 "io_manager": ArtefactIOManager(
-                    platform.store, formats(platform.classes), report.describe, platform.clock
+                    platform.store,
+                    formats(platform.classes),
+                    report.describer(configuration.class_colors),
+                    platform.clock,
                 ),
             },
             executor=dg.in_process_executor,

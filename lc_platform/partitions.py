@@ -42,7 +42,7 @@ def patch_years(configured: Sequence[int]) -> dg.MultiPartitionsDefinition:
     return dg.MultiPartitionsDefinition({PATCH: patches, YEAR: years(configured)})
 
 
-def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:  # type: ignore[type-arg]
+def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:
     """The patch and year of a partition key of one of the definitions above."""
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         both = partitions.get_partition_key_from_str(key).keys_by_dimension

@@ -305,21 +305,27 @@ def run(
 
     if not stage("reference", chunks("reference", [Place(key) for key in keys])):
         return finished("no patch has a reference")
-    for year in wanted_years:
+
+    def made(year: int) -> str | None:
+        """Make a year; why it could not be finished, where it could not."""
         here = [Place(key, year) for key in keys]
         if not stage(f"imagery and features {year}", chunks("patch_year", here)):
-            return finished(f"no patch of {year} could be made")
+            return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
-            return finished(f"there is no model of {year}")
+            return f"there is no model of {year}"
         ready = [p for p in here if worker.there("features", p)]
         if of("mapping") and not worker.there("model", Place(year=year)):
             if not patches:
-                return finished(f"there is no model of {year} to predict with")
+                return f"there is no model of {year} to predict with"
             ready = []
         if not stage(f"predictions {year}", chunks("mapping", ready)):
-            return finished(f"no patch of {year} could be predicted")
+            return f"no patch of {year} could be predicted"
         stage(f"mosaic {year}", [Task("joining", of("joining"), (Place(year=year),))])
-    return finished()
+        return None
+
+    # A year that cannot be made stops no other.
+    reasons = [why for year in wanted_years if (why := made(year))]
+    return finished("; ".join(reasons) or None)
 
 
 def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from lc_platform import partitions
 from lc_platform.assets.platform import Platform
-from lc_platform.partitions import Place, place
+from lc_platform.partitions import PATCH, YEAR, Place, place
 from lc_platform.storage.io_manager import ByPlace, Failed, is_permanent, missing, permanent_failure
 from lc_platform.storage.layout import dimensions
 
@@ -39,11 +39,11 @@ class Asset:
     @property
     def inputs(self) -> list[str]:
         given = inspect.signature(self.body).parameters
-        return [n for n in given if n not in ("platform", "where", "context")]
+        return [n for n in given if n not in ("platform", "context", PATCH, YEAR)]
 
     def bound(self, years: Sequence[int]) -> dg.AssetsDefinition:
         """The asset as Dagster knows it, partitioned as the storage layout says."""
-        return dg.asset(
+        bound: dg.AssetsDefinition = dg.asset(
             name=self.name,
             description=inspect.getdoc(self.body),
             group_name=self.group,
@@ -55,6 +55,7 @@ class Asset:
             ins={n: dg.AssetIn(partition_mapping=self._mapping(n)) for n in self.inputs},
             **self.options,
         )(self._compute())
+        return bound
 
     def _mapping(self, upstream: str) -> dg.PartitionMapping | None:
         here, there = dimensions(self.name), dimensions(upstream)
@@ -77,7 +78,8 @@ class Asset:
 
             def one(here: Place) -> Any:
                 own = {n: self._handle(platform, n, handles[n], here) for n in self.inputs}
-                extra = {"where": here} if "where" in wanted else {}
+                extra = {PATCH: here.patch, YEAR: here.year}
+                extra = {name: value for name, value in extra.items() if name in wanted}
                 with platform.clock.working():
                     return self.body(**given, **extra, **own)
 
@@ -112,9 +114,7 @@ class Asset:
             return given
         assert isinstance(given, ByPlace)
         if "patch" in wanted and here.patch is None:
-            return {
-                str(at.patch): given[at] for at in given if at.year in (None, here.year)
-            }
+            return {str(at.patch): given[at] for at in given if at.year in (None, here.year)}
         at = Place(
             here.patch if "patch" in wanted else None, here.year if "year" in wanted else None
         )
@@ -128,17 +128,15 @@ def asset(
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
 
-    The body's parameters are ``platform``; where it wants them ``where`` (the patch and year it
-    is for) and ``context``; and upstream assets by name: the handle of the partition that belongs
+    The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``
+    and ``context``; and upstream assets by name: the handle of the partition that belongs
     to it, or a mapping by patch where the asset is one a year and the upstream one a patch. In a
     run over several partitions the body is called for each, and one that raises stops no other.
     """
     return lambda body: Asset(body, group, kinds, code_version, options)
 
 
-def _partitions(
-    dims: frozenset[str], years: Sequence[int]
-) -> dg.PartitionsDefinition | None:  # type: ignore[type-arg]
+def _partitions(dims: frozenset[str], years: Sequence[int]) -> dg.PartitionsDefinition | None:
     if dims == {"patch", "year"}:
         return partitions.patch_years(years)
     if dims == {"patch"}:

@@ -12,7 +12,6 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.cube import Computed
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.partitions import Place
 from lc_platform.sources.acquire import acquire
 
 
@@ -25,9 +24,9 @@ def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGr
 
 
 @asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", pool="acquisition")
-def raw_bands(platform: Platform, where: Place, patch_grid: PatchGrid) -> Computed:
+def raw_bands(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Computed:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
-    return acquire(platform.source, patch_grid[where.patch], where.year, platform.config)
+    return acquire(platform.source, patch_grid[patch], year, platform.config)
 
 
 @asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1")

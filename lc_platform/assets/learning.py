@@ -7,35 +7,34 @@ from collections.abc import Mapping
 from lc_platform import report
 from lc_platform.assets.declaration import asset
 from lc_platform.assets.platform import Platform
-from lc_platform.eo import assessment, features as feature_stack, labels, model as land_cover
+from lc_platform.eo import assessment, labels
+from lc_platform.eo import features as feature_stack
+from lc_platform.eo import model as land_cover
 from lc_platform.eo import samples as labelled
-from lc_platform.eo.assessment import Evaluation
 from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.assessment import Evaluation
 from lc_platform.eo.cube import Computed
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.grid import PatchGrid
 from lc_platform.eo.labels import ReferenceMap
 from lc_platform.eo.model import LandCoverModel
 from lc_platform.eo.samples import Samples
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.partitions import Place
 
 
 @asset(group="reference", kinds={"geotiff"}, code_version="1")
-def reference_rasters(platform: Platform, where: Place, patch_grid: PatchGrid) -> Computed:
-    """The reference on a patch: class of each pixel, one mask a class, and where it is ambiguous."""
+def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> Computed:
+    """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
     return labels.label(
         platform.reference.burnt,
-        str(where.patch),
-        patch_grid[where.patch].geobox,
+        patch,
+        patch_grid[patch].geobox,
         **platform.class_list,
     )
 
 
 @asset(group="features", kinds={"zarr"}, code_version="1")
-def features(
-    platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
-) -> Computed:
+def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> Computed:
     """Bands and indices on regular dates, gaps interpolated."""
     return feature_stack.build(raw_bands, cloud_masks, **platform.feature_list, **platform.windows)
 
@@ -49,11 +48,9 @@ def training_samples(
 
 
 @asset(group="model", kinds={"lightgbm"}, code_version="1")
-def model(
-    platform: Platform, where: Place, training_samples: Mapping[str, Samples]
-) -> LandCoverModel:
+def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
-    return land_cover.learn(training_samples, year=where.year, **platform.learning)
+    return land_cover.learn(training_samples, year=year, **platform.learning)
 
 
 @asset(group="model", kinds={"json", "png"}, code_version="1")

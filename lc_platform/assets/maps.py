@@ -9,9 +9,8 @@ from lc_platform.assets.platform import Platform
 from lc_platform.eo import prediction
 from lc_platform.eo.cube import Computed
 from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.model import LandCoverModel
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.partitions import Place
+from lc_platform.eo.model import LandCoverModel
 from lc_platform.storage.cog_format import RasterCube
 from lc_platform.storage.mosaic import Mosaic
 
@@ -25,7 +24,7 @@ def predictions(platform: Platform, features: FeatureStack, model: LandCoverMode
 @asset(group="maps", kinds={"geotiff"}, code_version="1")
 def mosaic(
     platform: Platform,
-    where: Place,
+    year: int,
     patch_grid: PatchGrid,
     model: LandCoverModel,
     predictions: Mapping[str, RasterCube],
@@ -33,7 +32,7 @@ def mosaic(
 ) -> Mosaic:
     """The country's class map, its confidence and its valid-observation count."""
     return Mosaic(
-        where.year,
+        year,
         patch_grid.patches,
         predictions,
         observation_stats,

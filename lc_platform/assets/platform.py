@@ -7,10 +7,10 @@ from typing import Any
 
 from lc_platform.clock import Clock
 from lc_platform.config import Config
+from lc_platform.eo.grid import PatchGrid
 from lc_platform.sources import area, open_source
 from lc_platform.sources.protocol import Source
 from lc_platform.sources.reference import Reference, open_reference
-from lc_platform.eo.grid import PatchGrid
 from lc_platform.storage.store import Store
 
 

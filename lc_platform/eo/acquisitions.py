@@ -58,7 +58,7 @@ class AcquisitionStack:
 
     @property
     def detector(self) -> AcquisitionStack:
-        """What the cloud detector looks at: an own, coarser grid, or this one at full resolution."""
+        """What the cloud detector looks at: a coarser grid, or this one at full resolution."""
         return AcquisitionStack(self.cube, DETECTOR) if DETECTOR in self.cube.grids else self
 
     @cached_property

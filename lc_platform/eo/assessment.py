@@ -37,8 +37,8 @@ def assess(
 
     features, references  by patch
     classes               id -> name, also those without samples
-    Raises DataError where a test patch is missing, or
-    none of them has a reference pixel.
+    Raises DataError where a test patch is missing, has other features than the model was trained
+    on, or a reference on another grid; and where none of them has a reference pixel.
     """
     ids = tuple(classes)
     counts = validation.Confusion.empty(ids)
@@ -49,13 +49,15 @@ def assess(
                     f"patch {patch}, {model.card['year']}: is a test patch of the model and has no "
                     f"{what}. Materialize them, or train the model again"
                 )
+        model.check_fits(features[patch])
+        references[patch].check_lies_on(
+            features[patch].geobox, f"patch {patch}, {model.card['year']}"
+        )
         for tile in windows(features[patch].geobox.shape, window):
             reference = references[patch].classes(tile)
             if not reference.any():
                 continue
-            found = classify.predict(
-                model.classifier, features[patch].read(tile), threads=threads
-            )
+            found = classify.predict(model.classifier, features[patch].read(tile), threads=threads)
             counts += validation.confusion(
                 reference, found.classes, ids, references[patch].ambiguous(tile)
             )

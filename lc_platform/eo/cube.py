@@ -13,12 +13,16 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo import Shape2d
 from odc.geo.geobox import GeoBox
 
 from lc_platform.errors import PlatformError
 
 Window = tuple[slice, slice]
 """Rows and columns of a grid, half-open, both with start and stop."""
+
+Shape = Shape2d | tuple[int, int]
+"""(rows, columns)"""
 
 MAIN = ""
 """Name of a cube's own grid, that of the patch."""
@@ -28,7 +32,7 @@ class DataError(PlatformError):
     """The data do not allow what is asked of them; trying again does not help."""
 
 
-def windows(shape: tuple[int, int], size: int) -> Iterator[Window]:
+def windows(shape: Shape, size: int) -> Iterator[Window]:
     """Windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns)."""
     rows, columns = shape
     for row in range(0, rows, size):
@@ -47,6 +51,22 @@ def whole(geobox: GeoBox) -> Window:
 def window_shape(window: Window) -> tuple[int, int]:
     """(rows, columns) of a window."""
     return window[0].stop - window[0].start, window[1].stop - window[1].start
+
+
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids have the same pixels, to a thousandth of one."""
+    return (
+        tuple(one.shape) == tuple(other.shape)
+        and one.crs == other.crs
+        and one.affine.almost_equals(other.affine, precision=1e-3 * abs(one.affine.a))
+    )
+
+
+def extent(geobox: GeoBox) -> str:
+    """A grid in words, for messages: its CRS, north-west corner and size."""
+    rows, columns = geobox.shape
+    box = geobox.boundingbox
+    return f"{geobox.crs}, {rows} x {columns} pixels from {box.left:.12g} {box.top:.12g}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,7 @@ class Block(NamedTuple):
     """A part of a layer: ``values`` belong at ``index`` (along the layer's dims) and ``window``."""
 
     layer: str
-    index: tuple[slice, ...]
+    index: tuple[slice, ...]  # type: ignore[assignment]  # hides the tuple's own method
     window: Window
     values: NDArray[Any]
 
@@ -167,9 +187,8 @@ class HeldCube:
         values = self.arrays[layer]
         for axis, dim in reversed(list(enumerate(spec.dims))):
             if (short := dim.rpartition("/")[2]) in select:
-                chosen = select[short]
-                if not isinstance(chosen, int | slice):
-                    chosen = list(chosen)  # type: ignore[assignment]
+                wanted = select[short]
+                chosen = wanted if isinstance(wanted, int | slice) else list(wanted)
                 values = values[(slice(None),) * axis + (chosen,)]
         return values if window is None else values[(..., *window)]
 
@@ -177,7 +196,7 @@ class HeldCube:
 class Thumbnail:
     """A picture of at most ``size`` pixels a side, filled from windows as they pass."""
 
-    def __init__(self, shape: tuple[int, int], channels: int = 3, size: int = 64) -> None:
+    def __init__(self, shape: Shape, channels: int = 3, size: int = 64) -> None:
         step = max(1, -(-max(shape) // size))
         self.rows = np.arange(step // 2, shape[0], step)
         self.columns = np.arange(step // 2, shape[1], step)
@@ -198,4 +217,5 @@ class Thumbnail:
 def stretched(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
     """Values scaled so that ``low`` is 0 and ``high`` is 255; NaN becomes 0."""
     scaled = (np.nan_to_num(values, nan=low) - low) / (high - low)
-    return (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
+    shades: NDArray[np.uint8] = (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
+    return shades

@@ -18,10 +18,13 @@ from lc_platform.eo.cube import (
     Block,
     Computed,
     Cube,
+    DataError,
     Layer,
     Summary,
     Thumbnail,
     Window,
+    extent,
+    same_grid,
     stretched,
     windows,
 )
@@ -41,6 +44,18 @@ class CloudMasks:
     @property
     def geobox(self) -> GeoBox:
         return self.cube.grids[MAIN]
+
+    def check_made_of(self, raw_bands: AcquisitionStack) -> None:
+        """Raises DataError where these are not the masks of ``raw_bands`` as they are now."""
+        made_of = [a["key"] for a in self.acquisitions]
+        if made_of != [a["key"] for a in raw_bands.acquisitions] or not same_grid(
+            self.geobox, raw_bands.geobox
+        ):
+            raise DataError(
+                f"{raw_bands.name}: cloud_masks were made of other raw_bands than there are now "
+                f"({len(made_of)} acquisitions on {extent(self.geobox)}; now {len(raw_bands)} on "
+                f"{extent(raw_bands.geobox)}). Materialize cloud_masks of this patch again"
+            )
 
     @cached_property
     def acquisitions(self) -> list[dict[str, Any]]:
@@ -88,11 +103,11 @@ def detect(
     average_over  pixels of the detector's grid
     dilation      likewise
 
-    A pixel is valid where it has data and is no cloud (``scl``: where its class is clear).
-    Raises ValueError for another method.
+    A pixel is valid where it has data, also for the detector, and is no cloud (``scl``: where
+    its class is clear). Raises ValueError for another method.
     """
     if method == "s2cloudless":
-        layers = ("cloud_probability", "cloud_mask", "valid")
+        layers: tuple[str, ...] = ("cloud_probability", "cloud_mask", "valid")
         read = _s2cloudless(raw_bands, threshold, average_over, dilation, threads)
     elif method == "scl":
         layers = ("cloud_probability", "cloud_mask", "shadow_mask", "snow_mask", "valid")
@@ -168,18 +183,25 @@ def _s2cloudless(
         return clouds.s2cloudless_probability(reflectance, threads=threads)
 
     def at_full_resolution(time: int) -> Iterator[tuple[Window, Masks]]:
-        reach = min(margin, raw.margin)
         for window in windows(raw.geobox.shape, _TILE):
-            wide = tuple(slice(s.start - reach, s.stop + reach) for s in window)
-            found = probability(wide, time)  # type: ignore[arg-type]
+            wide = _widened(window, margin, raw)
+            found = probability(wide, time)
             cloud = clouds.s2cloudless_mask(found, threshold, average_over, dilation)
-            inner = (0, *(slice(reach, reach + s.stop - s.start) for s in window))
-            yield window, _with_validity(raw, window, time, found[inner], cloud[inner])
+            rows, columns = (
+                slice(s.start - w.start, s.stop - w.start)
+                for s, w in zip(window, wide, strict=True)
+            )
+            seen_here, cloud_here = found[0, rows, columns], cloud[0, rows, columns]
+            yield (
+                window,
+                _with_validity(raw, window, time, seen_here, cloud_here, ~np.isnan(seen_here)),
+            )
 
     def at_its_own(time: int) -> Iterator[tuple[Window, Masks]]:
         assert coarse is not None
         found = probability(None, time)
         cloud = clouds.s2cloudless_mask(found, threshold, average_over, dilation)
+        looked = ~np.isnan(found)
         for window in windows(raw.geobox.shape, _TILE):
             fine = raw.geobox[window]
             yield (
@@ -190,10 +212,20 @@ def _s2cloudless(
                     time,
                     clouds.probability_to_grid(found, coarse, fine)[0],
                     clouds.mask_to_grid(cloud, coarse, fine)[0],
+                    clouds.mask_to_grid(looked, coarse, fine)[0],
                 ),
             )
 
     return at_full_resolution if coarse is None else at_its_own
+
+
+def _widened(window: Window, margin: int, raw: AcquisitionStack) -> Window:
+    """A window and ``margin`` pixels around it, as far as the stack has them."""
+    rows, columns = (
+        slice(max(s.start - margin, -raw.margin), min(s.stop + margin, length + raw.margin))
+        for s, length in zip(window, raw.geobox.shape, strict=True)
+    )
+    return rows, columns
 
 
 def _with_validity(
@@ -202,12 +234,13 @@ def _with_validity(
     time: int,
     probability: NDArray[np.float32],
     cloud: NDArray[np.bool_],
+    looked: NDArray[np.bool_],
 ) -> Masks:
     data = raw.data_mask(window, [time])[0]
     return {
         "cloud_probability": np.where(data, probability, np.float32(np.nan)),
         "cloud_mask": cloud & data,
-        "valid": data & ~cloud,
+        "valid": data & looked & ~cloud,
     }
 
 

@@ -78,16 +78,19 @@ def build(
     min_valid_fraction  0 to 1; an acquisition with less of the patch valid is left out
 
     The result's layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first
-    and last valid observation. Raises DataError where no acquisition is left.
+    and last valid observation. Raises DataError where no acquisition is left, or where the masks
+    are not those of these acquisitions.
     """
+    cloud_masks.check_made_of(raw_bands)
     enough = cloud_masks.valid_fraction >= min_valid_fraction
     used = np.flatnonzero(enough & (cloud_masks.valid_fraction > 0))
     if not len(used):
         best = int(np.argmax(cloud_masks.valid_fraction))
+        clearest = raw_bands.acquisitions[best]["key"]
         raise DataError(
             f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
-            f"{min_valid_fraction:.0%} of the patch (the best, {raw_bands.acquisitions[best]['key']}"
-            f", {cloud_masks.valid_fraction[best]:.0%}). Lower features.min_valid_fraction, raise "
+            f"{min_valid_fraction:.0%} of the patch (the best, {clearest}, "
+            f"{cloud_masks.valid_fraction[best]:.0%}). Lower features.min_valid_fraction, raise "
             "imagery.max_cloud_cover, or leave the patch out"
         )
     needed = spectral.required_bands(indices, bands)
@@ -159,7 +162,5 @@ def _observed(
 
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     known = values[~np.isnan(values)]
-    low, high = (
-        (float(v) for v in np.quantile(known, [0.02, 0.98])) if known.size else (0.0, 1.0)
-    )
+    low, high = (float(v) for v in np.quantile(known, [0.02, 0.98])) if known.size else (0.0, 1.0)
     return np.repeat(stretched(values, low, max(high, low + 1e-6))[..., None], 3, axis=-1)

@@ -14,10 +14,13 @@ from lc_platform.eo.cube import (
     Block,
     Computed,
     Cube,
+    DataError,
     Layer,
     Summary,
     Thumbnail,
     Window,
+    extent,
+    same_grid,
     windows,
 )
 from lc_platform.eo.reference import ReferenceRaster
@@ -34,6 +37,15 @@ class ReferenceMap:
     @property
     def geobox(self) -> GeoBox:
         return self.cube.grids[MAIN]
+
+    def check_lies_on(self, geobox: GeoBox, name: str) -> None:
+        """Raises DataError where ``geobox``, the grid of ``name``'s features, is another one."""
+        if not same_grid(self.geobox, geobox):
+            raise DataError(
+                f"{name}: features and reference_rasters lie on different grids "
+                f"({extent(geobox)}; {extent(self.geobox)}). The area has changed since one of "
+                "them was made: materialize both of this patch again, raw_bands first"
+            )
 
     def classes(self, window: Window | None = None) -> NDArray[np.uint8]:
         """(y, x), class ids; where several classes claim a pixel, the last polygon's."""

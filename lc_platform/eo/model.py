@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +15,12 @@ import numpy as np
 from lc_platform.eo import classify
 from lc_platform.eo.classify import Classifier
 from lc_platform.eo.cube import DataError
+from lc_platform.eo.features import FeatureStack
 from lc_platform.eo.samples import Samples
 from lc_platform.eo.sampling import test_patches
+
+_THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
+"""How a model was run is not part of it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,15 @@ class LandCoverModel:
         trees = self.text.split("\nparameters:")[0]
         words = [trees, *(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+    def check_fits(self, features: FeatureStack) -> None:
+        """Raises DataError where a patch's features are not those the model was trained on."""
+        if features.names != self.classifier.feature_names:
+            raise DataError(
+                f"patch {features.patch}, {features.year}: its features are not those the model "
+                "was trained on (another features or imagery section). Materialize features of "
+                "this patch and the model again"
+            )
 
 
 def learn(
@@ -119,7 +133,7 @@ def learn(
         "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
         "classes_without_samples": absent,
         "features": list(names),
-        "parameters": dict(classifier.parameters),
+        "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
         "class_weights": "balanced" if balanced else "none",
         "training_patches": sorted(training),
         "test_patches": sorted(held_out),
@@ -129,7 +143,7 @@ def learn(
         },
         "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
     }
-    return LandCoverModel(classify.to_text(classifier), card)
+    return LandCoverModel(_THREADS.sub("[num_threads: 0]", classify.to_text(classifier)), card)
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -21,7 +21,10 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
     Layers (y, x), float32: ``valid_observations``, ``cloud_probability`` (mean over the year, 0
     to 1) and ``ndvi`` (mean over valid observations); NaN where nothing was observed. The
     summary's table has a row a date: valid fraction, and mean NDVI with and without clouds.
+
+    Raises DataError where the masks are not those of these acquisitions.
     """
+    cloud_masks.check_made_of(raw_bands)
     geobox = raw_bands.geobox
     names = ("valid_observations", "cloud_probability", "ndvi")
 
@@ -30,6 +33,7 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
         picture = Thumbnail(geobox.shape, 1)
         times = len(raw_bands)
         seen, clear, ndvi_seen, ndvi_clear = np.zeros((4, times))
+        fewest, never = times, 0
         for tile in windows(geobox.shape, window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
@@ -44,14 +48,15 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
             ndvi_seen += np.where(data, ndvi, 0).sum(axis=(1, 2), dtype=np.float64)
             ndvi_clear += np.where(usable, ndvi, 0).sum(axis=(1, 2), dtype=np.float64)
             probability = cloud_masks.probability(tile)
+            count = valid_count(valid)
+            fewest = min(fewest, int(count.min()))
+            never += int((count == 0).sum())
             layers = {
-                "valid_observations": valid_count(valid).astype(np.float32),
+                "valid_observations": count.astype(np.float32),
                 "cloud_probability": mean(probability, ~np.isnan(probability)),
                 "ndvi": mean(ndvi, usable),
             }
-            maps.take(
-                tile, np.stack([layers["valid_observations"], layers["cloud_probability"]])
-            )
+            maps.take(tile, np.stack([layers["valid_observations"], layers["cloud_probability"]]))
             picture.take(tile, layers["valid_observations"][None])
             for name, values in layers.items():
                 yield Block(name, (), tile, values)
@@ -71,9 +76,9 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
         summary.facts |= {
             "acquisitions": times,
             "valid_fraction": float(cloud_masks.valid_fraction.mean()),
-            "valid_observations_mean": float(counts.mean()),
-            "valid_observations_min": int(counts.min()),
-            "pixels_never_seen": float((counts == 0).mean()),
+            "valid_observations_mean": float(cloud_masks.valid_fraction.sum()),
+            "valid_observations_min": fewest,
+            "pixels_never_seen": never / float(np.prod(geobox.shape)),
         }
 
     return Computed(

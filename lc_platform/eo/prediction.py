@@ -11,7 +11,6 @@ from lc_platform.eo.cube import (
     MAIN,
     Block,
     Computed,
-    DataError,
     Layer,
     Summary,
     Thumbnail,
@@ -39,13 +38,8 @@ def predict(
 
     Raises DataError where the patch's features are not those the model was trained on.
     """
+    model.check_fits(features)
     classifier = model.classifier
-    if features.names != classifier.feature_names:
-        raise DataError(
-            f"patch {features.patch}, {features.year}: its features are not those the model was "
-            "trained on (another features or imagery section). Materialize features of this patch "
-            "and the model again"
-        )
     geobox = features.geobox
     layers = {
         "class": Layer((), "uint8", fill=0),

@@ -47,8 +47,9 @@ def collect(
     erosion  pixels; what is that near to another class is not drawn, nor what is ambiguous
 
     A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
-    none where the patch has no label.
+    none where the patch has no label. Raises DataError where the reference lies on another grid.
     """
+    reference.check_lies_on(features.geobox, f"patch {features.patch}, {features.year}")
     labels = erode(reference.unambiguous(), erosion)
     rows, columns = draw(labels, pixels_per_patch, (seed, features.patch))
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
@@ -61,7 +62,9 @@ def collect(
         )
         if inside.any():
             here = features.read(tile)
-            values[inside] = here[:, rows[inside] - tile[0].start, columns[inside] - tile[1].start].T
+            values[inside] = here[
+                :, rows[inside] - tile[0].start, columns[inside] - tile[1].start
+            ].T
     seen = ~np.isnan(values).all(axis=1)
     rows, columns = rows[seen], columns[seen]
     return Samples(

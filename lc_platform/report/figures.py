@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from lc_platform.eo.assessment import Evaluation
 from lc_platform.eo.cube import Computed, Summary
+from lc_platform.report.pictures import shades
 
 CONFUSION_MATRIX = "confusion_matrix.png"
 
@@ -54,7 +56,10 @@ def _observations(title: str, summary: Summary) -> bytes:
         label="without clouds",
     )
     axes.set(ylabel="mean NDVI", title="mean NDVI of the patch")
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    dates_on_axis = mdates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        axes.xaxis.get_major_locator()
+    )
+    axes.xaxis.set_major_formatter(dates_on_axis)
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", frameon=False)
     figure.suptitle(title)
@@ -66,7 +71,7 @@ def with_confusion_matrix(evaluation: Evaluation) -> Evaluation:
     return replace(
         evaluation,
         pictures={CONFUSION_MATRIX: _confusion(evaluation.metrics)},
-        summary=replace(evaluation.summary, picture=_cells(evaluation.metrics)),
+        summary=replace(evaluation.summary, picture=shades(_shares(evaluation.metrics)[0])),
     )
 
 
@@ -76,15 +81,15 @@ def _shares(metrics: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _confusion(metrics: Any) -> bytes:
-    names = [one["name"] for one in metrics["classes"]]
+    names = [textwrap.fill(one["name"], 24) for one in metrics["classes"]]
     shares, matrix = _shares(metrics)
-    side = max(5.0, 1.6 + 0.75 * len(names))
+    side = max(5.0, 2.6 + 0.75 * len(names))
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right")
-    axes.set_yticks(places, names)
+    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
+    axes.set_yticks(places, names, fontsize=9)
     axes.set(xlabel="predicted", ylabel="reference")
     for row in places:
         for column in places:
@@ -95,25 +100,19 @@ def _confusion(metrics: Any) -> bytes:
                     f"{100 * shares[row, column]:.1f}\n{matrix[row, column]:,}",
                     ha="center",
                     va="center",
-                    fontsize=6.5,
+                    fontsize=6.5 if len(names) > 4 else 9,
                     color="white" if shares[row, column] > 0.55 else "black",
                 )
     figure.colorbar(shown, ax=axes, shrink=0.8, label="share of the reference class")
-    axes.set_title(
-        f"{len(metrics['test_patches'])} test patches, {metrics['test_pixels']:,} pixels: "
+    patches = len(metrics["test_patches"])
+    figure.suptitle(
         f"overall accuracy {metrics['overall_accuracy']:.3f}, "
-        f"weighted F1 {metrics['f1_weighted']:.3f}",
-        fontsize=9,
+        f"weighted F1 {metrics['f1_weighted']:.3f}\n"
+        f"{metrics['test_pixels']:,} pixels of {patches} test patch{'es' if patches > 1 else ''}; "
+        "percent of the reference class, and pixels",
+        fontsize=10,
     )
     return _png(figure)
-
-
-def _cells(metrics: Any) -> NDArray[np.uint8]:
-    shares, _ = _shares(metrics)
-    scale = max(1, 60 // len(shares))
-    cells = np.kron(shares, np.ones((scale, scale)))
-    dark, light = np.array([8, 48, 107]), np.array([247, 251, 255])
-    return (light + cells[..., None] * (dark - light)).round().astype(np.uint8)
 
 
 def _png(figure: Figure) -> bytes:

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
 import numpy as np
 
-from lc_platform.report.pictures import inline
+from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.samples import Samples
+from lc_platform.report.pictures import inline, picture_of
 
 
-def describe(value: Any, size: int, seconds: float) -> Mapping[str, Any]:
-    """Metadata of a written artefact: its summary's facts, its picture, ``bytes``, ``seconds``."""
-    metadata: dict[str, Any] = {"bytes": size, "seconds": round(seconds, 3)}
-    shape = _shape(value)
-    if shape is not None:
-        metadata["rows"] = shape[0]
-        if len(shape) > 1:
-            metadata["columns"] = shape[1]
+def describer(colors: Mapping[int, str]) -> Callable[[Any, int, float], Mapping[str, Any]]:
+    """What describes artefacts: (value, bytes, seconds) -> metadata; ``colors`` of the classes.
+
+    The metadata are the artefact's facts, its picture, ``bytes`` and ``seconds``.
+    """
+
+    def describe(value: Any, size: int, seconds: float) -> Mapping[str, Any]:
+        metadata: dict[str, Any] = {"bytes": size, "seconds": round(seconds, 3)}
+        facts = {**_shape(value), **_facts(value)}
+        metadata |= {name: _shown(v) for name, v in facts.items() if v is not None}
+        picture = picture_of(value, colors)
+        if picture is not None:
+            metadata["preview"] = dg.MetadataValue.md(inline(picture))
+        return metadata
+
+    return describe
+
+
+def _shape(value: Any) -> dict[str, Any]:
+    if not hasattr(value, "geobox"):
+        return {}
+    rows, columns = value.geobox.shape
+    return {"rows": rows, "columns": columns}
+
+
+def _facts(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Samples):
+        ids, counts = np.unique(value.classes, return_counts=True)
+        found = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        return {"rows": len(value), "features": len(value.names), "class_samples": found}
+    if isinstance(value, LandCoverModel):
+        card = value.card
+        return {
+            "model_version": value.version,
+            "classes": len(card["classes"]),
+            "features": len(card["features"]),
+            "training_patches": len(card["training_patches"]),
+            "test_patches": len(card["test_patches"]),
+            "samples": card["samples"],
+        }
     summary = getattr(value, "summary", None)
-    if summary is not None:
-        metadata |= {name: _shown(v) for name, v in summary.facts.items() if v is not None}
-        if summary.picture is not None:
-            metadata["preview"] = dg.MetadataValue.md(inline(summary.picture))
-    return metadata
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    if hasattr(value, "geobox"):
-        return tuple(value.geobox.shape)
-    return (len(value),) if hasattr(value, "__len__") else None
+    return summary.facts if summary is not None else {}
 
 
 def _shown(value: Any) -> Any:
@@ -41,4 +65,3 @@ def _shown(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     return value
-

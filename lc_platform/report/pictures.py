@@ -4,19 +4,104 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lc_platform.eo.grid import PatchGrid
+from lc_platform.eo.labels import colored
+from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.samples import Samples
+
 LIMIT = 999
 """Characters of markdown up to which Dagster shows an image in place."""
 
+SIZE = 64
+"""Pixels along a picture's longer side."""
+
 _ATTEMPTS = tuple(
     (size, kind, grade)
-    for size in (64, 56, 48, 40, 32, 24)
+    for size in (SIZE, 56, 48, 40, 32, 24)
     for kind, grade in (("PNG", 16), ("WEBP", 60), ("PNG", 8), ("WEBP", 30), ("WEBP", 10))
 )
+
+
+def picture_of(value: Any, colors: Mapping[int, str]) -> NDArray[np.uint8] | None:
+    """An artefact's picture (y, x, 3): the one in its summary, or for what has none there the
+    patches, where samples were drawn, or how much each feature tells a model. None for others.
+
+    colors  of the classes by id, ``#rrggbb``
+    """
+    summary = getattr(value, "summary", None)
+    if summary is not None and summary.picture is not None:
+        return np.asarray(summary.picture)
+    if isinstance(value, PatchGrid):
+        return _patches(value)
+    if isinstance(value, Samples):
+        return _drawn(value, colors)
+    return _importance(value) if isinstance(value, LandCoverModel) else None
+
+
+def shades(shares: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Shares (y, x), 0 to 1, from nearly white to dark blue, each a square of some pixels."""
+    scale = max(1, 60 // max(shares.shape))
+    cells = np.kron(shares, np.ones((scale, scale)))[..., None]
+    dark, light = np.array([8, 48, 107]), np.array([247, 251, 255])
+    picture: NDArray[np.uint8] = (light + cells * (dark - light)).round().astype(np.uint8)
+    return picture
+
+
+def _patches(grid: PatchGrid) -> NDArray[np.uint8] | None:
+    """Patches with reference in green, those without in grey, on a map without projection."""
+    if not grid.patches:
+        return None
+    centres = np.array([patch.centre for patch in grid.patches])
+    narrower = np.cos(np.radians(centres[:, 1].mean()))
+    east, north = centres[:, 0] * narrower, centres[:, 1]
+    degrees = [max(p.shape) * p.resolution / 111_000 for p in grid.patches]
+    reach = np.array(degrees) / 2
+    west, top = (east - reach).min(), (north + reach).max()
+    scale = SIZE / max((east + reach).max() - west, top - (north - reach).min())
+    height, width = (
+        max(1, min(SIZE, round(length * scale)))
+        for length in (top - (north - reach).min(), (east + reach).max() - west)
+    )
+    picture = np.full((height, width, 3), 255, np.uint8)
+    for patch, x, y, r in zip(grid.patches, east, north, reach, strict=True):
+        rows, columns = (
+            slice(round(from_), max(round(to) - (r * scale > 2), round(from_) + 1))
+            for from_, to in (
+                ((top - y - r) * scale, (top - y + r) * scale),
+                ((x - r - west) * scale, (x + r - west) * scale),
+            )
+        )
+        covered = grid.has_reference.get(patch.key, False)
+        picture[rows, columns] = (63, 155, 69) if covered else (170, 170, 170)
+    return picture
+
+
+def _drawn(samples: Samples, colors: Mapping[int, str]) -> NDArray[np.uint8]:
+    """Where samples were drawn, in the colours of their classes."""
+    side = int(max(samples.rows.max(), samples.columns.max())) + 1 if len(samples) else 1
+    scale = min(1.0, SIZE / side)
+    extent = max(16, int(np.ceil(side * scale)))
+    classes = np.zeros((extent, extent), np.uint8)
+    at = ((part * scale).astype(int) for part in (samples.rows, samples.columns))
+    classes[tuple(at)] = samples.classes
+    return colored(classes, colors)
+
+
+def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
+    """Gain of each feature (down) on each date (across), the square root of its share of the
+    highest."""
+    names = model.card["features"]
+    gain = np.asarray(model.classifier.booster.feature_importance("gain"), np.float64)
+    dates = len({name.rpartition("_")[2] for name in names})
+    table = gain.reshape(dates, -1).T if len(names) % dates == 0 else gain[None]
+    return shades(np.sqrt(table / max(table.max(), 1e-12)))
 
 
 def inline(picture: NDArray[np.uint8]) -> str:
@@ -39,8 +124,10 @@ def _small(image: Image.Image, size: int, few: bool) -> Image.Image:
     scale = size / max(image.size)
     if scale >= 1:
         return image
-    shape = tuple(max(1, round(side * scale)) for side in image.size)
-    return image.resize(shape, Image.Resampling.NEAREST if few else Image.Resampling.LANCZOS)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize(
+        (width, height), Image.Resampling.NEAREST if few else Image.Resampling.LANCZOS
+    )
 
 
 def _markdown(image: Image.Image, kind: str, grade: int) -> str:

@@ -30,7 +30,7 @@ def open_source(config: Config) -> Source:
         from lc_platform.sources.stac import StacArchive
 
         assert imagery.catalog is not None
-        return StacArchive(config.located(imagery.catalog), imagery.collection)
+        return StacArchive(config.located(imagery.catalog, "imagery.catalog"), imagery.collection)
     raise SourceError(
         f"imagery.source: {imagery.source} cannot be read yet. Take stac or simulated"
     )

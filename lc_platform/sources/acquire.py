@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -70,7 +70,7 @@ def acquire(source: Source, patch: Patch, year: int, config: Config) -> Computed
     found = source.search(patch.geobox.extent, start, end)
     kept = [a for a in found if a.cloud_cover is None or a.cloud_cover <= limit]
     if not kept:
-        raise NoAcquisitionError(_nothing(patch, year, config, len(found)))
+        raise NoAcquisitionError(_nothing(patch, year, config, found))
 
     grids: dict[str, GeoBox] = {MAIN: plan.geobox}
     coordinates: dict[str, NDArray[Any]] = {
@@ -81,7 +81,7 @@ def acquire(source: Source, patch: Patch, year: int, config: Config) -> Computed
     if plan.detector is not None:
         grids[DETECTOR] = plan.detector
         coordinates[f"{DETECTOR}/band"] = np.array(plan.detector_bands)
-        layers |= _layers(DETECTOR, len(plan.detector_bands))
+        layers = {**layers, **_layers(DETECTOR, len(plan.detector_bands))}
     attributes: dict[str, Any] = {
         "patch": patch.key,
         "year": year,
@@ -147,20 +147,25 @@ def _facts(acquisition: Acquisition, pixels: Pixels) -> dict[str, Any]:
     }
 
 
-def _nothing(patch: Patch, year: int, config: Config, too_cloudy: int) -> str:
+def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisition]) -> str:
     imagery = config.imagery
     longitude, latitude = patch.centre
-    place = f"{latitude:.2f}N {longitude:.2f}E"
+    place = (
+        f"the patch lies at {abs(latitude):.2f}{'N' if latitude >= 0 else 'S'} "
+        f"{abs(longitude):.2f}{'E' if longitude >= 0 else 'W'}"
+    )
     if too_cloudy:
+        clearest = min(too_cloudy, key=lambda a: a.cloud_cover or 0.0)
         return (
-            f"patch {patch.key}, {year}: none of {too_cloudy} acquisitions in "
-            f"{imagery.collection} has at most {imagery.max_cloud_cover:g} % cloud. "
-            "Raise imagery.max_cloud_cover"
+            f"patch {patch.key}, {year}: none of {len(too_cloudy)} acquisitions between "
+            f"{year}-01-01 and {year}-12-31 in {imagery.collection} has at most "
+            f"{imagery.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
+            f"{clearest.cloud_cover:g} %). Raise imagery.max_cloud_cover, or check the area (aoi): "
+            f"{place}"
         )
     return (
         f"patch {patch.key}, {year}: no acquisition between {year}-01-01 and {year}-12-31 in "
-        f"{imagery.collection}. Check years, imagery.collection and the area (aoi): the patch "
-        f"lies at {place}"
+        f"{imagery.collection}. Check years, imagery.collection and the area (aoi): {place}"
     )
 
 

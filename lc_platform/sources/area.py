@@ -12,10 +12,12 @@ def boundary(config: Config) -> Boundary:
     """The area of interest. Raises BoundaryError naming the key and the file."""
     aoi = config.aoi
     return read_boundary(
-        boundary=config.located(aoi.boundary) if aoi.boundary else None,
+        boundary=config.located(aoi.boundary, "aoi.boundary") if aoi.boundary else None,
         bbox=aoi.bbox,
         country=aoi.country,
-        natural_earth=config.located(aoi.natural_earth) if aoi.natural_earth else None,
+        natural_earth=config.located(aoi.natural_earth, "aoi.natural_earth")
+        if aoi.natural_earth
+        else None,
     )
 
 

@@ -14,9 +14,9 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataSourceError
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+from pyproj import Transformer
+from rasterio.windows import Window
 
 from lc_platform.config import Config
 from lc_platform.eo.reference import ReferenceRaster, burn, from_raster
@@ -43,14 +43,14 @@ def open_reference(config: Config, source: Source) -> Reference:
     """
     if config.reference.path is None:
         return _SimulatedReference(config, source)
-    path = config.located(config.reference.path)
+    path = config.located(config.reference.path, "reference.path")
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
-        pyogrio.read_info(path)
-    except DataSourceError:
+        info = pyogrio.read_info(path)
+    except (DataSourceError, DataLayerError):
         return _RasterReference(config, path)
-    return _VectorReference(config, path)
+    return _VectorReference(config, path, info)
 
 
 class _Classes:
@@ -78,31 +78,42 @@ class _Classes:
         claims.sort(key=lambda claim: claim[0])
         return [(geometry, class_id) for _, geometry, class_id in claims]
 
-    def check(self, columns: Iterable[str], table: Any) -> None:
-        """Raises SourceError where an attribute is missing, or a feature has no class."""
+    def check_attributes(self, columns: Iterable[str]) -> None:
+        """Raises SourceError where an attribute is missing."""
         there = list(columns)
         for attribute in self.by_attribute:
             if attribute not in there:
                 raise SourceError(
-                    f"reference.attribute: {self.name} has no attribute {attribute}; it has "
+                    f"reference.attribute: {self.name} has no attribute "
+                    f"{attribute or '(none is named)'}. Name one that it has: "
                     f"{', '.join(there) or 'none'}"
                 )
-        homeless = np.ones(len(table), dtype=bool)
+
+    def check_values(self, table: Any) -> None:
+        """Raises SourceError where a feature has a value, and no class has it."""
+        words = {a: np.array([_word(v) for v in table[a]], dtype=str) for a in self.by_attribute}
+        homed = np.zeros(len(table), dtype=bool)
+        valued = np.zeros(len(table), dtype=bool)
         for attribute, known in self.by_attribute.items():
-            words = [_word(v) for v in table[attribute]]
-            homeless &= ~np.isin(words, [*known, *self.ignored, _NO_VALUE])
+            homed |= np.isin(words[attribute], [*known, *self.ignored])
+            valued |= words[attribute] != _NO_VALUE
+        homeless = valued & ~homed
         if homeless.any():
-            attribute = next(iter(self.by_attribute))
-            values = sorted({_word(v) for v in table[attribute][homeless]})
-            shown = ", ".join(values[:10]) + (" ..." if len(values) > 10 else "")
+            unknown = {a: sorted(set(w[homeless]) - {_NO_VALUE}) for a, w in words.items()}
+            shown = "; ".join(
+                f"{attribute} {', '.join(values[:10])}{' ...' if len(values) > 10 else ''}"
+                for attribute, values in unknown.items()
+                if values
+            )
             raise SourceError(
-                f"reference.classes: {self.name} has {int(homeless.sum())} features whose "
-                f"{attribute} no class has: {shown}. Add them to a class's values, or to "
-                "reference.ignore"
+                f"reference.classes: {self.name} has {int(homeless.sum())} features with values "
+                f"that no class has: {shown}. Add them to a class's values, or to reference.ignore"
             )
 
 
 _NO_VALUE = ""
+_ROWS = 256
+"""Rows of a grid for which a raster is read at a time."""
 
 
 def _word(value: Any) -> str:
@@ -115,46 +126,52 @@ def _word(value: Any) -> str:
 
 
 class _VectorReference:
-    def __init__(self, config: Config, path: str) -> None:
+    def __init__(self, config: Config, path: str, info: dict[str, Any]) -> None:
         self._path = path
         self._classes = _Classes(config, path)
-        info = pyogrio.read_info(path)
+        if info["geometry_type"] is None:
+            raise SourceError(
+                f"reference.path: {path} is a table without geometry. Give a file of polygons, or "
+                "a raster"
+            )
         if info["crs"] is None:
             raise SourceError(
                 f"reference.path: {path} has no CRS. Assign the one it was drawn in "
                 "(for example with ogr2ogr -a_srs)"
             )
         self._crs = info["crs"]
-        wanted = [a for a in self._classes.by_attribute if a in info["fields"]]
-        self._classes.check(
-            info["fields"], pyogrio.read_dataframe(path, columns=wanted, read_geometry=False)
-        )
+        self._classes.check_attributes(info["fields"])
+        wanted = list(self._classes.by_attribute)
+        self._classes.check_values(self._table(columns=wanted, read_geometry=False))
+
+    def _table(self, **options: Any) -> Any:
+        try:
+            return pyogrio.read_dataframe(self._path, **options)
+        except (DataSourceError, DataLayerError, FeatureError, GeometryError) as error:
+            raise SourceError(
+                f"reference.path: {self._path} cannot be read ({error}). Give a file that GDAL "
+                "reads; this one may be damaged"
+            ) from error
 
     def _read(self, geobox: GeoBox) -> gpd.GeoDataFrame:
+        """Features around a grid, valid, in its CRS."""
         reach = geobox.pad(2).extent.to_crs(self._crs, resolution=geobox.resolution.x * 50)
-        try:
-            table = pyogrio.read_dataframe(
-                self._path,
-                columns=list(self._classes.by_attribute),
-                bbox=tuple(reach.boundingbox),
-            )
-        except (DataSourceError, pyogrio.errors.DataLayerError) as error:
-            raise SourceError(f"reference.path: {self._path} cannot be read: {error}") from error
-        return table.to_crs(geobox.crs.to_wkt())
-
-    def burnt(self, geobox: GeoBox) -> ReferenceRaster:
-        table = self._read(geobox)
-        broken = ~table.geometry.is_valid.to_numpy()
+        table = self._table(
+            columns=list(self._classes.by_attribute), bbox=tuple(reach.boundingbox)
+        ).to_crs(str(geobox.crs))
+        broken = (table.geometry.notna() & ~table.geometry.is_valid).to_numpy()
         if broken.any():
             table.geometry = [
                 shapely.make_valid(g) if bad else g
                 for g, bad in zip(table.geometry, broken, strict=True)
             ]
-        return burn(self._classes.shapes(table), geobox, self._classes.ids)
+        return table
+
+    def burnt(self, geobox: GeoBox) -> ReferenceRaster:
+        return burn(self._classes.shapes(self._read(geobox)), geobox, self._classes.ids)
 
     def covers(self, geobox: GeoBox) -> bool:
-        table = self._read(geobox)
-        shapes = self._classes.shapes(table)
+        shapes = self._classes.shapes(self._read(geobox))
         return any(g is not None and g.intersects(geobox.extent.geom) for g, _ in shapes)
 
 
@@ -166,12 +183,33 @@ class _SimulatedReference:
         self._archive = source
         self._classes = _Classes(config, "the simulated reference")
 
-    def burnt(self, geobox: GeoBox) -> ReferenceRaster:
+    def _shapes(self, geobox: GeoBox) -> list[tuple[Any, int]]:
         table = self._archive.reference_polygons(geobox.extent)
-        return burn(self._classes.shapes(table), geobox, self._classes.ids)
+        self._classes.check_attributes(c for c in table.columns if c != "geometry")
+        self._classes.check_values(table)
+        return self._classes.shapes(table)
+
+    def burnt(self, geobox: GeoBox) -> ReferenceRaster:
+        return burn(self._shapes(geobox), geobox, self._classes.ids)
 
     def covers(self, geobox: GeoBox) -> bool:
-        return bool(len(self._archive.reference_polygons(geobox.extent)))
+        return bool(self._shapes(geobox))
+
+
+def _whole(value: int | str, key: str) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise SourceError(
+            f"{key}: {value} is no whole number, and the reference is a raster. Give the raster's "
+            "values"
+        ) from error
+
+
+def _applied(
+    a: Any, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
 
 
 class _RasterReference:
@@ -180,9 +218,11 @@ class _RasterReference:
     def __init__(self, config: Config, path: str) -> None:
         self._path = path
         self._ids = tuple(one.id for one in config.reference.classes)
-        self._ignored = {int(v) for v in config.reference.ignore}
+        self._ignored = {_whole(v, "reference.ignore") for v in config.reference.ignore}
         self._class_of = {
-            int(value): one.id for one in config.reference.classes for value in one.values
+            _whole(value, f"reference.classes[{i}].values"): one.id
+            for i, one in enumerate(config.reference.classes)
+            for value in one.values
         }
         try:
             with rasterio.open(path) as raster:
@@ -190,7 +230,7 @@ class _RasterReference:
         except rasterio.errors.RasterioIOError as error:
             raise SourceError(
                 f"reference.path: {path} is neither a vector file nor a raster that GDAL reads "
-                f"({error})"
+                f"({error}). Give one that is; this one may be damaged"
             ) from error
         if crs is None:
             raise SourceError(f"reference.path: {path} has no CRS. Assign the one it lies in")
@@ -200,38 +240,58 @@ class _RasterReference:
                 "Convert it to an integer type"
             )
 
-    def _read(self, geobox: GeoBox) -> NDArray[Any]:
-        with (
-            rasterio.open(self._path) as raster,
-            WarpedVRT(
-                raster,
-                crs=geobox.crs.to_wkt(),
-                transform=geobox.affine,
-                height=geobox.shape[0],
-                width=geobox.shape[1],
-                resampling=Resampling.nearest,
-                add_alpha=raster.nodata is None,
-            ) as warped,
-        ):
-            values: NDArray[Any] = warped.read(1)
-            seen = warped.dataset_mask() > 0
-        known = [*self._class_of, *self._ignored]
-        odd = np.unique(values[seen & ~np.isin(values, known)])
+    def _read(self, geobox: GeoBox) -> NDArray[np.int64]:
+        """(y, x), values; ``_nothing`` where there is none."""
+        values = np.full(geobox.shape, self._nothing, np.int64)
+        with rasterio.open(self._path) as raster:
+            for start in range(0, geobox.shape[0], _ROWS):
+                rows = slice(start, min(start + _ROWS, geobox.shape[0]))
+                try:
+                    self._gather(raster, geobox[rows, :], values[rows])
+                except rasterio.errors.RasterioIOError as error:
+                    raise SourceError(
+                        f"reference.path: {self._path} is damaged ({error}). Get the file again"
+                    ) from error
+        known = [*self._class_of, *self._ignored, self._nothing]
+        odd = np.setdiff1d(values, known)
         if odd.size:
             shown = ", ".join(str(v) for v in odd[:10])
             raise SourceError(
                 f"reference.classes: {self._path} has values that no class has: {shown}. Add them "
                 "to a class's values, or to reference.ignore"
             )
-        return np.where(seen, values.astype(np.int64), self._nothing)
+        return values
+
+    def _gather(self, raster: Any, grid: GeoBox, values: NDArray[np.int64]) -> None:
+        """Fill ``values`` with those that the centres of a grid's pixels lie in.
+
+        Not by GDAL's warp, which approximates: a pixel's value would hang on its window.
+        """
+        x, y = np.meshgrid(np.arange(grid.shape[1]) + 0.5, np.arange(grid.shape[0]) + 0.5)
+        x, y = _applied(grid.affine, x, y)
+        if grid.crs != raster.crs:
+            there = Transformer.from_crs(str(grid.crs), raster.crs.to_wkt(), always_xy=True)
+            x, y = there.transform(x, y)
+        x, y = _applied(~raster.transform, x, y)
+        with np.errstate(invalid="ignore"):
+            inside = (x >= 0) & (x < raster.width) & (y >= 0) & (y < raster.height)
+        if not inside.any():
+            return
+        columns, rows = x[inside].astype(np.intp), y[inside].astype(np.intp)
+        left, top = int(columns.min()), int(rows.min())
+        window = Window(left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1)
+        here = (rows - top, columns - left)
+        found = raster.read(1, window=window)[here].astype(np.int64)
+        seen = raster.read_masks(1, window=window)[here] > 0
+        values[inside] = np.where(seen, found, self._nothing)
 
     @cached_property
     def _nothing(self) -> int:
         """A value that no class has."""
-        return min([0, *self._class_of]) - 1
+        return min([0, *self._class_of, *self._ignored]) - 1 - 2**32
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
         return from_raster(self._read(geobox), self._class_of, self._ids)
 
     def covers(self, geobox: GeoBox) -> bool:
-        return bool((self._read(geobox) != self._nothing).any())
+        return bool(np.isin(self._read(geobox), list(self._class_of)).any())

@@ -1,0 +1,70 @@
+"""Pictures and figures that people see."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from lc_platform import report
+from lc_platform.eo.assessment import Evaluation
+from lc_platform.report.pictures import inline
+
+RNG = np.random.default_rng(4)
+COLORS = RNG.integers(0, 256, (10, 3))
+
+
+def shown(markdown: str) -> NDArray[np.uint8]:
+    assert len(markdown) < 1000
+    data = re.fullmatch(r"!\[preview\]\(data:image/\w+;base64,(.+)\)", markdown)
+    assert data
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data[1]))).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((64, 64, 3)),
+        RNG.integers(0, 256, (64, 64, 3)),
+        COLORS[RNG.integers(0, 10, (64, 64))],
+        COLORS[RNG.integers(0, 10, (8, 8)).repeat(8, 0).repeat(8, 1)],
+        RNG.integers(0, 256, (64, 3, 3)),
+        RNG.integers(0, 256, (1, 1, 3)),
+    ],
+    ids=["empty", "noise", "classes as noise", "classes in fields", "narrow", "a pixel"],
+)
+def test_any_picture_is_small_enough_to_be_shown_in_place(picture: NDArray[Any]) -> None:
+    found = shown(inline(picture.astype(np.uint8)))
+    assert max(found.shape[:2]) <= 64
+    assert max(found.shape[:2]) >= min(16, max(picture.shape[:2]))
+
+
+def test_classes_in_fields_keep_their_colours() -> None:
+    picture = COLORS[RNG.integers(0, 10, (8, 8)).repeat(8, 0).repeat(8, 1)].astype(np.uint8)
+    colors = {tuple(c) for c in shown(inline(picture)).reshape(-1, 3).tolist()}
+    assert colors <= {tuple(c) for c in COLORS.tolist()}
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_a_confusion_matrix_is_drawn_and_shown_small(count: int) -> None:
+    metrics = {
+        "classes": [{"id": i, "name": f"class {i} " + "of a long name " * 3} for i in range(count)],
+        "confusion_matrix": RNG.integers(0, 10**6, (count, count)).tolist(),
+        "test_patches": ["a"],
+        "test_pixels": 5,
+        "overall_accuracy": 0.5,
+        "f1_weighted": 0.5,
+    }
+    drawn = report.with_confusion_matrix(Evaluation(metrics))
+    image = Image.open(io.BytesIO(drawn.pictures["confusion_matrix.png"]))
+    assert min(image.size) >= 500
+    assert len(np.unique(np.asarray(image.convert("L")))) > 20
+    picture = drawn.summary.picture
+    assert picture is not None
+    assert shown(inline(picture)).shape[0] >= 16

@@ -1,0 +1,208 @@
+"""The command line: what it writes, runs, says and exits with."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from lc_platform import cli, config, running
+from lc_platform_tests.test_bad_input import Site, site
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def lc(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """`lc-platform` with arguments, in this process and a folder of its own."""
+    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    monkeypatch.delenv(config.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["lc-platform", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Ended(status, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Site:
+    """Two patches of 16 x 16 pixels, four acquisitions, two classes."""
+    return site(tmp_path, patches=2)
+
+
+# init
+
+
+@pytest.mark.parametrize("source", ["stac", "sentinel_hub"])
+def test_init_writes_a_configuration_that_loads(lc: Command, tmp_path: Path, source: str) -> None:
+    ended = lc("init", tmp_path / "maps" / "new", "--source", source)
+    file = tmp_path / "maps" / "new" / config.FILE_NAME
+    assert ended.status == 0
+    assert f"{file} is written; edit it." in ended.out
+    assert f"lc-platform run -c {file}" in ended.out
+    assert config.load(file).imagery.source == source
+    assert file.read_text().count("#") > 10
+
+
+def test_init_of_the_simulated_archive_leaves_its_reference_too(
+    lc: Command, tmp_path: Path
+) -> None:
+    ended = lc("init", tmp_path)
+    settings = config.load(tmp_path / config.FILE_NAME)
+    assert ended.status == 0
+    assert settings.imagery.source == "simulated"
+    assert (tmp_path / "reference.gpkg").is_file()
+    assert "reference.gpkg is the reference it names." in ended.out
+
+
+def test_init_overwrites_nothing(lc: Command, tmp_path: Path) -> None:
+    file = tmp_path / config.FILE_NAME
+    file.write_text("mine")
+    ended = lc("init", tmp_path, "--source", "stac")
+    assert ended.status == 1
+    assert f"{file}: is there already. Give another folder, or edit it" in ended.err
+    assert file.read_text() == "mine"
+
+
+def test_init_refuses_a_source_that_there_is_not(lc: Command, tmp_path: Path) -> None:
+    ended = lc("init", tmp_path, "--source", "landsat")
+    assert ended.status == 1
+    assert "--source landsat: there are simulated, stac, sentinel_hub" in ended.err
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+# run
+
+
+def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
+    lc: Command, small: Site
+) -> None:
+    ended = lc("run", "-c", small.folder / "lc.yaml")
+    assert ended.status == 0, ended.err
+    assert "\x1b[" not in ended.out
+    assert re.search(r"^patch grid: 1 of 1 \(\d+\.\d s\)$", ended.out, re.MULTILINE)
+    assert re.search(r"^imagery and features 2021: 2 of 2 \(", ended.out, re.MULTILINE)
+    assert re.search(r"partitions in \d+ s, 0 failed\. Orchestration: \d", ended.out)
+    land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
+    assert f"Map of 2021:  {land_cover}" in ended.out
+    assert land_cover.is_file()
+    assert f"Its quality:  {small.store}/evaluation/2021/metrics.json" in ended.out
+
+    ended = lc("status", "-c", small.folder / "lc.yaml")
+    assert ended.status == 0
+    rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.strip()}
+    assert rows["asset"] == ["year", "done", "of", "failed"]
+    assert rows["patch_grid"] == ["1", "1"]
+    assert rows["raw_bands"] == ["2021", "2", "2"]
+    assert rows["mosaic"] == ["2021", "1", "1"]
+
+
+def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
+    file = small.configure(imagery={"bands": ["B04", "B08", "B11"]})
+    ended = lc("run", "-c", file, "--select", "raw_bands")
+    assert ended.status == 1
+    assert "the archive has no band B11" in ended.err
+    assert "stopped: no patch of 2021 could be made" in ended.err
+    ended = lc("status", "-c", file)
+    words = " ".join(ended.out.split())
+    assert re.search(r"raw_bands 2021 0 2 2: 33N-\S+ 2021, .*33N-\S+ 2021", words)
+
+
+def test_status_before_the_first_run_says_what_to_do(lc: Command, small: Site) -> None:
+    ended = lc("status", "-c", small.folder / "lc.yaml")
+    assert ended.status == 1
+    assert "patch_grid" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--select", "featurs", "--select featurs: is none of the assets. Did you mean features?"),
+        ("--year", "2012", "--year 2012: is none of the years of the configuration. Did you mean"),
+        ("--patch", "33N-r094000-c12900", "is none of the patches of the grid. Did you mean 33N-"),
+    ],
+)
+def test_a_name_that_there_is_not_is_refused_with_the_nearest(
+    lc: Command, small: Site, option: str, value: str, expected: str
+) -> None:
+    ended = lc("run", "-c", small.folder / "lc.yaml", option, value)
+    assert ended.status == 1
+    assert expected in ended.err
+    assert "Traceback" not in ended.err
+    assert not (small.store / "raw_bands").exists()
+
+
+def test_a_part_of_the_graph_is_run_for_a_patch(lc: Command, small: Site) -> None:
+    file = small.folder / "lc.yaml"
+    assert lc("run", "-c", file, "--select", "patch_grid").status == 0
+    grid = running.Worker(config.load(file), running.dagster_home(config.load(file)))
+    first = grid.opened("patch_grid").patches[0].key
+    ended = lc("run", "-c", file, "--patch", first, "--select", "raw_bands")
+    assert ended.status == 0, ended.err
+    assert "Map of" not in ended.out
+    visible = {p.name for p in (small.store / "raw_bands" / "2021").glob("[!.]*")}
+    assert visible == {f"{first}.zarr"}
+
+
+# Errors
+
+
+def test_a_configuration_with_mistakes_is_refused_line_by_line(lc: Command, small: Site) -> None:
+    file = small.configure(years=[1066], clouds={"metod": "scl"})
+    ended = lc("run", "-c", file)
+    assert ended.status == 1
+    assert f"{file}:" in ended.err
+    assert "years[0]: 1066 is below 1972. Give a number that is at least 1972." in ended.err
+    assert "clouds.metod: this key is not known. Did you mean method?" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_configuration_that_is_not_there_is_named(lc: Command, tmp_path: Path) -> None:
+    ended = lc("run", "-c", tmp_path / "nowhere.yaml")
+    assert ended.status == 1
+    assert f"{tmp_path}/nowhere.yaml: cannot be read" in ended.err
+
+
+def test_a_run_without_a_configuration_is_told_the_option(lc: Command) -> None:
+    ended = lc("run")
+    assert ended.status == 2
+    assert "--config" in ended.err
+
+
+def test_the_variable_names_the_configuration_too(
+    lc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(config.ENVIRONMENT_VARIABLE, str(tmp_path / "nowhere.yaml"))
+    assert f"{tmp_path}/nowhere.yaml: cannot be read" in lc("run").err
+
+
+def test_the_package_is_a_command_of_its_own() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "lc_platform", "--help"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0
+    for command in ("demo", "init", "run", "status", "ui"):
+        assert re.search(rf"\b{command}\b", ended.stdout)

@@ -1,0 +1,527 @@
+"""The whole graph through Dagster, job by job as its UI launches them, on the simulated archive."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from PIL import Image
+from pyproj import Transformer
+
+from lc_platform import config, running
+from lc_platform.automation import JOBS
+from lc_platform.config import Config
+from lc_platform.definitions import build
+from lc_platform.eo import detection, prediction
+from lc_platform.eo import features as feature_stack
+from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.cube import Computed
+from lc_platform.eo.detection import CloudMasks
+from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.model import learn
+from lc_platform.eo.samples import Samples
+from lc_platform.partitions import PATCH, Place, patch_year_key
+from lc_platform.sources import area, open_source
+from lc_platform.sources.acquire import acquire
+from lc_platform.sources.protocol import Acquisition, Pixels, Source
+from lc_platform.storage.cog_format import RasterCube
+from lc_platform.storage.formats import Format, formats
+from lc_platform.storage.layout import ASSETS, dimensions, key
+from lc_platform.storage.store import Store
+
+YEAR = 2023
+METRES = 320
+"""Side of a patch."""
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+OF_ALL_PATCHES = {"patch_grid", "model", "evaluation", "mosaic"}
+
+
+def degrees(columns: int, rows: int) -> list[float]:
+    """A box in degrees that touches ``columns`` x ``rows`` patches."""
+    west, south, inside = METRES * 1720, METRES * 16250, 60
+    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True).transform
+    low = to_degrees(west + inside, south + inside)
+    high = to_degrees(west + METRES * columns - inside, south + METRES * rows - inside)
+    return [*low, *high]
+
+
+def configured(folder: Path, columns: int = 2, rows: int = 2, **sections: Any) -> Config:
+    data: dict[str, Any] = {
+        "name": "small",
+        "storage": "./data",
+        "years": [YEAR],
+        "aoi": {
+            "bbox": degrees(columns, rows),
+            "crs": "EPSG:32633",
+            "patch_size": METRES,
+        },
+        "imagery": {"source": "simulated", "max_cloud_cover": 12},
+        "clouds": {"resolution": 40},
+        "reference": {},
+        "features": {"interval": 48, "min_valid_fraction": 0.3},
+        "sampling": {"pixels_per_patch": 300},
+        "model": {"num_iterations": 8, "min_data_in_leaf": 5},
+        "processing": {"threads": 1},
+    }
+    for name, changed in sections.items():
+        data[name] = {**data[name], **changed}
+    return config.parse(data, folder)
+
+
+@dataclass
+class Platform:
+    """A configuration in a folder, with the history that Dagster keeps of it."""
+
+    config: Config
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    def __post_init__(self) -> None:
+        self.definitions = build(self.config)
+        self.store = Store(self.config.storage_url)
+
+    def launch(
+        self, job: str, partitions: Sequence[str] = (), **tags: str
+    ) -> dg.ExecuteInProcessResult:
+        """A job on no partition, one, or the range from the first to the last."""
+        if len(partitions) > 1:
+            tags |= {
+                "dagster/asset_partition_range_start": partitions[0],
+                "dagster/asset_partition_range_end": partitions[-1],
+            }
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=partitions[0] if len(partitions) == 1 else None,
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+
+    @property
+    def patches(self) -> list[str]:
+        return sorted(self.instance.get_dynamic_partitions(PATCH))
+
+    @property
+    def patch_years(self) -> list[str]:
+        return [str(patch_year_key(patch, YEAR)) for patch in self.patches]
+
+    def all_jobs(self) -> dict[str, list[dg.ExecuteInProcessResult]]:
+        done = {"grid": [self.launch("grid")]}
+        done["reference"] = [self.launch("reference", self.patches)]
+        first, *others = self.patch_years
+        done["patch_year"] = [
+            self.launch("patch_year", [first]),
+            self.launch("patch_year", others),
+        ]
+        done["learning"] = [self.launch("learning", [str(YEAR)])]
+        done["mapping"] = [self.launch("mapping", self.patch_years)]
+        done["joining"] = [self.launch("joining", [str(YEAR)])]
+        return done
+
+    def opened(self, asset: str, patch: str | None = None) -> Any:
+        of = formats({c.id: (c.name, c.color) for c in self.config.reference.classes})
+        year = YEAR if "year" in dimensions(asset) else None
+        return of[asset].open(self.store, key(asset, patch, year))
+
+    def classes(self, patch: str) -> NDArray[np.uint8]:
+        return RasterCube(self.store, key("predictions", patch, YEAR)).read("class")
+
+    def materializations(self, asset: str) -> list[dg.AssetMaterialization]:
+        records = self.instance.fetch_materializations(dg.AssetKey(asset), limit=100).records
+        return [r.asset_materialization for r in records if r.asset_materialization]
+
+
+def why(result: dg.ExecuteInProcessResult) -> str:
+    """The words of a failed run."""
+    words = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            words.append(str(data.user_failure_data and data.user_failure_data.description))
+            words.append(str(data.error))
+    return "\n".join(words)
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
+    return [
+        (event.asset_key.path[-1], event.partition)
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    ]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The whole graph, once."""
+    platform = Platform(configured(tmp_path_factory.mktemp("graph")))
+    platform.results = platform.all_jobs()  # type: ignore[attr-defined]
+    return platform
+
+
+@pytest.fixture
+def copied(built: Platform, tmp_path: Path) -> Platform:
+    """The same artefacts in a store of their own, to be tampered with."""
+    shutil.copytree(built.config.storage_url, tmp_path / "data", symlinks=True)
+    platform = Platform(configured(tmp_path))
+    platform.instance.add_dynamic_partitions(PATCH, built.patches)
+    return platform
+
+
+def test_every_job_of_the_graph_makes_its_assets_and_passes_its_checks(built: Platform) -> None:
+    results: dict[str, list[dg.ExecuteInProcessResult]] = built.results  # type: ignore[attr-defined]
+    assert len(built.patches) == 4
+    made: dict[str, set[str | None]] = {}
+    for job, runs in results.items():
+        for result in runs:
+            assert result.success, f"{job}: {why(result)}"
+            for asset, partition in materialized(result):
+                assert asset in JOBS[job]
+                made.setdefault(asset, set()).add(partition)
+    for asset in ASSETS:
+        partitions = {"patch": set(built.patches), "year": {str(YEAR)}}
+        wanted: set[Any] = (
+            set(built.patch_years)
+            if dimensions(asset) == {"patch", "year"}
+            else partitions[next(iter(dimensions(asset)))]
+            if dimensions(asset)
+            else {None}
+        )
+        assert made[asset] == wanted
+    checked = {
+        evaluation.check_name: evaluation
+        for runs in results.values()
+        for result in runs
+        for evaluation in result.get_asset_check_evaluations()
+    }
+    assert set(checked) == {
+        "grid_not_empty",
+        "acquisition_with_data",
+        "learnt_from_reference",
+        "every_class_has_samples",
+        "predicted_by_this_model",
+        "mosaic_complete",
+    }
+    for name, evaluation in checked.items():
+        if name != "every_class_has_samples":  # a small area may lack a class
+            assert evaluation.passed, evaluation
+    assert checked["grid_not_empty"].metadata["patches"].value == 4
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_every_materialization_describes_itself(built: Platform, asset: str) -> None:
+    events = built.materializations(asset)
+    assert events
+    for event in events:
+        shown = {name: value.value for name, value in event.metadata.items()}
+        patch = str(event.partition).split("|")[0] if "patch" in dimensions(asset) else None
+        assert shown.get("patch") == patch
+        assert shown.get("year") == (YEAR if "year" in dimensions(asset) else None)
+        assert isinstance(shown["bytes"], int)
+        assert shown["bytes"] > 0
+        assert isinstance(shown["seconds"], float)
+        where = built.store.path(key(asset, patch, shown.get("year")))  # type: ignore[arg-type]
+        assert shown["path"] == where
+        assert Path(where).exists()
+        image = decoded(str(shown["preview"]))
+        assert 16 <= max(image.size) <= 64
+        assert np.ptp(np.asarray(image.convert("RGB"))) > 0, "one colour shows nothing"
+
+
+def decoded(markdown: str) -> Image.Image:
+    """An image in place: Dagster shows those in markdown of less than 1,000 characters."""
+    assert len(markdown) < 1000
+    found = re.fullmatch(r"!\[preview\]\(data:image/(png|webp);base64,([^)]+)\)", markdown)
+    assert found
+    return Image.open(io.BytesIO(base64.b64decode(found[2])))
+
+
+def test_the_same_names_mean_the_same_on_every_page(built: Platform) -> None:
+    def shown(asset: str) -> dict[str, Any]:
+        return {n: v.value for n, v in built.materializations(asset)[0].metadata.items()}
+
+    raw, masks, stats = (shown(a) for a in ("raw_bands", "cloud_masks", "observation_stats"))
+    assert raw["rows"] == raw["columns"] == masks["rows"] == 32
+    assert raw["acquisitions"] == masks["acquisitions"] == stats["acquisitions"] > 5
+    for asset in ("raw_bands", "cloud_masks", "observation_stats", "features", "predictions"):
+        assert 0 < shown(asset)["valid_fraction"] <= 1
+    versions = {shown(a)["model_version"] for a in ("model", "evaluation", "predictions", "mosaic")}
+    assert versions == {built.opened("model").version}
+    assert shown("training_samples")["rows"] == len(
+        built.opened("training_samples", shown("training_samples")["patch"])
+    )
+
+
+def test_one_patch_again_changes_no_other_and_gives_the_same(copied: Platform) -> None:
+    before = contents(copied)
+    again, others = copied.patches[1], [p for p in copied.patches if p != copied.patches[1]]
+    old = copied.opened("features", again).read()
+    result = copied.launch("patch_year", [copied.patch_years[1]])
+    assert result.success, why(result)
+    assert set(materialized(result)) == {
+        (asset, copied.patch_years[1]) for asset in JOBS["patch_year"]
+    }
+    np.testing.assert_array_equal(copied.opened("features", again).read(), old)
+    after = contents(copied)
+    assert {p for p in before if before[p] != after.get(p) and any(o in p for o in others)} == set()
+    assert any(before[p] != after.get(p) for p in before if again in p)
+
+
+def contents(platform: Platform) -> dict[str, tuple[int, bytes]]:
+    """Time of change and content of every file in the store."""
+    root = Path(platform.config.storage_url)
+    return {
+        str(path.relative_to(root)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: Platform) -> None:
+    before = contents(copied)
+    smaller = Platform(configured(copied.config.folder, columns=1), copied.instance)
+    result = smaller.launch("grid")
+    assert result.success, why(result)
+    kept = smaller.patches
+    assert len(kept) == 2
+    after = contents(smaller)
+    grid = key("patch_grid")
+    assert {p: c for p, c in before.items() if p != grid} == {
+        p: c for p, c in after.items() if p != grid
+    }
+    # What there is of the patches that stay is of the same places: the map is joined from it.
+    joined = smaller.launch("joining", [str(YEAR)])
+    assert joined.success, why(joined)
+    (evaluation,) = joined.get_asset_check_evaluations()
+    assert evaluation.passed
+    larger = Platform(configured(copied.config.folder, columns=3), copied.instance)
+    assert larger.launch("grid").success
+    assert len(larger.patches) == 6
+    assert set(kept) < set(larger.patches)
+    joined = larger.launch("joining", [str(YEAR)])
+    assert joined.success, why(joined)
+    (evaluation,) = joined.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert evaluation.severity == dg.AssetCheckSeverity.WARN
+    assert evaluation.metadata["count"].value == 2
+
+
+def test_predictions_of_another_model_fail_their_check_and_become_no_mosaic(
+    copied: Platform,
+) -> None:
+    before = contents(copied)
+    other = Platform(configured(copied.config.folder, model={"num_iterations": 9}), copied.instance)
+    assert other.launch("learning", [str(YEAR)]).success
+    refused = other.launch("joining", [str(YEAR)])
+    assert not refused.success
+    version = other.opened("model").version
+    said = re.escape(", ".join(copied.patches))
+    assert re.search(
+        rf"predictions of 4 of 4 patches \({said}\) come from another model than {version}\. "
+        "Materialize predictions of these patches again",
+        why(refused),
+    )
+    after = contents(other)
+    assert {p: c for p, c in before.items() if "mosaic" in p} == {
+        p: c for p, c in after.items() if "mosaic" in p
+    }
+    # Predicted again, they are this model's.
+    assert other.launch("mapping", other.patch_years).success
+    assert other.launch("joining", [str(YEAR)]).success
+
+
+class AnotherModels:
+    """Writes predictions as if another model had made them."""
+
+    def __init__(self, own: Format) -> None:
+        self.own = own
+
+    def write(self, store: Store, key: str, value: Any) -> int:
+        value.attributes["model_version"] = "0123456789abcdef"
+        return self.own.write(store, key, value)
+
+    def open(self, store: Store, key: str) -> Any:
+        return self.own.open(store, key)
+
+
+def test_a_prediction_that_is_not_the_models_does_not_pass_its_gate(copied: Platform) -> None:
+    manager = copied.definitions.resources["io_manager"]  # type: ignore[index]
+    manager.formats["predictions"] = AnotherModels(manager.formats["predictions"])
+    result = copied.launch("mapping", copied.patch_years[:2])
+    assert not result.success
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert evaluation.blocking
+    assert evaluation.metadata["count"].value == 2
+    assert re.search(
+        rf"predictions of 1 of 1 patches \({copied.patches[0]}\) come from another model than "
+        rf"{copied.opened('model').version}.*: materialize predictions again",
+        str(evaluation.description),
+    )
+
+
+@dataclass
+class Blind:
+    """An archive that has acquisitions of everywhere, and nothing but no data on one box."""
+
+    archive: Source
+    box: GeoBox
+
+    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+        return self.archive.search(area, start, end)
+
+    def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
+        pixels = self.archive.read(acquisition, geobox, bands)
+        middle = geobox.boundingbox
+        box = self.box.boundingbox
+        x, y = (middle.left + middle.right) / 2, (middle.bottom + middle.top) / 2
+        if not (box.left < x < box.right and box.bottom < y < box.top):
+            return pixels
+        return replace(
+            pixels,
+            values=np.zeros_like(pixels.values),
+            data_mask=np.zeros_like(pixels.data_mask),
+        )
+
+
+def test_a_patch_without_data_goes_no_further(copied: Platform) -> None:
+    blind = copied.patches[0]
+    shutil.rmtree(Path(copied.config.storage_url) / "cloud_masks")
+    resource = copied.definitions.resources["platform"]  # type: ignore[index]
+    box = copied.opened("patch_grid")[blind].geobox
+    resource.source = Blind(open_source(copied.config), box)
+    result = copied.launch("patch_year", [copied.patch_years[0]])
+    assert not result.success
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert evaluation.description == (
+        f"{blind} {YEAR}: no acquisition has data on the patch; check the archive's footprints "
+        "and aoi"
+    )
+    assert materialized(result) == [("raw_bands", copied.patch_years[0])]
+    assert not (Path(copied.config.storage_url) / "cloud_masks").exists()
+
+
+def silent(_stage: str, _places: int, outcomes: Iterable[Any]) -> Iterator[Any]:
+    yield from outcomes
+
+
+def test_a_patch_without_data_stops_no_other_of_its_chunk(
+    copied: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(running.HOME_VARIABLE, str(tmp_path / "home"))
+    data = Path(copied.config.storage_url)
+    for asset in JOBS["patch_year"]:
+        shutil.rmtree(data / asset)
+    worker = running.Worker(copied.config, running.dagster_home(copied.config))
+    worker.instance.add_dynamic_partitions(PATCH, copied.patches)
+    blind = Place(copied.patches[1], YEAR)
+    resource = worker.definitions.resources["platform"]  # type: ignore[index]
+    box = copied.opened("patch_grid")[copied.patches[1]].geobox
+    resource.source = Blind(open_source(copied.config), box)
+    places = tuple(Place(patch, YEAR) for patch in copied.patches[:2])
+    outcome = worker.run(running.Task("patch_year", JOBS["patch_year"], places))
+    assert set(outcome.errors) == {blind}
+    assert str(blind.patch) in outcome.errors[blind]
+    for place in places:
+        assert worker.there("training_samples", place) == (place != blind)
+    alone = worker.run(running.Task("patch_year", JOBS["patch_year"], (blind,)))
+    assert "acquisition_with_data" in alone.errors[blind]
+
+
+def test_neither_workers_nor_chunks_change_the_result(
+    built: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one was made in one process, of one patch and then of three together."""
+    monkeypatch.setenv(running.HOME_VARIABLE, str(tmp_path / "home"))
+    other = configured(tmp_path, processing={"chunk": 1, "window": 16, "threads": 2})
+    report = running.run(other, silent, workers=2)
+    assert report.succeeded, report.failures
+    there = Platform(other)
+    assert there.opened("model").text == built.opened("model").text
+    assert there.opened("model").card == built.opened("model").card
+    for patch in built.patches:
+        np.testing.assert_array_equal(there.classes(patch), built.classes(patch))
+    here = built.opened("evaluation").metrics
+    assert there.opened("evaluation").metrics == here
+
+
+def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path: Path) -> None:
+    """Masks and classes; by one model, and with every acquisition, which patches choose alone."""
+    settings: dict[str, Any] = {"features": {"min_valid_fraction": 0}}
+    wide = {"aoi": {"patch_size": 2 * METRES}}
+    small = configured(tmp_path, **settings)
+    large = configured(tmp_path, columns=1, rows=1, **settings, **wide)
+    source = open_source(small)
+    patches, _ = area.patches(small)
+    (one,), _ = area.patches(large)
+    assert len(patches) == 4
+    rng = np.random.default_rng(1)
+
+    def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
+        raw = AcquisitionStack(acquire(source, patch, YEAR, config).held())
+        masks = CloudMasks(detection.detect(raw, **config.clouds.model_dump(), threads=1).held())
+        made: Computed = feature_stack.build(
+            raw,
+            masks,
+            bands=config.imagery.bands,
+            indices=config.indices,
+            interval=48,
+            min_valid_fraction=0,
+            window=256,
+        )
+        return masks, FeatureStack(made.held())
+
+    of_one, features_of_one = mapped(large, one)
+    assert 0.02 < of_one.cloud().mean() < 0.98
+    values = features_of_one.read()
+    count, names = 200, features_of_one.names
+    rows, columns = rng.integers(0, 64, (2, 2 * count))
+    drawn = values[:, rows, columns].T
+    bright = np.nanmean(values, axis=0)[rows, columns]
+    labels = np.where(bright > np.median(bright), 5, 9).astype(np.uint8)
+    halves = {
+        p: Samples(p, YEAR, names, drawn[at], labels[at], rows[at], columns[at])
+        for p, at in (("a", slice(0, count)), ("b", slice(count, None)))
+    }
+    model = learn(
+        halves,
+        year=YEAR,
+        classes={5: "x", 9: "y"},
+        parameters={"num_iterations": 5},
+        test_fraction=0.5,
+        seed=1,
+        balanced=True,
+        threads=1,
+    )
+
+    def classes(stack: FeatureStack) -> NDArray[np.uint8]:
+        found = prediction.predict(stack, model, colors={}, window=256, threads=1)
+        result: NDArray[np.uint8] = found.held().read("class")
+        return result
+
+    whole = classes(features_of_one)
+    assert len(np.unique(whole)) >= 2
+    for patch in patches:
+        masks, stack = mapped(small, patch)
+        step_east = (patch.geobox.affine.c - one.geobox.affine.c) / 10
+        step_south = (one.geobox.affine.f - patch.geobox.affine.f) / 10
+        south, east = round(step_south), round(step_east)
+        here = (slice(south, south + 32), slice(east, east + 32))
+        assert whole[here].shape == (32, 32)
+        assert [a["key"] for a in masks.acquisitions] == [a["key"] for a in of_one.acquisitions]
+        np.testing.assert_array_equal(masks.valid(), of_one.valid(here))
+        np.testing.assert_array_equal(masks.probability(), of_one.probability(here))
+        np.testing.assert_array_equal(stack.read(), values[:, here[0], here[1]])
+        np.testing.assert_array_equal(classes(stack), whole[here])

@@ -1,0 +1,180 @@
+"""Real imagery and real references beside the project: the numbers others have published."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from odc.geo.geobox import GeoBox
+
+from lc_platform import config
+from lc_platform.eo import detection, indices, timeseries
+from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.detection import CloudMasks
+from lc_platform.sources import area, open_source
+from lc_platform.sources.acquire import acquire
+
+pytestmark = pytest.mark.real_data
+
+FLANDERS = Path(__file__).parent / "configurations" / "flanders.yaml"
+
+
+def slovenia(shared_data: Path, **aoi: Any) -> config.Config:
+    folder = shared_data / "slovenia"
+    data = {
+        "name": "slovenia",
+        "storage": "./data",
+        "years": [2015],
+        "aoi": {"crs": "EPSG:32633", **aoi},
+        "imagery": {
+            "source": "stac",
+            "catalog": str(folder / "l1c" / "catalog.json"),
+            "collection": "sentinel-2-l1c",
+            "max_cloud_cover": 100,
+        },
+        "reference": {
+            "path": str(folder / "reference" / "lulc.gpkg"),
+            "attribute": "LULC_ID",
+            "classes": [{"id": 1, "name": "forest", "color": "#00ff00", "values": [3]}],
+        },
+    }
+    return config.parse(data, folder)
+
+
+def test_the_border_of_slovenia_gives_the_published_293_patches(shared_data: Path) -> None:
+    configured = slovenia(
+        shared_data,
+        boundary=str(shared_data / "slovenia" / "border.geojson"),
+        buffer=5000,
+        split=[25, 17],
+    )
+    patches, _ = area.patches(configured)
+    assert len(patches) == 293
+    for patch in patches:
+        # The published patches are 10,087 m x 10,034 m; ours are whole pixels.
+        width, height = (patch.box[i + 2] - patch.box[i] for i in (0, 1))
+        assert abs(width - 10_087) <= 20
+        assert abs(height - 10_034) <= 20
+
+
+def test_the_ndvi_of_the_five_scenes_is_the_published_one(shared_data: Path) -> None:
+    folder = shared_data / "slovenia"
+    archive = open_source(slovenia(shared_data, bbox=[14.5, 45.8, 14.6, 45.9], patch_size=1000))
+    with rasterio.open(next((folder / "l1c").glob("*/B04.tif"))) as file:
+        geobox = GeoBox(file.shape, file.transform, str(file.crs))
+    from datetime import UTC, datetime
+
+    year = datetime(2015, 1, 1, tzinfo=UTC), datetime(2016, 1, 1, tzinfo=UTC)
+    found = archive.search(geobox.extent, *year)
+    ndvi = []
+    for acquisition in found:
+        pixels = archive.read(acquisition, geobox, ("B04", "B08"))
+        scale, offset = (v[:, None, None] for v in (pixels.scale, pixels.offset))
+        red, nir = (pixels.values * scale + offset).astype(np.float32)
+        ndvi.append(indices.compute(indices.KNOWN["NDVI"], {"B04": red, "B08": nir}))
+    expected = np.load(folder / "expected" / "ndvi.npy")
+    np.testing.assert_allclose(ndvi, expected, rtol=0, atol=1e-6)
+
+
+def test_the_series_of_68_dates_has_the_published_counts_and_maxima(shared_data: Path) -> None:
+    series = np.load(shared_data / "slovenia" / "expected" / "timeseries_2015_2017.npz")
+    ndvi, valid = (series[name].squeeze() for name in ("ndvi", "is_valid"))
+    assert len(ndvi) == len(valid) == 68
+    np.testing.assert_array_equal(
+        timeseries.valid_count(valid.astype(bool)), series["valid_count"].squeeze()
+    )
+    np.testing.assert_allclose(
+        timeseries.maximum(ndvi.astype(np.float32)), series["max_ndvi"].squeeze(), rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("resolution", [10, 80])
+def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_cloudy(
+    shared_data: Path, tmp_path: Path, resolution: int
+) -> None:
+    item = next((shared_data / "slovenia" / "l1c").glob("*/S2A*.json"))
+    footprint = tmp_path / "footprint.geojson"
+    footprint.write_text(
+        json.dumps({"type": "Feature", "properties": {}, **_geometry(item)}), encoding="utf-8"
+    )
+    configured = slovenia(shared_data, boundary=str(footprint), split=[1, 1])
+    configured = configured.model_copy(
+        update={"clouds": configured.clouds.model_copy(update={"resolution": resolution})}
+    )
+    (patch,), _ = area.patches(configured)
+    raw = AcquisitionStack(acquire(open_source(configured), patch, 2015, configured).held())
+    detected = detection.detect(raw, **configured.clouds.model_dump(), threads=1)
+    masks = CloudMasks(detected.held())
+    assert len(raw) == 5
+    cloudy = [a["datetime"][:10] for a in masks.acquisitions if a["cloud_fraction"] > 0.5]
+    expected = np.load(shared_data / "slovenia" / "expected" / "cloud_mask_s2cloudless.npy")
+    assert [f > 0.5 for f in expected.mean(axis=(1, 2))] == [False, True, True, False, False]
+    assert cloudy == ["2015-07-31", "2015-08-20"]
+    clear = [a["cloud_fraction"] for a in masks.acquisitions if a["datetime"][:10] not in cloudy]
+    assert max(clear) < 0.1
+
+
+def _geometry(item: Path) -> dict[str, Any]:
+    return {"geometry": json.loads(item.read_text(encoding="utf-8"))["geometry"]}
+
+
+def lc_platform(*arguments: str, **variables: str) -> str:
+    """What the command prints; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "lc_platform", *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_flanders_end_to_end_reaches_the_published_accuracy(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plain script of the same steps reached a weighted F1 of 0.87 on average over four folds;
+    0.85 over four seeds is asked for."""
+    store = tmp_path / "data"
+    variables = {
+        "LC_SHARED_DATA": str(shared_data),
+        "LC_STORAGE": str(store),
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    said = lc_platform("run", "-c", str(FLANDERS), **variables)
+    assert re.search(r"\d+ partitions in \d+ s, 0 failed", said)
+    with rasterio.open(store / "mosaic" / "2018" / "land_cover.tif") as file:
+        land_cover = file.read(1)
+        assert str(file.crs) == "EPSG:32631"
+    assert land_cover.shape == (64, 64)
+    assert set(np.unique(land_cover)) <= {0, 1, 2, 3, 4}
+    assert (land_cover != 0).mean() > 0.99
+    assert (store / "evaluation" / "2018" / "confusion_matrix.png").stat().st_size > 5000
+    text = FLANDERS.read_text(encoding="utf-8")
+    scores = []
+    for seed in (1, 2, 3, 4):
+        data = yaml.safe_load(text)
+        data["sampling"]["seed"] = seed
+        changed = tmp_path / "flanders.yaml"
+        changed.write_text(yaml.safe_dump(data), encoding="utf-8")
+        only = ("training_samples", "model", "evaluation")
+        selected = [word for asset in only for word in ("--select", asset)]
+        lc_platform("run", "-c", str(changed), *selected, **variables)
+        found = json.loads((store / "evaluation" / "2018" / "metrics.json").read_text("utf-8"))
+        assert len(found["test_patches"]) == 4
+        scores.append(found["f1_weighted"])
+    with capsys.disabled():
+        shown = ", ".join(f"{score:.3f}" for score in scores)
+        print(f"\nFlanders, weighted F1 of four seeds: {shown}; mean {np.mean(scores):.3f}")
+    assert np.mean(scores) >= 0.85
