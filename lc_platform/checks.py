@@ -1,18 +1,18 @@
 """What must hold before the next asset may use an artefact."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from lc_platform import partitions
-from lc_platform.assets.platform import Platform
 from lc_platform.eo.cube import DataError
 from lc_platform.eo.model import common_version
 from lc_platform.partitions import Place, place
 from lc_platform.storage.io_manager import ArtefactIOManager
 
-PlatformResource = dg.ResourceParam[Platform]
+FAILED = "failed"
+"""Metadata of a failed check: the places it failed for."""
 Store = dg.ResourceParam[ArtefactIOManager]
 
 
@@ -39,16 +39,17 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, io_manager: Store
     ) -> dg.AssetCheckResult:
         """At least one acquisition has data on the patch."""
-        empty = [
-            str(at)
+        empty = {
+            at: f"patch {at.patch}, {at.year}"
             for at in here(context, patch_year)
             if not any(
                 a["data_fraction"] > 0 for a in io_manager.opened("raw_bands", at).acquisitions
             )
-        ]
+        }
         return _verdict(
             empty,
-            "no acquisition has data on the patch; check the archive's footprints and aoi",
+            "no acquisition has data on the patch. Check the archive's footprints, and the area "
+            "(aoi)",
         )
 
     @dg.asset_check(asset="model", blocking=True, partitions_def=yearly)
@@ -57,26 +58,26 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         """The model tells at least two classes apart, and every training patch has reference."""
         grid = io_manager.opened("patch_grid", Place())
-        problems = []
+        problems = {}
         for at in here(context, yearly):
             card = io_manager.opened("model", at).card
             bare = [p for p in card["training_patches"] if not grid.has_reference.get(p)]
             if len(card["classes"]) < 2:
-                problems.append(f"{at}: {len(card['classes'])} class")
+                problems[at] = f"{at}: {len(card['classes'])} class"
             if bare:
-                problems.append(f"{at}: training patches without reference: {', '.join(bare[:5])}")
-        return _verdict(problems, "extend the reference, or materialize patch_grid again")
+                problems[at] = f"{at}: training patches without reference: {', '.join(bare[:5])}"
+        return _verdict(problems, "Extend the reference, or materialize patch_grid again")
 
     @dg.asset_check(asset="model", partitions_def=yearly)
     def every_class_has_samples(
         context: dg.AssetCheckExecutionContext, io_manager: Store
     ) -> dg.AssetCheckResult:
         """Every class of the configuration has samples; the map cannot show one that has none."""
-        absent = [
-            f"{at}: {', '.join(names)}"
+        absent = {
+            at: f"{at}: {', '.join(names)}"
             for at in here(context, yearly)
             if (names := io_manager.opened("model", at).card["classes_without_samples"])
-        ]
+        }
         return _verdict(
             absent, "these classes will not be on the map", severity=dg.AssetCheckSeverity.WARN
         )
@@ -86,15 +87,15 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
         context: dg.AssetCheckExecutionContext, io_manager: Store
     ) -> dg.AssetCheckResult:
         """The prediction carries the version of the year's model."""
-        problems = []
+        problems = {}
         for at in here(context, patch_year):
             model = io_manager.opened("model", Place(year=at.year))
             found = io_manager.opened("predictions", at).attributes["model_version"]
             try:
                 common_version({str(at.patch): found}, model.version)
             except DataError as error:
-                problems.append(str(error))
-        return _verdict(problems, "materialize predictions again")
+                problems[at] = str(error)
+        return _verdict(problems, "Materialize predictions again")
 
     @dg.asset_check(asset="mosaic", partitions_def=yearly)
     def mosaic_complete(
@@ -102,12 +103,12 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
     ) -> dg.AssetCheckResult:
         """Every patch of the grid has a prediction; one that has none is no data on the map."""
         grid = io_manager.opened("patch_grid", Place())
-        gaps = [
-            f"{patch.key} {at}"
+        gaps = {
+            Place(patch.key, at.year): f"{patch.key} {at}"
             for at in here(context, yearly)
             for patch in grid.patches
             if not io_manager.there("predictions", Place(patch.key, at.year))
-        ]
+        }
         return _verdict(
             gaps, "these patches are no data on the map", severity=dg.AssetCheckSeverity.WARN
         )
@@ -123,16 +124,19 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
 
 
 def _verdict(
-    problems: Sequence[str],
+    problems: Mapping[Place, str],
     remedy: str,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
-    """Passed where there is no problem; else an exact count and a bounded sample."""
+    """Passed where there is no problem; else every place that has one, and a bounded sample."""
     if not problems:
         return dg.AssetCheckResult(passed=True, severity=severity)
     return dg.AssetCheckResult(
         passed=False,
         severity=severity,
-        description=f"{'; '.join(problems[:10])}: {remedy}",
-        metadata={"count": len(problems), "sample": ", ".join(problems[:10])},
+        description=f"{'; '.join(list(problems.values())[:10])}: {remedy}",
+        metadata={
+            "count": len(problems),
+            FAILED: dg.MetadataValue.json([str(place) for place in problems]),
+        },
     )

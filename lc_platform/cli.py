@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
 
 ConfigFile = Annotated[
     Path,
@@ -172,6 +174,8 @@ def _run(config: Config, **asked: Any) -> Any:
         f"{done} partitions in {report.seconds:.0f} s, {len(report.failures)} failed."
         + (f" Orchestration: {per_patch:.2f} s a patch and year, over {places}." if places else "")
     )
+    if report.notes:
+        out.print(report.notes, markup=False)
     for job, place, why in report.failures:
         err.print(f"[red]failed[/red] {job} {place}")
         err.print(f"  {why}", markup=False)

@@ -17,6 +17,7 @@ import dagster as dg
 
 from lc_platform import partitions
 from lc_platform.automation import JOBS
+from lc_platform.checks import FAILED
 from lc_platform.config import Config
 from lc_platform.eo.grid import PatchGrid
 from lc_platform.errors import PlatformError
@@ -85,6 +86,8 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
+    notes: str | None = None
+    """What was repaired in the area's boundary."""
     stopped: str | None = None
     """Why later stages were left out, where they were."""
 
@@ -132,6 +135,13 @@ class Worker:
     def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
         return bool(self._resources["io_manager"].there(asset, where))
 
+    def notes(self) -> str | None:
+        """What the last patch_grid says was repaired in the boundary."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey("patch_grid"))
+        said = event and event.asset_materialization and event.asset_materialization.metadata
+        note = said and said.get("notes")
+        return str(note.value) if note else None
+
     def run(self, task: Task) -> Outcome:
         """Materialize a task's assets; failures are in the outcome, not raised.
 
@@ -144,9 +154,13 @@ class Worker:
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result)
         elif not result.success:
+            gates = _failed_gates(result)
             for place in task.places:
+                refused = [g.description for g in gates if str(place) in _places_of(g)]
                 rest = _unfinished(result, task, place)
-                if rest:
+                if refused:
+                    errors[place] = "\n".join(str(why) for why in refused)
+                elif rest:
                     errors |= self.run(Task(task.job, rest, (place,))).errors
         return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
 
@@ -176,6 +190,25 @@ def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
     return tuple(asset for asset in task.assets if asset not in done)
 
 
+def _failed_gates(result: Any) -> list[dg.AssetCheckEvaluation]:
+    """The asset checks that failed, and so kept a run from going on."""
+    found = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    return [
+        evaluation
+        for evaluation in found
+        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ]
+
+
+def _places_of(gate: dg.AssetCheckEvaluation) -> list[str]:
+    failed = gate.metadata.get(FAILED)
+    return list(failed.value) if failed is not None else []  # type: ignore[arg-type]
+
+
 def partition_key(where: Place, assets: Sequence[str]) -> Any:
     """Dagster's key of the partition that assets have for a place."""
     wanted = dimensions(assets[0])
@@ -190,12 +223,14 @@ def partition_key(where: Place, assets: Sequence[str]) -> Any:
 
 def _reason(result: Any) -> str:
     """What failed, in the words of the error that began it."""
-    lines = []
+    lines = [f"{gate.asset_key.path[-1]}: {gate.description}" for gate in _failed_gates(result)]
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             described = data.user_failure_data and data.user_failure_data.description
             error = data.error
+            if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+                continue  # the check's own words are there already
             while error is not None and error.cause is not None:
                 error = error.cause
             text = described or (error.message.strip() if error else "failed without an error")
@@ -297,6 +332,7 @@ def run(
         return finished("there is no patch grid")
     grid = worker.opened("patch_grid")
     partitions.fill(worker.instance, [patch.key for patch in grid.patches])
+    report.notes = worker.notes()
     keys = _chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
 
     def chunks(job: str, places: Sequence[Place]) -> list[Task]:

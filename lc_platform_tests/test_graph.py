@@ -406,8 +406,8 @@ def test_a_patch_without_data_goes_no_further(copied: Platform) -> None:
     (evaluation,) = result.get_asset_check_evaluations()
     assert not evaluation.passed
     assert evaluation.description == (
-        f"{blind} {YEAR}: no acquisition has data on the patch; check the archive's footprints "
-        "and aoi"
+        f"patch {blind}, {YEAR}: no acquisition has data on the patch. Check the archive's "
+        "footprints, and the area (aoi)"
     )
     assert materialized(result) == [("raw_bands", copied.patch_years[0])]
     assert not (Path(copied.config.storage_url) / "cloud_masks").exists()
@@ -433,11 +433,13 @@ def test_a_patch_without_data_stops_no_other_of_its_chunk(
     places = tuple(Place(patch, YEAR) for patch in copied.patches[:2])
     outcome = worker.run(running.Task("patch_year", JOBS["patch_year"], places))
     assert set(outcome.errors) == {blind}
+    assert "no acquisition has data on the patch" in outcome.errors[blind]
     assert str(blind.patch) in outcome.errors[blind]
     for place in places:
+        assert worker.there("cloud_masks", place) == (place != blind)
         assert worker.there("training_samples", place) == (place != blind)
     alone = worker.run(running.Task("patch_year", JOBS["patch_year"], (blind,)))
-    assert "acquisition_with_data" in alone.errors[blind]
+    assert "no acquisition has data on the patch" in alone.errors[blind]
 
 
 def test_neither_workers_nor_chunks_change_the_result(

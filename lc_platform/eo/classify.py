@@ -101,7 +101,12 @@ def train(
         feature_name=list(feature_names),
         params=dict(settings),
     )
-    booster = lightgbm.train(dict(settings), samples, num_boost_round=rounds)
+    try:
+        booster = lightgbm.train(dict(settings), samples, num_boost_round=rounds)
+    except lightgbm.basic.LightGBMError as error:
+        raise ValueError(
+            f"LightGBM refuses to train: {error}. Change the parameters in `model`"
+        ) from error
     settings["num_iterations"] = booster.current_iteration()
     return Classifier(booster, class_ids, tuple(feature_names), settings)
 

@@ -67,9 +67,9 @@ print("start", peak())
 raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), patch, 2023, asked)))
 clouds = detection.detect(raw, **asked.clouds.model_dump(), threads=1)
 masks = CloudMasks(measured("cloud_masks", clouds))
-drained("observation_stats", observations.observe(raw, masks, window=128))
+drained("observation_stats", observations.observe(raw, masks, window=256))
 drained("features", features.build(raw, masks, bands=bands, indices=asked.indices, interval=16,
-                                   min_valid_fraction=0.0, window=128))
+                                   min_valid_fraction=0.0, window=256))
 """
 
 

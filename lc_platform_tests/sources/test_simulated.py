@@ -134,7 +134,8 @@ def test_one_orbit_is_seen_every_five_days_and_the_overlap_of_two_twice_as_often
     # Two satellites, each every ten days: 73 times a year, 146 in the overlap.
     counts = {len(year_at(longitude, 46.0)) for longitude in np.arange(10.0, 16.0, 0.1)}
     assert counts <= {72, 73, 74, 145, 146, 147, 148}
-    assert min(counts) < 75 and max(counts) > 144
+    assert min(counts) < 75
+    assert max(counts) > 144
 
 
 def test_overlap_grows_with_latitude() -> None:
@@ -253,7 +254,8 @@ def test_s2cloudless_finds_the_thick_clouds_and_leaves_clear_land_alone(
             thick_pixels += int(thick.sum())
             flagged += int(cloudy[clear].sum())
             clear_pixels += int(clear.sum())
-    assert thick_pixels > 50_000 and clear_pixels > 50_000
+    assert thick_pixels > 50_000
+    assert clear_pixels > 50_000
     assert found / thick_pixels >= 0.95
     assert flagged / clear_pixels <= 0.02
 
@@ -269,7 +271,8 @@ def test_shadows_are_darker_than_the_same_land_in_the_sun() -> None:
             there = bare.read(acquisition, PATCH, ["B08"]).values[0][shadow]
             ratios.append(here.mean() / there.mean())
     assert len(ratios) > 3
-    assert max(ratios) < 0.9 and np.mean(ratios) < 0.65
+    assert max(ratios) < 0.9
+    assert np.mean(ratios) < 0.65
 
 
 def test_clouds_exceed_ten_thousand_and_no_pixel_with_data_is_zero() -> None:
