@@ -95,7 +95,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
                 common_version({str(at.patch): found}, model.version)
             except DataError as error:
                 problems[at] = str(error)
-        return _verdict(problems, "Materialize predictions again")
+        return _verdict(problems)
 
     @dg.asset_check(asset="mosaic", partitions_def=yearly)
     def mosaic_complete(
@@ -125,7 +125,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
 
 def _verdict(
     problems: Mapping[Place, str],
-    remedy: str,
+    remedy: str = "",
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Passed where there is no problem; else every place that has one, and a bounded sample."""
@@ -134,7 +134,7 @@ def _verdict(
     return dg.AssetCheckResult(
         passed=False,
         severity=severity,
-        description=f"{'; '.join(list(problems.values())[:10])}: {remedy}",
+        description="; ".join(list(problems.values())[:10]) + (f": {remedy}" if remedy else ""),
         metadata={
             "count": len(problems),
             FAILED: dg.MetadataValue.json([str(place) for place in problems]),

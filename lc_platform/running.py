@@ -368,7 +368,7 @@ def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:
     """Patches in a run: so many that orchestration stays small beside the work, and that no
     worker waits for another."""
     pixels = max(patch.shape[0] * patch.shape[1] for patch in grid.patches)
-    fair = -(-places // (2 * workers)) if workers > 1 else _CHUNK_PATCHES
+    fair = -(-places // workers)
     return max(1, min(_CHUNK_PIXELS // pixels, fair, _CHUNK_PATCHES))
 
 

@@ -366,7 +366,8 @@ def test_a_prediction_that_is_not_the_models_does_not_pass_its_gate(copied: Plat
     assert evaluation.metadata["count"].value == 2
     assert re.search(
         rf"predictions of 1 of 1 patches \({copied.patches[0]}\) come from another model than "
-        rf"{copied.opened('model').version}.*: materialize predictions again",
+        rf"{copied.opened('model').version}. "
+        "Materialize predictions of these patches again",
         str(evaluation.description),
     )
 
