@@ -8,15 +8,13 @@ no secret is ever part of the configuration.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -31,6 +29,7 @@ from pydantic import (
     model_validator,
 )
 
+from lc_platform.config_problems import nearest, problems, shown
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
 from lc_platform.errors import PlatformError
@@ -299,7 +298,7 @@ ReferenceValue = Annotated[int | str, PlainValidator(_reference_value)]
 def _color(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
         raise ValueError(
-            f'{_shown(value)} is no colour. Write red, green and blue in quotes, such as "#ffcc00" '
+            f'{shown(value)} is no colour. Write red, green and blue in quotes, such as "#ffcc00" '
             "(without quotes, YAML takes # for the start of a comment)"
         )
     return value
@@ -380,20 +379,20 @@ def _index(entry: Any) -> IndexEntry:
     if isinstance(entry, str):
         if entry not in known:
             raise ValueError(
-                f"{entry} is not known; known are {', '.join(known)}.{_nearest(entry, known)} "
+                f"{entry} is not known; known are {', '.join(known)}.{nearest(entry, known)} "
                 f"Any other normalized difference is written {{{entry}: [B8A, B05]}}"
             )
         return entry
     example = "{NDRE: [B8A, B05]}"
     if not isinstance(entry, Mapping) or len(entry) != 1:
         raise ValueError(
-            f"{_shown(entry)} is not one index. Write a name, or one name with its two bands: "
+            f"{shown(entry)} is not one index. Write a name, or one name with its two bands: "
             f"{example}"
         )
     ((name, bands),) = entry.items()
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise ValueError(
-            f"{_shown(name)} is no name of an index. Take letters, digits, _ and -: {example}"
+            f"{shown(name)} is no name of an index. Take letters, digits, _ and -: {example}"
         )
     if name in known:
         raise ValueError(f"{name} has its bands already. Take another name for others")
@@ -404,7 +403,7 @@ def _index(entry: Any) -> IndexEntry:
         or _canonical(bands[0]) == _canonical(bands[1])
     ):
         raise ValueError(
-            f"{name}: {_shown(bands)} is not a pair of bands. A normalized difference needs two "
+            f"{name}: {shown(bands)} is not a pair of bands. A normalized difference needs two "
             f"different ones: {example}"
         )
     return {name: (_canonical(bands[0]), _canonical(bands[1]))}
@@ -642,9 +641,7 @@ def _lightgbm_checked(model: Mapping[Any, Any]) -> dict[str, Any]:
     given: dict[str, str] = {}
     for key, value in model.items():
         if key not in valid:
-            raise ValueError(
-                f"{key}: is no parameter of LightGBM.{_nearest(str(key), list(valid))}"
-            )
+            raise ValueError(f"{key}: is no parameter of LightGBM.{nearest(str(key), list(valid))}")
         name = valid[key]
         if name in LIGHTGBM_FIXED:
             raise ValueError(f"{key}: is set by the platform. Remove it")
@@ -680,150 +677,6 @@ def expand(text: str, key: str = "") -> str:
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
 
 
-def _nearest(name: str, valid: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def _key(location: Sequence[int | str]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
-
-
-def _annotation_at(location: Sequence[int | str]) -> Any:
-    """The type that is expected at a location, None where there is no such key."""
-    annotation: Any = Config
-    for part in location:
-        annotation = _unwrapped(annotation)
-        if isinstance(part, int):
-            annotation = next((a for a in get_args(annotation) if a is not Ellipsis), None)
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if part not in annotation.model_fields:
-                return None
-            annotation = annotation.model_fields[part].annotation
-        else:
-            return None
-    return _unwrapped(annotation)
-
-
-def _unwrapped(annotation: Any) -> Any:
-    if get_origin(annotation) is Annotated:
-        return _unwrapped(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return _unwrapped(next(a for a in get_args(annotation) if a is not type(None)))
-    return annotation
-
-
-def _keys_of(annotation: Any) -> list[str]:
-    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return list(annotation.model_fields) if is_model else []
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_EXPECTED: Mapping[str, str] = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "dict_type": "a section of keys and values",
-    "model_type": "a section of keys and values",
-    "tuple_type": "a list",
-}
-"""What to call the type that pydantic expected."""
-_LIMITS: Mapping[str, tuple[str, str]] = {
-    "greater_than": ("gt", "is not above"),
-    "greater_than_equal": ("ge", "is below"),
-    "less_than": ("lt", "is not below"),
-    "less_than_equal": ("le", "is above"),
-}
-
-
-def _told(problem: Any, annotation: Any) -> str:
-    """What is wrong with a value, and what to write instead, without a full stop."""
-    kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "value_error":
-        return str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
-    if kind in _LIMITS:
-        limit, words = _LIMITS[kind]
-        bound = context[limit]
-        advice = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}[limit]
-        return f"{_shown(value)} {words} {bound:g}. Give a number that is {advice} {bound:g}"
-    if kind == "literal_error":
-        choices = [str(c) for c in get_args(annotation)]
-        hint = _nearest(str(value).lower(), choices)
-        told = f"{_shown(value)} is not known. It is one of {', '.join(choices)}"
-        return f"{told}.{hint}" if hint else told
-    if kind == "string_pattern_mismatch":
-        return f"{_shown(value)} is not allowed. Take letters, digits, _ and -"
-    if kind == "string_too_short":
-        return "the text is empty. Write at least one letter"
-    if kind in ("too_short", "too_long", "missing"):
-        count = len(get_args(annotation))
-        wanted = "at least one entry" if Ellipsis in get_args(annotation) else f"{count} numbers"
-        return f"{_shown(value)} has {len(value)}. Give {wanted}"
-    expected = _EXPECTED.get(kind)
-    if expected is None:
-        return f"{_shown(value)} does not fit: {problem['msg']}"
-    text = f"{_shown(value)} is not {expected}"
-    if kind == "string_type" and isinstance(value, int | float):
-        return f'{text}. Put it in quotes: "{value}"'
-    if (
-        kind == "tuple_type"
-        and isinstance(value, str | int | float)
-        and Ellipsis in get_args(annotation)
-    ):
-        return f"{text}. Write [{value}]"
-    if kind == "tuple_type" and Ellipsis not in get_args(annotation):
-        return f"{text} of {len(get_args(annotation))} numbers. Write for example " + (
-            "[25, 17]" if len(get_args(annotation)) == 2 else "[13.3, 45.4, 16.6, 46.9]"
-        )
-    if keys := _keys_of(annotation):
-        return f"{text}. Its keys are {', '.join(keys)}"
-    return f"{text}. Write one" if expected != "text" else text
-
-
-def _lines(error: ValidationError) -> list[str]:
-    """A line for every problem: the key, what is wrong with it, what to do."""
-    lines: list[str] = []
-    problems = error.errors()
-    deeper = {p["loc"][:n] for p in problems for n in range(len(p["loc"]))}
-    for problem in problems:
-        kind, location = problem["type"], list(problem["loc"])
-        if kind == "too_short" and problem["loc"] in deeper:
-            continue
-        if kind == "missing" and isinstance(location[-1], int):
-            location = location[:-1]
-        key = _key(location)
-        if kind in ("extra_forbidden", "invalid_key"):
-            valid = _keys_of(_annotation_at(location[:-1]))
-            key = _key([*location[:-1], str(location[-1])])
-            hint = _nearest(str(location[-1]), valid) or f" Keys here are {', '.join(valid)}."
-            lines.append(f"{key}: this key is not known.{hint}")
-        elif kind == "missing" and key == _key(problem["loc"]):
-            lines.append(f"{key}: this key is missing. Give it.")
-        else:
-            text = _told(problem, _annotation_at(location))
-            # A whole section's check starts with the key inside the section.
-            inner = re.match(r"[a-z_]+(\[\d+\])?(\.[a-z_]+)*(?=: )", text)
-            joint = "." if key and inner else ": " if key else ""
-            lines.append(f"{key}{joint}{text}" + ("" if text.endswith("?") else "."))
-    return list(dict.fromkeys(lines))
-
-
 class _Loader(yaml.SafeLoader):
     """YAML in which a key that is given twice is an error, and not silently the last one."""
 
@@ -852,7 +705,7 @@ def parse(data: Any, folder: Path | None = None) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_lines(error))) from None
+        raise ConfigError("\n".join(problems(error, Config))) from None
     config._folder = (folder or Path.cwd()).resolve()
     return config
 

@@ -171,7 +171,8 @@ def imported(file: Path) -> set[str]:
 BASE = {"errors", "clock"}
 MAY_IMPORT = {
     "eo": {"eo", "errors"},
-    "config": {"eo", "errors"},
+    "config": {"config_problems", "eo", "errors"},
+    "config_problems": set(),
     "sources": {"sources", "eo", "config", "errors"},
     "partitions": set(),
     "storage": {"storage", "eo", "partitions", *BASE},

@@ -12,7 +12,14 @@ import dagster as dg
 from lc_platform import partitions
 from lc_platform.assets.platform import Platform
 from lc_platform.partitions import PATCH, YEAR, Place, place
-from lc_platform.storage.io_manager import ByPlace, Failed, is_permanent, missing, permanent_failure
+from lc_platform.storage.io_manager import (
+    ByPlace,
+    Failed,
+    Made,
+    is_permanent,
+    missing,
+    permanent_failure,
+)
 from lc_platform.storage.layout import dimensions
 
 OWNERS = ["team:land-cover"]
@@ -72,16 +79,21 @@ class Asset:
         def compute(context: dg.AssetExecutionContext, platform: Any, **handles: Any) -> Any:
             given = {"platform": platform, "context": context}
             given = {name: value for name, value in given.items() if name in wanted}
-            if not context.has_partition_key and not dimensions(self.name):
+
+            def made(**arguments: Any) -> Made:
+                before = platform.clock.seconds
                 with platform.clock.working():
-                    return _explained(lambda: self.body(**given, **handles))
+                    value = self.body(**arguments)
+                return Made(value, platform.clock.seconds - before)
+
+            if not context.has_partition_key and not dimensions(self.name):
+                return _explained(lambda: made(**given, **handles))
 
             def one(here: Place) -> Any:
                 own = {n: self._handle(platform, n, handles[n], here) for n in self.inputs}
                 extra = {PATCH: here.patch, YEAR: here.year}
                 extra = {name: value for name, value in extra.items() if name in wanted}
-                with platform.clock.working():
-                    return self.body(**given, **extra, **own)
+                return made(**given, **extra, **own)
 
             keys = sorted(context.partition_keys)
             places = [place(key, context.assets_def.partitions_def) for key in keys]

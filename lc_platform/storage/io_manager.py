@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.execution.context.output import OutputContext
@@ -18,6 +18,13 @@ from lc_platform.storage.store import MissingArtefactError, StorageError, Store
 
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
+
+
+class Made(NamedTuple):
+    """What an asset's body gave, and the seconds it took before any of it is written."""
+
+    value: Any
+    seconds: float
 
 
 class Failed:
@@ -116,11 +123,12 @@ class ArtefactIOManager(dg.IOManager):
     ) -> Mapping[str, Any]:
         if isinstance(value, Failed):
             raise value.error
+        value, before = value if isinstance(value, Made) else Made(value, 0.0)
         target = key(asset, where.patch, where.year)
         with self.clock.working():
             started = time.perf_counter()
             size = self.formats[asset].write(self.store, target, value)
-            metadata = dict(self.describe(value, size, time.perf_counter() - started))
+            metadata = dict(self.describe(value, size, before + time.perf_counter() - started))
         if where.patch:
             metadata["patch"] = where.patch
         if where.year:
