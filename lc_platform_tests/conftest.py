@@ -14,3 +14,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that tests have measured, passed or not."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    figures = [value for r in reports for name, value in r.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("measured")
+        for figure in figures:
+            terminalreporter.write_line(str(figure))

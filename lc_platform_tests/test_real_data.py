@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +142,8 @@ def lc_platform(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_flanders_end_to_end_reaches_the_published_accuracy(
-    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_flanders_end_to_end_reaches_a_weighted_f1_of_085(
+    shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A plain script of the same steps reached a weighted F1 of 0.87 on average over four folds;
     0.85 over four seeds is asked for."""
@@ -174,7 +175,8 @@ def test_flanders_end_to_end_reaches_the_published_accuracy(
         found = json.loads((store / "evaluation" / "2018" / "metrics.json").read_text("utf-8"))
         assert len(found["test_patches"]) == 4
         scores.append(found["f1_weighted"])
-    with capsys.disabled():
-        shown = ", ".join(f"{score:.3f}" for score in scores)
-        print(f"\nFlanders, weighted F1 of four seeds: {shown}; mean {np.mean(scores):.3f}")
+    shown = ", ".join(f"{score:.3f}" for score in scores)
+    record_property(
+        "figure", f"Flanders, weighted F1 of seeds 1 to 4: {shown}; mean {np.mean(scores):.4f}"
+    )
     assert np.mean(scores) >= 0.85
