@@ -244,8 +244,9 @@ _worker: Worker | None = None
 
 
 def _start(config: Config, home: Path, threads: int) -> None:
-    # Before LightGBM and OpenCV are imported, so that workers share the cores.
+    # Before LightGBM and numba are imported, so that workers share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
     global _worker
     _worker = Worker(config, home)
 

@@ -88,31 +88,105 @@ def maximum(
     return highest
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-untyped-def]
-    times, bands, height, width = values.shape
-    for band in range(bands):
-        for y in range(height):
+    bands, height = values.shape[1], values.shape[2]
+    once = True
+    for time in range(1, len(days)):
+        once &= days[time] != days[time - 1]
+    for y in numba.prange(height):
+        before, after, share = _neighbours(valid[:, y], days, targets)
+        for band in range(bands):
+            row = values[:, band, y]
+            if once and _complete(row, valid[:, y]):
+                _blend(row, before, after, share, regular[:, band, y])
+            else:
+                _pixel_by_pixel(row, valid[:, y], days, targets, regular[:, band, y])
+
+
+@numba.njit(cache=True, nogil=True)
+def _neighbours(valid, days, targets):  # type: ignore[no-untyped-def]
+    """Of a row (time, x): the last valid time up to each target and the first from it on, (target,
+    x) each, and how far between them the target lies; -1 where one of them is not there."""
+    times, width = valid.shape
+    count = len(targets)
+    before = np.full((count, width), -1, np.int16)
+    after = np.full((count, width), -1, np.int16)
+    share = np.empty((count, width))
+    nearest = np.full(width, -1, np.int16)
+    time = 0
+    for target in range(count):
+        while time < times and days[time] <= targets[target]:
             for x in range(width):
-                known = False
-                previous_day, previous = 0, 0.0
-                target = time = 0
-                while time < times and target < len(targets):
-                    day, total, count = days[time], 0.0, 0
-                    while time < times and days[time] == day:
-                        value = values[time, band, y, x]
-                        if valid[time, y, x] and value == value:
-                            total += value
-                            count += 1
-                        time += 1
-                    if count == 0:
-                        continue
-                    current = total / count
-                    while target < len(targets) and targets[target] <= day:
-                        if targets[target] == day:
-                            regular[target, band, y, x] = current
-                        elif known:
-                            share = (targets[target] - previous_day) / (day - previous_day)
-                            regular[target, band, y, x] = previous + (current - previous) * share
-                        target += 1
-                    known, previous_day, previous = True, day, current
+                if valid[time, x]:
+                    nearest[x] = time
+            time += 1
+        before[target] = nearest
+    nearest[:] = -1
+    time = times - 1
+    for target in range(count - 1, -1, -1):
+        while time >= 0 and days[time] >= targets[target]:
+            for x in range(width):
+                if valid[time, x]:
+                    nearest[x] = time
+            time -= 1
+        after[target] = nearest
+        for x in range(width):
+            first, last = before[target, x], after[target, x]
+            if first < 0 or last < 0:
+                share[target, x] = -1.0
+            elif days[first] == days[last]:
+                share[target, x] = 0.0
+            else:
+                passed = targets[target] - days[first]
+                share[target, x] = passed / (days[last] - days[first])
+    return before, after, share
+
+
+@numba.njit(cache=True, nogil=True)
+def _complete(row, valid):  # type: ignore[no-untyped-def]
+    """Whether no valid observation of a row is NaN."""
+    for time in range(row.shape[0]):
+        for x in range(row.shape[1]):
+            if valid[time, x] and row[time, x] != row[time, x]:
+                return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _blend(row, before, after, share, regular):  # type: ignore[no-untyped-def]
+    for target in range(share.shape[0]):
+        for x in range(share.shape[1]):
+            if share[target, x] >= 0.0:
+                previous = np.float64(row[before[target, x], x])
+                current = np.float64(row[after[target, x], x])
+                regular[target, x] = previous + (current - previous) * share[target, x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pixel_by_pixel(row, valid, days, targets, regular):  # type: ignore[no-untyped-def]
+    """A row with days that repeat, or with observations that a band lacks."""
+    times, width = row.shape
+    for x in range(width):
+        known = False
+        previous_day, previous = 0, 0.0
+        target = time = 0
+        while time < times and target < len(targets):
+            day, total, count = days[time], 0.0, 0
+            while time < times and days[time] == day:
+                value = row[time, x]
+                if valid[time, x] and value == value:
+                    total += value
+                    count += 1
+                time += 1
+            if count == 0:
+                continue
+            current = total / count
+            while target < len(targets) and targets[target] <= day:
+                if targets[target] == day:
+                    regular[target, x] = current
+                elif known:
+                    share = (targets[target] - previous_day) / (day - previous_day)
+                    regular[target, x] = previous + (current - previous) * share
+                target += 1
+            known, previous_day, previous = True, day, current
