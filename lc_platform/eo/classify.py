@@ -10,6 +10,8 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.forest import forest_of
+
 ENTROPY_NO_DATA = 255
 
 
@@ -117,7 +119,7 @@ def probabilities(
     """Probability of every class.
 
     features  (pixel, feature), NaN where missing
-    threads   that LightGBM may use, 0 for all
+    threads   that may be used, 0 for all
     Returns (pixel, class), 0 to 1, the classes in the order of the classifier's ids. A pixel
     without any feature gets a guess here; see ``decide``.
 
@@ -131,6 +133,9 @@ def probabilities(
         )
     if not pixels:
         return np.empty((0, len(classifier.class_ids)), np.float32)
+    forest = forest_of(classifier.booster)
+    if forest is not None:
+        return forest.predict(features, threads=threads)
     return np.asarray(classifier.booster.predict(features, num_threads=threads), dtype=np.float32)
 
 
@@ -177,12 +182,12 @@ def predict(
 
     features  (feature, y, x), NaN where missing; a pixel all of whose features are missing has
               no data
-    threads   that LightGBM may use, 0 for all
+    threads   that may be used, 0 for all
 
     Raises ValueError where the number of features is not the classifier's.
     """
     shape = features.shape[1:]
-    # LightGBM reads this layout as it is; a transposed copy costs more than the classification.
+    # This layout is read as it is; a transposed copy costs more than the classification.
     pixels = features.reshape(len(features), -1)
     valid: NDArray[np.bool_] = ~np.all(np.isnan(pixels), axis=0)
     known = probabilities(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
+from lightgbm import Booster
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from s2cloudless.cloud_detector import S2PixelCloudDetector
+
+from lc_platform.eo.forest import forest_of
 
 DETECTOR_BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
 """The L1C bands s2cloudless reads, in its order."""
@@ -42,7 +45,7 @@ def s2cloudless_probability(
 
     reflectance  (time, band, y, x), top of atmosphere, 0 to 1 and above; the bands are
                  DETECTOR_BANDS in that order; NaN where there is no data
-    threads      that LightGBM may use, 0 for all
+    threads      that may be used, 0 for all
     Returns (time, y, x), 0 to 1; NaN where any band is NaN.
 
     Raises ValueError where the bands are not ten.
@@ -57,10 +60,9 @@ def s2cloudless_probability(
     for time in range(times):
         seen = ~np.isnan(reflectance[time]).any(axis=0)
         if seen.any():
-            pixels = reflectance[time][:, seen].T
-            probability[time, seen] = _detector().get_cloud_probability_maps(
-                pixels[np.newaxis, np.newaxis], num_threads=threads
-            )[0, 0]
+            bands_first = reflectance[time].reshape(bands, -1)
+            pixels = (bands_first if seen.all() else bands_first[:, seen.ravel()]).T
+            probability[time, seen] = _cloud_probability(pixels, threads)
     return probability
 
 
@@ -154,6 +156,16 @@ def mask_to_grid(mask: NDArray[np.bool_], coarse: GeoBox, fine: GeoBox) -> NDArr
 @cache
 def _detector() -> S2PixelCloudDetector:
     return S2PixelCloudDetector()
+
+
+def _cloud_probability(pixels: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+    forest = forest_of(cast(Booster, _detector().classifier.classifier))
+    if forest is not None:
+        return forest.predict(pixels, threads=threads)
+    maps = _detector().get_cloud_probability_maps(
+        pixels[np.newaxis, np.newaxis], num_threads=threads
+    )
+    return np.asarray(maps[0, 0], np.float32)
 
 
 def _check_on_grid(shape: tuple[int, ...], grid: GeoBox) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import lightgbm
@@ -44,9 +44,9 @@ class Forest:
     """A model's trees as the kernel walks them.
 
     A column is a feature and the side its missing values take; each used feature has one or two.
-    A node is one word: its bin (8 bits; higher goes right), where its column begins in a block
-    (24 bits) and where its left child is (32 bits); the right one follows that. A leaf is its own
-    child.
+    A node's decision is its bin (8 bits; higher goes right) with the position of its left child
+    (24 bits), which the right one follows. A leaf is its own left child, and its bin is 255:
+    nothing is higher.
     """
 
     features: int
@@ -62,10 +62,13 @@ class Forest:
     thresholds: NDArray[np.float64]
     """(used feature, threshold), ascending, infinite after the last."""
     steps: NDArray[np.int64]
-    """(used feature,), of a binary search in its thresholds: a power of two."""
+    """(used feature,), of a binary search in its thresholds."""
     columns: NDArray[np.int64]
     """(used feature, missing goes left or right), -1 where no node needs it."""
-    nodes: NDArray[np.uint64]
+    decisions: NDArray[np.uint32]
+    """(node,)."""
+    origins: NDArray[np.uint32]
+    """(node,), where the bins of its column begin in a block."""
     values: NDArray[np.float64]
     """(node,), a leaf's value."""
     roots: NDArray[np.uint64]
@@ -139,7 +142,8 @@ class Forest:
                 thresholds,
                 self.steps,
                 self.columns,
-                self.nodes,
+                self.decisions,
+                self.origins,
                 self.values,
                 self.roots,
                 self.block,
@@ -150,7 +154,7 @@ class Forest:
             result[part] = scores
 
         starts = range(0, count, _CHUNK)
-        workers = min(threads or numba.config.NUMBA_NUM_THREADS, len(starts))
+        workers = min(threads or _all_threads(), len(starts))
         if workers > 1:
             with ThreadPoolExecutor(workers) as pool:
                 for _ in pool.map(walk, starts):
@@ -177,9 +181,15 @@ def forest_of(booster: lightgbm.Booster) -> Forest | None:
                 forest = Forest.of(booster)
             except UnsupportedForestError as error:
                 forest = None
-                logger.warning("LightGBM itself predicts, which takes several times longer: %s", error)
+                logger.warning(
+                    "LightGBM itself predicts, which takes several times longer: %s", error
+                )
             _known[booster] = booster.num_trees(), forest
         return forest
+
+
+def _all_threads() -> int:
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -229,14 +239,15 @@ def _forest(text: str) -> Forest:
     columns[np.searchsorted(used, feature), np.where(left, 0, 1)] = 0
     count = int((columns == 0).sum())
     columns[columns == 0] = np.arange(count)
-    block = max(64, min(1024, _BYTES_OF_A_BLOCK // max(count, 1) // 8 * 8))
-    if count * block >= 1 << 24:
-        raise UnsupportedForestError(f"its {count} columns are more than a node can name")
+    block = max(64, min(4096, _BYTES_OF_A_BLOCK // max(count, 1) // 8 * 8))
     lengths = np.array([len(found) for found in unique], np.int64)
     padded = np.full((len(used), 1 << int(lengths.max(initial=1)).bit_length()), np.inf)
     for row, found in zip(padded, unique, strict=True):
         row[: len(found)] = found
-    nodes, values, roots = [], [], []
+    decisions: list[NDArray[Any]] = []
+    origins: list[NDArray[Any]] = []
+    values: list[NDArray[Any]] = []
+    roots: list[int] = []
     first = 0
     for tree in trees:
         position = np.searchsorted(used, tree.feature)
@@ -245,11 +256,13 @@ def _forest(text: str) -> Forest:
             [np.searchsorted(unique[p], t) for p, t in zip(position, tree.threshold, strict=True)],
             np.int64,
         )
-        words, leaves = _laid_out(tree, bins | column * block << 8, first)
-        nodes.append(words)
-        values.append(leaves)
+        laid_out = _laid_out(tree, bins, column * block, first)
+        for parts, part in zip((decisions, origins, values), laid_out, strict=True):
+            parts.append(part)
         roots.append(first)
-        first += len(words)
+        first += len(laid_out[0])
+    if first > 1 << 24:
+        raise UnsupportedForestError(f"its {first} nodes are more than {1 << 24}")
     return Forest(
         features=int(header["max_feature_idx"]) + 1,
         outputs=outputs,
@@ -257,9 +270,10 @@ def _forest(text: str) -> Forest:
         block=block,
         used=used,
         thresholds=padded,
-        steps=np.array([1 << max(int(n).bit_length() - 1, 0) for n in lengths], np.int64),
+        steps=np.array([int(n).bit_length() for n in lengths], np.int64),
         columns=columns,
-        nodes=np.concatenate([np.empty(0, np.uint64), *nodes]),
+        decisions=np.concatenate([np.empty(0, np.uint32), *decisions]).astype(np.uint32),
+        origins=np.concatenate([np.empty(0, np.uint32), *origins]).astype(np.uint32),
         values=np.concatenate([np.empty(0), *values]),
         roots=np.array(roots, np.uint64),
     )
@@ -317,35 +331,35 @@ def _tree(fields: Mapping[str, str]) -> _Tree:
 
 
 def _laid_out(
-    tree: _Tree, decisions: NDArray[np.int64], first: int
-) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
-    """The tree's words and leaf values level by level, siblings side by side, from ``first`` on."""
+    tree: _Tree, bins: NDArray[np.int64], columns: NDArray[np.int64], first: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Decisions, origins and values, level by level, siblings side by side, from ``first`` on."""
     size = 2 * len(tree.leaves) - 1
-    words = np.zeros(size, np.int64)
+    decisions, origins = np.zeros((2, size), np.int64)
     values = np.zeros(size)
     level = np.array([0 if len(tree.feature) else ~0])
     at, end = np.zeros(1, np.int64), 1
     while len(level):
         leaf = level < 0
         values[at[leaf]] = tree.leaves[~level[leaf]]
-        words[at[leaf]] = 255 | at[leaf] + first << 32
+        decisions[at[leaf]] = 255 | at[leaf] + first << 8
         splits, parents = level[~leaf], at[~leaf]
         left = end + 2 * np.arange(len(splits))
-        words[parents] = decisions[splits] | left + first << 32
+        decisions[parents] = bins[splits] | left + first << 8
+        origins[parents] = columns[splits]
         level = tree.children[splits].ravel()
         at = end + np.arange(len(level))
         end += len(level)
-    return words.view(np.uint64), values
+    return decisions, origins, values
 
 
 # --- Kernels -------------------------------------------------------------------------------------
 
-_U0, _U1, _U8, _U32 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(32)
-_LOW_24 = np.uint64(0xFFFFFF)
 _LANES = 8
+_LEAF = np.uint8(255)
 
 
-@njit(nogil=True, cache=True, inline="never")
+@njit(nogil=True, cache=True)
 def _to_probability(scores: NDArray[np.float64], sigmoid: float) -> None:
     """Scores (pixel, 1) become probabilities."""
     for pixel in range(scores.shape[0]):
@@ -379,12 +393,11 @@ def _bin(features, first, size, used, thresholds, steps, columns, block, bins): 
             # LightGBM drops what is as small as this when it reads a row.
             if abs(value) <= tiny:
                 value = zero
+            # Shifts, because the compiler would make a jump of a choice, and predict it wrongly.
             position = np.uint64(0)
-            step = np.uint64(steps[j])
-            row = np.uint64(j)
-            while step:
-                position += step * np.uint64(thresholds[row, position + step - _U1] < value)
-                step >>= _U1
+            for bit in range(steps[j] - 1, -1, -1):
+                middle = position + np.uint64((1 << bit) - 1)
+                position += np.uint64(thresholds[np.uint64(j), middle] < value) << np.uint64(bit)
             missing = value != value
             left, right = columns[j, 0], columns[j, 1]
             if left >= 0:
@@ -394,13 +407,14 @@ def _bin(features, first, size, used, thresholds, steps, columns, block, bins): 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _child(nodes, bins, at, pixel):  # type: ignore[no-untyped-def]
-    word = nodes[at]
-    higher = bins[((word >> _U8) & _LOW_24) + pixel] > np.uint8(word)
-    return (word >> _U32) + np.uint64(higher)
+def _child(decision, origin, bins, pixel):  # type: ignore[no-untyped-def]
+    higher = bins[np.uint64(origin) + pixel] > np.uint8(decision)
+    return np.uint64(decision >> np.uint32(8)) + np.uint64(higher)
 
 
-def _walk(features, used, thresholds, steps, columns, nodes, values, roots, block, scores):  # type: ignore[no-untyped-def]
+def _walk(  # type: ignore[no-untyped-def]
+    features, used, thresholds, steps, columns, decisions, origins, values, roots, block, scores
+):
     """Fill scores (pixel, output) with the sums of the leaves, in the order of the trees."""
     count, outputs = scores.shape
     bins = np.zeros(max(1, (columns.max() + 1)) * block if columns.size else block, np.uint8)
@@ -418,17 +432,33 @@ def _walk(features, used, thresholds, steps, columns, nodes, values, roots, bloc
                 p4, p5, p6 = p0 + np.uint64(4), p0 + np.uint64(5), p0 + np.uint64(6)
                 p7 = p0 + np.uint64(7)
                 a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = root
-                moved = True
-                while moved:
-                    b0, b1 = _child(nodes, bins, a0, p0), _child(nodes, bins, a1, p1)
-                    b2, b3 = _child(nodes, bins, a2, p2), _child(nodes, bins, a3, p3)
-                    b4, b5 = _child(nodes, bins, a4, p4), _child(nodes, bins, a5, p5)
-                    b6, b7 = _child(nodes, bins, a6, p6), _child(nodes, bins, a7, p7)
-                    moved = (
-                        (a0 ^ b0) | (a1 ^ b1) | (a2 ^ b2) | (a3 ^ b3)
-                        | (a4 ^ b4) | (a5 ^ b5) | (a6 ^ b6) | (a7 ^ b7)
-                    ) != _U0  # fmt: skip
-                    a0, a1, a2, a3, a4, a5, a6, a7 = b0, b1, b2, b3, b4, b5, b6, b7
+                while True:
+                    decision = decisions[a0]
+                    every = decision
+                    a0 = _child(decision, origins[a0], bins, p0)
+                    decision = decisions[a1]
+                    every &= decision
+                    a1 = _child(decision, origins[a1], bins, p1)
+                    decision = decisions[a2]
+                    every &= decision
+                    a2 = _child(decision, origins[a2], bins, p2)
+                    decision = decisions[a3]
+                    every &= decision
+                    a3 = _child(decision, origins[a3], bins, p3)
+                    decision = decisions[a4]
+                    every &= decision
+                    a4 = _child(decision, origins[a4], bins, p4)
+                    decision = decisions[a5]
+                    every &= decision
+                    a5 = _child(decision, origins[a5], bins, p5)
+                    decision = decisions[a6]
+                    every &= decision
+                    a6 = _child(decision, origins[a6], bins, p6)
+                    decision = decisions[a7]
+                    every &= decision
+                    a7 = _child(decision, origins[a7], bins, p7)
+                    if np.uint8(every) == _LEAF:
+                        break
                 total[p0] += values[a0]
                 total[p1] += values[a1]
                 total[p2] += values[a2]
@@ -446,20 +476,21 @@ def _walk(features, used, thresholds, steps, columns, nodes, values, roots, bloc
 def _kernel(dtype: str) -> Callable[..., None]:
     """``_walk`` compiled for features of the type in any layout, read-only or not: one variant."""
 
-    def array(of: Any, dimensions: int, layout: str = "C") -> Any:
+    def array(of: Any, dimensions: int, layout: Literal["A", "C"] = "C") -> Any:
         return numba.types.Array(of, dimensions, layout, readonly=True)
 
     real = getattr(numba.types, dtype)
-    integers, words = numba.types.int64, numba.types.uint64
+    integers = numba.types.int64
     signature = numba.types.void(
         array(real, 2, "A"),
         array(integers, 1),
         array(real, 2),
         array(integers, 1),
         array(integers, 2),
-        array(words, 1),
+        array(numba.types.uint32, 1),
+        array(numba.types.uint32, 1),
         array(numba.types.float64, 1),
-        array(words, 1),
+        array(numba.types.uint64, 1),
         integers,
         numba.types.Array(numba.types.float64, 2, "C"),
     )
