@@ -12,7 +12,6 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -23,6 +22,8 @@ import numba
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from lc_platform.eo.threads import in_parts
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +134,8 @@ class Forest:
         count = len(features)
         result = np.empty((count, self.outputs), dtype)
 
-        def walk(start: int) -> None:
-            part = slice(start, min(start + _CHUNK, count))
-            scores = np.empty((part.stop - start, self.outputs))
+        def walk(part: slice) -> None:
+            scores = np.empty((part.stop - part.start, self.outputs))
             kernel(
                 features[part],
                 self.used,
@@ -153,15 +153,7 @@ class Forest:
                 transform(scores)
             result[part] = scores
 
-        starts = range(0, count, _CHUNK)
-        workers = min(threads or _all_threads(), len(starts))
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                for _ in pool.map(walk, starts):
-                    pass
-        else:
-            for start in starts:
-                walk(start)
+        in_parts(walk, count, _CHUNK, threads)
         return result[:, 0] if self.outputs == 1 else result
 
 
@@ -186,10 +178,6 @@ def forest_of(booster: lightgbm.Booster) -> Forest | None:
                 )
             _known[booster] = booster.num_trees(), forest
         return forest
-
-
-def _all_threads() -> int:
-    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def _round_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -8,6 +8,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.threads import in_parts
+
+_ROWS = 32
+"""Rows that a thread interpolates at a time."""
+
 
 def target_days(year: int, interval: int) -> NDArray[np.int32]:
     """Days since 1 January, every ``interval`` days from 1 January to the end of the year.
@@ -24,6 +29,8 @@ def regularize(
     valid: NDArray[np.bool_],
     days: NDArray[np.int32],
     targets: NDArray[np.int32],
+    *,
+    threads: int = 0,
 ) -> NDArray[np.float32]:
     """Linear interpolation of each pixel's valid observations to the target days.
 
@@ -33,6 +40,7 @@ def regularize(
     days     (time,), days since 1 January, not decreasing; a pixel's valid observations of one
              day count as one, their mean
     targets  (target,), likewise
+    threads  that may be used, 0 for all
     Returns (target, band, y, x), in the unit of values; NaN before a pixel's first and after its
     last valid observation.
 
@@ -47,7 +55,11 @@ def regularize(
         if (np.diff(sequence) < 0).any():
             raise ValueError(f"{name} must not decrease: {sequence.tolist()}")
     regular = np.full((len(targets), *values.shape[1:]), np.nan, np.float32)
-    _interpolate(values, valid, days, targets, regular)
+
+    def rows(part: slice) -> None:
+        _interpolate(values[:, :, part], valid[:, part], days, targets, regular[:, :, part])
+
+    in_parts(rows, valid.shape[1], _ROWS, threads)
     return regular
 
 
@@ -88,13 +100,13 @@ def maximum(
     return highest
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-untyped-def]
     bands, height = values.shape[1], values.shape[2]
     once = True
     for time in range(1, len(days)):
         once &= days[time] != days[time - 1]
-    for y in numba.prange(height):
+    for y in range(height):
         before, after, share = _neighbours(valid[:, y], days, targets)
         for band in range(bands):
             row = values[:, band, y]
