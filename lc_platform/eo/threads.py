@@ -12,13 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 
 
+def available(threads: int) -> int:
+    """How many threads a kernel may use: ``threads``, or where that is 0 all of them, which is
+    NUMBA_NUM_THREADS, by default the cores."""
+    return threads or int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
 def in_parts(work: Callable[[slice], None], count: int, size: int, threads: int = 0) -> None:
     """Call ``work`` for each slice of at most ``size`` out of ``count``.
 
-    threads  that may be used, 0 for all (NUMBA_NUM_THREADS, by default the cores)
+    threads  that may be used, 0 for all
     """
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    workers = min(threads or int(numba.config.NUMBA_NUM_THREADS), len(parts))  # type: ignore[attr-defined]
+    workers = min(available(threads), len(parts))
     if workers < 2:
         for part in parts:
             work(part)

@@ -240,7 +240,7 @@ def test_lightgbm_itself_classifies_where_the_kernel_cannot_and_a_warning_says_w
     np.testing.assert_array_equal(second, expected)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage().startswith("LightGBM itself predicts, which takes several times")
+    assert record.getMessage().startswith("LightGBM itself predicts, which takes many times")
     with pytest.raises(UnsupportedForestError, match=reason):
         Forest.of(booster)
 
