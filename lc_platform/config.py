@@ -415,6 +415,8 @@ class Features(_Section):
     indices: tuple[Annotated[IndexEntry, PlainValidator(_index)], ...] = ("NDVI", "NDWI", "NORM")
     interval: Whole = Field(16, ge=1, le=366)
     min_valid_fraction: Fraction = 0.8
+    stored: bool = True
+    """Whether `features` are stored, or computed anew whenever they are read."""
 
     _fraction_unit = field_validator("min_valid_fraction", mode="before")(_fraction)
 

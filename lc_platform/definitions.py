@@ -24,7 +24,7 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "platform": platform,
                 "io_manager": ArtefactIOManager(
                     platform.store,
-                    formats(platform.classes),
+                    formats(platform.classes, configuration.processing.threads),
                     report.describer(configuration.class_colors),
                     platform.clock,
                 ),

@@ -263,6 +263,28 @@ def test_the_same_names_mean_the_same_on_every_page(built: Platform) -> None:
     )
 
 
+def test_features_that_are_not_stored_give_the_same_map_to_the_bit(
+    built: Platform, tmp_path: Path
+) -> None:
+    other = Platform(configured(tmp_path, features={"stored": False}))
+    for job, runs in other.all_jobs().items():
+        assert all(result.success for result in runs), f"{job}: {[why(r) for r in runs]}"
+    for patch in built.patches:
+        np.testing.assert_array_equal(
+            other.opened("features", patch).read(), built.opened("features", patch).read()
+        )
+        for layer in ("class", "confidence", "entropy"):
+            stored, computed = (
+                RasterCube(one.store, key("predictions", patch, YEAR)).read(layer)
+                for one in (built, other)
+            )
+            np.testing.assert_array_equal(computed, stored)
+    assert other.opened("model").version == built.opened("model").version
+    assert other.opened("evaluation").metrics == built.opened("evaluation").metrics
+    shown = {n: v.value for n, v in other.materializations("features")[0].metadata.items()}
+    assert shown["bytes"] < 50_000, "a recipe, no pixels"
+
+
 def test_one_patch_again_changes_no_other_and_gives_the_same(copied: Platform) -> None:
     before = contents(copied)
     again, others = copied.patches[1], [p for p in copied.patches if p != copied.patches[1]]

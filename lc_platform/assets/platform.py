@@ -72,7 +72,8 @@ class Platform:
             "indices": self.config.indices,
             "interval": features.interval,
             "min_valid_fraction": features.min_valid_fraction,
-        }
+            "stored": features.stored,
+        } | self._threads
 
     @property
     def sampling(self) -> dict[str, Any]:

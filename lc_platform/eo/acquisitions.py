@@ -141,13 +141,23 @@ class AcquisitionStack:
         bands: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """(time, band, y, x), float32; where there is no data, the value of digital number 0."""
-        values = self.digital_numbers(window, times, bands)
+        return self.calibrated(self.digital_numbers(window, times, bands), times, bands)
+
+    def calibrated(
+        self,
+        numbers: NDArray[np.uint16],
+        times: Times = slice(None),
+        bands: Sequence[str] | None = None,
+    ) -> NDArray[np.float32]:
+        """Digital numbers (time, band, y, x) of these times and bands as reflectance, float32."""
         scale, offset = self.calibration(bands)
         chosen = times if isinstance(times, slice) else list(times)
-        return (
-            values * scale[chosen, :, None, None].astype(np.float32)
-            + offset[chosen, :, None, None].astype(np.float32)
-        ).astype(np.float32, copy=False)
+        result: NDArray[np.float32] = np.multiply(
+            numbers, scale[chosen, :, None, None], dtype=np.float32, casting="same_kind"
+        )
+        if (moved := offset[chosen]).any():
+            result += moved[:, :, None, None].astype(np.float32)
+        return result
 
 
 def detector_grid(geobox: GeoBox, resolution: float, margin: int) -> GeoBox:

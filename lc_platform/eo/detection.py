@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import clouds
 from lc_platform.eo.acquisitions import AcquisitionStack, Times
+from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -26,13 +26,12 @@ from lc_platform.eo.cube import (
     extent,
     same_grid,
     stretched,
-    windows,
 )
+from lc_platform.eo.detectors import TILE, detector_of
 
 NO_PROBABILITY = 255
 _STEPS = 200
 """Steps that a stored probability has between 0 and 1."""
-_TILE = 2048
 
 
 @dataclass(frozen=True)
@@ -106,37 +105,30 @@ def detect(
     A pixel is valid where it has data, also for the detector, and is no cloud (``scl``: where
     its class is clear). Raises ValueError for another method.
     """
-    if method == "s2cloudless":
-        layers: tuple[str, ...] = ("cloud_probability", "cloud_mask", "valid")
-        read = _s2cloudless(raw_bands, threshold, average_over, dilation, threads)
-    elif method == "scl":
-        layers = ("cloud_probability", "cloud_mask", "shadow_mask", "snow_mask", "valid")
-        read = _scl(raw_bands)
-    else:
-        raise ValueError(f"clouds.method: {method} is not there; take s2cloudless or scl")
+    detector = detector_of(raw_bands, method, threshold, average_over, dilation, threads)
     geobox = raw_bands.geobox
     facts = [{"key": a["key"], "datetime": a["datetime"]} for a in raw_bands.acquisitions]
 
     def blocks(summary: Summary) -> Iterator[Block]:
         pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
-        for time in range(len(facts)):
-            picture = Thumbnail(geobox.shape, 1)
-            counts = np.zeros(2)
-            for window, masks in read(time):
-                counts += masks["valid"].sum(), masks["cloud_mask"].sum()
+        counts = np.zeros((len(facts), 2))
+        picture = Thumbnail(geobox.shape, 1)
+        for (time, part), seen in read_ahead(lambda item: detector.see(*item), detector.looks):
+            for window, masks in detector.masks(time, part, seen):
+                counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
                 probability = masks["cloud_probability"]
                 picture.take(window, probability[None])
+                pictures[time] = picture.values
                 masks["cloud_probability"] = np.where(
                     np.isnan(probability),
                     NO_PROBABILITY,
                     np.rint(np.nan_to_num(probability) * _STEPS),
                 )
-                for layer in layers:
+                for layer in detector.layers:
                     values = masks[layer].astype(np.uint8)[None]
                     yield Block(layer, (slice(time, time + 1),), window, values)
-            pictures[time] = picture.values
-            valid, cloudy = counts / np.prod(geobox.shape)
-            facts[time] |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
+        for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
+            one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
         summary.picture = _mean_picture(pictures)
         summary.facts |= {
             "acquisitions": len(facts),
@@ -152,117 +144,17 @@ def detect(
                 ("time",),
                 "uint8",
                 fill=NO_PROBABILITY if name == "cloud_probability" else None,
-                tile=_TILE,
+                tile=TILE,
                 attributes={"scale_factor": 1 / _STEPS, "_FillValue": NO_PROBABILITY}
                 if name == "cloud_probability"
                 else {},
             )
-            for name in layers
+            for name in detector.layers
         },
         blocks,
         {"time": raw_bands.datetimes},
         {"patch": raw_bands.patch, "year": raw_bands.year, "acquisitions": facts},
     )
-
-
-Masks = dict[str, NDArray[Any]]
-
-
-def _s2cloudless(
-    raw: AcquisitionStack, threshold: float, average_over: int, dilation: int, threads: int
-) -> Any:
-    seen = raw.detector
-    margin = clouds.detector_margin(average_over, dilation)
-    coarse = seen.geobox if seen is not raw else None
-
-    def probability(window: Window | None, time: int) -> NDArray[np.float32]:
-        here = [time]
-        reflectance = seen.reflectance(window, here, clouds.DETECTOR_BANDS)
-        nothing = ~seen.data_mask(window, here)
-        reflectance[np.broadcast_to(nothing[:, None], reflectance.shape)] = np.nan
-        return clouds.s2cloudless_probability(reflectance, threads=threads)
-
-    def at_full_resolution(time: int) -> Iterator[tuple[Window, Masks]]:
-        for window in windows(raw.geobox.shape, _TILE):
-            wide = _widened(window, margin, raw)
-            found = probability(wide, time)
-            cloud = clouds.s2cloudless_mask(found, threshold, average_over, dilation)
-            rows, columns = (
-                slice(s.start - w.start, s.stop - w.start)
-                for s, w in zip(window, wide, strict=True)
-            )
-            seen_here, cloud_here = found[0, rows, columns], cloud[0, rows, columns]
-            yield (
-                window,
-                _with_validity(raw, window, time, seen_here, cloud_here, ~np.isnan(seen_here)),
-            )
-
-    def at_its_own(time: int) -> Iterator[tuple[Window, Masks]]:
-        assert coarse is not None
-        found = probability(None, time)
-        cloud = clouds.s2cloudless_mask(found, threshold, average_over, dilation)
-        looked = ~np.isnan(found)
-        for window in windows(raw.geobox.shape, _TILE):
-            fine = raw.geobox[window]
-            yield (
-                window,
-                _with_validity(
-                    raw,
-                    window,
-                    time,
-                    clouds.probability_to_grid(found, coarse, fine)[0],
-                    clouds.mask_to_grid(cloud, coarse, fine)[0],
-                    clouds.mask_to_grid(looked, coarse, fine)[0],
-                ),
-            )
-
-    return at_full_resolution if coarse is None else at_its_own
-
-
-def _widened(window: Window, margin: int, raw: AcquisitionStack) -> Window:
-    """A window and ``margin`` pixels around it, as far as the stack has them."""
-    rows, columns = (
-        slice(max(s.start - margin, -raw.margin), min(s.stop + margin, length + raw.margin))
-        for s, length in zip(window, raw.geobox.shape, strict=True)
-    )
-    return rows, columns
-
-
-def _with_validity(
-    raw: AcquisitionStack,
-    window: Window,
-    time: int,
-    probability: NDArray[np.float32],
-    cloud: NDArray[np.bool_],
-    looked: NDArray[np.bool_],
-) -> Masks:
-    data = raw.data_mask(window, [time])[0]
-    return {
-        "cloud_probability": np.where(data, probability, np.float32(np.nan)),
-        "cloud_mask": cloud & data,
-        "valid": data & looked & ~cloud,
-    }
-
-
-def _scl(raw: AcquisitionStack) -> Any:
-    def read(time: int) -> Iterator[tuple[Window, Masks]]:
-        for window in windows(raw.geobox.shape, _TILE):
-            scl = raw.digital_numbers(window, [time], ["SCL"])[0, 0].astype(np.uint8)
-            data = raw.data_mask(window, [time])[0]
-            masks = clouds.scl_masks(scl)
-            probability = np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan))
-            yield (
-                window,
-                {
-                    "cloud_probability": probability,
-                    "cloud_mask": masks.cloud & data,
-                    "shadow_mask": masks.shadow & data,
-                    "snow_mask": masks.snow & data,
-                    "valid": masks.clear & data,
-                },
-            )
-
-    return read
 
 
 def _mean_picture(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:

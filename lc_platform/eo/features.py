@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.eo import indices as spectral
 from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -23,11 +25,16 @@ from lc_platform.eo.cube import (
     Thumbnail,
     Window,
     stretched,
+    whole,
     windows,
 )
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.indices import Index
+from lc_platform.eo.threads import in_parts
 from lc_platform.eo.timeseries import regularize, target_days
+
+_ROWS = 8
+"""Rows that a thread computes at a time: its observations stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,107 @@ class FeatureStack:
         return values.reshape(-1, *values.shape[2:])
 
 
-def build(
+@dataclass(frozen=True)
+class ComputedFeatures:
+    """A cube of features that holds none: a window is computed when it is read."""
+
+    raw_bands: AcquisitionStack
+    cloud_masks: CloudMasks
+    bands: tuple[str, ...]
+    indices: tuple[Index, ...]
+    targets: NDArray[np.int32]
+    """(date,), days since 1 January."""
+    used: NDArray[np.intp]
+    """(time,), which of the acquisitions."""
+    threads: int = 0
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]:
+        return {MAIN: self.raw_bands.geobox}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of bands and indices, in order."""
+        return (*self.bands, *(index.name for index in self.indices))
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        chunks = len(self.targets), len(self.names)
+        return {"features": Layer(("date", "feature"), "float32", fill=float("nan"), chunks=chunks)}
+
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        start = np.datetime64(f"{self.raw_bands.year}-01-01", "D")
+        dates = start + self.targets.astype("timedelta64[D]")
+        return {"date": dates, "feature": np.array(self.names)}
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        keys = [one["key"] for one in self.raw_bands.acquisitions]
+        return {
+            "patch": self.raw_bands.patch,
+            "year": self.raw_bands.year,
+            "days": self.targets.tolist(),
+            "features": list(self.names),
+            "bands": list(self.bands),
+            "indices": [asdict(index) for index in self.indices],
+            "acquisitions": [keys[i] for i in self.used],
+        }
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[np.float32]:
+        """(date, feature, y, x), or what ``select`` leaves of it."""
+        if layer != "features":
+            raise KeyError(layer)
+        here = whole(self.raw_bands.geobox) if window is None else window
+        computed = self.computed(*self.observed(here))
+        for axis, dim in reversed(list(enumerate(("date", "feature")))):
+            if dim in select:
+                computed = computed[(slice(None),) * axis + (select[dim],)]
+        return computed
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        return spectral.required_bands(self.indices, self.bands)
+
+    def observed(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+        """What the features of a window are computed of: digital numbers (time, band, y, x), and
+        where they are valid (time, y, x)."""
+        times = self.used.tolist()
+        return (
+            self.raw_bands.digital_numbers(window, times, self._needed),
+            self.cloud_masks.valid(window, times),
+        )
+
+    def computed(
+        self, numbers: NDArray[np.uint16], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """(date, feature, y, x) of what was ``observed``, NaN where missing."""
+        names, height, width = self.names, *valid.shape[1:]
+        days = self.raw_bands.days[self.used]
+        times = self.used.tolist()
+        regular = np.empty((len(self.targets), len(names), height, width), np.float32)
+
+        def rows(part: slice) -> None:
+            reflectance = self.raw_bands.calibrated(numbers[:, :, part], times, self._needed)
+            named = {band: reflectance[:, i] for i, band in enumerate(self._needed)}
+            observed = reflectance
+            if self.indices or self._needed != self.bands:
+                observed = np.empty((len(times), len(names), *reflectance.shape[2:]), np.float32)
+                for i, band in enumerate(self.bands):
+                    observed[:, i] = named[band]
+                for i, index in enumerate(self.indices, len(self.bands)):
+                    observed[:, i] = spectral.compute(index, named)
+            regularize(
+                observed, valid[:, part], days, self.targets, threads=1, out=regular[:, :, part]
+            )
+
+        in_parts(rows, height, _ROWS, self.threads)
+        return regular
+
+
+def on_the_fly(
     raw_bands: AcquisitionStack,
     cloud_masks: CloudMasks,
     *,
@@ -70,16 +177,17 @@ def build(
     indices: Sequence[Index],
     interval: int,
     min_valid_fraction: float,
-    window: int,
-) -> Computed:
+    threads: int = 0,
+) -> ComputedFeatures:
     """Bands (reflectance) and indices, interpolated linearly to regular dates.
 
     interval            days between the dates, from 1 January
     min_valid_fraction  0 to 1; an acquisition with less of the patch valid is left out
+    threads             that may be used, 0 for all
 
-    The result's layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first
-    and last valid observation. Raises DataError where no acquisition is left, or where the masks
-    are not those of these acquisitions.
+    The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
+    valid observation. Raises DataError where no acquisition is left, or where the masks are not
+    those of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
     enough = cloud_masks.valid_fraction >= min_valid_fraction
@@ -93,71 +201,88 @@ def build(
             f"{cloud_masks.valid_fraction[best]:.0%}). Lower features.min_valid_fraction, raise "
             "imagery.max_cloud_cover, or leave the patch out"
         )
-    needed = spectral.required_bands(indices, bands)
     targets = target_days(raw_bands.year, interval)
-    days = raw_bands.days[used]
-    names = [*bands, *(index.name for index in indices)]
+    return ComputedFeatures(
+        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, threads
+    )
+
+
+def recomputed(
+    attributes: Mapping[str, Any],
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    threads: int = 0,
+) -> ComputedFeatures:
+    """The features that have these attributes, computed when they are read.
+
+    threads  that may be used, 0 for all
+
+    Raises DataError where they were made of other acquisitions than there are now.
+    """
+    cloud_masks.check_made_of(raw_bands)
+    keys = [one["key"] for one in raw_bands.acquisitions]
+    gone = [key for key in attributes["acquisitions"] if key not in keys]
+    if gone:
+        raise DataError(
+            f"{raw_bands.name}: features were made of other raw_bands than there are now, with "
+            f"acquisition {gone[0]}. Materialize features of this patch again"
+        )
+    return ComputedFeatures(
+        raw_bands,
+        cloud_masks,
+        tuple(attributes["bands"]),
+        tuple(Index(**index | {"bands": tuple(index["bands"])}) for index in attributes["indices"]),
+        np.array(attributes["days"], np.int32),
+        np.array([keys.index(key) for key in attributes["acquisitions"]], np.intp),
+        threads,
+    )
+
+
+def build(
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    window: int,
+    stored: bool = True,
+    **parameters: Any,
+) -> Computed:
+    """Features as a cube to be stored.
+
+    stored      where False, the cube has no layer: it says how its features are computed
+    parameters  and errors are those of ``on_the_fly``
+    """
+    computed = on_the_fly(raw_bands, cloud_masks, **parameters)
     geobox = raw_bands.geobox
+    names, targets = computed.names, computed.targets
 
     def blocks(summary: Summary) -> Iterator[Block]:
+        summary.facts |= {
+            "acquisitions": len(raw_bands),
+            "acquisitions_used": len(computed.used),
+            "features": len(names) * len(targets),
+        }
+        if not stored:
+            return
         picture = Thumbnail(geobox.shape, 1)
         missing = 0.0
-        shown = len(names) - 1 if indices else 0
-        for tile in windows(geobox.shape, window):
-            values = _observed(raw_bands, tile, used, needed, bands, indices)
-            valid = cloud_masks.valid(tile, used.tolist())
-            regular = regularize(values, valid, days, targets)
+        shown = len(names) - 1 if computed.indices else 0
+        for tile, observed in read_ahead(computed.observed, windows(geobox.shape, window)):
+            regular = computed.computed(*observed)
             missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
             picture.take(tile, regular[len(targets) // 2, shown][None])
             yield Block("features", (slice(None), slice(None)), tile, regular)
         summary.picture = _picture(picture.values[0])
-        summary.facts |= {
-            "acquisitions": len(raw_bands),
-            "acquisitions_used": len(used),
-            "features": len(names) * len(targets),
-            "valid_fraction": 1 - missing / float(np.prod(geobox.shape)),
-        }
+        summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
 
-    start = np.datetime64(f"{raw_bands.year}-01-01", "D")
+    layers = {n: replace(layer, tile=window) for n, layer in computed.layers.items()}
     return Computed(
-        {MAIN: geobox},
-        {
-            "features": Layer(
-                ("date", "feature"),
-                "float32",
-                fill=float("nan"),
-                chunks=(len(targets), len(names)),
-                tile=window,
-            )
-        },
+        computed.grids,
+        layers if stored else {},
         blocks,
-        {"date": start + targets.astype("timedelta64[D]"), "feature": np.array(names)},
-        {
-            "patch": raw_bands.patch,
-            "year": raw_bands.year,
-            "days": targets.tolist(),
-            "features": names,
-            "acquisitions": [raw_bands.acquisitions[i]["key"] for i in used],
-        },
+        computed.coordinates if stored else {},
+        dict(computed.attributes),
     )
-
-
-def _observed(
-    raw: AcquisitionStack,
-    window: Window,
-    times: NDArray[np.intp],
-    needed: Sequence[str],
-    bands: Sequence[str],
-    indices: Sequence[Index],
-) -> NDArray[np.float32]:
-    """(time, feature, y, x): bands and indices as observed."""
-    reflectance = raw.reflectance(window, times.tolist(), needed)
-    named = {band: reflectance[:, i] for i, band in enumerate(needed)}
-    if not indices and tuple(needed) == tuple(bands):
-        return reflectance
-    columns = [named[band] for band in bands]
-    columns += [spectral.compute(index, named) for index in indices]
-    return np.stack(columns, axis=1)
 
 
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:

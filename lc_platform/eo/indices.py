@@ -71,8 +71,10 @@ def normalized_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDA
     """
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
     total = a + b
-    result = np.full(total.shape, np.nan, np.float32)
-    np.divide(a - b, total, out=result, where=total != 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: NDArray[np.float32] = np.divide(a - b, total, out=np.empty(total.shape, np.float32))
+    if not total.all():
+        result[total == 0] = np.nan
     return result
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from lc_platform.eo import classify
+from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -56,8 +57,8 @@ def predict(
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
-        for tile in windows(geobox.shape, window):
-            found = classify.predict(classifier, features.read(tile), threads=threads)
+        for tile, values in read_ahead(features.read, windows(geobox.shape, window)):
+            found = classify.predict(classifier, values, threads=threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
             picture.take(tile, found.classes[None])

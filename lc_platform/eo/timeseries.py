@@ -31,6 +31,7 @@ def regularize(
     targets: NDArray[np.int32],
     *,
     threads: int = 0,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Linear interpolation of each pixel's valid observations to the target days.
 
@@ -41,6 +42,7 @@ def regularize(
              day count as one, their mean
     targets  (target,), likewise
     threads  that may be used, 0 for all
+    out      (target, band, y, x), where the result is written; a new array where None
     Returns (target, band, y, x), in the unit of values; NaN before a pixel's first and after its
     last valid observation.
 
@@ -54,7 +56,11 @@ def regularize(
     for name, sequence in (("days", days), ("targets", targets)):
         if (np.diff(sequence) < 0).any():
             raise ValueError(f"{name} must not decrease: {sequence.tolist()}")
-    regular = np.full((len(targets), *values.shape[1:]), np.nan, np.float32)
+    shape = (len(targets), *values.shape[1:])
+    regular = np.empty(shape, np.float32) if out is None else out
+    if regular.shape != shape:
+        raise ValueError(f"out (target, band, y, x) is {regular.shape}; it must be {shape}.")
+    regular[:] = np.nan
 
     def rows(part: slice) -> None:
         _interpolate(values[:, :, part], valid[:, part], days, targets, regular[:, :, part])

@@ -15,13 +15,14 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.assessment import Evaluation
 from lc_platform.eo.cube import Computed, Cube
 from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.features import FeatureStack, recomputed
 from lc_platform.eo.grid import PatchGrid, grid_table, patches_from_table
 from lc_platform.eo.labels import ReferenceMap
 from lc_platform.eo.model import LandCoverModel
 from lc_platform.eo.samples import Samples
 from lc_platform.storage import cog_format, tables, zarr_format
 from lc_platform.storage.layout import METRICS, MODEL_CARD, MODEL_TEXT
+from lc_platform.storage.layout import key as layout_key
 from lc_platform.storage.mosaic import Mosaic
 from lc_platform.storage.store import PART, MissingArtefactError, StorageError, Store
 
@@ -70,6 +71,35 @@ class ZarrFormat:
 
     def open(self, store: Store, key: str) -> Any:
         return self.handle(zarr_format.ZarrCube(store, key))
+
+
+@dataclass(frozen=True)
+class FeaturesFormat:
+    """Features that are stored, or that say how they are computed."""
+
+    threads: int = 0
+    """That may be used to compute them, 0 for all."""
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        return zarr_format.write(store, key, value)
+
+    def open(self, store: Store, key: str) -> FeatureStack:
+        cube = zarr_format.ZarrCube(store, key)
+        if "features" in cube.layers:
+            return FeatureStack(cube)
+        patch, year = str(cube.attributes["patch"]), int(cube.attributes["year"])
+        raw_bands, cloud_masks = (
+            zarr_format.ZarrCube(store, layout_key(asset, patch, year))
+            for asset in ("raw_bands", "cloud_masks")
+        )
+        return FeatureStack(
+            recomputed(
+                cube.attributes,
+                AcquisitionStack(raw_bands),
+                CloudMasks(cloud_masks),
+                threads=self.threads,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -189,15 +219,19 @@ def _read(store: Store, key: str, *names: str) -> list[bytes]:
         ) from error
 
 
-def formats(classes: Mapping[int, tuple[str, str]]) -> dict[str, Format]:
-    """The format of every asset; ``classes`` are id -> (name, colour)."""
+def formats(classes: Mapping[int, tuple[str, str]], threads: int = 0) -> dict[str, Format]:
+    """The format of every asset.
+
+    classes  id -> (name, colour)
+    threads  that may be used to compute what is not stored, 0 for all
+    """
     return {
         "patch_grid": GridFormat(),
         "raw_bands": ZarrFormat(AcquisitionStack),
         "cloud_masks": ZarrFormat(CloudMasks),
         "observation_stats": CogFormat(lambda cube: cube),
         "reference_rasters": CogFormat(ReferenceMap, classes),
-        "features": ZarrFormat(FeatureStack),
+        "features": FeaturesFormat(threads),
         "training_samples": SamplesFormat(),
         "model": ModelFormat(),
         "evaluation": EvaluationFormat(),

@@ -164,3 +164,37 @@ def test_facts_say_how_much_was_used_and_how_much_of_the_year_is_known() -> None
     assert facts["acquisitions"] == facts["acquisitions_used"] == 2
     assert facts["features"] == 6
     assert facts["valid_fraction"] == pytest.approx(2 / 3)
+
+
+def noisy() -> tuple[AcquisitionStack, CloudMasks]:
+    rng = np.random.default_rng(11)
+    raw = held.stack(rng.integers(1, 9000, (9, 2, 70, 90)), range(0, 90, 10), ["B08", "B04"])
+    return raw, held.masks(raw, rng.random((9, 70, 90)) < 0.6)
+
+
+def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
+    raw, masks = noisy()
+    settings = {**SETTINGS, "indices": [NDVI, NORM], "min_valid_fraction": 0.1}
+    stored = built(raw, masks, **settings)
+    recipe = features.build(raw, masks, **settings, stored=False).held()
+    assert recipe.arrays == {}
+    computed = FeatureStack(features.recomputed(recipe.attributes, raw, masks, threads=1))
+    assert computed.names == stored.names
+    for window in (None, (slice(3, 40), slice(50, 90))):
+        np.testing.assert_array_equal(computed.read(window), stored.read(window))
+    one = computed.cube.read("features", date=3, feature=slice(1, 3))
+    np.testing.assert_array_equal(one, stored.cube.read("features", date=3, feature=slice(1, 3)))
+
+
+def test_features_of_acquisitions_that_are_gone_are_not_computed() -> None:
+    raw, masks = noisy()
+    recipe = features.build(
+        raw, masks, **{**SETTINGS, "min_valid_fraction": 0.1}, stored=False
+    ).held()
+    fewer = held.stack(raw.digital_numbers()[1:], range(10, 90, 10), ["B08", "B04"])
+    with pytest.raises(
+        DataError,
+        match=r"patch 33N-r000-c000, 2018: features were made of other raw_bands than there are "
+        r"now, with acquisition 20180101T120000_0\. Materialize features of this patch again",
+    ):
+        features.recomputed(recipe.attributes, fewer, held.masks(fewer, masks.valid()[1:]))

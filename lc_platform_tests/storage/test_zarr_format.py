@@ -151,7 +151,7 @@ def test_a_part_that_is_truncated_is_an_error(folder: Store, layer: str, share: 
         ZarrCube(folder, KEY).read(layer)
 
 
-@pytest.mark.parametrize("name", ["zarr.json", "detector/zarr.json", "time/c/0", "band/c/0"])
+@pytest.mark.parametrize("name", ["zarr.json", "time/c/0", "band/c/0"])
 @pytest.mark.parametrize("content", [None, b"", b'{"zarr_format": 3'])
 def test_a_cube_without_its_description_is_no_cube(
     folder: Store, name: str, content: bytes | None

@@ -1,0 +1,29 @@
+"""Reading the next part of an image while this one is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
+
+
+def read_ahead(
+    read: Callable[[_Item], _Read], items: Iterable[_Item]
+) -> Iterator[tuple[_Item, _Read]]:
+    """Each item with what ``read`` gives for it, in order.
+
+    The next item is read by a thread while the caller works on this one; two results are held at
+    most. What ``read`` raises is raised here, when the item's turn comes.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        waiting: tuple[_Item, Future[_Read]] | None = None
+        for item in items:
+            following = item, pool.submit(read, item)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
