@@ -124,14 +124,19 @@ class AcquisitionStack:
         mask = self.cube.read(self._prefix + "data_mask", self._window(window), time=times)
         return mask.astype(bool)
 
+    @cached_property
+    def _calibrations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        key = self._prefix.replace("/", "_")
+        scale = np.array([a[f"{key}scale"] for a in self.acquisitions], dtype=np.float64)
+        offset = np.array([a[f"{key}offset"] for a in self.acquisitions], dtype=np.float64)
+        return scale, offset
+
     def calibration(
         self, bands: Sequence[str] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(time, band) scale and offset: reflectance = digital number * scale + offset."""
         picked = self._positions(bands)
-        key = self._prefix.replace("/", "_")
-        scale = np.array([a[f"{key}scale"] for a in self.acquisitions], dtype=np.float64)
-        offset = np.array([a[f"{key}offset"] for a in self.acquisitions], dtype=np.float64)
+        scale, offset = self._calibrations
         return scale[:, picked], offset[:, picked]
 
     def reflectance(

@@ -126,10 +126,11 @@ def probability_to_grid(
     rows, columns = _positions(coarse, fine)
     valid = ~np.isnan(probability)
     known = np.where(valid, probability, np.float32(0)).astype(np.float32, copy=False)
-    total = _blend(_blend(known, rows, 1), columns, 2)
+    # Columns first: they are fewer values while the rows are coarse, and rows are copied whole.
+    total = _blend(_blend(known, columns, 2), rows, 1)
     if valid.all():
         return total
-    weight = _blend(_blend(valid.astype(np.float32), rows, 1), columns, 2)
+    weight = _blend(_blend(valid.astype(np.float32), columns, 2), rows, 1)
     result = np.full(total.shape, np.nan, np.float32)
     np.divide(total, weight, out=result, where=weight > 0)
     return result
@@ -150,7 +151,8 @@ def mask_to_grid(mask: NDArray[np.bool_], coarse: GeoBox, fine: GeoBox) -> NDArr
     rows, columns = _positions(coarse, fine)
     row = np.minimum(np.floor(rows + 0.5).astype(np.intp), coarse.shape[0] - 1)
     column = np.minimum(np.floor(columns + 0.5).astype(np.intp), coarse.shape[1] - 1)
-    return mask[:, row[:, np.newaxis], column[np.newaxis, :]]
+    fitted: NDArray[np.bool_] = mask.take(column, axis=2).take(row, axis=1)
+    return fitted
 
 
 @cache

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.eo.acquisitions import AcquisitionStack, Times
-from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -28,6 +27,7 @@ from lc_platform.eo.cube import (
     stretched,
 )
 from lc_platform.eo.detectors import TILE, detector_of
+from lc_platform.eo.overlap import read_ahead
 
 NO_PROBABILITY = 255
 _STEPS = 200

@@ -13,7 +13,6 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.eo import indices as spectral
 from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -30,6 +29,7 @@ from lc_platform.eo.cube import (
 )
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.indices import Index
+from lc_platform.eo.overlap import read_ahead
 from lc_platform.eo.threads import in_parts
 from lc_platform.eo.timeseries import regularize, target_days
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from lc_platform.eo import classify
-from lc_platform.eo.ahead import read_ahead
 from lc_platform.eo.cube import (
     MAIN,
     Block,
@@ -20,6 +19,7 @@ from lc_platform.eo.cube import (
 from lc_platform.eo.features import FeatureStack
 from lc_platform.eo.labels import colored
 from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo.overlap import read_ahead
 
 
 def predict(

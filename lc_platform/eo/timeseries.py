@@ -60,7 +60,6 @@ def regularize(
     regular = np.empty(shape, np.float32) if out is None else out
     if regular.shape != shape:
         raise ValueError(f"out (target, band, y, x) is {regular.shape}; it must be {shape}.")
-    regular[:] = np.nan
 
     def rows(part: slice) -> None:
         _interpolate(values[:, :, part], valid[:, part], days, targets, regular[:, :, part])
@@ -108,30 +107,32 @@ def maximum(
 
 @numba.njit(cache=True, nogil=True)
 def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-untyped-def]
-    bands, height = values.shape[1], values.shape[2]
-    once = True
-    for time in range(1, len(days)):
+    times, bands, height, width = values.shape
+    once = times > 0
+    for time in range(1, times):
         once &= days[time] != days[time - 1]
+    series = np.empty((times, width), np.float32)
     for y in range(height):
         before, after, share = _neighbours(valid[:, y], days, targets)
         for band in range(bands):
             row = values[:, band, y]
-            if once and _complete(row, valid[:, y]):
-                _blend(row, before, after, share, regular[:, band, y])
+            if once and _gathered(row, valid[:, y], series):
+                _blend(series.ravel(), before, after, share, regular[:, band, y])
             else:
                 _pixel_by_pixel(row, valid[:, y], days, targets, regular[:, band, y])
 
 
 @numba.njit(cache=True, nogil=True)
 def _neighbours(valid, days, targets):  # type: ignore[no-untyped-def]
-    """Of a row (time, x): the last valid time up to each target and the first from it on, (target,
-    x) each, and how far between them the target lies; -1 where one of them is not there."""
+    """Of a row (time, x): where in it the last valid observation up to each target is and the
+    first from it on, (target, x) each, and how far between them the target lies, NaN where one of
+    them is not there."""
     times, width = valid.shape
     count = len(targets)
-    before = np.full((count, width), -1, np.int16)
-    after = np.full((count, width), -1, np.int16)
+    before = np.full((count, width), -1, np.int32)
+    after = np.full((count, width), -1, np.int32)
     share = np.empty((count, width))
-    nearest = np.full(width, -1, np.int16)
+    nearest = np.full(width, -1, np.int32)
     time = 0
     for target in range(count):
         while time < times and days[time] <= targets[target]:
@@ -152,39 +153,44 @@ def _neighbours(valid, days, targets):  # type: ignore[no-untyped-def]
         for x in range(width):
             first, last = before[target, x], after[target, x]
             if first < 0 or last < 0:
-                share[target, x] = -1.0
-            elif days[first] == days[last]:
+                share[target, x] = np.nan
+                first = last = 0
+            elif first == last or days[first] == days[last]:
                 share[target, x] = 0.0
             else:
                 passed = targets[target] - days[first]
                 share[target, x] = passed / (days[last] - days[first])
+            before[target, x], after[target, x] = first * width + x, last * width + x
     return before, after, share
 
 
 @numba.njit(cache=True, nogil=True)
-def _complete(row, valid):  # type: ignore[no-untyped-def]
-    """Whether no valid observation of a row is NaN."""
+def _gathered(row, valid, series):  # type: ignore[no-untyped-def]
+    """Copy a row (time, x) to where its values are near each other; False where a valid one is
+    NaN."""
+    complete = True
     for time in range(row.shape[0]):
         for x in range(row.shape[1]):
-            if valid[time, x] and row[time, x] != row[time, x]:
-                return False
-    return True
+            value = np.float32(row[time, x])
+            complete &= (value == value) | (not valid[time, x])
+            series[time, x] = value
+    return complete
 
 
 @numba.njit(cache=True, nogil=True)
-def _blend(row, before, after, share, regular):  # type: ignore[no-untyped-def]
+def _blend(series, before, after, share, regular):  # type: ignore[no-untyped-def]
     for target in range(share.shape[0]):
         for x in range(share.shape[1]):
-            if share[target, x] >= 0.0:
-                previous = np.float64(row[before[target, x], x])
-                current = np.float64(row[after[target, x], x])
-                regular[target, x] = previous + (current - previous) * share[target, x]
+            previous = np.float64(series[before[target, x]])
+            current = np.float64(series[after[target, x]])
+            regular[target, x] = previous + (current - previous) * share[target, x]
 
 
 @numba.njit(cache=True, nogil=True)
 def _pixel_by_pixel(row, valid, days, targets, regular):  # type: ignore[no-untyped-def]
     """A row with days that repeat, or with observations that a band lacks."""
     times, width = row.shape
+    regular[:] = np.nan
     for x in range(width):
         known = False
         previous_day, previous = 0, 0.0

@@ -21,7 +21,8 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from lc_platform.eo.cube import Computed, Layer, Window, whole
+from lc_platform.eo.cube import Block, Computed, Layer, Window, whole
+from lc_platform.eo.overlap import write_behind
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store
 
 CHUNK = 256
@@ -95,8 +96,11 @@ def write(store: Store, key: str, cube: Computed) -> int:
         root = zarr.create_group(target, zarr_format=3)
         with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
             arrays = _create(root, cube)
-        for block in cube:
+
+        def put(block: Block) -> None:
             arrays[block.layer][(*block.index, *block.window)] = block.values
+
+        write_behind(put, cube)
         root.attrs.update(_attributes(cube))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata")
@@ -135,7 +139,7 @@ def _array(
         dtype=spec.dtype,
         chunks=(*(1 for _ in lead), *sides),
         shards=(*(min(a, b) for a, b in zip(lead, shape, strict=False)), *whole_sides),
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        compressors=_compressor(np.dtype(spec.dtype)),
         fill_value=0 if spec.fill is None else spec.fill,
         dimension_names=(*(_short(d) for d in spec.dims), "y", "x"),
     )
@@ -145,6 +149,14 @@ def _array(
         if fill == fill:
             array.attrs["nodata"] = fill
     return array
+
+
+def _compressor(dtype: np.dtype[Any]) -> BloscCodec:
+    """For digital numbers and masks the smallest. Of floats neither is: their last digits are
+    noise, and the faster takes a fifth of the time for the same size."""
+    if np.issubdtype(dtype, np.floating):
+        return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
 
 def _coordinates(group: zarr.Group, grid: GeoBox) -> None:
@@ -255,8 +267,8 @@ class ZarrCube:
         result = np.empty(shape, array.dtype)
         try:
             for there, here in _runs(picked, array.shape):
-                self._check_is_there(array, there)
                 result[here] = array[there]
+                self._check_was_there(array, there)
         except (OSError, ValueError, RuntimeError) as error:
             raise StorageError(
                 f"{self.path}: {layer} is damaged, or was replaced while it was read ({error}). "
@@ -264,8 +276,11 @@ class ZarrCube:
             ) from error
         return result
 
-    def _check_is_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:
-        """Raises FileNotFoundError where a part is missing: Rust would read fill values."""
+    def _check_was_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:
+        """Raises FileNotFoundError where a part is missing now that it has been read.
+
+        What is missing is read as fill values by zarrs; and parts go, but never come back.
+        """
         if self._folder is None:
             return
         parts = [

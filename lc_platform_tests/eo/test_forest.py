@@ -73,7 +73,8 @@ def assert_equal_to_lightgbm(booster: lightgbm.Booster, values: NDArray[Any]) ->
     leaves=st.sampled_from([2, 5, 31]),
     missing=st.sampled_from([0.0, 0.3]),
     use_missing=st.booleans(),
-    count=st.sampled_from([1, 7, 8, 9, 63, 64, 65, 1500]),
+    count=st.sampled_from([1, 255, 256, 257, 1500]),
+    different=st.sampled_from([1, 5, 1500]),
     double=st.booleans(),
     seed=st.integers(0, 2**31 - 1),
 )
@@ -85,12 +86,14 @@ def test_the_forest_of_any_model_gives_lightgbms_scores(
     missing: float,
     use_missing: bool,
     count: int,
+    different: int,
     double: bool,
     seed: int,
 ) -> None:
     settings = parameters | {"num_leaves": leaves, "use_missing": use_missing}
     booster = trained(settings, features=features, rounds=rounds, missing=missing, seed=seed)
-    values = pixels(count, features, seed)
+    values = pixels(min(different, count), features, seed)
+    values = values[np.random.default_rng(seed).integers(0, len(values), count)]
     assert_equal_to_lightgbm(booster, values.astype(np.float64) / 3 if double else values)
 
 

@@ -1,4 +1,4 @@
-"""Reading the next part of an image while this one is computed."""
+"""Reading the next part of an image, and writing the last, while this one is computed."""
 
 from __future__ import annotations
 
@@ -27,3 +27,19 @@ def read_ahead(
             waiting = following
         if waiting is not None:
             yield waiting[0], waiting[1].result()
+
+
+def write_behind(write: Callable[[_Item], None], items: Iterable[_Item]) -> None:
+    """``write`` each item, in order.
+
+    A thread writes an item while the next one is made; two are held at most. What ``write``
+    raises is raised here, before a further item is written.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="write-behind") as pool:
+        writing: Future[None] | None = None
+        for item in items:
+            if writing is not None:
+                writing.result()
+            writing = pool.submit(write, item)
+        if writing is not None:
+            writing.result()

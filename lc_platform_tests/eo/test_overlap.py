@@ -1,12 +1,13 @@
-"""Reading the next while this one is computed."""
+"""Reading and writing while something is computed."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from lc_platform.eo.ahead import read_ahead
+from lc_platform.eo.overlap import read_ahead, write_behind
 
 
 def test_what_was_read_comes_in_order_with_its_item() -> None:
@@ -38,3 +39,34 @@ def test_an_error_of_reading_comes_when_its_turn_does() -> None:
     assert [next(items), next(items)] == [(0, 0), (1, 1)]
     with pytest.raises(OSError, match="item 2 is damaged"):
         next(items)
+
+
+def test_an_item_is_written_while_the_next_is_made_and_all_in_order() -> None:
+    made = [threading.Event() for _ in range(4)]
+    written = []
+
+    def items() -> Iterator[int]:
+        for item in range(4):
+            made[item].set()
+            yield item
+
+    def write(item: int) -> None:
+        if item < 3:
+            assert made[item + 1].wait(10), "the next is made while this one is written"
+        written.append(item)
+
+    write_behind(write, items())
+    assert written == [0, 1, 2, 3]
+
+
+def test_nothing_is_written_after_what_could_not_be() -> None:
+    written = []
+
+    def write(item: int) -> None:
+        if item == 1:
+            raise OSError("no room for item 1")
+        written.append(item)
+
+    with pytest.raises(OSError, match="no room for item 1"):
+        write_behind(write, iter(range(5)))
+    assert written == [0]
