@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from lc_platform import assets, automation, config, report
+from lc_platform.allocation import return_large_arrays
 from lc_platform.assets.platform import Platform
 from lc_platform.checks import checks
 from lc_platform.partitions import quiet
@@ -14,6 +15,7 @@ from lc_platform.storage.io_manager import ArtefactIOManager
 
 def build(configuration: config.Config) -> dg.Definitions:
     """The platform for a configuration."""
+    return_large_arrays()
     platform = Platform(configuration)
     with quiet():
         return dg.Definitions(

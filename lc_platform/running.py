@@ -296,13 +296,27 @@ def run(
     One patch's failure stops no other patch: the report lists it. Raises RunError where years,
     patches or assets are asked for that there are not.
     """
-    started = time.perf_counter()
     wanted_years = _chosen(years, config.years, "--year", "years of the configuration")
     assets = _chosen(select, ASSETS, "--select", "assets")
     if patches and not select:
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
     worker = Worker(config, home)
+    with _pool(config, home, workers) as pool:
+        return _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
+
+
+def _run(
+    config: Config,
+    worker: Worker,
+    pool: ProcessPoolExecutor,
+    progress: Progress,
+    wanted_years: Sequence[int],
+    patches: Sequence[str],
+    assets: tuple[str, ...],
+    workers: int,
+) -> Report:
+    started = time.perf_counter()
     report = Report()
 
     def stage(name: str, tasks: Sequence[Task]) -> bool:
@@ -311,10 +325,9 @@ def run(
             return True
         before, places = len(report.failures), sum(len(task.places) for task in tasks)
         if workers > 1 and len(tasks) > 1:
-            with _pool(config, home, min(workers, len(tasks))) as pool:
-                futures = [pool.submit(_run_in_worker, task) for task in tasks]
-                outcomes = (future.result() for future in as_completed(futures))
-                report.outcomes += progress(name, places, outcomes)
+            futures = [pool.submit(_run_in_worker, task) for task in tasks]
+            outcomes = (future.result() for future in as_completed(futures))
+            report.outcomes += progress(name, places, outcomes)
         else:
             report.outcomes += progress(name, places, map(worker.run, tasks))
         return len(report.failures) - before < places

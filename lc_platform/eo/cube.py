@@ -80,6 +80,8 @@ class Layer:
     """Value of a pixel that says nothing; None where every value says something."""
     chunks: tuple[int, ...] = ()
     """Lengths along ``dims`` that are stored together; 1 each where not given."""
+    compressed: tuple[int, ...] = ()
+    """Likewise, that are compressed together, and so read together."""
     tile: int = 2048
     """Pixels along the side of what is written together; blocks begin at multiples of it."""
     attributes: Mapping[str, Any] = field(default_factory=dict)

@@ -94,8 +94,16 @@ class ComputedFeatures:
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        chunks = len(self.targets), len(self.names)
-        return {"features": Layer(("date", "feature"), "float32", fill=float("nan"), chunks=chunks)}
+        dates, names = len(self.targets), len(self.names)
+        return {
+            "features": Layer(
+                ("date", "feature"),
+                "float32",
+                fill=float("nan"),
+                chunks=(dates, names),
+                compressed=(1, names),
+            )
+        }
 
     @property
     def coordinates(self) -> Mapping[str, NDArray[Any]]:

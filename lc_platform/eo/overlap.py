@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -11,22 +12,24 @@ _Read = TypeVar("_Read")
 
 
 def read_ahead(
-    read: Callable[[_Item], _Read], items: Iterable[_Item]
+    read: Callable[[_Item], _Read], items: Iterable[_Item], *, readers: int = 1
 ) -> Iterator[tuple[_Item, _Read]]:
     """Each item with what ``read`` gives for it, in order.
 
-    The next item is read by a thread while the caller works on this one; two results are held at
-    most. What ``read`` raises is raised here, when the item's turn comes.
+    The next ``readers`` items are read by as many threads while the caller works on this one; one
+    result more than that is held at most. What ``read`` raises is raised here, when the item's
+    turn comes.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
-        waiting: tuple[_Item, Future[_Read]] | None = None
+    with ThreadPoolExecutor(readers, thread_name_prefix="read-ahead") as pool:
+        waiting: deque[tuple[_Item, Future[_Read]]] = deque()
         for item in items:
-            following = item, pool.submit(read, item)
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            waiting.append((item, pool.submit(read, item)))
+            if len(waiting) > readers:
+                due, future = waiting.popleft()
+                yield due, future.result()
+        while waiting:
+            due, future = waiting.popleft()
+            yield due, future.result()
 
 
 def write_behind(write: Callable[[_Item], None], items: Iterable[_Item]) -> None:

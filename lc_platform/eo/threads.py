@@ -6,8 +6,10 @@ threading layers aborts where two threads call it, another after a fork.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numba
 
@@ -21,7 +23,7 @@ def available(threads: int) -> int:
 def in_parts(work: Callable[[slice], None], count: int, size: int, threads: int = 0) -> None:
     """Call ``work`` for each slice of at most ``size`` out of ``count``.
 
-    threads  that may be used, 0 for all
+    threads  that may be used, 0 for all. ``work`` itself uses one
     """
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     workers = min(available(threads), len(parts))
@@ -29,6 +31,15 @@ def in_parts(work: Callable[[slice], None], count: int, size: int, threads: int 
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(work, parts):
-            pass
+    for _ in _pool(workers).map(work, parts):
+        pass
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    # Kept, because what each new thread allocates stays with the process when the thread ends.
+    return ThreadPoolExecutor(workers, thread_name_prefix="in-parts")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)

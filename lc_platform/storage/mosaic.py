@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from lc_platform.eo.cube import MAIN, DataError, Summary, Thumbnail, Window, sam
 from lc_platform.eo.grid import Patch
 from lc_platform.eo.labels import colored
 from lc_platform.eo.model import common_version
+from lc_platform.eo.overlap import read_ahead
+from lc_platform.eo.threads import available
 from lc_platform.storage.cog_format import Draft, RasterCube, palette, rgba, tiled
 from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.storage.store import Staging
@@ -58,30 +61,41 @@ class Mosaic:
         )
         crs = self.crs or Counter(p.crs for p in there).most_common(1)[0][0]
         grid = _grid(self.patches, crs)
-        size = 0
         picture = Thumbnail(grid.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in self.classes.items()}
-        with staging.file(LAND_COVER) as path:
-            with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
-                _join(target, there, grid, self.predictions, "class")
-                for window in windows(grid.shape, _WINDOW):
-                    values = target.read(window)
-                    counts += np.bincount(values.ravel(), minlength=256)
-                    picture.take(window, values[None])
-                target.tag(year=self.year, model_version=version, patches=len(there))
-            size += path.stat().st_size
-        with staging.file(f"{LAND_COVER}.aux.xml") as path:
-            path.write_text(palette(self.classes, 1), encoding="utf-8")
-        with staging.file(CONFIDENCE) as path:
-            with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
-                _join(target, there, grid, self.predictions, "confidence")
-            size += path.stat().st_size
-        seen = [p for p in there if p.key in self.statistics]
-        with staging.file(VALID_OBSERVATIONS) as path:
-            with tiled(path, grid, ["valid_observations"], "uint16", overviews="average") as target:
-                _join(target, seen, grid, self.statistics, "valid_observations")
-            size += path.stat().st_size
+
+        def land_cover() -> int:
+            with staging.file(f"{LAND_COVER}.aux.xml") as path:
+                path.write_text(palette(self.classes, 1), encoding="utf-8")
+            with staging.file(LAND_COVER) as path:
+                with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
+                    _join(target, there, grid, self.predictions, "class")
+                    for window in windows(grid.shape, _WINDOW):
+                        values = target.read(window)
+                        counts[:] += np.bincount(values.ravel(), minlength=256)
+                        picture.take(window, values[None])
+                    target.tag(year=self.year, model_version=version, patches=len(there))
+                return path.stat().st_size
+
+        def confidence() -> int:
+            with staging.file(CONFIDENCE) as path:
+                with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
+                    _join(target, there, grid, self.predictions, "confidence")
+                return path.stat().st_size
+
+        def valid_observations() -> int:
+            seen = [p for p in there if p.key in self.statistics]
+            name = "valid_observations"
+            with staging.file(VALID_OBSERVATIONS) as path:
+                with tiled(path, grid, [name], "uint16", overviews="average") as target:
+                    _join(target, seen, grid, self.statistics, name)
+                return path.stat().st_size
+
+        # One map is compressed while another's patches are read.
+        with ThreadPoolExecutor(2) as pool:
+            making = [pool.submit(one) for one in (land_cover, confidence, valid_observations)]
+        size = sum(one.result() for one in making)
         missing = [p.key for p in self.patches if p.key not in self.predictions]
         colors = {i: color for i, (_, color) in self.classes.items()}
         self.summary.picture = colored(picture.values[0].astype(np.uint8), colors)
@@ -114,9 +128,17 @@ def _join(
                 f"patch {patch.key}: {cubes[patch.key].path} lies on another grid than patch_grid "
                 "says. The area or its split has changed: materialize the patch again"
             )
-        for window, values in _on_grid(patch, cubes[patch.key], layer, grid):
-            known = np.nan_to_num(values).astype(target.dtype)
-            target.write(np.where(known == 0, target.read(window), known), window)
+
+    def read(place: tuple[Patch, Window]) -> NDArray[np.generic]:
+        patch, window = place
+        return _on_grid(patch, cubes[patch.key], layer, grid, window)
+
+    places = ((patch, window) for patch in patches for window in _places(patch, grid))
+    for (_, window), values in read_ahead(read, places, readers=available(0)):
+        known = np.nan_to_num(values).astype(target.dtype)
+        if not known.all():
+            known = np.where(known == 0, target.read(window), known)
+        target.write(known, window)
 
 
 def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
@@ -140,25 +162,39 @@ def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
     return GeoBox(shape, Affine(resolution, 0, left, 0, -resolution, top), crs)
 
 
-def _on_grid(
-    patch: Patch, cube: RasterCube, layer: str, grid: GeoBox
-) -> Iterator[tuple[Window, NDArray[np.generic]]]:
-    if patch.crs == str(grid.crs):
-        rows = round((grid.affine.f - patch.geobox.affine.f) / patch.resolution)
-        columns = round((patch.geobox.affine.c - grid.affine.c) / patch.resolution)
-        for window in windows(patch.shape, _WINDOW):
-            there = (
-                slice(window[0].start + rows, window[0].stop + rows),
-                slice(window[1].start + columns, window[1].stop + columns),
-            )
-            yield there, cube.read(layer, window)
-        return
-    box = patch.geobox.extent.to_crs(str(grid.crs), resolution=patch.resolution * 50).boundingbox
+def _places(patch: Patch, grid: GeoBox) -> Iterator[Window]:
+    """Windows of the grid that cover a patch."""
     assert grid.crs is not None
-    left, right = ((x - grid.affine.c) / grid.affine.a for x in (box.left, box.right))
-    top, bottom = ((y - grid.affine.f) / grid.affine.e for y in (box.top, box.bottom))
-    first = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
+    box = patch.geobox.extent
+    if patch.crs != str(grid.crs):
+        box = box.to_crs(str(grid.crs), resolution=patch.resolution * 50)
+    edges = box.boundingbox
+    left, right = ((x - grid.affine.c) / grid.affine.a for x in (edges.left, edges.right))
+    top, bottom = ((y - grid.affine.f) / grid.affine.e for y in (edges.top, edges.bottom))
+    if patch.crs == str(grid.crs):
+        left, right, top, bottom = (round(edge) for edge in (left, right, top, bottom))
+    row, column = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
     last = min(int(np.ceil(bottom)), grid.shape[0]), min(int(np.ceil(right)), grid.shape[1])
+    for rows, columns in windows((last[0] - row, last[1] - column), _WINDOW):
+        yield (
+            slice(rows.start + row, rows.stop + row),
+            slice(columns.start + column, columns.stop + column),
+        )
+
+
+def _on_grid(
+    patch: Patch, cube: RasterCube, layer: str, grid: GeoBox, window: Window
+) -> NDArray[np.generic]:
+    """What a patch has in a window of the grid, by nearest neighbour where its CRS is another."""
+    if patch.crs == str(grid.crs):
+        row = round((patch.geobox.affine.f - grid.affine.f) / grid.affine.e)
+        column = round((patch.geobox.affine.c - grid.affine.c) / grid.affine.a)
+        here = (
+            slice(window[0].start - row, window[0].stop - row),
+            slice(window[1].start - column, window[1].stop - column),
+        )
+        return cube.read(layer, here)
+    assert grid.crs is not None
     with (
         cube.opened() as raster,
         WarpedVRT(
@@ -171,9 +207,5 @@ def _on_grid(
         ) as warped,
     ):
         band = list(raster.descriptions).index(layer) + 1
-        for window in windows((last[0] - first[0], last[1] - first[1]), _WINDOW):
-            there = (
-                slice(window[0].start + first[0], window[0].stop + first[0]),
-                slice(window[1].start + first[1], window[1].stop + first[1]),
-            )
-            yield there, warped.read(band, window=RasterWindow.from_slices(*there))
+        values: NDArray[np.generic] = warped.read(band, window=RasterWindow.from_slices(*window))
+    return values
