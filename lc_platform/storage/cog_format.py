@@ -162,11 +162,11 @@ def _checksums(raster: Any) -> list[int]:
     """Of each band; GDAL's own is several times slower to compute than the band is to read."""
     sums = []
     for band in raster.indexes:
-        checksum = zlib.crc32(b"")
+        checksum = 0
         for first in range(0, raster.height, _COG_BLOCK):
             rows = min(_COG_BLOCK, raster.height - first)
             strip = raster.read(band, window=RasterWindow(0, first, raster.width, rows))
-            checksum = zlib.crc32(np.ascontiguousarray(strip), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(strip).data, checksum)
         sums.append(checksum)
     return sums
 
