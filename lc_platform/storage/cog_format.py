@@ -24,6 +24,7 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
 from lc_platform.eo.cube import MAIN, Computed, Layer, Window
+from lc_platform.eo.threads import available
 from lc_platform.storage.store import PART, MissingArtefactError, Staging, StorageError, Store
 
 # GDAL's own default, a twentieth of the memory in every process, is too much for many workers.
@@ -98,8 +99,9 @@ def tiled(
 ) -> Iterator[Draft]:
     """A raster to write windows of, in any order; it becomes a COG at ``path`` at the end.
 
-    Raises OSError where it cannot be written. GDAL keeps quiet about some writes that fail, so
-    what is in the COG is read again and compared.
+    Until then what was written lies beside it, not compressed. Raises OSError where it cannot be
+    written. GDAL keeps quiet about some writes that fail, so what is in the COG is read again and
+    compared.
     """
     draft = path.with_name(f"{path.name}.draft.tif")
     rows, columns = geobox.shape
@@ -130,13 +132,14 @@ def tiled(
             if colormap:
                 raster.write_colormap(1, dict(colormap))
             yield Draft(raster)
+            # Before it is closed: a write that fails while closing leaves a hole in the draft.
+            expected = _checksums(raster)
         except BaseException:
-            with suppress(RasterioError, CPLE_BaseError):
+            with suppress(RasterioError, CPLE_BaseError, SystemError):
                 raster.close()
             raise
-        with _written(path), ThreadPoolExecutor(1) as pool:
+        with _written(path):
             raster.close()
-            expected = pool.submit(_checksums_of, draft)
             copy_raster(
                 draft,
                 path,
@@ -146,16 +149,11 @@ def tiled(
                 blocksize=_COG_BLOCK,
                 overview_resampling=overviews,
                 bigtiff="if_safer",
-                num_threads="all_cpus",
+                num_threads=available(0),
             )
-            _verify(path, expected.result())
+            _verify(path, expected)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _checksums_of(path: Path) -> list[int]:
-    with rasterio.open(path) as raster:
-        return _checksums(raster)
 
 
 def _checksums(raster: Any) -> list[int]:
@@ -187,10 +185,10 @@ def _verify(path: Path, expected: list[int]) -> None:
 
 @contextmanager
 def _written(path: str | Path) -> Iterator[None]:
-    """GDAL's errors as the system's, which it keeps in a text."""
+    """GDAL's errors as the system's, which it keeps in a text, or does not tell at all."""
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, SystemError) as error:
         path = Path(path)
         if shutil.disk_usage(path.parent).free < 2**20:
             raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error

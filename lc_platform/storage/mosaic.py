@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,10 +92,16 @@ class Mosaic:
                     _join(target, seen, grid, self.statistics, name)
                 return path.stat().st_size
 
+        for cubes in (self.predictions, self.statistics):
+            _check_grids(there, cubes)
         # One map is compressed while another's patches are read.
         with ThreadPoolExecutor(2) as pool:
             making = [pool.submit(one) for one in (land_cover, confidence, valid_observations)]
-        size = sum(one.result() for one in making)
+            try:
+                size = sum(one.result() for one in as_completed(making))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         missing = [p.key for p in self.patches if p.key not in self.predictions]
         colors = {i: color for i, (_, color) in self.classes.items()}
         self.summary.picture = colored(picture.values[0].astype(np.uint8), colors)
@@ -114,6 +120,16 @@ class Mosaic:
         return size
 
 
+def _check_grids(patches: Sequence[Patch], cubes: Mapping[str, RasterCube]) -> None:
+    for patch in patches:
+        cube = cubes.get(patch.key)
+        if cube is not None and not same_grid(cube.grids[MAIN], patch.geobox):
+            raise DataError(
+                f"patch {patch.key}: {cube.path} lies on another grid than patch_grid says. The "
+                "area or its split has changed: materialize the patch again"
+            )
+
+
 def _join(
     target: Draft,
     patches: Sequence[Patch],
@@ -122,12 +138,6 @@ def _join(
     layer: str,
 ) -> None:
     """Put a layer of all patches in place; where patches overlap, the last that knows wins."""
-    for patch in patches:
-        if not same_grid(cubes[patch.key].grids[MAIN], patch.geobox):
-            raise DataError(
-                f"patch {patch.key}: {cubes[patch.key].path} lies on another grid than patch_grid "
-                "says. The area or its split has changed: materialize the patch again"
-            )
 
     def read(place: tuple[Patch, Window]) -> NDArray[np.generic]:
         patch, window = place

@@ -11,11 +11,19 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lc_platform.eo.cube import Layer
-from lc_platform.storage.cog_format import RasterCube, rgba
+from lc_platform.eo.cube import Layer, windows
+from lc_platform.storage.cog_format import RasterCube, rgba, tiled
 from lc_platform.storage.formats import CogFormat
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store
-from lc_platform_tests.storage.artefacts import CLASSES, cube, geobox, noise, stored, write
+from lc_platform_tests.storage.artefacts import (
+    CLASSES,
+    cube,
+    elsewhere,
+    geobox,
+    noise,
+    stored,
+    write,
+)
 
 KEY = "predictions/2020/p.tif"
 
@@ -118,3 +126,35 @@ def test_a_raster_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_a_colour_is_read_as_css_reads_it(color: tuple[int, int, int]) -> None:
     assert rgba("#{:02x}{:02x}{:02x}".format(*color)) == (*color, 255)
+
+
+def _written_within(folder: str, dtype: str, side: int, room: int) -> str:
+    """Whether a raster of noise, 1000 x 1000, came to be whole, with holes, or not at all."""
+    import resource
+
+    rng = np.random.default_rng(3)
+    values = rng.integers(1, 2**15, (1000, 1000)).astype(dtype)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    path = Path(folder) / "p.tif"
+    try:
+        with tiled(path, geobox(1000, 1000), ["a"], dtype) as draft:
+            for window in windows((1000, 1000), side):
+                draft.write(values[window], window)
+    except OSError:
+        return "refused"
+    with rasterio.open(path) as raster:
+        return "whole" if np.array_equal(raster.read(1), values) else "with holes"
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("side", [100, 250, 500])
+def test_a_raster_that_found_no_room_is_refused_and_never_has_holes(
+    tmp_path: Path, dtype: str, side: int
+) -> None:
+    size = 1000 * 1000 * np.dtype(dtype).itemsize
+    found = [
+        elsewhere(_written_within, str(tmp_path), dtype, side, int(size * share))
+        for share in (0.3, 0.7, 0.95, 3)
+    ]
+    assert found == ["refused", "refused", "refused", "whole"]
