@@ -122,6 +122,7 @@ class ComputedFeatures:
             "bands": list(self.bands),
             "indices": [asdict(index) for index in self.indices],
             "acquisitions": [keys[i] for i in self.used],
+            "made_of": _versions(self.raw_bands, self.cloud_masks),
         }
 
     def read(
@@ -226,15 +227,16 @@ def recomputed(
 
     threads  that may be used, 0 for all
 
-    Raises DataError where they were made of other acquisitions than there are now.
+    Raises DataError where they were made of other imagery or masks than there are now.
     """
     cloud_masks.check_made_of(raw_bands)
     keys = [one["key"] for one in raw_bands.acquisitions]
-    gone = [key for key in attributes["acquisitions"] if key not in keys]
-    if gone:
+    versions = _versions(raw_bands, cloud_masks)
+    other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
+    if other or not set(attributes["acquisitions"]) <= set(keys):
         raise DataError(
-            f"{raw_bands.name}: features were made of other raw_bands than there are now, with "
-            f"acquisition {gone[0]}. Materialize features of this patch again"
+            f"{raw_bands.name}: features were made of other {' and '.join(other) or 'raw_bands'} "
+            "than there are now. Materialize features of this patch again"
         )
     return ComputedFeatures(
         raw_bands,
@@ -247,6 +249,13 @@ def recomputed(
     )
 
 
+def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
+    return {
+        "raw_bands": raw_bands.cube.attributes.get("content_id"),
+        "cloud_masks": cloud_masks.cube.attributes.get("content_id"),
+    }
+
+
 def build(
     raw_bands: AcquisitionStack,
     cloud_masks: CloudMasks,
@@ -257,7 +266,8 @@ def build(
 ) -> Computed:
     """Features as a cube to be stored.
 
-    stored      where False, the cube has no layer: it says how its features are computed
+    stored      where False, the cube has no layer: it says how its features are computed, and its
+                summary has neither picture nor valid_fraction
     parameters  and errors are those of ``on_the_fly``
     """
     computed = on_the_fly(raw_bands, cloud_masks, **parameters)

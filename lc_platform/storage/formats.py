@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import geopandas as gpd
 import pyarrow as pa
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.assessment import Evaluation
-from lc_platform.eo.cube import Computed, Cube
+from lc_platform.eo.cube import Computed, Cube, Layer, Window
 from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.features import FeatureStack, recomputed
+from lc_platform.eo.features import ComputedFeatures, FeatureStack, recomputed
 from lc_platform.eo.grid import PatchGrid, grid_table, patches_from_table
 from lc_platform.eo.labels import ReferenceMap
 from lc_platform.eo.model import LandCoverModel
@@ -85,20 +88,54 @@ class FeaturesFormat:
 
     def open(self, store: Store, key: str) -> FeatureStack:
         cube = zarr_format.ZarrCube(store, key)
-        if "features" in cube.layers:
-            return FeatureStack(cube)
-        patch, year = str(cube.attributes["patch"]), int(cube.attributes["year"])
+        return FeatureStack(
+            cube if "features" in cube.layers else _Recipe(store, cube, self.threads)
+        )
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Features that are computed of what is stored; opened when they are read, not before."""
+
+    store: Store
+    stored: zarr_format.ZarrCube
+    threads: int
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]:
+        return self.stored.grids
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return self.stored.attributes
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        return self._features.layers
+
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        return self._features.coordinates
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[Any]:
+        """Raises StorageError where imagery or masks are missing, DataError where they are not
+        those that the features were made of."""
+        return self._features.read(layer, window, **select)
+
+    @cached_property
+    def _features(self) -> ComputedFeatures:
+        patch, year = str(self.attributes["patch"]), int(self.attributes["year"])
         raw_bands, cloud_masks = (
-            zarr_format.ZarrCube(store, layout_key(asset, patch, year))
+            zarr_format.ZarrCube(self.store, layout_key(asset, patch, year))
             for asset in ("raw_bands", "cloud_masks")
         )
-        return FeatureStack(
-            recomputed(
-                cube.attributes,
-                AcquisitionStack(raw_bands),
-                CloudMasks(cloud_masks),
-                threads=self.threads,
-            )
+        return recomputed(
+            self.attributes,
+            AcquisitionStack(raw_bands),
+            CloudMasks(cloud_masks),
+            threads=self.threads,
         )
 
 

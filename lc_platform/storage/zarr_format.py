@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +34,9 @@ CHUNK = 256
 _ATTRIBUTE = "lc_platform"
 
 
-_CHOOSING = threading.Lock()
-"""Zarr's configuration is the process's."""
+_CHOOSING = threading.RLock()
+"""Held while arrays are opened or made, because Zarr's configuration is the process's."""
+_PROCESS = os.getpid()
 
 
 @contextmanager
@@ -42,9 +45,12 @@ def _in_rust() -> Iterator[None]:
     Zarr's own way.
 
     But a part that is missing is read as fill values, and one that has nothing else is not
-    written, whatever the configuration says: see ``_missing``.
+    written, whatever the configuration says: see ``_missing``. The threads do not survive a fork;
+    there it is Zarr's own way.
     """
-    with _CHOOSING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+    forked = os.getpid() != _PROCESS
+    settings = {} if forked else {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
+    with _CHOOSING, zarr.config.set(settings):
         yield
 
 
@@ -106,13 +112,12 @@ def write(store: Store, key: str, cube: Computed) -> int:
     """
     with store.folder(key) as staging:
         target = _open(store, staging.path, read_only=False)
-        root = zarr.create_group(target, zarr_format=3)
         with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
+            root = zarr.create_group(target, zarr_format=3)
             arrays = _create(root, cube)
-
-        if store.local:
-            with _in_rust():
-                fast = {name: zarr.open_array(target, path=arrays[name].path) for name in arrays}
+            if store.local:
+                with _in_rust():
+                    fast = {n: zarr.open_array(target, path=arrays[n].path) for n in arrays}
 
         def put(block: Block) -> None:
             where = (*block.index, *block.window)
@@ -220,7 +225,9 @@ def _attributes(cube: Computed) -> dict[str, Any]:
         name: {"crs": str(g.crs), "affine": list(g.affine)[:6], "shape": list(g.shape)}
         for name, g in cube.grids.items()
     }
-    return {_ATTRIBUTE: {"grids": grids, "attributes": dict(cube.attributes)}}
+    # Names this writing of it: what was made of another one is told from what was made of this.
+    attributes = {**cube.attributes, "content_id": uuid.uuid4().hex}
+    return {_ATTRIBUTE: {"grids": grids, "attributes": attributes}}
 
 
 class ZarrCube:
@@ -231,7 +238,8 @@ class ZarrCube:
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
         try:
-            store.current(key, lambda path: self._describe(path, store))
+            with _CHOOSING:
+                store.current(key, lambda path: self._describe(path, store))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             raise StorageError(
                 f"{self.path}: is not a cube of this platform, or is damaged ({error}). "
@@ -243,6 +251,8 @@ class ZarrCube:
         strict = zarr.open_group(_Strict(source), mode="r", use_consolidated=True)
         about: Mapping[str, Any] = strict.attrs[_ATTRIBUTE]  # type: ignore[assignment]
         self._folder = Path(physical) if store.local else None
+        self._process = os.getpid()
+        self._opened = physical, store
         if store.local:
             with _in_rust():
                 members = dict(zarr.open_group(source, mode="r").members(max_depth=None))
@@ -278,11 +288,13 @@ class ZarrCube:
 
         Raises StorageError where a part of the store is missing.
         """
+        if self._process != os.getpid():
+            with _CHOOSING:
+                self._describe(*self._opened)
         array = self._arrays[layer]
-        picked: list[int | slice | Sequence[int]] = [
-            select.get(d, slice(None)) for d in _dims(array)
-        ]
-        picked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
+        asked = [select.get(d, slice(None)) for d in _dims(array)]
+        asked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
+        picked = [_positive(one, n) for one, n in zip(asked, array.shape, strict=True)]
         shape = [
             len(range(*one.indices(length))) if isinstance(one, slice) else len(one)
             for one, length in zip(picked, array.shape, strict=True)
@@ -333,6 +345,16 @@ def _dims(array: zarr.Array[Any]) -> tuple[str, ...]:
 def _read_labels(array: Any) -> NDArray[Any]:
     labels: NDArray[Any] = array[:]
     return labels.astype("datetime64[s]") if "units" in array.attrs else labels
+
+
+def _positive(one: int | slice | Sequence[int], length: int) -> int | slice | Sequence[int]:
+    """A selection along a dim without negative positions, and without steps in a slice."""
+    if isinstance(one, slice):
+        start, stop, step = one.indices(length)
+        return slice(start, max(start, stop)) if step == 1 else range(start, stop, step)
+    if isinstance(one, int | np.integer):
+        return int(one) + (length if one < 0 else 0)
+    return [int(position) + (length if position < 0 else 0) for position in one]
 
 
 def _runs(
