@@ -151,7 +151,7 @@ class _Bench:
                     ("its tasks, shared evenly", tasks_of_one, tasks_of_two),
                 )
             ],
-            ("In the whole run the two workers' processes start twice, once a stage.",),
+            ("The whole run begins with the start of the workers' processes.",),
         )
 
     def by_size(self, sizes: Sequence[int]) -> Table:

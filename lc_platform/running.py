@@ -243,12 +243,13 @@ def _reason(result: Any) -> str:
 _worker: Worker | None = None
 
 
-def _start(config: Config, home: Path, threads: int) -> None:
-    # Before LightGBM and numba are imported, so that workers share the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
+def _start(config: Config, home: Path) -> None:
     global _worker
     _worker = Worker(config, home)
+
+
+def _ready() -> None:
+    """Something to do for a process that is to be there."""
 
 
 def _run_in_worker(task: Task) -> Outcome:
@@ -256,16 +257,31 @@ def _run_in_worker(task: Task) -> Outcome:
     return _worker.run(task)
 
 
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+"""Of LightGBM, of the kernels and of Zarr's codecs; read when they are imported."""
+
+
 @contextmanager
 def _pool(config: Config, home: Path, workers: int) -> Iterator[ProcessPoolExecutor]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    """Processes that share the cores; none where there is one worker, which is this process."""
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    limits = {name: share for name in _THREADS if name not in os.environ}
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(config, home, threads),
+        initargs=(config, home),
     )
     try:
+        if workers > 1:
+            # They are started by what they are given first, with the environment there is then.
+            os.environ.update(limits)
+            try:
+                for _ in range(workers):
+                    pool.submit(_ready)
+            finally:
+                for name in limits:
+                    del os.environ[name]
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)

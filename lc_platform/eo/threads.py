@@ -26,12 +26,11 @@ def in_parts(work: Callable[[slice], None], count: int, size: int, threads: int 
     threads  that may be used, 0 for all. ``work`` itself uses one
     """
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    workers = min(available(threads), len(parts))
-    if workers < 2:
+    if available(threads) < 2 or len(parts) < 2:
         for part in parts:
             work(part)
         return
-    for _ in _pool(workers).map(work, parts):
+    for _ in _pool(available(threads)).map(work, parts):
         pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -69,4 +70,31 @@ def test_nothing_is_written_after_what_could_not_be() -> None:
 
     with pytest.raises(OSError, match="no room for item 1"):
         write_behind(write, iter(range(5)))
+    assert written == [0]
+
+
+def test_who_stops_early_waits_for_what_is_being_read_and_leaves_no_thread() -> None:
+    before = threading.active_count()
+    items = read_ahead(lambda item: item, range(100), readers=3)
+    assert next(items) == (0, 0)
+    items.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_what_is_being_written_is_finished_before_an_error_of_making_comes() -> None:
+    written = []
+    begun = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        begun.wait(10)
+        raise ValueError("item 1 cannot be made")
+
+    def write(item: int) -> None:
+        begun.set()
+        time.sleep(0.05)
+        written.append(item)
+
+    with pytest.raises(ValueError, match="item 1 cannot be made"):
+        write_behind(write, items())
     assert written == [0]
