@@ -105,15 +105,20 @@ def maximum(
     return highest
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-untyped-def]
     times, bands, height, width = values.shape
-    once = times > 0
+    once = times > 0  # without an acquisition there is nothing to take
     for time in range(1, times):
         once &= days[time] != days[time - 1]
+    # Made once: what is made for every row has its pages cleared by the system every time.
     series = np.empty((times, width), np.float32)
+    last, nearest = np.empty((len(targets), width), np.int32), np.empty(width, np.int32)
+    before, after = np.empty((2, len(targets), width), np.uint32)
+    share = np.empty((len(targets), width))
+    on, aim = days.astype(np.float64), targets.astype(np.float64)
     for y in range(height):
-        before, after, share = _neighbours(valid[:, y], days, targets)
+        _neighbours(valid[:, y], on, aim, last, nearest, before, after, share)
         for band in range(bands):
             row = values[:, band, y]
             if once and _gathered(row, valid[:, y], series):
@@ -122,46 +127,56 @@ def _interpolate(values, valid, days, targets, regular):  # type: ignore[no-unty
                 _pixel_by_pixel(row, valid[:, y], days, targets, regular[:, band, y])
 
 
-@numba.njit(cache=True, nogil=True)
-def _neighbours(valid, days, targets):  # type: ignore[no-untyped-def]
-    """Of a row (time, x): where in it the last valid observation up to each target is and the
-    first from it on, (target, x) each, and how far between them the target lies, NaN where one of
-    them is not there."""
-    times, width = valid.shape
-    count = len(targets)
-    before = np.full((count, width), -1, np.int32)
-    after = np.full((count, width), -1, np.int32)
-    share = np.empty((count, width))
-    nearest = np.full(width, -1, np.int32)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _neighbours(valid, days, targets, last, nearest, before, after, share):  # type: ignore[no-untyped-def]
+    """Of a row (time, x), fill: where in it the last valid observation up to each target is and
+    the first from it on, (target, x) each, and how far between them the target lies, NaN where one
+    of them is not there. ``last`` (target, x) and ``nearest`` (x,) are to work with."""
+    times, count = len(days), len(targets)
+    nearest[:] = -1
     time = 0
     for target in range(count):
         while time < times and days[time] <= targets[target]:
-            for x in range(width):
-                if valid[time, x]:
-                    nearest[x] = time
+            _see(valid[time], np.int32(time), nearest)
             time += 1
-        before[target] = nearest
+        last[target] = nearest
     nearest[:] = -1
     time = times - 1
     for target in range(count - 1, -1, -1):
         while time >= 0 and days[time] >= targets[target]:
-            for x in range(width):
-                if valid[time, x]:
-                    nearest[x] = time
+            _see(valid[time], np.int32(time), nearest)
             time -= 1
-        after[target] = nearest
-        for x in range(width):
-            first, last = before[target, x], after[target, x]
-            if first < 0 or last < 0:
-                share[target, x] = np.nan
-                first = last = 0
-            elif first == last or days[first] == days[last]:
-                share[target, x] = 0.0
-            else:
-                passed = targets[target] - days[first]
-                share[target, x] = passed / (days[last] - days[first])
-            before[target, x], after[target, x] = first * width + x, last * width + x
-    return before, after, share
+        _share(
+            last[target],
+            nearest,
+            days,
+            targets[target],
+            before[target],
+            after[target],
+            share[target],
+        )
+
+
+# Loops over one row in functions of their own are vectorized.
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _see(valid, time, nearest):  # type: ignore[no-untyped-def]
+    for x in range(len(nearest)):
+        nearest[x] = time if valid[x] else nearest[x]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _share(last, first, days, target, before, after, share):  # type: ignore[no-untyped-def]
+    width = np.int32(len(last))
+    for x in range(len(last)):
+        # Unsigned where it is an index, which spares the question whether it is negative.
+        one, other = max(last[x], np.int32(0)), max(first[x], np.int32(0))
+        day = days[np.uint32(one)]
+        passed = (target - day) / max(days[np.uint32(other)] - day, 1.0)
+        share[x] = passed if min(last[x], first[x]) >= 0 else np.nan
+        before[x] = np.uint32(one * width) + np.uint32(x)
+        after[x] = np.uint32(other * width) + np.uint32(x)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -182,6 +182,16 @@ def test_the_scores_do_not_depend_on_the_threads(parameters: dict[str, Any]) -> 
         )
 
 
+@pytest.mark.parametrize("parameters", [BINARY, MULTICLASS])
+def test_more_pixels_than_are_walked_together_get_lightgbms_scores(
+    parameters: dict[str, Any],
+) -> None:
+    booster = trained(parameters | {"num_leaves": 63}, features=6, rounds=8)
+    values = pixels(20_001, 6, seed=8)
+    expected = booster.predict(values, raw_score=True, num_threads=1)
+    np.testing.assert_array_equal(Forest.of(booster).raw(values, threads=2), expected)
+
+
 def test_features_that_are_not_the_models_are_refused() -> None:
     forest = Forest.of(trained(BINARY))
     with pytest.raises(ValueError, match=r"\(pixel, feature\) with 4 features; .* \(9, 5\)"):
