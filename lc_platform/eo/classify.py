@@ -43,7 +43,7 @@ class Prediction:
 
 
 def train(
-    features: NDArray[np.float32],
+    features: NDArray[np.float32] | Sequence[NDArray[np.float32]],
     labels: NDArray[np.integer[Any]],
     *,
     feature_names: Sequence[str],
@@ -55,7 +55,8 @@ def train(
 ) -> Classifier:
     """Train a classifier; the same samples, parameters and seed give the same one.
 
-    features       (sample, feature), NaN where missing
+    features       (sample, feature), NaN where missing; or several of them, which are taken as
+                   one without being copied together
     labels         (sample,), class ids, 1 to 255, not necessarily consecutive
     feature_names  (feature,), without spaces, brackets, quotes, colons and commas
     parameters     of LightGBM, over multiclass and deterministic training
@@ -65,10 +66,14 @@ def train(
 
     Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
     """
-    if features.shape != (len(labels), len(feature_names)):
+    parts = [features] if isinstance(features, np.ndarray) else list(features)
+    widths = sorted({part.shape[1] for part in parts})
+    count = sum(len(part) for part in parts)
+    if count != len(labels) or widths != [len(feature_names)]:
         raise ValueError(
-            f"features (sample, feature) {features.shape} do not agree with {len(labels)} labels "
-            f"and {len(feature_names)} feature names."
+            f"features (sample, feature) of {count} samples and {' and '.join(map(str, widths))} "
+            f"features do not agree with {len(labels)} labels and {len(feature_names)} feature "
+            "names."
         )
     ids, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
     class_ids = tuple(int(class_id) for class_id in ids)
@@ -97,7 +102,7 @@ def train(
         **parameters,
     }
     samples = lightgbm.Dataset(
-        np.ascontiguousarray(features, np.float32),
+        [np.ascontiguousarray(part, np.float32) for part in parts if len(part)],
         label=positions,
         weight=weights,
         feature_name=list(feature_names),

@@ -119,7 +119,7 @@ def learn(
             "another sampling.seed"
         )
     classifier = classify.train(
-        np.concatenate([one.features for one in training.values()]),
+        [one.features for one in training.values()],
         labels,
         feature_names=names,
         parameters=parameters,

@@ -102,6 +102,16 @@ def test_the_same_seed_gives_the_same_model_whatever_the_threads() -> None:
     assert (sure(42, 1) != sure(43, 1)).any()
 
 
+def test_samples_of_several_patches_train_the_model_that_all_together_do() -> None:
+    features, labels = three_classes()
+    together = classify.to_text(trained(threads=1))
+    parts = [features[:10], features[10:10], features[10:]]
+    model = classify.train(
+        parts, labels, feature_names=NAMES, parameters={}, seed=42, rounds=20, threads=1
+    )
+    assert classify.to_text(model) == together
+
+
 def test_the_text_of_a_model_gives_the_same_model_back(classifier: classify.Classifier) -> None:
     text = classify.to_text(classifier)
     again = classify.from_text(text, classifier.class_ids, classifier.feature_names)
