@@ -126,7 +126,7 @@ class Asset:
             return given
         assert isinstance(given, ByPlace)
         if "patch" in wanted and here.patch is None:
-            return {str(at.patch): given[at] for at in given if at.year in (None, here.year)}
+            return given.by_patch(here.year)
         at = Place(
             here.patch if "patch" in wanted else None, here.year if "year" in wanted else None
         )

@@ -48,11 +48,6 @@ def whole(geobox: GeoBox) -> Window:
     return slice(0, geobox.shape[0]), slice(0, geobox.shape[1])
 
 
-def window_shape(window: Window) -> tuple[int, int]:
-    """(rows, columns) of a window."""
-    return window[0].stop - window[0].start, window[1].stop - window[1].start
-
-
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
     """Whether two grids have the same pixels, to a thousandth of one."""
     return (
@@ -88,7 +83,10 @@ class Layer:
 
 
 class Block(NamedTuple):
-    """A part of a layer: ``values`` belong at ``index`` (along the layer's dims) and ``window``."""
+    """A part of a layer: ``values`` belong at ``index`` (along the layer's dims) and ``window``.
+
+    They are written while the next block is computed: who has yielded them changes them no more.
+    """
 
     layer: str
     index: tuple[slice, ...]  # type: ignore[assignment]  # hides the tuple's own method

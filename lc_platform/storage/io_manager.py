@@ -52,9 +52,14 @@ class ByPlace(Mapping[Place, Any]):
     def __len__(self) -> int:
         return len(self._handles)
 
-    def by_patch(self) -> Mapping[str, Any]:
-        """The same by patch, in the order of their keys; for the partitions of one year."""
-        return {str(where.patch): self[where] for where in self}
+    def by_patch(self, year: int | None = None) -> Mapping[str, Any]:
+        """The same by patch, in the order of their keys: of the partitions of a year, where there
+        are several."""
+        return {
+            str(where.patch): self[where]
+            for where in self
+            if year is None or where.year in (None, year)
+        }
 
 
 def is_permanent(error: BaseException) -> bool:
