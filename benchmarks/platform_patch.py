@@ -16,10 +16,8 @@ from lc_platform import config
 from lc_platform.assets import imagery, learning, maps
 from lc_platform.assets.platform import Platform
 from lc_platform.config import Config
-from lc_platform.eo import classify
 from lc_platform.eo.cube import windows
 from lc_platform.eo.grid import Patch
-from lc_platform.eo.model import LandCoverModel
 from lc_platform.sources.acquire import acquire
 from lc_platform.storage.formats import formats
 from lc_platform.storage.layout import MODEL_TEXT, key
@@ -87,17 +85,9 @@ def learn(folders: list[str]) -> str:
     first, *_ = shops = [Workshop(folder, None, 0) for folder in folders]
     first.clouds()
     first.features()
-    features = first.open("features")
-    by_feature = features.read().reshape(len(features.names), -1)
-    samples = np.ascontiguousarray(by_feature[:, training.pick(by_feature.shape[1])].T)
-    classifier = training.learn(samples, features.names)
-    card = {
-        "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
-        "features": list(features.names),
-        "parameters": dict(classifier.parameters),
-    }
+    model = training.model(first.open("features"))
     for shop in shops:
-        shop.write("model", LandCoverModel(classify.to_text(classifier), card))
+        shop.write("model", model)
     return str(Path(first.platform.store.path(key("model", year=YEAR))) / MODEL_TEXT)
 
 

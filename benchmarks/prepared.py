@@ -17,7 +17,6 @@ from benchmarks import training
 from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
 from lc_platform import running
 from lc_platform.config import FILE_NAME, SENTINEL2_BANDS, Config, load
-from lc_platform.eo import classify
 from lc_platform.eo.features import FeatureStack
 from lc_platform.eo.grid import PatchGrid
 from lc_platform.eo.model import LandCoverModel
@@ -96,15 +95,7 @@ def trained(folder: Path, data: Path) -> tuple[Prepared, LandCoverModel]:
     features: FeatureStack = _FORMATS["features"].open(
         store, key("features", area.patches[0], YEAR)
     )
-    samples = features.read().reshape(len(features.names), -1)
-    samples = np.ascontiguousarray(samples[:, training.pick(samples.shape[1])].T)
-    classifier = training.learn(samples, features.names)
-    card = {
-        "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
-        "features": list(features.names),
-        "parameters": dict(classifier.parameters),
-    }
-    model = LandCoverModel(classify.to_text(classifier), card)
+    model = training.model(features)
     _FORMATS["model"].write(store, key("model", year=YEAR), model)
     return area, model
 

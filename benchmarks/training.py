@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lc_platform.config import LIGHTGBM_DEFAULTS
 from lc_platform.eo import classify
 from lc_platform.eo.classify import Classifier
+from lc_platform.eo.features import FeatureStack
+from lc_platform.eo.model import LandCoverModel
 
 CLASSES = tuple(range(1, 11))
 
@@ -35,3 +37,16 @@ def learn(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
     return classify.train(
         features, labels, feature_names=names, parameters=LIGHTGBM_DEFAULTS, seed=42
     )
+
+
+def model(features: FeatureStack) -> LandCoverModel:
+    """A model learnt from pixels of a patch's features, and its card."""
+    by_feature = features.read().reshape(len(features.names), -1)
+    samples = np.ascontiguousarray(by_feature[:, pick(by_feature.shape[1])].T)
+    classifier = learn(samples, features.names)
+    card = {
+        "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
+        "features": list(features.names),
+        "parameters": dict(classifier.parameters),
+    }
+    return LandCoverModel(classify.to_text(classifier), card)

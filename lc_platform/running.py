@@ -312,6 +312,7 @@ def run(
     One patch's failure stops no other patch: the report lists it. Raises RunError where years,
     patches or assets are asked for that there are not.
     """
+    started = time.perf_counter()
     wanted_years = _chosen(years, config.years, "--year", "years of the configuration")
     assets = _chosen(select, ASSETS, "--select", "assets")
     if patches and not select:
@@ -319,7 +320,9 @@ def run(
     home = dagster_home(config)
     worker = Worker(config, home)
     with _pool(config, home, workers) as pool:
-        return _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
+        report = _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
+    report.seconds = time.perf_counter() - started
+    return report
 
 
 def _run(
@@ -332,7 +335,6 @@ def _run(
     assets: tuple[str, ...],
     workers: int,
 ) -> Report:
-    started = time.perf_counter()
     report = Report()
 
     def stage(name: str, tasks: Sequence[Task]) -> bool:
@@ -353,7 +355,6 @@ def _run(
 
     def finished(stopped: str | None = None) -> Report:
         report.stopped = stopped
-        report.seconds = time.perf_counter() - started
         return report
 
     if (of("grid") or not worker.there("patch_grid")) and not stage(
