@@ -67,10 +67,12 @@ class _Bench:
         assets: Sequence[str] = ASSETS,
         workers: int = 1,
         threads: int = 0,
+        cores: int = 0,
     ) -> Alone:
         return alone(
             "benchmarks.area:timed_run",
             threads,
+            cores,
             file=str(area.file),
             patches=area.patches[:patches],
             warm=str(self.warm.file),
@@ -122,36 +124,42 @@ class _Bench:
         )
 
     def by_workers(self, area: Prepared) -> Table:
-        """Two workers against one that has one thread, in turn."""
+        """Two workers against one that has one thread, in turn; and against one that has one core,
+        so that what reads ahead for it has no other."""
         patches = min(len(area.patches), _PATCHES_OF_WORKERS)
+        ways: dict[str, dict[str, int]] = {
+            "one worker, one core": {"threads": 1, "cores": 1},
+            "one worker, one thread": {"threads": 1},
+            "two workers": {"workers": 2},
+        }
+        tasks: dict[str, list[float]] = {name: [] for name in ways}
 
-        def one(_: int) -> float:
-            alone_in = self.run(area, patches, threads=1).result
-            tasks_of_one.append(alone_in["tasks"])
-            return float(alone_in["seconds"])
+        def turn(name: str) -> float:
+            took = self.run(area, patches, **ways[name]).result  # type: ignore[arg-type]
+            tasks[name].append(took["tasks"] / ways[name].get("workers", 1))
+            return float(took["seconds"])
 
-        def two(_: int) -> float:
-            both = self.run(area, patches, workers=2).result
-            tasks_of_two.append(both["tasks"] / 2)
-            return float(both["seconds"])
-
-        tasks_of_one: list[float] = []
-        tasks_of_two: list[float] = []
-        times = in_turn(self.settings.pairs, {"one": one, "two": two})
+        turns = {name: lambda _, name=name: turn(name) for name in ways}
+        times = in_turn(self.settings.pairs, turns)
+        *ones, two = ways
         size = self.settings.size
         return Table(
             "workers",
             f"Two workers, {patches} patches of {size} x {size} pixels x {_ACQUISITIONS} "
             "acquisitions",
-            ("what", "one worker, one thread", "two workers", "times as fast"),
+            ("what", "against", "one", "two workers", "times as fast"),
             [
-                (what, seconds(slow), seconds(fast), ratios(slow, fast))
-                for what, slow, fast in (
-                    ("the whole run", times["one"], times["two"]),
-                    ("its tasks, shared evenly", tasks_of_one, tasks_of_two),
+                (what, one, seconds(took[one]), seconds(took[two]), ratios(took[one], took[two]))
+                for what, took in (
+                    ("the whole run", times),
+                    ("its tasks, shared evenly", tasks),
                 )
+                for one in ones
             ],
-            ("The whole run begins with the start of the workers' processes.",),
+            (
+                "The whole run begins with the start of the workers' processes. One worker with "
+                "one thread reads and writes in the background, on the other core.",
+            ),
         )
 
     def by_size(self, sizes: Sequence[int]) -> Table:

@@ -26,17 +26,19 @@ class Alone:
     """Bytes resident at most; processes that it started itself are not counted."""
 
 
-def alone(function: str, threads: int = 0, **arguments: Any) -> Alone:
+def alone(function: str, threads: int = 0, cores: int = 0, **arguments: Any) -> Alone:
     """Call a function in a fresh process.
 
     function   ``package.module:name``; it takes and returns what JSON can hold
     threads    of its numerical libraries, 0 for what they choose
+    cores      that it may run on, 0 for all; Linux alone knows how to bound them
     Raises RuntimeError with what the process said last where it fails.
     """
     environment = {k: v for k, v in os.environ.items() if k not in THREADS}
     environment |= dict.fromkeys(THREADS, str(threads)) if threads else {}
+    bound = ["taskset", "--cpu-list", f"0-{cores - 1}"] if cores else []
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", function],
+        [*bound, sys.executable, "-m", "benchmarks.memory", function],
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
