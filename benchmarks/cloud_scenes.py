@@ -17,7 +17,7 @@ from lc_platform.config import Config, parse
 from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.grid import Patch
 from lc_platform.sources import area, open_source
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.sources.protocol import Acquisition, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
 
@@ -74,7 +74,9 @@ class Scenes:
         clouds = self.config.clouds.model_copy(update=detector)
         config = self.config.model_copy(update={"clouds": clouds})
         year = config.years[0]
-        return AcquisitionStack(acquire(self.source, self.patch, year, config).held())
+        return AcquisitionStack(
+            acquire(self.source, offer(self.source, self.patch, year, config), config).held()
+        )
 
     def truth(self) -> Truth:
         """Of scenes of the simulated archive."""

@@ -18,7 +18,7 @@ from lc_platform.assets.platform import Platform
 from lc_platform.config import Config
 from lc_platform.eo.cube import windows
 from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.storage.formats import formats
 from lc_platform.storage.layout import MODEL_TEXT, key
 
@@ -76,7 +76,9 @@ def store(values: str, size: int, folder: str, resolution: float | None) -> None
     workshop = Workshop(folder, resolution, 0)
     patch = Patch(PATCH, inputs.geobox(size), "33N", 0, 0)
     archive = inputs.FileArchive(Path(values), size)
-    workshop.write("raw_bands", acquire(archive, patch, YEAR, workshop.config))
+    workshop.write(
+        "raw_bands", acquire(archive, offer(archive, patch, YEAR, workshop.config), workshop.config)
+    )
 
 
 def learn(folders: list[str]) -> str:

@@ -20,7 +20,7 @@ from lc_platform.config import FILE_NAME, SENTINEL2_BANDS, Config, load
 from lc_platform.eo.features import FeatureStack
 from lc_platform.eo.grid import PatchGrid
 from lc_platform.eo.model import LandCoverModel
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.storage.formats import formats
 from lc_platform.storage.layout import key
 from lc_platform.storage.store import Store
@@ -79,7 +79,7 @@ def prepare(
         acquired = config.model_copy(update={"imagery": imagery})
     written = 0
     for patch in grid.patches:
-        stack = acquire(archive, patch, YEAR, acquired)
+        stack = acquire(archive, offer(archive, patch, YEAR, acquired), acquired)
         written += _FORMATS["raw_bands"].write(store, key("raw_bands", patch.key, YEAR), stack)
     if model is not None:
         _FORMATS["model"].write(store, key("model", year=YEAR), model)

@@ -20,7 +20,7 @@ from lc_platform.eo.clouds import detector_margin
 from lc_platform.eo.cube import MAIN
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.storage.formats import ZarrFormat
 from lc_platform.storage.store import Store
 
@@ -92,7 +92,8 @@ def _measure(settings: Settings, config: Config) -> _Stored:
     small = _patch(rows - 2 * margin, columns - 2 * margin, margin)
     store = Store(config.storage_url)
     try:
-        ZarrFormat(AcquisitionStack).write(store, _RAW, acquire(archive, small, YEAR, config))
+        made = acquire(archive, offer(archive, small, YEAR, config), config)
+        ZarrFormat(AcquisitionStack).write(store, _RAW, made)
         raw: AcquisitionStack = ZarrFormat(AcquisitionStack).open(store, _RAW)
         masks = detection.detect(raw, **config.clouds.model_dump())
         ZarrFormat(CloudMasks).write(store, _MASKS, masks)

@@ -37,6 +37,9 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
 
+_FAILURES_SHOWN = 5
+"""Of an asset and year."""
+
 ConfigFile = Annotated[
     Path,
     typer.Option(
@@ -124,20 +127,33 @@ def run(
 
 @app.command()
 def status(config: ConfigFile) -> None:
-    """How much of each asset is there, by year, and what failed."""
+    """Of each asset and year: what is done, missing, stale and why, failed and why.
+
+    An archive is not asked: its new acquisitions show when raw_bands is run.
+    """
     from lc_platform import running
 
-    table = Table("asset", "year", "done", "of", "failed", box=None, pad_edge=False)
-    for row in running.status(load(config)):
-        failed = ", ".join(row.failed[:3]) + (" ..." if len(row.failed) > 3 else "")
+    rows = running.status(load(config))
+    table = Table("asset", "year", "done", "of", "missing", "stale", "failed", box=None)
+    for row in rows:
+        stale = row.count("stale")
         table.add_row(
             row.asset,
             str(row.year or ""),
-            str(row.done),
-            str(row.total),
-            f"{len(row.failed)}: {failed}" if row.failed else "",
+            str(row.count("current")),
+            str(len(row.states)),
+            str(row.count("missing") or ""),
+            f"{stale}: {row.why_stale}" if stale else "",
+            str(len(row.failed) or ""),
         )
     out.print(table)
+    for row in rows:
+        for where, why in list(row.failed.items())[:_FAILURES_SHOWN]:
+            err.print(f"[red]failed[/red] {row.asset} {where}")
+            err.print(f"  {why}", markup=False)
+        more = len(row.failed) - _FAILURES_SHOWN
+        if more > 0:
+            err.print(f"  and {more} more partitions of {row.asset}")
 
 
 @app.command()

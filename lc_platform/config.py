@@ -76,6 +76,15 @@ SIMULATED_CLASSES: tuple[tuple[int, str, str], ...] = (
 """Classes of the simulated archive's landscape: id, name, colour."""
 
 
+RUN_PIXELS = 12 * 2**20
+"""Of a launched run: some three minutes of work on one core, where its process starts in ten
+seconds."""
+RUN_PATCHES = 64
+"""Of a launched run at most; what is recorded of each takes time too."""
+SPLIT_PATCH_SIZE = 10_000.0
+"""Metres that a patch is taken for where the area is split into columns and rows."""
+
+
 class ConfigError(PlatformError, ValueError):
     """The configuration is not usable; the message names the keys, one a line."""
 
@@ -463,6 +472,182 @@ class Processing(_Section):
         return value
 
 
+class ObjectStore(_Section):
+    """How an object store is reached; credentials come by the usual chain of its provider."""
+
+    endpoint: Text | None = None
+    """URL of the server; by default the provider's own."""
+    region: Text | None = None
+    """By default that of the environment, or of the profile."""
+    path_style: bool | None = None
+    """Whether the bucket stands in the path and not in the host's name; by default where
+    `endpoint` is given."""
+    verify: bool | Text = True
+    """Whether TLS certificates are checked, or the file of the authorities that are trusted."""
+    profile: Text | None = None
+    """Of the credentials file; by default that of the environment."""
+    connections: Counted = 32
+    """Requests of a process that are under way at the same time, for cubes and for files each."""
+    retries: Whole = Field(5, ge=0)
+    """Of a request that failed for no fault of its own, ever later, at random intervals."""
+    connect_timeout: Number = Field(10.0, gt=0)
+    """Seconds."""
+    read_timeout: Number = Field(60.0, gt=0)
+    """Seconds without a byte."""
+    keep_replaced: Number = Field(24.0, ge=0)
+    """Hours that `prune` leaves what was replaced, for those who are still reading it."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _without_credentials(cls, endpoint: str | None) -> str | None:
+        if endpoint is None or endpoint.startswith("${"):
+            return endpoint
+        if not re.match(r"https?://[^/]", endpoint):
+            raise ValueError(
+                f"{endpoint} is no URL of a server. Write for example https://s3.example.org"
+            )
+        if "@" in endpoint:
+            raise ValueError(
+                "a URL with a password in it is refused. Give the credentials by the environment, "
+                "or by a profile"
+            )
+        return endpoint
+
+
+def _zone(value: Any) -> Any:
+    from zoneinfo import ZoneInfo, available_timezones
+
+    if isinstance(value, str) and value in available_timezones():
+        return ZoneInfo(value).key
+    hint = nearest(str(value), sorted(available_timezones()))
+    raise ValueError(f"{shown(value)} is no time zone. Write for example Europe/Ljubljana.{hint}")
+
+
+def _cron(value: Any) -> Any:
+    from dagster._utils.schedules import is_valid_cron_string
+
+    if isinstance(value, str) and is_valid_cron_string(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is no cron string: minute, hour, day of month, month, day of week. Write "
+        'for example "0 3 * * *", which is every night at three'
+    )
+
+
+def _from_environment(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}", value):
+        return value
+    raise ValueError(
+        "a secret never stands in this file. Write ${NAME}, and set the environment variable NAME"
+    )
+
+
+Cron = Annotated[Text, BeforeValidator(_cron)]
+Secret = Annotated[Text, BeforeValidator(_from_environment)]
+Days = Annotated[Number, Field(gt=0)]
+
+
+class Updating(_Section):
+    """The schedule that keeps the current year up to date."""
+
+    enabled: bool = False
+    """Whether it runs as soon as it is deployed; in the UI it can be started at any time."""
+    cron: Cron = "0 3 * * *"
+    late_days: Whole = Field(31, ge=0, le=180)
+    """Days into January in which the year before is kept up to date too: archives are late."""
+
+
+class Rebuilding(_Section):
+    """The schedule that makes the model and the map anew."""
+
+    enabled: bool = False
+    cron: Cron = "0 9 * * 1"
+    """When it is asked whether a new map is due."""
+    changed_share: Number = Field(0.2, gt=0, le=1)
+    """Share of the patches whose samples are not those that the model has learnt from."""
+    max_age: Days = 92.0
+    """Days after which any change is enough: a season."""
+
+    _fraction_unit = field_validator("changed_share", mode="before")(_fraction)
+
+
+class Watching(_Section):
+    """The sensor that asks the archive for new acquisitions."""
+
+    enabled: bool = False
+    every: Whole = Field(3600, ge=30)
+    """Seconds between two looks."""
+    seconds: Number = Field(40.0, gt=0, le=50)
+    """That one look may take; Dagster ends one after 60. The next one goes on where it stopped."""
+
+
+class Checking(_Section):
+    """The schedule of the standing checks: what is missing, stale or failed."""
+
+    enabled: bool = False
+    cron: Cron = "30 6 * * *"
+
+
+class Email(_Section):
+    """A mail server, and who gets mail."""
+
+    host: Text
+    port: Whole = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: Text | None = None
+    password: Secret | None = None
+    sender: Text
+    to: tuple[Text, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            absent = "user" if self.user is None else "password"
+            raise ValueError(f"{absent}: this key is missing. Give user and password, or neither")
+        if self.password is not None and self.security == "none":
+            raise ValueError(
+                "security: none would send the password readable to all. Take starttls or tls"
+            )
+        return self
+
+
+class Notifying(_Section):
+    """Who is told of failed runs, and how often."""
+
+    slack: Secret | None = None
+    """The URL of a Slack webhook (or of a service that takes the same)."""
+    email: Email | None = None
+    ui: Text | None = None
+    """Address of Dagster's UI, for the links in a message."""
+    quiet: Number = Field(6.0, gt=0)
+    """Hours in which one cause is told once; what came after is told together when they end."""
+    timeout: Number = Field(10.0, gt=0, le=25)
+    """Seconds that a message may take."""
+
+
+class Operations(_Section):
+    """What the platform does by itself. Nothing, unless it is enabled here or in the UI."""
+
+    timezone: Annotated[Text, BeforeValidator(_zone)] = "UTC"
+    """Of the cron strings, and of where a year begins."""
+    update: Updating = Updating()
+    rebuild: Rebuilding = Rebuilding()
+    acquisitions: Watching = Watching()
+    checks: Checking = Checking()
+    notify: Notifying = Notifying()
+    map_age: tuple[Days, Days] = (100.0, 130.0)
+    """Days after which a map is late, and overdue; told where `rebuild` is enabled."""
+
+    @field_validator("map_age")
+    @classmethod
+    def _late_before_overdue(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError(
+                f"{list(value)}: a map is late before it is overdue. Write the smaller number first"
+            )
+        return value
+
+
 class Config(_Section):
     """A configuration file, validated."""
 
@@ -480,6 +665,8 @@ class Config(_Section):
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
     processing: Processing = Processing()
+    operations: Operations = Operations()
+    object_store: ObjectStore = ObjectStore()
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
@@ -596,6 +783,26 @@ class Config(_Section):
         return self.located(self.storage, "storage")
 
     @property
+    def store_settings(self) -> ObjectStore:
+        """`object_store` with environment variables read, and the authorities' file located.
+
+        Raises ConfigError naming the key where a variable is not set, or no such value.
+        """
+        given = self.object_store
+        read: dict[str, Any] = {
+            name: expand(value, f"object_store.{name}")
+            for name in ("endpoint", "region", "profile")
+            if (value := getattr(given, name)) is not None
+        }
+        if isinstance(given.verify, str):
+            read["verify"] = self.located(given.verify, "object_store.verify")
+        try:
+            return ObjectStore.model_validate(given.model_dump() | read)
+        except ValidationError as error:
+            lines = problems(error, ObjectStore)
+            raise ConfigError("\n".join(f"object_store.{line}" for line in lines)) from None
+
+    @property
     def indices(self) -> tuple[Index, ...]:
         """The spectral indices among the features, in order."""
         return tuple(indices_of.parse(i, self.imagery.bands) for i in self.features.indices)
@@ -609,6 +816,15 @@ class Config(_Section):
     @property
     def model_parameters(self) -> dict[str, Any]:
         return {**LIGHTGBM_DEFAULTS, **self.model}
+
+    @property
+    def patches_per_run(self) -> int:
+        """Patches that a launched run takes together, where ``processing.chunk`` does not say:
+        so many that the start of its process is a twentieth of its work."""
+        if self.processing.chunk:
+            return self.processing.chunk
+        size = self.aoi.patch_size or SPLIT_PATCH_SIZE
+        return max(1, min(int(RUN_PIXELS // (size / self.aoi.resolution) ** 2), RUN_PATCHES))
 
     @property
     def class_names(self) -> dict[int, str]:

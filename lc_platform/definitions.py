@@ -16,10 +16,13 @@ from lc_platform.storage.io_manager import ArtefactIOManager
 def build(configuration: config.Config) -> dg.Definitions:
     """The platform for a configuration."""
     return_large_arrays()
-    platform = Platform(configuration)
+    platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
     with quiet():
         return dg.Definitions(
-            assets=[asset.bound(configuration.years) for asset in assets.ALL],
+            assets=[
+                asset.bound(configuration.years, configuration.patches_per_run)
+                for asset in assets.ALL
+            ],
             asset_checks=checks(configuration.years),
             jobs=automation.jobs(),
             resources={

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 from lc_platform import partitions
 from lc_platform.automation import JOBS
@@ -22,7 +23,9 @@ from lc_platform.config import Config
 from lc_platform.eo.grid import PatchGrid
 from lc_platform.errors import PlatformError
 from lc_platform.partitions import Place
+from lc_platform.storage.claim import claim
 from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.versions import Look, State, summary
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _HOME = "dagster"
@@ -132,6 +135,19 @@ class Worker:
 
         return manager.formats[asset].open(manager.store, key(asset, where.patch, where.year))
 
+    def claim(self) -> None:
+        """Raises StorageError where another deployment works on the store in another way."""
+        platform = self._resources["platform"]
+        records = self.instance.run_storage
+        assert isinstance(records, SqlRunStorage)
+        deployment = records.get_run_storage_id()
+        claim(platform.store, deployment, platform.versions.fingerprint, self.config.name)
+
+    def look(self) -> Look:
+        """What is recorded in the store now."""
+        look: Look = self._resources["platform"].versions.look()
+        return look
+
     def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
         return bool(self._resources["io_manager"].there(asset, where))
 
@@ -152,9 +168,9 @@ class Worker:
         result = self._execute(task)
         errors: dict[Place, str] = {}
         if not result.success and len(task.places) == 1:
-            errors[task.places[0]] = _reason(result)
+            errors[task.places[0]] = _reason(result.all_events, result.run_id)
         elif not result.success:
-            gates = _failed_gates(result)
+            gates = _failed_gates(result.all_events)
             for place in task.places:
                 refused = [g.description for g in gates if str(place) in _places_of(g)]
                 rest = _unfinished(result, task, place)
@@ -190,11 +206,11 @@ def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
     return tuple(asset for asset in task.assets if asset not in done)
 
 
-def _failed_gates(result: Any) -> list[dg.AssetCheckEvaluation]:
+def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
     """The asset checks that failed, and so kept a run from going on."""
     found = [
         event.asset_check_evaluation_data
-        for event in result.all_events
+        for event in events
         if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ]
     return [
@@ -221,10 +237,10 @@ def partition_key(where: Place, assets: Sequence[str]) -> Any:
     return str(where.year) if wanted else None
 
 
-def _reason(result: Any) -> str:
+def _reason(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
     """What failed, in the words of the error that began it."""
-    lines = [f"{gate.asset_key.path[-1]}: {gate.description}" for gate in _failed_gates(result)]
-    for event in result.all_events:
+    lines = [f"{gate.asset_key.path[-1]}: {gate.description}" for gate in _failed_gates(events)]
+    for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
             described = data.user_failure_data and data.user_failure_data.description
@@ -236,8 +252,8 @@ def _reason(result: Any) -> str:
             text = described or (error.message.strip() if error else "failed without an error")
             lines.append(f"{event.step_key}: {text}")
     if not lines:
-        lines = [f"{result.run_id}: failed; see this run in the UI"]
-    return "\n".join(lines)
+        lines = [event.message or "" for event in events if event.is_run_failure]
+    return "\n".join(filter(None, lines)) or f"run {run_id} failed; see it in the UI"
 
 
 _worker: Worker | None = None
@@ -291,6 +307,7 @@ Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
 """(stage, places in it, outcomes as they come) -> the same outcomes, shown on the way."""
 _CHUNK_PIXELS = 2**21
 _CHUNK_PATCHES = 16
+"""Of a run within a process that is there already."""
 
 
 def run(
@@ -319,6 +336,7 @@ def run(
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
     worker = Worker(config, home)
+    worker.claim()
     with _pool(config, home, workers) as pool:
         report = _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
     report.seconds = time.perf_counter() - started
@@ -433,43 +451,86 @@ def _chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) 
 
 @dataclass(frozen=True)
 class AssetStatus:
-    """How much of an asset is there."""
+    """How an asset's artefacts of a year stand."""
 
     asset: str
     year: int | None
-    done: int
-    total: int
-    failed: tuple[str, ...] = ()
-    """Partitions whose last materialization failed."""
+    states: Mapping[Place, State]
+    failed: Mapping[Place, str]
+    """The run that failed last, of those partitions that are not current."""
+
+    def count(self, kind: str) -> int:
+        return sum(state.kind == kind for state in self.states.values())
+
+    @property
+    def why_stale(self) -> str:
+        """The commonest reasons, with how many artefacts each makes stale."""
+        return summary(self.states.values())
 
 
 def status(config: Config) -> list[AssetStatus]:
-    """What is in the store, and what failed last, of every asset and year.
+    """What of every asset and year is done, missing, stale, and what failed last.
 
     Raises StorageError where there is no patch grid yet.
     """
     worker = Worker(config, dagster_home(config))
-    grid = worker.opened("patch_grid")
-    keys = [patch.key for patch in grid.patches]
-    partitions.fill(worker.instance, keys)
+    look = worker.look()
+    partitions.fill(worker.instance, look.patches())
     graph = worker.definitions.resolve_asset_graph()
     rows = []
     for asset in ASSETS:
-        dims = dimensions(asset)
-        for year in config.years if "year" in dims else (None,):
-            places = [Place(key, year) for key in keys] if "patch" in dims else [Place(None, year)]
-            done = {p for p in places if worker.there(asset, p)}
-            failed: tuple[str, ...] = ()
-            definition = graph.get(dg.AssetKey(asset)).partitions_def
-            if definition is not None:
-                names = {str(partition_key(p, [asset])): p for p in places}
-                found = worker.instance.get_status_by_partition(
-                    dg.AssetKey(asset), list(names), definition
-                )
-                failed = tuple(
-                    str(names[name])
-                    for name, state in (found or {}).items()
-                    if state is not None and state.value == "FAILED"
-                )
-            rows.append(AssetStatus(asset, year, len(done), len(places), failed))
+        definition = graph.get(dg.AssetKey(asset)).partitions_def
+        for year in config.years if "year" in dimensions(asset) else (None,):
+            states = look.states(asset, year)
+            open_ = [where for where, state in states.items() if state.kind != "current"]
+            failed = _failed(worker.instance, asset, open_, definition)
+            rows.append(AssetStatus(asset, year, states, failed))
     return rows
+
+
+_FAILED_RUNS_READ = 50
+"""Of an asset and year, for the words in which they failed."""
+
+
+def _failed(
+    instance: dg.DagsterInstance,
+    asset: str,
+    places: Sequence[Place],
+    definition: dg.PartitionsDefinition | None,
+) -> Mapping[Place, str]:
+    """Why places that are not as they should be failed, where that is what their last run did."""
+    if definition is None or not places:
+        return {}
+    names = {str(partition_key(where, [asset])): where for where in places}
+    storage = instance.event_log_storage
+    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+        dg.AssetKey(asset)
+    )
+    by_run: dict[str, list[Place]] = {}
+    for name, (run_id, _) in sorted(attempts.items(), key=lambda item: -item[1][1]):
+        if name in names:
+            by_run.setdefault(run_id, []).append(names[name])
+    found: dict[Place, str] = {}
+    for count, (run_id, members) in enumerate(by_run.items()):
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.status not in (
+            dg.DagsterRunStatus.FAILURE,
+            dg.DagsterRunStatus.CANCELED,
+        ):
+            continue
+        words = _words(instance, run_id) if count < _FAILED_RUNS_READ else f"run {run_id}"
+        for where in members:
+            own = [line for line in words.splitlines() if str(where.patch or where.year) in line]
+            found[where] = "\n".join(own) or words
+    return found
+
+
+def _words(instance: dg.DagsterInstance, run_id: str) -> str:
+    """In which words a run failed."""
+    of_type = {
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.RUN_FAILURE,
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    }
+    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=of_type)]
+    return _reason([event for event in events if event is not None], run_id)

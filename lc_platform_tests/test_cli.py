@@ -113,7 +113,7 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     ended = lc("status", "-c", small.folder / "lc.yaml")
     assert ended.status == 0
     rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.strip()}
-    assert rows["asset"] == ["year", "done", "of", "failed"]
+    assert rows["asset"] == ["year", "done", "of", "missing", "stale", "failed"]
     assert rows["patch_grid"] == ["1", "1"]
     assert rows["raw_bands"] == ["2021", "2", "2"]
     assert rows["mosaic"] == ["2021", "1", "1"]
@@ -127,7 +127,8 @@ def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
     assert "stopped: no patch of 2021 could be made" in ended.err
     ended = lc("status", "-c", file)
     words = " ".join(ended.out.split())
-    assert re.search(r"raw_bands 2021 0 2 2: 33N-\S+ 2021, .*33N-\S+ 2021", words)
+    assert "raw_bands 2021 0 2 2 2" in words
+    assert len(re.findall(r"failed raw_bands 33N-\S+ 2021\n.* no band B11", ended.err)) == 2
 
 
 def test_status_before_the_first_run_says_what_to_do(lc: Command, small: Site) -> None:

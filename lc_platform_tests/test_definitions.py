@@ -175,7 +175,7 @@ MAY_IMPORT = {
     "config_problems": set(),
     "sources": {"sources", "eo", "config", "errors"},
     "partitions": set(),
-    "storage": {"storage", "eo", "partitions", *BASE},
+    "storage": {"storage", "eo", "partitions", "config", *BASE},
     "report": {"report", "eo"},
     "assets": {"assets", "sources", "eo", "storage", "report", "config", "partitions", *BASE},
     "checks": {"assets", "eo", "storage", "partitions"},

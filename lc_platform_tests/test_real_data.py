@@ -22,7 +22,7 @@ from lc_platform.eo import detection, indices, timeseries
 from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.sources import area, open_source
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 
 pytestmark = pytest.mark.real_data
 
@@ -112,7 +112,9 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
         update={"clouds": configured.clouds.model_copy(update={"resolution": resolution})}
     )
     (patch,), _ = area.patches(configured)
-    raw = AcquisitionStack(acquire(open_source(configured), patch, 2015, configured).held())
+    archive = open_source(configured)
+    offered = offer(archive, patch, 2015, configured)
+    raw = AcquisitionStack(acquire(archive, offered, configured).held())
     detected = detection.detect(raw, **configured.clouds.model_dump(), threads=1)
     masks = CloudMasks(detected.held())
     assert len(raw) == 5

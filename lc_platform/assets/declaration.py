@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -16,11 +16,13 @@ from lc_platform.storage.io_manager import (
     ByPlace,
     Failed,
     Made,
+    Unchanged,
     is_permanent,
     missing,
     permanent_failure,
 )
 from lc_platform.storage.layout import dimensions
+from lc_platform.storage.versions import NOTHING, Look, Recipe, digest
 
 OWNERS = ["team:land-cover"]
 RETRIES = dg.RetryPolicy(
@@ -37,6 +39,9 @@ class Asset:
     group: str
     kinds: set[str]
     code_version: str
+    settings: tuple[str, ...] = ()
+    appearance: tuple[str, ...] = ()
+    given: Callable[..., Given] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,11 +50,19 @@ class Asset:
 
     @property
     def inputs(self) -> list[str]:
-        given = inspect.signature(self.body).parameters
-        return [n for n in given if n not in ("platform", "context", PATCH, YEAR)]
+        wanted = [*_parameters(self.body), *(_parameters(self.given) if self.given else ())]
+        return list(dict.fromkeys(n for n in wanted if n not in _OWN))
 
-    def bound(self, years: Sequence[int]) -> dg.AssetsDefinition:
-        """The asset as Dagster knows it, partitioned as the storage layout says."""
+    @property
+    def recipe(self) -> Recipe:
+        inputs = tuple(self.inputs)
+        return Recipe(self.name, self.code_version, self.settings, self.appearance, inputs)
+
+    def bound(self, years: Sequence[int], patches_per_run: int) -> dg.AssetsDefinition:
+        """The asset as Dagster knows it, partitioned as the storage layout says.
+
+        patches_per_run  that a backfill's runs take together
+        """
         bound: dg.AssetsDefinition = dg.asset(
             name=self.name,
             description=inspect.getdoc(self.body),
@@ -58,6 +71,7 @@ class Asset:
             owners=OWNERS,
             code_version=self.code_version,
             retry_policy=RETRIES,
+            backfill_policy=_together(dimensions(self.name), patches_per_run),
             partitions_def=_partitions(dimensions(self.name), years),
             ins={n: dg.AssetIn(partition_mapping=self._mapping(n)) for n in self.inputs},
             **self.options,
@@ -74,27 +88,14 @@ class Asset:
         return partitions.of_patch if shared == {"patch"} else partitions.of_year
 
     def _compute(self) -> Callable[..., Any]:
-        wanted = inspect.signature(self.body).parameters
-
         def compute(context: dg.AssetExecutionContext, platform: Any, **handles: Any) -> Any:
-            given = {"platform": platform, "context": context}
-            given = {name: value for name, value in given.items() if name in wanted}
-
-            def made(**arguments: Any) -> Made:
-                before = platform.clock.seconds
-                with platform.clock.working():
-                    value = self.body(**arguments)
-                return Made(value, platform.clock.seconds - before)
-
-            if not context.has_partition_key and not dimensions(self.name):
-                return _explained(lambda: made(**given, **handles))
+            look = platform.versions.look()
 
             def one(here: Place) -> Any:
-                own = {n: self._handle(platform, n, handles[n], here) for n in self.inputs}
-                extra = {PATCH: here.patch, YEAR: here.year}
-                extra = {name: value for name, value in extra.items() if name in wanted}
-                return made(**given, **extra, **own)
+                return self._made(platform, context, look, handles, here)
 
+            if not context.has_partition_key and not dimensions(self.name):
+                return _explained(lambda: one(Place()))
             keys = sorted(context.partition_keys)
             places = [place(key, context.assets_def.partitions_def) for key in keys]
             if len(places) == 1:
@@ -118,34 +119,93 @@ class Asset:
         )
         return compute
 
-    def _handle(self, platform: Platform, name: str, given: Any, here: Place) -> Any:
-        """What the body gets for an upstream asset: its own partition's handle, or those of all
-        patches by key."""
+    def _made(
+        self,
+        platform: Platform,
+        context: dg.AssetExecutionContext,
+        look: Look,
+        handles: Mapping[str, Any],
+        here: Place,
+    ) -> Made | Unchanged:
+        """One partition's value, or that the artefact is what it would be already."""
+        extra = {"platform": platform, "context": context, PATCH: here.patch, YEAR: here.year}
+        before = platform.clock.seconds
+        with platform.clock.working():
+            of = {name: self._handle(platform, name, handles[name], here) for name in self.inputs}
+
+            def call(function: Callable[..., Any], **more: Any) -> Any:
+                wanted = _parameters(function)
+                known = {n: v for n, v in {**extra, **more}.items() if n in wanted}
+                return function(**known, **{n: of[n]() for n in wanted if n in of})
+
+            given = call(self.given) if self.given else None
+            told = digest(given.named) if given else NOTHING
+            expected = look.expected(self.name, here, told)
+            if look.is_current(self.name, here, expected.version):
+                return Unchanged(expected)
+            value = call(self.body, **({"given": given} if given else {}))
+        return Made(value, platform.clock.seconds - before, expected)
+
+    def _handle(self, platform: Platform, name: str, given: Any, here: Place) -> Callable[[], Any]:
+        """What the body gets for an upstream asset when it asks: its own partition's handle, or
+        those of all patches by key. Raises MissingArtefactError where there is none."""
         wanted = dimensions(name)
         if not wanted:
-            return given
+            return lambda: given
         assert isinstance(given, ByPlace)
         if "patch" in wanted and here.patch is None:
-            return given.by_patch(here.year)
+            return lambda: given.by_patch(here.year)
         at = Place(
             here.patch if "patch" in wanted else None, here.year if "year" in wanted else None
         )
         if at not in given:
             raise missing(name, at, platform.store)
-        return given[at]
+        return lambda: given[at]
+
+
+class Given(Protocol):
+    """What an asset is made of that comes from outside."""
+
+    @property
+    def named(self) -> Any:
+        """What tells it from another; of what JSON can hold."""
+        ...
+
+
+_OWN = ("platform", "context", PATCH, YEAR, "given")
+"""Parameters of a body that are no upstream assets."""
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
 
 
 def asset(
-    *, group: str, kinds: set[str], code_version: str, **options: Any
+    *,
+    group: str,
+    kinds: set[str],
+    code_version: str,
+    settings: tuple[str, ...] = (),
+    appearance: tuple[str, ...] = (),
+    given: Callable[..., Given] | None = None,
+    **options: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
 
-    The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``
-    and ``context``; and upstream assets by name: the handle of the partition that belongs
-    to it, or a mapping by patch where the asset is one a year and the upstream one a patch. In a
-    run over several partitions the body is called for each, and one that raises stops no other.
+    code_version  changes when the code gives another result
+    settings      what the result depends on: keys of the configuration, or names of `Platform`
+    appearance    what only its appearance depends on; what is made of it does not
+    given         gives what comes from outside, for example what an archive has
+
+    The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``,
+    ``context`` and ``given``; and upstream assets by name: the handle of the partition that
+    belongs to it, or a mapping by patch where the asset is one a year and the upstream one a
+    patch. It is not called where the artefact is already what it would make. In a run over several
+    partitions it is called for each, and one that raises stops no other.
     """
-    return lambda body: Asset(body, group, kinds, code_version, options)
+    return lambda body: Asset(
+        body, group, kinds, code_version, settings, appearance, given, options
+    )
 
 
 def _partitions(dims: frozenset[str], years: Sequence[int]) -> dg.PartitionsDefinition | None:
@@ -154,6 +214,11 @@ def _partitions(dims: frozenset[str], years: Sequence[int]) -> dg.PartitionsDefi
     if dims == {"patch"}:
         return partitions.patches
     return partitions.years(years) if dims else None
+
+
+def _together(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy | None:
+    """How many partitions one run of a backfill takes."""
+    return dg.BackfillPolicy.multi_run(patches_per_run if "patch" in dims else 1) if dims else None
 
 
 def _explained(work: Callable[[], Any]) -> Any:

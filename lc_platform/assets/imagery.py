@@ -12,10 +12,15 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.cube import Computed
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import Offer, acquire, offer
 
 
-@asset(group="area", kinds={"geoparquet"}, code_version="1")
+@asset(
+    group="area",
+    kinds={"geoparquet"},
+    code_version="1",
+    settings=("split_area", "reference.path", "simulated_reference"),
+)
 def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGrid:
     """The patches: key, box, CRS, UTM zone, and whether the reference covers them."""
     grid = platform.lay_grid()
@@ -23,13 +28,34 @@ def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGr
     return grid
 
 
-@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", pool="acquisition")
-def raw_bands(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Computed:
+def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Offer:
+    """What the archive has of a patch in a year."""
+    return offer(platform.source, patch_grid[patch], year, platform.config)
+
+
+@asset(
+    group="imagery",
+    kinds={"sentinel2", "zarr"},
+    code_version="1",
+    settings=(
+        "imagery.source",
+        "imagery.collection",
+        "imagery.catalog",
+        "imagery.max_cloud_cover",
+        "simulated_imagery",
+        "acquired_bands",
+        "clouds.method",
+        "detector_grid",
+    ),
+    given=offered,
+    pool="acquisition",
+)
+def raw_bands(platform: Platform, given: Offer) -> Computed:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
-    return acquire(platform.source, patch_grid[patch], year, platform.config)
+    return acquire(platform.source, given, platform.config)
 
 
-@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1")
+@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", settings=("clouds",))
 def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
     """Cloud probability, cloud mask and validity of every acquisition of a patch in a year."""
     return detection.detect(raw_bands, **platform.detection)

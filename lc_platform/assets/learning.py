@@ -22,7 +22,21 @@ from lc_platform.eo.model import LandCoverModel
 from lc_platform.eo.samples import Samples
 
 
-@asset(group="reference", kinds={"geotiff"}, code_version="1")
+@asset(
+    group="reference",
+    kinds={"geotiff"},
+    code_version="1",
+    settings=(
+        "reference.path",
+        "simulated_reference",
+        "reference.attribute",
+        "reference.ignore",
+        "reference.classes.id",
+        "reference.classes.values",
+        "reference.classes.attribute",
+    ),
+    appearance=("reference.classes.name", "reference.classes.color"),
+)
 def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> Computed:
     """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
     return labels.label(
@@ -33,13 +47,24 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
     )
 
 
-@asset(group="features", kinds={"zarr"}, code_version="1")
+@asset(
+    group="features",
+    kinds={"zarr"},
+    code_version="1",
+    settings=("imagery.bands", "indices", "features.interval", "features.min_valid_fraction"),
+    appearance=("features.stored",),
+)
 def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> Computed:
     """Bands and indices on regular dates, gaps interpolated."""
     return feature_stack.build(raw_bands, cloud_masks, **platform.feature_list, **platform.windows)
 
 
-@asset(group="features", kinds={"parquet"}, code_version="1")
+@asset(
+    group="features",
+    kinds={"parquet"},
+    code_version="1",
+    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed"),
+)
 def training_samples(
     platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
 ) -> Samples:
@@ -47,13 +72,30 @@ def training_samples(
     return labelled.collect(features, reference_rasters, **platform.sampling, **platform.windows)
 
 
-@asset(group="model", kinds={"lightgbm"}, code_version="1")
+@asset(
+    group="model",
+    kinds={"lightgbm"},
+    code_version="1",
+    settings=(
+        "model_parameters",
+        "sampling.test_fraction",
+        "sampling.seed",
+        "sampling.class_weights",
+        "reference.classes.id",
+    ),
+    appearance=("reference.classes.name",),
+)
 def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
     return land_cover.learn(training_samples, year=year, **platform.learning)
 
 
-@asset(group="model", kinds={"json", "png"}, code_version="1")
+@asset(
+    group="model",
+    kinds={"json", "png"},
+    code_version="1",
+    appearance=("reference.classes.name", "reference.classes.color"),
+)
 def evaluation(
     platform: Platform,
     model: LandCoverModel,

@@ -15,13 +15,24 @@ from lc_platform.storage.cog_format import RasterCube
 from lc_platform.storage.mosaic import Mosaic
 
 
-@asset(group="maps", kinds={"geotiff"}, code_version="1")
+@asset(
+    group="maps",
+    kinds={"geotiff"},
+    code_version="1",
+    appearance=("reference.classes.name", "reference.classes.color", "processing.probabilities"),
+)
 def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
     """Class, confidence and entropy of every pixel of a patch."""
     return prediction.predict(features, model, **platform.predicting)
 
 
-@asset(group="maps", kinds={"geotiff"}, code_version="1")
+@asset(
+    group="maps",
+    kinds={"geotiff"},
+    code_version="1",
+    settings=("mosaic_crs",),
+    appearance=("reference.classes.name", "reference.classes.color"),
+)
 def mosaic(
     platform: Platform,
     year: int,

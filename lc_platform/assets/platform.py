@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from lc_platform.clock import Clock
-from lc_platform.config import Config
+from lc_platform.config import Config, Simulation
+from lc_platform.eo.clouds import detector_margin
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.sources import area, open_source
+from lc_platform.sources import area, content, open_source
 from lc_platform.sources.protocol import Source
 from lc_platform.sources.reference import Reference, open_reference
+from lc_platform.storage.formats import GridFormat
+from lc_platform.storage.layout import key
+from lc_platform.storage.records import Records
 from lc_platform.storage.store import Store
+from lc_platform.storage.versions import Recipe, Versions
 
 
 class Platform:
     """A configuration and what it stands for, opened when first needed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, recipes: Sequence[Recipe] = ()) -> None:
         self.config = config
         self.clock = Clock()
+        self._recipes = recipes
 
     @cached_property
     def store(self) -> Store:
@@ -45,6 +52,64 @@ class Platform:
         found, notes = area.patches(self.config)
         covered = {patch.key: self.reference.covers(patch.geobox) for patch in found}
         return PatchGrid(found, covered, area.summary(found, covered, notes))
+
+    @cached_property
+    def versions(self) -> Versions:
+        return Versions(Records(self.store), self._recipes, self.setting, self.grid)
+
+    def grid(self) -> PatchGrid:
+        """The patches as they are stored. Raises MissingArtefactError where they are not."""
+        return GridFormat().open(self.store, key("patch_grid"))
+
+    # What versions are made of.
+
+    def setting(self, name: str) -> Any:
+        """A setting by its name: a key of the configuration, where the content of a file stands
+        for its path, or what several keys come to."""
+        if name in _TOGETHER:
+            return getattr(self, name)
+        value: Any = self.config
+        for part in name.split("."):
+            value = (
+                [getattr(v, part) for v in value]
+                if isinstance(value, tuple)
+                else (value and getattr(value, part))
+            )
+        return self._content(name, value) if name in _FILES else value
+
+    def _content(self, name: str, path: str | None) -> str | None:
+        return content.digest(self.config.located(path, name)) if path else None
+
+    @property
+    def split_area(self) -> dict[str, Any]:
+        """What the patches are laid by."""
+        names = [*type(self.config.aoi).model_fields]
+        return {name: self.setting(f"aoi.{name}") for name in names}
+
+    @property
+    def detector_grid(self) -> dict[str, Any] | None:
+        """What the cloud detector's imagery is acquired by; None where it needs none of its own."""
+        clouds = self.config.clouds
+        if clouds.method != "s2cloudless":
+            return None
+        margin = detector_margin(clouds.average_over, clouds.dilation)
+        return {"resolution": clouds.resolution, "margin": margin}
+
+    @property
+    def simulated_reference(self) -> Any:
+        """What the simulated archive's reference is drawn by; None where there is a file."""
+        if self.config.reference.path:
+            return None
+        simulation = self.config.imagery.simulation or Simulation()
+        return {"seed": simulation.seed, "mistakes": simulation.mistakes}
+
+    @property
+    def simulated_imagery(self) -> Any:
+        """What the simulated archive's imagery is drawn by; None of another archive."""
+        if self.config.imagery.source != "simulated":
+            return None
+        simulation = self.config.imagery.simulation or Simulation()
+        return {"seed": simulation.seed, "cloudiness": simulation.cloudiness}
 
     # What the science asks for, under the names of its parameters.
 
@@ -109,3 +174,7 @@ class Platform:
             | self.windows
             | self._threads
         )
+
+
+_FILES = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+_TOGETHER = ("split_area", "detector_grid", "simulated_imagery", "simulated_reference")

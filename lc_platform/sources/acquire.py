@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,19 +59,43 @@ def _plan(patch: Patch, config: Config) -> _Plan:
     return _Plan(patch.geobox, bands, 0, coarse, DETECTOR_BANDS)
 
 
-def acquire(source: Source, patch: Patch, year: int, config: Config) -> Computed:
-    """Every acquisition of a patch in a year, one by one, as the archive has it.
+@dataclass(frozen=True)
+class Offer:
+    """What an archive has of a patch in a year, and is to be acquired."""
 
-    Raises NoAcquisitionError where the archive has none, SourceError where it cannot give one.
+    patch: Patch
+    year: int
+    acquisitions: Sequence[Acquisition]
+    too_cloudy: int
+    """Acquisitions that the archive has beside them."""
+
+    @property
+    def named(self) -> Any:
+        """What tells one offer from another: items, and what is known of their processing."""
+        return [(a.key, a.items, sorted(a.properties.items())) for a in self.acquisitions]
+
+
+def offer(source: Source, patch: Patch, year: int, config: Config) -> Offer:
+    """Search the archive.
+
+    Raises NoAcquisitionError where it has none, SourceError where it cannot be searched.
     """
-    plan = _plan(patch, config)
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     limit = config.imagery.max_cloud_cover
     found = source.search(patch.geobox.extent, start, end)
     kept = [a for a in found if a.cloud_cover is None or a.cloud_cover <= limit]
     if not kept:
         raise NoAcquisitionError(_nothing(patch, year, config, found))
+    return Offer(patch, year, kept, len(found) - len(kept))
 
+
+def acquire(source: Source, offer: Offer, config: Config) -> Computed:
+    """Every acquisition of an offer, one by one, as the archive has it.
+
+    Raises SourceError where it cannot give one.
+    """
+    patch, kept = offer.patch, offer.acquisitions
+    plan = _plan(patch, config)
     grids: dict[str, GeoBox] = {MAIN: plan.geobox}
     coordinates: dict[str, NDArray[Any]] = {
         "time": np.array([a.datetime.replace(tzinfo=None) for a in kept], dtype="datetime64[s]"),
@@ -84,7 +108,7 @@ def acquire(source: Source, patch: Patch, year: int, config: Config) -> Computed
         layers = {**layers, **_layers(DETECTOR, len(plan.detector_bands))}
     attributes: dict[str, Any] = {
         "patch": patch.key,
-        "year": year,
+        "year": offer.year,
         "margin": plan.margin,
         "collection": config.imagery.collection,
         "acquisitions": [],
@@ -110,7 +134,7 @@ def acquire(source: Source, patch: Patch, year: int, config: Config) -> Computed
         summary.picture = picture.best
         summary.facts |= {
             "acquisitions": len(kept),
-            "acquisitions_too_cloudy": len(found) - len(kept),
+            "acquisitions_too_cloudy": offer.too_cloudy,
             "valid_fraction": valid / len(kept),
             "bands": ", ".join(plan.bands),
         }

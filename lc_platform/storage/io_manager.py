@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -14,7 +15,9 @@ from lc_platform.errors import PlatformError
 from lc_platform.partitions import Place, place
 from lc_platform.storage.formats import Format
 from lc_platform.storage.layout import key
+from lc_platform.storage.records import Records
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+from lc_platform.storage.versions import Expected
 
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
@@ -25,6 +28,13 @@ class Made(NamedTuple):
 
     value: Any
     seconds: float
+    expected: Expected
+
+
+class Unchanged(NamedTuple):
+    """Stands for the artefact that is already what would be made."""
+
+    expected: Expected
 
 
 class Failed:
@@ -90,6 +100,7 @@ class ArtefactIOManager(dg.IOManager):
         self.formats = formats
         self.describe = describe
         self.clock = clock
+        self.records = Records(store)
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Write each partition's value; one that fails leaves the others written and recorded.
@@ -98,14 +109,14 @@ class ArtefactIOManager(dg.IOManager):
         """
         asset = context.asset_key.path[-1]
         if not context.has_asset_partitions:
-            context.add_output_metadata(self._written(context, asset, Place(), obj))
+            context.add_output_metadata(self._written(asset, Place(), obj))
             return
         done: list[str] = []
         failures: dict[Place, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
-                metadata = self._written(context, asset, where, obj[where])
+                metadata = self._written(asset, where, obj[where])
             except Exception as error:
                 if len(context.asset_partition_keys) == 1:
                     if is_permanent(error):
@@ -123,24 +134,37 @@ class ArtefactIOManager(dg.IOManager):
                 allow_retries=not all(map(is_permanent, failures.values())),
             ) from next(iter(failures.values()))
 
-    def _written(
-        self, context: OutputContext, asset: str, where: Place, value: Any
-    ) -> Mapping[str, Any]:
+    def _written(self, asset: str, where: Place, value: Any) -> Mapping[str, Any]:
         if isinstance(value, Failed):
             raise value.error
-        value, before = value if isinstance(value, Made) else Made(value, 0.0)
         target = key(asset, where.patch, where.year)
-        with self.clock.working():
-            started = time.perf_counter()
-            size = self.formats[asset].write(self.store, target, value)
-            metadata = dict(self.describe(value, size, before + time.perf_counter() - started))
+        metadata: dict[str, Any] = {"version": value.expected.version.data}
+        if isinstance(value, Unchanged):
+            metadata["unchanged"] = True
+        else:
+            metadata |= self._stored(asset, where, target, value)
         if where.patch:
             metadata["patch"] = where.patch
         if where.year:
             metadata["year"] = where.year
         metadata["path"] = dg.MetadataValue.path(self.store.path(target))
-        context.log.debug(f"{asset} {where}: {size} bytes at {self.store.path(target)}")
         return metadata
+
+    def _stored(self, asset: str, where: Place, target: str, made: Made) -> Mapping[str, Any]:
+        """Write an artefact and its record; returns what the UI shows of it."""
+        version, content = made.expected
+        with self.clock.working():
+            started = time.perf_counter()
+            with self.records.changing(asset, where):
+                size = self.formats[asset].write(self.store, target, made.value)
+            seconds = made.seconds + time.perf_counter() - started
+            about = {
+                "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                "bytes": size,
+            }
+            self.records.write(asset, where, version, {**content, **about})
+            return self.describe(made.value, size, seconds)
 
     @staticmethod
     def _record(context: OutputContext, partitions: list[str]) -> None:

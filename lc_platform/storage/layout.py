@@ -19,6 +19,12 @@ _KEYS = {
 ASSETS = tuple(_KEYS)
 """Every asset, in the order of the work."""
 
+RECORDS = ".versions"
+"""The folder of the artefacts' records, see `lc_platform.storage.records`."""
+
+CLAIM = f"{RECORDS}/deployment.json"
+"""Says which deployment works on the store."""
+
 MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"
 METRICS = "metrics.json"

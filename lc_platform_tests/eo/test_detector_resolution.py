@@ -18,7 +18,7 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import Patch
 from lc_platform.sources import area
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated import SimulatedArchive
 
@@ -87,7 +87,7 @@ def detected(
 ) -> CloudMasks:
     clouds = config.clouds.model_copy(update=change)
     config = config.model_copy(update={"clouds": clouds})
-    raw = AcquisitionStack(acquire(source, patch, YEAR, config).held())
+    raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
     return CloudMasks(detection.detect(raw, **clouds.model_dump()).held())
 
 

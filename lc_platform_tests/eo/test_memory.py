@@ -22,7 +22,7 @@ from lc_platform.eo import detection, features, observations
 from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.sources import area
-from lc_platform.sources.acquire import acquire
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.storage import zarr_format
 from lc_platform.storage.store import Store
@@ -64,7 +64,7 @@ def drained(name, computed):
     print(name, peak())
 
 print("start", peak())
-raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), patch, 2023, asked)))
+raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offer(Meadow(), patch, 2023, asked), asked)))
 clouds = detection.detect(raw, **asked.clouds.model_dump(), threads=1)
 masks = CloudMasks(measured("cloud_masks", clouds))
 drained("observation_stats", observations.observe(raw, masks, window=256))

@@ -19,7 +19,7 @@ from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.eo.cube import HeldCube
 from lc_platform.eo.detection import CloudMasks, detect
 from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import NoAcquisitionError, acquire
+from lc_platform.sources.acquire import NoAcquisitionError, acquire, offer
 from lc_platform.sources.protocol import Acquisition, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
 
@@ -107,7 +107,7 @@ THREE = [
 
 
 def held(source: Source, where: Patch, config: Config, year: int = 2023) -> HeldCube:
-    return acquire(source, where, year, config).held()
+    return acquire(source, offer(source, where, year, config), config).held()
 
 
 # What is read, on which grid
@@ -176,7 +176,7 @@ def test_the_year_is_asked_for_from_its_first_to_its_last_moment() -> None:
 
 def test_acquisitions_above_the_cloud_limit_are_left_out_unread_and_counted() -> None:
     archive = Memory([*THREE, seen("d", "2023-08-01T10:00:00", 80.1)])
-    computed = acquire(archive, patch(), 2023, configured())
+    computed = acquire(archive, offer(archive, patch(), 2023, configured()), configured())
     cube = computed.held()
     assert [a["key"] for a in cube.attributes["acquisitions"]] == ["a", "b", "c"]
     assert "d" not in {key for key, _, _ in archive.asked}
@@ -215,7 +215,8 @@ def test_what_the_archive_says_of_an_acquisition_is_kept() -> None:
 
 
 def test_an_acquisition_without_data_on_the_patch_is_kept_and_masked() -> None:
-    computed = acquire(Memory(THREE, without_data=("b",)), patch(), 2023, configured())
+    archive = Memory(THREE, without_data=("b",))
+    computed = acquire(archive, offer(archive, patch(), 2023, configured()), configured())
     stack = AcquisitionStack(computed.held())
     assert [a["data_fraction"] for a in stack.acquisitions] == [1, 0, 1]
     assert stack.data_mask().any(axis=(1, 2)).tolist() == [True, False, True]
@@ -235,7 +236,7 @@ def test_two_acquisitions_of_one_moment_are_two() -> None:
 
 def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
     with pytest.raises(NoAcquisitionError) as caught:
-        acquire(Memory([]), patch(), 2023, configured())
+        offer(Memory([]), patch(), 2023, configured())
     assert str(caught.value) == (
         "patch 33N-r000-c000, 2023: no acquisition between 2023-01-01 and 2023-12-31 in "
         "sentinel-2-l1c. Check years, imagery.collection and the area (aoi): the patch lies at "
@@ -246,7 +247,7 @@ def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
 def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
     cloudy = [seen("a", "2023-03-01T10:00:00", 99), seen("b", "2023-05-01T10:00:00", 91.5)]
     with pytest.raises(NoAcquisitionError) as caught:
-        acquire(Memory(cloudy), patch(), 2023, configured({"max_cloud_cover": 30}))
+        offer(Memory(cloudy), patch(), 2023, configured({"max_cloud_cover": 30}))
     assert str(caught.value) == (
         "patch 33N-r000-c000, 2023: none of 2 acquisitions between 2023-01-01 and 2023-12-31 in "
         "sentinel-2-l1c has at most 30 % cloud (the clearest, b, has 91.5 %). Raise "
@@ -257,7 +258,7 @@ def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
 def test_a_place_in_the_south_west_is_written_so() -> None:
     geobox = GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 6_300_000), "EPSG:32719")
     with pytest.raises(NoAcquisitionError, match=r"lies at 33\.4\dS 69\.00W$"):
-        acquire(Memory([]), Patch("19S", geobox, "19S", 0, 0), 2023, configured())
+        offer(Memory([]), Patch("19S", geobox, "19S", 0, 0), 2023, configured())
 
 
 # Neighbours

@@ -15,13 +15,16 @@ from lc_platform.eo.samples import Samples
 from lc_platform.errors import PlatformError
 from lc_platform.partitions import PATCH, Place, patch_year_key, patch_years, place, quiet
 from lc_platform.storage.formats import Format, formats
-from lc_platform.storage.io_manager import ArtefactIOManager, Failed
+from lc_platform.storage.io_manager import ArtefactIOManager, Failed, Made
 from lc_platform.storage.layout import ASSETS, key
+from lc_platform.storage.records import Records, Version
 from lc_platform.storage.store import Store
+from lc_platform.storage.versions import Expected
 from lc_platform_tests.storage.artefacts import CLASSES, artefact, cube, noise, version_of
 
 PATCHES = ("p0", "p1", "p2", "p3")
 YEAR = 2020
+EXPECTED = Expected(Version("a" * 16, "0", "b" * 8), {"asset": "any"})
 DESCRIBE = report.describer({i: color for i, (_, color) in CLASSES.items()})
 
 
@@ -57,7 +60,7 @@ class Bench:
 
         def made(where: Place) -> Any:
             try:
-                return body(where)
+                return Made(body(where), 0.0, EXPECTED)
             except Exception as error:
                 return Failed(error)
 
@@ -196,6 +199,10 @@ def test_a_patch_that_fails_while_it_is_written_leaves_its_old_artefact(bench: B
     assert "patch p2: its second block cannot be computed" in failure(result)
     assert "p2 2020: patch p2" not in failure(result), "named once"
     assert bench.version("p2") == 2
+    # It is what it was, and its record says so.
+    assert set(Records(bench.store).of_year("predictions", YEAR)) == {
+        Place(patch, YEAR) for patch in PATCHES
+    }
 
 
 @pytest.mark.parametrize("patches", [("p1",), ("p0", "p1")])
@@ -265,7 +272,7 @@ def test_a_downstream_asset_gets_handles_of_the_patches_that_are_there(bench: Be
             given.append({where: version_of("cog", predictions[where]) for where in predictions})
             assert list(predictions.by_patch()) == ["p0", "p2"]
             places = [place(k, context.assets_def.partitions_def) for k in context.partition_keys]
-            return {where: artefact("parquet", YEAR) for where in places}
+            return {where: Made(artefact("parquet", YEAR), 0.0, EXPECTED) for where in places}
 
         result = bench._materialize([training_samples, source], PATCHES)  # type: ignore[list-item]
     assert result.success

@@ -1,0 +1,119 @@
+"""Beside the artefacts, a record of each: what its version is, and what it was made of.
+
+A record's name tells the version, so that one listing of a folder tells those of all patches of a
+year. It is taken away before its artefact changes and written after: an artefact without a record
+is one whose making did not end, and is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from lc_platform.partitions import Place
+from lc_platform.storage.layout import RECORDS, dimensions, key
+from lc_platform.storage.store import Store
+
+
+class Version(NamedTuple):
+    """Names an artefact by how it was made; equal versions are equal artefacts."""
+
+    made: str
+    """Of code, settings and the versions of what it was made from."""
+    given: str
+    """Of what came from outside, such as an archive's acquisitions."""
+    look: str
+    """Of what changes its appearance only, such as colours."""
+
+    @property
+    def data(self) -> str:
+        """What those that are made of it depend on."""
+        return f"{self.made}{self.given}"
+
+
+class Records:
+    """The records of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def of_year(self, asset: str, year: int | None) -> Mapping[Place, Version]:
+        """The versions of an asset's partitions of a year, of those that have one: by one
+        listing."""
+        found: dict[Place, list[Version]] = {}
+        at = Place("any" if "patch" in dimensions(asset) else None, year)
+        for name in self.store.names(str(PurePosixPath(_stem(asset, at)).parent)):
+            stem, *parts = name.removesuffix(_SUFFIX).rsplit(".", 3)
+            if len(parts) == 3 and (where := _place(asset, stem, year)) is not None:
+                found.setdefault(where, []).append(Version(*parts))
+        # Two writers that met have left two records, and nobody knows whose artefact it is.
+        return {where: versions[0] for where, versions in found.items() if len(versions) == 1}
+
+    def write(self, asset: str, where: Place, version: Version, content: Mapping[str, Any]) -> None:
+        self.store.put(_name(asset, where, version), json.dumps(content).encode())
+
+    def read(
+        self, asset: str, versions: Mapping[Place, Version]
+    ) -> Mapping[Place, Mapping[str, Any]]:
+        """The content of records; those that are gone meanwhile are left out."""
+        paths = {where: self.store.path(_name(asset, where, v)) for where, v in versions.items()}
+        if not paths:
+            return {}
+        # Many at once, where the store can.
+        texts = self.store.fs.cat(list(paths.values()), on_error="omit")
+        texts = {self.store.fs._strip_protocol(path): text for path, text in texts.items()}
+        found = {where: texts.get(self.store.fs._strip_protocol(p)) for where, p in paths.items()}
+        return {where: json.loads(text) for where, text in found.items() if text is not None}
+
+    @contextlib.contextmanager
+    def changing(self, asset: str, where: Place) -> Iterator[None]:
+        """Without its record while an artefact is changed; it has it again where that fails and
+        leaves the artefact as it was."""
+        target = key(asset, where.patch, where.year)
+        before = self.store.physical(target)
+        version = self.of_year(asset, where.year).get(where)
+        content = self.read(asset, {where: version}) if version else {}
+        self.forget(asset, where)
+        try:
+            yield
+        except Exception:
+            if version and where in content and self.store.physical(target) == before:
+                self.write(asset, where, version, content[where])
+            raise
+
+    def forget(self, asset: str, where: Place) -> None:
+        """Have an artefact made again, whatever its version was."""
+        stem = PurePosixPath(_stem(asset, where))
+        for name in self._named(stem):
+            self.store.remove(str(stem.parent / name))
+
+    def _named(self, stem: PurePosixPath) -> Iterable[str]:
+        return [
+            name
+            for name in self.store.names(str(stem.parent))
+            if name.removesuffix(_SUFFIX).rsplit(".", 3)[0] == stem.name
+        ]
+
+
+_SUFFIX = ".json"
+
+
+def _stem(asset: str, where: Place) -> str:
+    path = PurePosixPath(key(asset, where.patch, where.year))
+    return f"{RECORDS}/{path.with_suffix('')}"
+
+
+def _name(asset: str, where: Place, version: Version) -> str:
+    return f"{_stem(asset, where)}.{'.'.join(version)}{_SUFFIX}"
+
+
+def _place(asset: str, stem: str, year: int | None) -> Place | None:
+    """Whose record it is; None for another year's."""
+    wanted = dimensions(asset)
+    if "patch" in wanted:
+        return Place(stem, year if "year" in wanted else None)
+    here = Place(None, year if "year" in wanted else None)
+    return here if stem == PurePosixPath(_stem(asset, here)).name else None
