@@ -71,7 +71,7 @@ def prepare(
     file = _configuration(folder, data, reference, (west, north), size, patches, clouds, threads)
     config = load(file)
     materialize(config, "patch_grid", "reference_rasters")
-    store = Store(config.storage_url)
+    store = Store.of(config)
     grid: PatchGrid = _FORMATS["patch_grid"].open(store, key("patch_grid"))
     acquired = config
     if every_band:
@@ -91,7 +91,7 @@ def trained(folder: Path, data: Path) -> tuple[Prepared, LandCoverModel]:
     area = prepare(folder, data, size=_SIZE_TO_LEARN, patches=1)
     config = load(area.file)
     materialize(config, "cloud_masks", "features")
-    store = Store(config.storage_url)
+    store = Store.of(config)
     features: FeatureStack = _FORMATS["features"].open(
         store, key("features", area.patches[0], YEAR)
     )

@@ -90,7 +90,7 @@ def _measure(settings: Settings, config: Config) -> _Stored:
     # With its margin the patch is then exactly a scene, and nothing is stored twice.
     margin = _margin(config)
     small = _patch(rows - 2 * margin, columns - 2 * margin, margin)
-    store = Store(config.storage_url)
+    store = Store.of(config)
     try:
         made = acquire(archive, offer(archive, small, YEAR, config), config)
         ZarrFormat(AcquisitionStack).write(store, _RAW, made)

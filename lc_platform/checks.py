@@ -9,10 +9,8 @@ from lc_platform import partitions
 from lc_platform.eo.cube import DataError
 from lc_platform.eo.model import common_version
 from lc_platform.partitions import Place, place
-from lc_platform.storage.io_manager import ArtefactIOManager
+from lc_platform.storage.io_manager import FAILED, ArtefactIOManager
 
-FAILED = "failed"
-"""Metadata of a failed check: the places it failed for."""
 Store = dg.ResourceParam[ArtefactIOManager]
 
 

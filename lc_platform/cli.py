@@ -157,6 +157,52 @@ def status(config: ConfigFile) -> None:
 
 
 @app.command()
+def check(config: ConfigFile) -> None:
+    """Whether the work can begin: the configuration, the store, Dagster's records."""
+    from lc_platform import running
+
+    configuration = load(config)
+    for warning in running.check(configuration):
+        err.print(f"[yellow]warning[/yellow]: {warning}")
+    out.print(f"{configuration.name}: ready, {configuration.storage_url}")
+
+
+@app.command()
+def prune(
+    config: ConfigFile,
+    older_than: Annotated[
+        float | None,
+        typer.Option(help="Hours; object_store.keep_replaced of the configuration by default."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and remove nothing.")] = False,
+) -> None:
+    """Remove what no artefact consists of any more: replaced versions, and unfinished ones."""
+    from datetime import timedelta
+
+    from lc_platform.storage.store import Store
+
+    configuration = load(config)
+    hours = configuration.object_store.keep_replaced if older_than is None else older_than
+    found = Store.of(configuration).prune(timedelta(hours=hours), dry_run=dry_run)
+    for one in found:
+        out.print(f"{one.key}  {one.bytes / 1e6:.1f} MB", markup=False)
+    did = "would be removed" if dry_run else "removed"
+    out.print(f"{len(found)} versions, {sum(one.bytes for one in found) / 1e9:.2f} GB {did}.")
+
+
+@app.command()
+def metrics(
+    config: ConfigFile,
+    port: Annotated[int, typer.Option(help="The port.")] = 9464,
+    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+) -> None:
+    """Serve metrics for Prometheus, under /metrics."""
+    from lc_platform import metrics as exporter
+
+    exporter.main(["-c", str(config), "--port", str(port), "--host", host])
+
+
+@app.command()
 def ui(
     config: ConfigFile,
     port: Annotated[int, typer.Option(help="The port of the web UI.")] = 3000,
@@ -222,7 +268,7 @@ def _show_maps(config: Config) -> None:
     from lc_platform.storage import layout
     from lc_platform.storage.store import Store
 
-    store = Store(config.storage_url)
+    store = Store.of(config)
     for year in config.years:
         mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
         out.print(f"Map of {year}:  {store.path(mosaic)}/{layout.LAND_COVER}")
@@ -237,7 +283,7 @@ def _metrics(config: Config, year: int) -> Any:
     from lc_platform.storage.store import Store
 
     key = layout.key("evaluation", year=year)
-    return EvaluationFormat().open(Store(config.storage_url), key).metrics
+    return EvaluationFormat().open(Store.of(config), key).metrics
 
 
 def main() -> None:

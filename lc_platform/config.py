@@ -480,8 +480,8 @@ class ObjectStore(_Section):
     region: Text | None = None
     """By default that of the environment, or of the profile."""
     path_style: bool | None = None
-    """Whether the bucket stands in the path and not in the host's name; by default where
-    `endpoint` is given."""
+    """Whether the bucket stands in the path and not in the host's name; by default where the
+    endpoint is not the provider's own."""
     verify: bool | Text = True
     """Whether TLS certificates are checked, or the file of the authorities that are trusted."""
     profile: Text | None = None

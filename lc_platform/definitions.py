@@ -1,10 +1,10 @@
-"""The whole platform on one screen: assets, checks, resources, jobs."""
+"""The whole platform on one screen: assets, checks, jobs, schedules, sensors, resources."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from lc_platform import assets, automation, config, report
+from lc_platform import assets, automation, config, logs, report
 from lc_platform.allocation import return_large_arrays
 from lc_platform.assets.platform import Platform
 from lc_platform.checks import checks
@@ -17,14 +17,21 @@ def build(configuration: config.Config) -> dg.Definitions:
     """The platform for a configuration."""
     return_large_arrays()
     platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
+    standing = automation.standing_checks(platform)
+    aged = automation.freshness(configuration.operations)
     with quiet():
         return dg.Definitions(
             assets=[
-                asset.bound(configuration.years, configuration.patches_per_run)
+                asset.bound(configuration.years, configuration.patches_per_run).map_asset_specs(
+                    aged
+                )
                 for asset in assets.ALL
             ],
-            asset_checks=checks(configuration.years),
-            jobs=automation.jobs(),
+            asset_checks=[*checks(configuration.years), standing],
+            jobs=automation.jobs(standing),
+            schedules=automation.schedules(platform),
+            sensors=automation.sensors(platform),
+            loggers={"console": dg.colored_console_logger, "json": logs.json_lines},
             resources={
                 "platform": platform,
                 "io_manager": ArtefactIOManager(

@@ -60,7 +60,7 @@ def accuracy_against_truth(config: Config, year: int, patches: list[str]) -> flo
 
     Raises StorageError where a patch has no prediction.
     """
-    archive, store = _archive(config), Store(config.storage_url)
+    archive, store = _archive(config), Store.of(config)
     right = seen = 0
     for patch in patches:
         predicted = RasterCube(store, key("predictions", patch, year))

@@ -16,14 +16,14 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
-from lc_platform import partitions
+from lc_platform import failures, partitions, preflight
 from lc_platform.automation import JOBS
-from lc_platform.checks import FAILED
 from lc_platform.config import Config
 from lc_platform.eo.grid import PatchGrid
 from lc_platform.errors import PlatformError
 from lc_platform.partitions import Place
 from lc_platform.storage.claim import claim
+from lc_platform.storage.io_manager import FAILED
 from lc_platform.storage.layout import ASSETS, dimensions
 from lc_platform.storage.versions import Look, State, summary
 
@@ -34,6 +34,7 @@ telemetry: {{enabled: false}}
 nux: {{enabled: false}}
 concurrency:
   runs: {{max_concurrent_runs: {cores}}}
+run_monitoring: {{enabled: true, max_runtime_seconds: 21600}}
 """
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
@@ -135,13 +136,20 @@ class Worker:
 
         return manager.formats[asset].open(manager.store, key(asset, where.patch, where.year))
 
-    def claim(self) -> None:
-        """Raises StorageError where another deployment works on the store in another way."""
+    def check(self) -> list[str]:
+        """Look at the store and at Dagster's instance before the work.
+
+        Returns what should be mended and does not stop it. Raises StorageError, PreflightError
+        with what is wrong, and what to do.
+        """
         platform = self._resources["platform"]
+        warnings = preflight.check(self.config, self.instance)
+        platform.store.check()
         records = self.instance.run_storage
         assert isinstance(records, SqlRunStorage)
         deployment = records.get_run_storage_id()
         claim(platform.store, deployment, platform.versions.fingerprint, self.config.name)
+        return warnings
 
     def look(self) -> Look:
         """What is recorded in the store now."""
@@ -336,7 +344,7 @@ def run(
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
     worker = Worker(config, home)
-    worker.claim()
+    worker.check()
     with _pool(config, home, workers) as pool:
         report = _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
     report.seconds = time.perf_counter() - started
@@ -468,6 +476,11 @@ class AssetStatus:
         return summary(self.states.values())
 
 
+def check(config: Config) -> list[str]:
+    """See `Worker.check`."""
+    return Worker(config, dagster_home(config)).check()
+
+
 def status(config: Config) -> list[AssetStatus]:
     """What of every asset and year is done, missing, stale, and what failed last.
 
@@ -518,19 +531,8 @@ def _failed(
             dg.DagsterRunStatus.CANCELED,
         ):
             continue
-        words = _words(instance, run_id) if count < _FAILED_RUNS_READ else f"run {run_id}"
+        told = failures.of_run(instance, run_id) if count < _FAILED_RUNS_READ else []
+        words = {one.where: one.words for one in told if one.asset in (asset, "")}
         for where in members:
-            own = [line for line in words.splitlines() if str(where.patch or where.year) in line]
-            found[where] = "\n".join(own) or words
+            found[where] = words.get(str(where)) or "\n".join(words.values()) or f"run {run_id}"
     return found
-
-
-def _words(instance: dg.DagsterInstance, run_id: str) -> str:
-    """In which words a run failed."""
-    of_type = {
-        dg.DagsterEventType.STEP_FAILURE,
-        dg.DagsterEventType.RUN_FAILURE,
-        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-    }
-    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=of_type)]
-    return _reason([event for event in events if event is not None], run_id)

@@ -168,7 +168,7 @@ def imported(file: Path) -> set[str]:
     return {name for name in found if name.startswith("lc_platform")}
 
 
-BASE = {"errors", "clock"}
+BASE = {"errors", "clock", "logs"}
 MAY_IMPORT = {
     "eo": {"eo", "errors"},
     "config": {"config_problems", "eo", "errors"},
@@ -179,7 +179,19 @@ MAY_IMPORT = {
     "report": {"report", "eo"},
     "assets": {"assets", "sources", "eo", "storage", "report", "config", "partitions", *BASE},
     "checks": {"assets", "eo", "storage", "partitions"},
-    "automation": set(),
+    "automation": {
+        "automation",
+        "assets",
+        "config",
+        "failures",
+        "notify",
+        "partitions",
+        "sources",
+        "storage",
+    },
+    "failures": {"checks"},
+    "notify": {"config", "errors"},
+    "logs": set(),
 }
 """Part of the package -> the parts that it may know. What is not named here stands on top."""
 

@@ -18,6 +18,7 @@ from lc_platform.config import Config, parse
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import ASSETS, dimensions, key
 from lc_platform.storage.records import Records
+from lc_platform.storage.store import StorageError
 from lc_platform.storage.versions import Look, Versions
 from lc_platform_tests.test_graph import YEAR, configured
 
@@ -234,6 +235,37 @@ def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
     assert look(copied).states("cloud_masks", YEAR)[where].kind == "missing"
     assert run(copied).succeeded
     assert not stale(look(copied))
+
+
+def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
+    patch = look(copied).patches()[0]
+    features = Path(copied.storage_url) / key("features", patch, YEAR)
+    for shard in (features / "features" / "c").rglob("*"):
+        if shard.is_file():
+            shard.write_bytes(shard.read_bytes()[:100])
+    Records(Platform(copied).store).forget("predictions", Place(patch, YEAR))
+
+    report = run(copied)
+
+    ((job, where, why),) = report.failures
+    assert (job, where) == ("mapping", Place(patch, YEAR))
+    assert f"{patch}.zarr: features is damaged" in why
+    assert run(copied).succeeded
+    assert not stale(look(copied))
+
+
+def test_a_store_is_one_deployments(copied: Config, tmp_path: Path) -> None:
+    home = tmp_path / "another"
+    data = copied.model_dump(exclude_unset=True, mode="json") | {"storage": copied.storage_url}
+    same = parse(data, home)
+    home.mkdir()
+    assert run(same, select=["patch_grid"]).succeeded  # the same configuration does no harm
+    other = changed(same, {"clouds": {"threshold": 0.5}})
+    assert run(other, select=["patch_grid"]).succeeded  # and a deployment may change its own
+    with pytest.raises(
+        StorageError, match=r"another deployment works here with another conf.*small"
+    ):
+        run(copied, select=["patch_grid"])
 
 
 def test_two_records_of_one_artefact_are_none(copied: Config) -> None:

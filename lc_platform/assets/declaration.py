@@ -11,6 +11,7 @@ import dagster as dg
 
 from lc_platform import partitions
 from lc_platform.assets.platform import Platform
+from lc_platform.logs import about
 from lc_platform.partitions import PATCH, YEAR, Place, place
 from lc_platform.storage.io_manager import (
     ByPlace,
@@ -92,7 +93,14 @@ class Asset:
             look = platform.versions.look()
 
             def one(here: Place) -> Any:
-                return self._made(platform, context, look, handles, here)
+                with about(
+                    run=context.run.run_id, asset=self.name, patch=here.patch, year=here.year
+                ):
+                    try:
+                        return self._made(platform, context, look, handles, here)
+                    except Exception as error:
+                        platform.versions.records.forget_damaged(error)
+                        raise
 
             if not context.has_partition_key and not dimensions(self.name):
                 return _explained(lambda: one(Place()))

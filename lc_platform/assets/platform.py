@@ -30,7 +30,7 @@ class Platform:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.config.storage_url)
+        return Store.of(self.config)
 
     @cached_property
     def source(self) -> Source:

@@ -25,7 +25,14 @@ from rasterio.windows import Window as RasterWindow
 
 from lc_platform.eo.cube import MAIN, Computed, Layer, Window
 from lc_platform.eo.threads import available
-from lc_platform.storage.store import PART, MissingArtefactError, Staging, StorageError, Store
+from lc_platform.storage.byte_ranges import ByteRanges, Opening
+from lc_platform.storage.store import (
+    PART,
+    DamagedArtefactError,
+    MissingArtefactError,
+    Staging,
+    Store,
+)
 
 # GDAL's own default, a twentieth of the memory in every process, is too much for many workers.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
@@ -230,12 +237,14 @@ class RasterCube:
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
-        self._opener = None if store.local else store.fs
+        self._store = store
+        self._key = key
         store.current(key, self._describe)
         self.coordinates: Mapping[str, NDArray[Any]] = {}
 
     def _describe(self, physical: str) -> None:
         self._physical = physical
+        self._ranges = None if self._store.local else ByteRanges(self._store.fs, physical)
         with self.opened() as raster:
             try:
                 self.attributes: Mapping[str, Any] = json.loads(raster.tags()[_ATTRIBUTES])
@@ -243,9 +252,10 @@ class RasterCube:
                     MAIN: GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
                 }
             except (KeyError, ValueError, AttributeError) as error:
-                raise StorageError(
+                raise DamagedArtefactError(
                     f"{self.path}: is no raster of this platform, or is damaged. Materialize "
-                    "it again"
+                    "it again",
+                    self._key,
                 ) from error
             self._names = list(raster.descriptions)
             self.layers: Mapping[str, Layer] = {
@@ -259,14 +269,19 @@ class RasterCube:
 
         Raises StorageError naming the file where it is damaged, or was replaced meanwhile.
         """
+        opening = None if self._ranges is None else Opening(self._ranges)
+        name = self._physical if opening is None else opening.name
         try:
-            with rasterio.open(self._physical, opener=self._opener) as raster:
+            with rasterio.open(name, opener=opening) as raster:
                 yield raster
+            if opening is not None and opening.failure is not None:
+                raise RasterioError(str(opening.failure))
         except (RasterioError, CPLE_BaseError) as error:
-            raise StorageError(
-                f"{self.path}: is no GeoTIFF, is damaged, or was replaced while it was read "
-                f"({error}). Run again; materialize it again where that does not help"
-            ) from error
+            why = (opening and opening.failure) or error
+            problem = f"is no GeoTIFF, or is damaged ({why})"
+            raise self._store.fault(self.path, why) or self._store.unreadable(
+                self._key, self._physical, problem
+            ) from why
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
         """A layer's values, (y, x), in a window. Raises StorageError where it is damaged."""

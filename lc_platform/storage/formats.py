@@ -27,7 +27,12 @@ from lc_platform.storage import cog_format, tables, zarr_format
 from lc_platform.storage.layout import METRICS, MODEL_CARD, MODEL_TEXT
 from lc_platform.storage.layout import key as layout_key
 from lc_platform.storage.mosaic import Mosaic
-from lc_platform.storage.store import PART, MissingArtefactError, StorageError, Store
+from lc_platform.storage.store import (
+    PART,
+    DamagedArtefactError,
+    MissingArtefactError,
+    Store,
+)
 
 
 class Format(Protocol):
@@ -58,9 +63,10 @@ class GridFormat:
             patches = patches_from_table(table)
             covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
         except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            raise StorageError(
+            raise DamagedArtefactError(
                 f"{store.path(key)}: is no patch grid, or is damaged ({error}). Materialize "
-                "patch_grid again"
+                "patch_grid again",
+                key,
             ) from error
         return PatchGrid(patches, covered)
 
@@ -191,14 +197,16 @@ class ModelFormat:
             )
             same = model.version == about["model_version"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(
+            raise DamagedArtefactError(
                 f"{store.path(key)}/{MODEL_CARD}: is no card of a model, or is damaged ({error}). "
-                "Materialize model again"
+                "Materialize model again",
+                key,
             ) from error
         if not same:
-            raise StorageError(
+            raise DamagedArtefactError(
                 f"{store.path(key)}: {MODEL_TEXT} is not the model that {MODEL_CARD} describes. "
-                "Materialize model again"
+                "Materialize model again",
+                key,
             )
         return model
 
@@ -218,8 +226,9 @@ class EvaluationFormat:
         try:
             return Evaluation(json.loads(content))
         except ValueError as error:
-            raise StorageError(
-                f"{store.path(key)}/{METRICS}: is damaged ({error}). Materialize evaluation again"
+            raise DamagedArtefactError(
+                f"{store.path(key)}/{METRICS}: is damaged ({error}). Materialize evaluation again",
+                key,
             ) from error
 
 
@@ -239,7 +248,7 @@ class MosaicFormat:
 
 
 def _grid_table(store: Store, path: str) -> gpd.GeoDataFrame:
-    with store.fs.open(path, "rb") as file:
+    with store.opened(path) as file:
         return gpd.read_parquet(file)
 
 
@@ -247,7 +256,7 @@ def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of one version of a folder."""
     try:
         return store.current(
-            key, lambda folder: [bytes(store.fs.cat_file(f"{folder}/{name}")) for name in names]
+            key, lambda folder: [store.content(f"{folder}/{name}") for name in names]
         )
     except FileNotFoundError as error:
         raise MissingArtefactError(

@@ -12,6 +12,7 @@ from dagster._core.execution.context.output import OutputContext
 
 from lc_platform.clock import Clock
 from lc_platform.errors import PlatformError
+from lc_platform.logs import about
 from lc_platform.partitions import Place, place
 from lc_platform.storage.formats import Format
 from lc_platform.storage.layout import key
@@ -19,6 +20,8 @@ from lc_platform.storage.records import Records
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store
 from lc_platform.storage.versions import Expected
 
+FAILED = "failed"
+"""Metadata of a failed step or check: the places it failed for, of a step with the reasons."""
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
 
@@ -116,8 +119,10 @@ class ArtefactIOManager(dg.IOManager):
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
-                metadata = self._written(asset, where, obj[where])
+                with about(run=context.run_id, asset=asset, patch=where.patch, year=where.year):
+                    metadata = self._written(asset, where, obj[where])
             except Exception as error:
+                self.records.forget_damaged(error)
                 if len(context.asset_partition_keys) == 1:
                     if is_permanent(error):
                         raise permanent_failure(error) from error
@@ -131,6 +136,9 @@ class ArtefactIOManager(dg.IOManager):
             raise dg.Failure(
                 description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
                 + "\n".join(_naming(where, error) for where, error in failures.items()),
+                metadata={
+                    FAILED: dg.MetadataValue.json({str(w): str(e) for w, e in failures.items()})
+                },
                 allow_retries=not all(map(is_permanent, failures.values())),
             ) from next(iter(failures.values()))
 
@@ -203,7 +211,10 @@ class ArtefactIOManager(dg.IOManager):
             with self.clock.working():
                 return self.formats[asset].open(self.store, key(asset, where.patch, where.year))
         except StorageError as error:
-            raise permanent_failure(error) from error
+            self.records.forget_damaged(error)
+            if is_permanent(error):
+                raise permanent_failure(error) from error
+            raise
 
 
 def missing(asset: str, where: Place, store: Store) -> MissingArtefactError:

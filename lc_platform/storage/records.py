@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import RECORDS, dimensions, key
-from lc_platform.storage.store import Store
+from lc_platform.storage.store import DamagedArtefactError, Store
 
 
 class Version(NamedTuple):
@@ -63,7 +63,8 @@ class Records:
         if not paths:
             return {}
         # Many at once, where the store can.
-        texts = self.store.fs.cat(list(paths.values()), on_error="omit")
+        with self.store.reaching(str(self.store)):
+            texts = self.store.fs.cat(list(paths.values()), on_error="omit")
         texts = {self.store.fs._strip_protocol(path): text for path, text in texts.items()}
         found = {where: texts.get(self.store.fs._strip_protocol(p)) for where, p in paths.items()}
         return {where: json.loads(text) for where, text in found.items() if text is not None}
@@ -86,9 +87,17 @@ class Records:
 
     def forget(self, asset: str, where: Place) -> None:
         """Have an artefact made again, whatever its version was."""
-        stem = PurePosixPath(_stem(asset, where))
+        self._forget(_stem(asset, where))
+
+    def _forget(self, named: str) -> None:
+        stem = PurePosixPath(named)
         for name in self._named(stem):
             self.store.remove(str(stem.parent / name))
+
+    def forget_damaged(self, error: BaseException) -> None:
+        """Have made again what an error says is damaged."""
+        if isinstance(error, DamagedArtefactError):
+            self._forget(_stem_of(error.key))
 
     def _named(self, stem: PurePosixPath) -> Iterable[str]:
         return [
@@ -102,8 +111,11 @@ _SUFFIX = ".json"
 
 
 def _stem(asset: str, where: Place) -> str:
-    path = PurePosixPath(key(asset, where.patch, where.year))
-    return f"{RECORDS}/{path.with_suffix('')}"
+    return _stem_of(key(asset, where.patch, where.year))
+
+
+def _stem_of(key: str) -> str:
+    return f"{RECORDS}/{PurePosixPath(key).with_suffix('')}"
 
 
 def _name(asset: str, where: Place, version: Version) -> str:

@@ -3,27 +3,34 @@
 A file appears by one rename (or one put). What consists of many files (a Zarr store, a model and
 its card) is written under a new name of its own, and appears when one pointer to it is replaced:
 a symbolic link in a folder, a small object in an object store. A writer that is killed leaves
-what was there before; what it left behind is removed by the next writer.
+what was there before. What it left behind, and what was replaced, is removed in a folder by the
+next writer, in an object store by `Store.prune`: there a reader may still be at it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import re
 import shutil
 import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
+from lc_platform.config import Config, ObjectStore
 from lc_platform.errors import PlatformError
+from lc_platform.storage import object_store
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -40,13 +47,69 @@ class MissingArtefactError(StorageError):
     """An artefact is not there."""
 
 
+class UnavailableError(StorageError):
+    """The store cannot be reached, or cannot serve, for now."""
+
+    transient = True
+
+
+class DamagedArtefactError(StorageError):
+    """An artefact cannot be read; where it is made next, it is made anew."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class Leftover(NamedTuple):
+    """What no artefact consists of any more: a version that was replaced, or never finished."""
+
+    key: str
+    bytes: int
+    """0 where the store does not tell."""
+
+
 class Store:
     """Artefacts by key: a relative path such as ``raw_bands/2017/33N-r003-c012.zarr``."""
 
-    def __init__(self, url: str) -> None:
-        self.root = UPath(url)
-        self.fs: fsspec.AbstractFileSystem = self.root.fs
+    def __init__(self, url: str, settings: ObjectStore | None = None) -> None:
+        """``settings`` of an object store, the defaults where not given. Raises StorageError where
+        the URL, or what reaches it, is not usable; nothing is asked of the store yet."""
+        self.settings = settings or ObjectStore()
+        try:
+            self.root = UPath(url, **object_store.options(url, self.settings))
+            self.fs: fsspec.AbstractFileSystem = self.root.fs
+        except ImportError as error:
+            package, extra = object_store.driver(url) or (str(error), "s3")
+            raise StorageError(
+                f"{url}: needs {package}, which is not installed. Install it with "
+                f"`pip install 'lc-platform[{extra}]'`"
+            ) from error
+        except ValueError as error:
+            raise StorageError(
+                f"{url}: is no place to store anything ({error}). Write a folder, or s3://, gs:// "
+                "or az:// with a bucket and a prefix"
+            ) from error
         self.local = isinstance(self.fs, LocalFileSystem)
+        if not self.local:
+            object_store.prepare(self.fs)
+        self._upload = object_store.upload(url)
+
+    @classmethod
+    def of(cls, config: Config) -> Store:
+        """The store that a configuration names. Raises ConfigError, StorageError."""
+        return cls(config.storage_url, config.store_settings)
+
+    @cached_property
+    def asynchronous(self) -> Any:
+        """The same file system for use in another event loop than fsspec's own."""
+        if not self.fs.async_impl:
+            from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+
+            return AsyncFileSystemWrapper(self.fs, asynchronous=True)
+        fs = type(self.fs)(**{**self.fs.storage_options, "asynchronous": True})
+        object_store.prepare(fs)
+        return fs
 
     def __str__(self) -> str:
         return str(self.root)
@@ -73,13 +136,77 @@ class Store:
 
         A version that is replaced while it is read is gone; then the new one is read.
         """
-        while True:
-            path = self.physical(key)
-            try:
-                return read(path)
-            except Exception:
-                if self.physical(key) == path:
-                    raise
+        with self.reaching(self._shown(key)):
+            while True:
+                path = self.physical(key)
+                try:
+                    return read(path)
+                except Exception:
+                    if self.physical(key) == path:
+                        raise
+
+    @contextlib.contextmanager
+    def reaching(self, path: str) -> Iterator[None]:
+        """Errors of the way to the store become a StorageError that names ``path`` and says what
+        to do, one of them that may pass an UnavailableError."""
+        try:
+            yield
+        except Exception as error:
+            if told := self.fault(path, error):
+                raise told from error
+            raise
+
+    def fault(self, path: str, error: Exception) -> StorageError | None:
+        """What an error says of the way to the store, None where it is about something else."""
+        if self.local or isinstance(error, PlatformError):
+            return None
+        found = object_store.fault(error, self.settings.endpoint)
+        if found is None:
+            return None
+        kind = UnavailableError if found.transient else StorageError
+        return kind(f"{path}: {found.words}")
+
+    def unreadable(self, key: str, physical: str, problem: str) -> StorageError:
+        """What to say where the version of a key that lies at a physical path cannot be read: it
+        was replaced meanwhile, which another try mends, or it is damaged."""
+        if self.physical(key) != physical:
+            return UnavailableError(f"{self.path(key)}: was replaced while it was read. Run again")
+        return DamagedArtefactError(f"{self.path(key)}: {problem}. Materialize it again", key)
+
+    def opened(self, path: str) -> BinaryIO:
+        """A physical path for reading: one file all along, also where it is replaced meanwhile."""
+        return Path(path).open("rb") if self.local else io.BytesIO(self.content(path))
+
+    def content(self, path: str) -> bytes:
+        """All bytes of a physical path: of one object, also where it is replaced meanwhile."""
+        # One request, where a driver would else ask for the size first, and then for parts.
+        try:
+            return bytes(self.fs.cat_file(path, start=0))
+        except OSError as error:
+            if object_store.answer(error) in object_store.EMPTY:
+                return b""  # which has no first byte to begin at
+            raise
+
+    def check(self) -> None:
+        """Write, read, list and delete a small file, so that what is wrong shows before any work.
+
+        Raises StorageError with what is wrong and what to do.
+        """
+        key, content = f".check-{uuid.uuid4().hex}", b"lc_platform"
+        self.put(key, content)
+        if self.read_bytes(key) != content:
+            raise StorageError(
+                f"{self}: what was written does not read back. Change `storage`, or "
+                "object_store.endpoint"
+            )
+        with self.reaching(str(self)):
+            listed = [PurePosixPath(str(path)).name for path in self.fs.ls(self._base, False)]
+            self.fs.rm_file(self._raw(key))
+        if key not in listed:
+            raise StorageError(
+                f"{self}: what was written is not listed. Change `storage`, or "
+                "object_store.endpoint"
+            )
 
     def exists(self, key: str) -> bool:
         def there(path: str) -> bool:
@@ -95,7 +222,7 @@ class Store:
     def read_bytes(self, key: str) -> bytes:
         """Raises MissingArtefactError naming the path where there is nothing."""
         try:
-            return self.current(key, lambda path: bytes(self.fs.cat_file(path)))
+            return self.current(key, self.content)
         except FileNotFoundError as error:
             raise MissingArtefactError(
                 f"{self.path(key)}: is not there. Materialize it first"
@@ -104,9 +231,9 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """Names of the visible artefacts in a folder, sorted; empty where there is none."""
         found = set()
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for path in self.fs.ls(self._raw(folder), detail=False):
-                name = PurePosixPath(str(path)).name
+        with self.reaching(self.path(folder)):
+            for path in self._children(self._raw(folder)):
+                name = PurePosixPath(str(path["name"])).name
                 if name.endswith(_POINTER):
                     name = name.removeprefix(".").removesuffix(_POINTER)
                 if not name.startswith("."):
@@ -114,25 +241,29 @@ class Store:
         return sorted(n for n in found if not self.local or self.exists(f"{folder}/{n}"))
 
     def remove(self, key: str) -> None:
-        """Take an artefact away, with all its versions; where siblings do, they go together."""
+        """Take an artefact away; where siblings do, they go together.
+
+        In a folder its versions go with it, in an object store they are left to `prune`.
+        """
         group = self._group(str(PurePosixPath(key).with_suffix("")))
-        if self._version(group):
-            base = key.removesuffix(PurePosixPath(key).suffix)
-            parts = self._parts(group)
-            self._take(group)
-            for name in parts:
-                self._take(base + _ending(name))
-        self._take(key)
+        with self.reaching(self.path(key)):
+            if self._version(group):
+                base = key.removesuffix(PurePosixPath(key).suffix)
+                parts = self._parts(group)
+                self._take(group)
+                for name in parts:
+                    self._take(base + _ending(name))
+            self._take(key)
 
     def _take(self, key: str) -> None:
-        version = self._version(key)
         if self.local:
+            version = self._version(key)
             Path(self._raw(key)).unlink(missing_ok=True)
-        else:
-            for path in (self._pointer(key), self._raw(key)):
-                if self.fs.isfile(path):
-                    self.fs.rm_file(path)
-        self._sweep(key, done=version)
+            self._sweep(key, done=version)
+            return
+        for path in (self._raw(_pointer(key)), self._raw(key)):
+            if self.fs.isfile(path):
+                self.fs.rm_file(path)
 
     # Writing
 
@@ -152,8 +283,15 @@ class Store:
                 folder = scratch.enter_context(tempfile.TemporaryDirectory())
                 staged = Path(folder) / f"{PART}{suffix}"
                 yield staged
-                self.fs.pipe_file(self._raw(key), staged.read_bytes())
+                self.send(staged, self._raw(key))
         self._sweep(key)
+
+    def send(self, file: Path, path: str) -> None:
+        """Send a local file to a physical path of an object store, in parts where it is large."""
+        if file.stat().st_size <= object_store.PART:
+            self.fs.pipe_file(path, file.read_bytes())
+        else:
+            self.fs.put_file(str(file), path, **self._upload)
 
     def put(self, key: str, content: bytes) -> None:
         with self.file(key) as path:
@@ -170,7 +308,8 @@ class Store:
         with _writer() as version:
             path = self._raw(self._version_key(key, version))
             try:
-                self.fs.makedirs(path, exist_ok=True)
+                if self.local:
+                    self.fs.makedirs(path, exist_ok=True)
                 yield Staging(self, path)
                 previous = self._point(key, version)
             except BaseException:
@@ -197,7 +336,8 @@ class Store:
                     link = self._raw(key + _ending(name))
                     self._link(link, f"{PurePosixPath(group).name}/{name}", staging.path)
         if not self.local:
-            self.current(group, lambda folder: self._copy(folder, key))
+            with self._explained(key):
+                self.current(group, lambda folder: self._copy(folder, key))
         for name in set(previous) - set(names):
             self._take(key + _ending(name))
 
@@ -210,14 +350,16 @@ class Store:
 
     def _copy(self, folder: str, key: str) -> None:
         for name in Staging(self, folder).names():
-            self.fs.copy(f"{folder}/{name}", self._raw(key + _ending(name)))
+            self.fs.cp_file(f"{folder}/{name}", self._raw(key + _ending(name)))
 
     def _version(self, key: str) -> str | None:
         """The version that the pointer at ``key`` names, None where there is no pointer."""
         if not self.local:
             try:
-                return bytes(self.fs.cat_file(self._pointer(key))).decode()
-            except FileNotFoundError:
+                return self.content(self._raw(_pointer(key))).decode()
+            except FileNotFoundError as error:
+                if self.fault(key, error):
+                    raise
                 return None
         try:
             return str(Path(self._raw(key)).readlink()).partition(_VERSION)[2] or None
@@ -231,7 +373,7 @@ class Store:
             target = self._raw(self._version_key(key, version))
             self._link(self._raw(key), PurePosixPath(target).name, scratch=target)
         else:
-            self.fs.pipe_file(self._pointer(key), version.encode())
+            self.fs.pipe_file(self._raw(_pointer(key)), version.encode())
         return previous
 
     def _link(self, link: str, target: str, scratch: str) -> None:
@@ -250,7 +392,12 @@ class Store:
         staged.replace(path)
 
     def _sweep(self, key: str, done: str | None = None) -> None:
-        """Remove the version that is ``done``, and what writers left that are no more."""
+        """Remove the version that is ``done``, and what writers left that are no more.
+
+        In a folder only, where who reads has opened its files, or is told to read again.
+        """
+        if not self.local:
+            return
         prefix = PurePosixPath(self._version_key(key, "")).name
         suffix = PurePosixPath(key).suffix
         folder = self._raw(str(PurePosixPath(key).parent))
@@ -270,24 +417,120 @@ class Store:
         if self.local and Path(path).is_dir() and not Path(path).is_symlink():
             shutil.rmtree(path, ignore_errors=True)
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError), self.reaching(path):
             if self.local:
                 Path(path).unlink()
             else:
                 self.fs.rm(path, recursive=True)
 
+    # Removing what is left over
+
+    def prune(self, older_than: timedelta, *, dry_run: bool = False) -> list[Leftover]:
+        """Remove versions that no key stands for, where they, and what replaced them, are older
+        than a time; of uploads that never ended too. Returns what was removed, or would be.
+
+        What a writer is still at is younger than its last part; take a time that is longer than
+        the writing of one part and the reading of one artefact take.
+        """
+        before = datetime.now(UTC) - older_than
+        sizes: dict[str, int] = {}
+        latest: dict[str, datetime] = {}
+        with self.reaching(str(self)):
+            for key, size, modified in self._listed():
+                one = _version_in(key) or key
+                sizes[one] = sizes.get(one, 0) + size
+                latest[one] = max(modified, latest.get(one, modified))
+            found = []
+            for one, size in sorted(sizes.items()):
+                if (of := _key_of(one)) is None:
+                    continue
+                pointer = of if self.local else _pointer(of)
+                if max(latest[one], latest.get(pointer, before)) <= before and not self._used(one):
+                    found.append(Leftover(one, size))
+                    if not dry_run and self.local:
+                        self._discard(self._raw(one))
+                    elif not dry_run:
+                        self.fs.rm(self._raw(one), recursive=True)
+            if not self.local:
+                found += self._abandoned(before, dry_run)
+        return found
+
+    def _used(self, version_key: str) -> bool:
+        """Whether a version is the current one, or its writer is at work here."""
+        key = _key_of(version_key)
+        assert key is not None
+        version = version_key.rpartition(_VERSION)[2]
+        own = version.removesuffix(PurePosixPath(key).suffix)
+        here = own.startswith(f"{socket.gethostname()}-")
+        return version == self._version(key) or (here and _at_work(own))
+
+    def _listed(self) -> Iterator[tuple[str, int, datetime]]:
+        """All files, and in a folder all folders and links: (key, bytes, when last modified)."""
+        root = self._base
+        if not self.local:
+            for info in self._objects():
+                found = next(info[name] for name in _MODIFIED if info.get(name) is not None)
+                modified = datetime.fromtimestamp(found, UTC) if isinstance(found, float) else found
+                yield str(info["name"]).removeprefix(f"{root}/"), int(info["size"]), modified
+            return
+        for folder, folders, files in os.walk(root):
+            for name in (*folders, *files):
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    about = path.lstat()
+                    size = 0 if name in folders else about.st_size
+                    modified = datetime.fromtimestamp(about.st_mtime, UTC)
+                    yield str(path.relative_to(root)), size, modified
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        """What the driver tells of each object. Year by year: all at once would fill the memory."""
+        for asset in self._children(self._base):
+            if asset["type"] != "directory":
+                yield asset
+                continue
+            for year in self._children(asset["name"]):
+                if year["type"] != "directory":
+                    yield year
+                    continue
+                found = self.fs.find(year["name"], detail=True).values()
+                yield from (one for one in found if one["type"] != "directory")
+
+    def _children(self, path: str) -> list[dict[str, Any]]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            # Some stores name an empty folder as what is in it.
+            found = self.fs.ls(path, detail=True)
+            return [one for one in found if str(one["name"]).rstrip("/") != path.rstrip("/")]
+        return []
+
+    def _abandoned(self, before: datetime, dry_run: bool) -> list[Leftover]:
+        root = self._base
+        found = []
+        for path, identifier, began in object_store.abandoned_uploads(self.fs, root):
+            if began <= before:
+                found.append(Leftover(path.removeprefix(f"{root}/"), 0))
+                if not dry_run:
+                    object_store.abort_upload(self.fs, path, identifier)
+        return found
+
     def _raw(self, key: str) -> str:
         return str((self.root / key).path)
 
-    def _pointer(self, key: str) -> str:
-        path = PurePosixPath(key)
-        return self._raw(str(path.with_name(f".{path.name}{_POINTER}")))
+    @property
+    def _base(self) -> str:
+        return str(self.root.path).rstrip("/")
 
     @staticmethod
     def _group(key: str) -> str:
         """What siblings that start with ``key`` are the files of."""
         path = PurePosixPath(key)
-        return str(path.with_name(f".{path.name}.current"))
+        return str(path.with_name(f".{path.name}{_CURRENT}"))
+
+    def _shown(self, key: str) -> str:
+        """The path of a key in messages: of siblings what their names start with."""
+        path = PurePosixPath(key)
+        if path.name.startswith(".") and path.name.endswith(_CURRENT):
+            key = str(path.with_name(path.name[1:].removesuffix(_CURRENT)))
+        return self.path(key)
 
     @staticmethod
     def _version_key(key: str, version: str) -> str:
@@ -297,10 +540,21 @@ class Store:
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         try:
-            yield
+            with self.reaching(self.path(key)):
+                yield
         except OSError as error:
             if self.local and error.filename and not self._inside(str(error.filename)):
                 raise
+            if not self.local and error.errno in _FULL:
+                raise StorageError(
+                    f"{self.path(key)}: {tempfile.gettempdir()} has no room for what is on its "
+                    "way there. Make room, or have TMPDIR name a larger folder, and run again"
+                ) from error
+            if not self.local and (code := object_store.answer(error)):
+                raise StorageError(
+                    f"{self.path(key)}: what answers there ({code}) takes no files. Check "
+                    "object_store.endpoint, and `storage`"
+                ) from error
             raise explained(error, self.path(key)) from error
 
     def _inside(self, path: str) -> bool:
@@ -313,7 +567,32 @@ PART = "part"
 """What siblings are called in their version, before the ending."""
 
 _POINTER = ".pointer"
+_CURRENT = ".current"
 _VERSION = "@"
+_VERSION_NAME = re.compile(rf"\.(.+){_VERSION}.+-\d+-[0-9a-f]{{8}}(\.\w+)?")
+_MODIFIED = ("LastModified", "mtime", "last_modified", "created")
+"""What the drivers call the time an object was last written."""
+
+
+def _pointer(key: str) -> str:
+    path = PurePosixPath(key)
+    return str(path.with_name(f".{path.name}{_POINTER}"))
+
+
+def _version_in(key: str) -> str | None:
+    """The key of the version that a file belongs to, None where it belongs to none."""
+    parts = PurePosixPath(key).parts
+    for depth, part in enumerate(parts, 1):
+        if _VERSION_NAME.fullmatch(part):
+            return "/".join(parts[:depth])
+    return None
+
+
+def _key_of(version_key: str) -> str | None:
+    """What a version is a version of, None where it is none."""
+    path = PurePosixPath(version_key)
+    match = _VERSION_NAME.fullmatch(path.name)
+    return str(path.with_name(match[1])) if match else None
 
 
 def _ending(name: str) -> str:
@@ -337,7 +616,7 @@ class Staging:
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / name
             yield local
-            self.store.fs.put_file(str(local), f"{self.path}/{name}")
+            self.store.send(local, f"{self.path}/{name}")
 
     def names(self) -> list[str]:
         listed = self.store.fs.ls(self.path, detail=False)

@@ -13,7 +13,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lc_platform.eo.samples import Samples
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+from lc_platform.storage.store import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    Store,
+)
 
 _OWN = ("class", "patch", "row", "column")
 _METADATA = b"lc_platform"
@@ -44,14 +48,15 @@ def read_samples(store: Store, key: str) -> Samples:
     try:
         return store.current(key, lambda path: _samples(store, path))
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
-        raise StorageError(
+        raise DamagedArtefactError(
             f"{store.path(key)}: is no table of samples, or is damaged ({error}). Materialize "
-            "training_samples of this patch again"
+            "training_samples of this patch again",
+            key,
         ) from error
 
 
 def _samples(store: Store, path: str) -> Samples:
-    with store.fs.open(path, "rb") as file:
+    with store.opened(path) as file:
         table = pq.read_table(file)
     about = json.loads(table.schema.metadata[_METADATA])
     names = tuple(name for name in table.column_names if name not in _OWN)

@@ -8,7 +8,9 @@ import re
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,20 @@ import zarr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
 from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import FsspecStore, LocalStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
 from lc_platform.eo.cube import Block, Computed, Layer, Window, whole
 from lc_platform.eo.overlap import write_behind
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+from lc_platform.storage.store import DamagedArtefactError, MissingArtefactError, Store
 
 CHUNK = 256
 """Pixels along the side of what is compressed together: one window is a few of them."""
@@ -71,7 +78,8 @@ class _Strict(WrapperStore[ZarrStore]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        found = await super().get(key, prototype, byte_range)
+        # From the first byte on is all of it too, and some drivers ask for its size before that.
+        found = await super().get(key, prototype, byte_range or OffsetByteRequest(0))
         if "/c/" in f"/{key}":
             if found is None:
                 raise FileNotFoundError(f"{key} is missing")
@@ -93,12 +101,7 @@ def _length(byte_range: ByteRequest | None) -> int:
 def _open(store: Store, path: str, read_only: bool) -> ZarrStore:
     if store.local:
         return LocalStore(Path(path), read_only=read_only)
-    fs = store.fs
-    if not fs.async_impl:
-        from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-
-        fs = AsyncFileSystemWrapper(fs, asynchronous=True)
-    return FsspecStore(fs, path=path, read_only=read_only)
+    return FsspecStore(store.asynchronous, path=path, read_only=read_only)
 
 
 def _short(name: str) -> str:
@@ -111,30 +114,113 @@ def write(store: Store, key: str, cube: Computed) -> int:
     Nothing is visible under ``key`` before all of it is written.
     """
     with store.folder(key) as staging:
-        target = _open(store, staging.path, read_only=False)
-        with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
-            root = zarr.create_group(target, zarr_format=3)
-            arrays = _create(root, cube)
-            if store.local:
-                with _in_rust():
-                    fast = {n: zarr.open_array(target, path=arrays[n].path) for n in arrays}
+        if store.local:
+            _write_in_folder(staging.path, cube)
+        else:
+            _write_in_objects(store, staging.path, cube)
+        found = store.fs.find(staging.path, detail=True)
+        return sum(int(about["size"]) for about in found.values())
 
-        def put(block: Block) -> None:
-            where = (*block.index, *block.window)
-            if not store.local:
-                arrays[block.layer][where] = block.values
-                return
-            with _system_errors():
-                fast[block.layer][where] = block.values
-            if _missing(Path(staging.path), fast[block.layer], where):
-                arrays[block.layer][where] = block.values
 
-        write_behind(put, cube)
-        root.attrs.update(_attributes(cube))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            zarr.consolidate_metadata(target)
-        return int(store.fs.du(staging.path))
+def _write_in_folder(path: str, cube: Computed) -> None:
+    target = LocalStore(path)
+    root, arrays = _laid_out(target, cube)
+    with _in_rust():
+        fast = {name: zarr.open_array(target, path=arrays[name].path) for name in arrays}
+
+    def put(block: Block) -> None:
+        where = (*block.index, *block.window)
+        with _system_errors():
+            fast[block.layer][where] = block.values
+        if _missing(Path(path), fast[block.layer], where):
+            arrays[block.layer][where] = block.values
+
+    write_behind(put, cube)
+    _describe(root, cube)
+
+
+def _write_in_objects(store: Store, path: str, cube: Computed) -> None:
+    # All but the layers' values is made in memory, where Zarr may ask for it as often as it does.
+    held: dict[str, Buffer] = {}
+    root, arrays = _laid_out(MemoryStore(held), cube)
+    target = _Fresh(_open(store, path, read_only=False))
+    _send(cube, {name: _moved(array, target) for name, array in arrays.items()})
+    _describe(root, cube)
+    last = held.pop(_ROOT)
+    store.fs.pipe({f"{path}/{key}": content.to_bytes() for key, content in held.items()})
+    store.fs.pipe_file(f"{path}/{_ROOT}", last.to_bytes())
+
+
+_ROOT = "zarr.json"
+
+
+def _laid_out(target: ZarrStore, cube: Computed) -> tuple[zarr.Group, dict[str, zarr.Array[Any]]]:
+    """A new store's root, and the arrays of its layers."""
+    with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
+        root = zarr.create_group(target, zarr_format=3)
+        return root, _create(root, cube)
+
+
+def _moved(array: zarr.Array[Any], target: ZarrStore) -> zarr.Array[Any]:
+    """An array whose values lie in another store than its description."""
+    moved = StorePath(target, array.path)
+    return zarr.Array(zarr.AsyncArray(array.metadata, moved, array.async_array.config))
+
+
+def _describe(root: zarr.Group, cube: Computed) -> None:
+    root.attrs.update(_attributes(cube))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(root.store)
+
+
+class _Fresh(WrapperStore[ZarrStore]):
+    """A store in the making: what has not been written is not there, and is not asked for."""
+
+    def __init__(self, store: ZarrStore) -> None:
+        super().__init__(store)
+        self._there: set[str] = set()
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        return await super().get(key, prototype, byte_range) if key in self._there else None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await super().set(key, value)
+        self._there.add(key)
+
+
+_ON_THE_WAY = 3
+"""Blocks that are sent to an object store while the next one is computed."""
+
+
+def _send(blocks: Iterable[Block], arrays: Mapping[str, zarr.Array[Any]]) -> None:
+    """Write blocks to an object store, several at the same time where each is whole shards."""
+    sending: deque[Future[None]] = deque()
+
+    def wait(left: int) -> None:
+        while len(sending) > left:
+            sending.popleft().result()
+
+    with ThreadPoolExecutor(_ON_THE_WAY, thread_name_prefix="send") as pool:
+        for block in blocks:
+            array, where = arrays[block.layer], (*block.index, *block.window)
+            alone = not _whole_shards(array, where)
+            # A part of a shard is added to what is there: two at once would lose one.
+            wait(0 if alone else _ON_THE_WAY - 1)
+            sending.append(pool.submit(array.__setitem__, where, block.values))
+            if alone:
+                wait(0)
+        wait(0)
+
+
+def _whole_shards(array: zarr.Array[Any], where: Sequence[slice]) -> bool:
+    for one, size, length in zip(where, array.shape, array.shards or array.chunks, strict=True):
+        start, stop, _ = one.indices(size)
+        if start % length or (stop % length and stop != size):
+            return False
+    return True
 
 
 def _create(root: zarr.Group, cube: Computed) -> dict[str, zarr.Array[Any]]:
@@ -237,22 +323,25 @@ class ZarrCube:
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
+        self._store = store
+        self._key = key
         try:
             with _CHOOSING:
                 store.current(key, lambda path: self._describe(path, store))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-            raise StorageError(
+            raise DamagedArtefactError(
                 f"{self.path}: is not a cube of this platform, or is damaged ({error}). "
-                "Materialize it again"
+                "Materialize it again",
+                key,
             ) from error
 
     def _describe(self, physical: str, store: Store) -> None:
         source = _open(store, physical, read_only=True)
-        strict = zarr.open_group(_Strict(source), mode="r", use_consolidated=True)
+        strict = zarr.open_group(_Strict(source), mode="r", zarr_format=3, use_consolidated=True)
         about: Mapping[str, Any] = strict.attrs[_ATTRIBUTE]  # type: ignore[assignment]
         self._folder = Path(physical) if store.local else None
         self._process = os.getpid()
-        self._opened = physical, store
+        self._opened = physical
         if store.local:
             with _in_rust():
                 members = dict(zarr.open_group(source, mode="r").members(max_depth=None))
@@ -286,11 +375,11 @@ class ZarrCube:
     ) -> NDArray[Any]:
         """A layer's values in a window; see `lc_platform.eo.cube.Cube.read`.
 
-        Raises StorageError where a part of the store is missing.
+        Raises StorageError where a part of the store is missing, or cannot be reached.
         """
         if self._process != os.getpid():
             with _CHOOSING:
-                self._describe(*self._opened)
+                self._describe(self._opened, self._store)
         array = self._arrays[layer]
         asked = [select.get(d, slice(None)) for d in _dims(array)]
         asked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
@@ -302,19 +391,18 @@ class ZarrCube:
         ]
         runs = list(_runs(picked, array.shape))
         try:
-            if len(runs) == 1:
-                only: NDArray[Any] = np.asarray(array[runs[0][0]])
-                self._check_was_there(array, runs[0][0])
-                return only
-            result = np.empty(shape, array.dtype)
-            for there, here in runs:
-                result[here] = array[there]
-                self._check_was_there(array, there)
+            with self._store.reaching(self.path):
+                if len(runs) == 1:
+                    only: NDArray[Any] = np.asarray(array[runs[0][0]])
+                    self._check_was_there(array, runs[0][0])
+                    return only
+                result = np.empty(shape, array.dtype)
+                for there, here in runs:
+                    result[here] = array[there]
+                    self._check_was_there(array, there)
         except (OSError, ValueError, RuntimeError) as error:
-            raise StorageError(
-                f"{self.path}: {layer} is damaged, or was replaced while it was read ({error}). "
-                "Run again; materialize it again where that does not help"
-            ) from error
+            problem = f"{layer} is damaged ({error})"
+            raise self._store.unreadable(self._key, self._opened, problem) from error
         return result
 
     def _check_was_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:

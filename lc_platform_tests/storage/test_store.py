@@ -6,13 +6,14 @@ import os
 import threading
 import time
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lc_platform.storage.formats import SamplesFormat
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store
+from lc_platform.storage.store import Leftover, MissingArtefactError, StorageError, Store
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     elsewhere,
@@ -80,6 +81,9 @@ def test_a_folder_whose_writer_fails_leaves_the_one_before(store: Store) -> None
     assert store.fs.cat_file(f"{before}/x") == b"old"
     fill(b"new")
     assert store.fs.cat_file(f"{store.physical('model/2020')}/y") == b"new"
+    if not store.local:
+        assert store.fs.exists(before), "a reader may still be at it"
+        store.prune(timedelta(0))
     assert not store.fs.exists(before), "a version that is replaced is removed"
 
 
@@ -177,6 +181,8 @@ def test_a_cube_opened_before_it_was_replaced_says_so_and_never_gives_fill_value
         key, form = FORMATS[kind]
         opened = form.open(store, key)
         write(store, kind, 2)
+        if not store.local:
+            store.prune(timedelta(0))
         with pytest.raises(StorageError, match=r"p\.\w+: .*replaced while it was read.*Run again"):
             opened.read(next(iter(opened.layers)))
 
@@ -270,6 +276,28 @@ def test_a_version_of_a_host_whose_name_only_begins_like_ours_is_not_swept(tmp_p
         path.write_bytes(b"x")
     assert foreign.exists()
     assert not ours.exists(), "no process has this number"
+
+
+def test_what_writers_of_other_hosts_left_is_pruned_when_it_is_old(store: Store) -> None:
+    if not store.local:
+        pytest.skip("in memory there is one host")
+    store.put("m.json", b"current")
+    root = Path(store.path(""))
+    for name in (".m.json@elsewhere-1-0badcafe.json", ".n.zarr@elsewhere-1-0badcafe"):
+        staged = root / name / "c" if name.endswith("e") else root / name
+        staged.parent.mkdir(exist_ok=True)
+        staged.write_bytes(b"12345")
+    assert store.prune(timedelta(hours=1)) == []
+    an_hour_ago = time.time() - 3601
+    for path in (*root.rglob("*"), *root.rglob(".*")):
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    found = [
+        Leftover(".m.json@elsewhere-1-0badcafe.json", 5),
+        Leftover(".n.zarr@elsewhere-1-0badcafe", 5),
+    ]
+    assert store.prune(timedelta(hours=1), dry_run=True) == found
+    assert store.prune(timedelta(hours=1)) == found
+    assert os.listdir(root) == ["m.json"]  # noqa: PTH208
 
 
 def _write_some(url: str, kind: str, first: int) -> str:

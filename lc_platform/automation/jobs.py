@@ -32,13 +32,43 @@ DESCRIPTIONS: Mapping[str, str] = {
 }
 
 
-def jobs() -> Sequence[dg.UnresolvedAssetJobDefinition]:
-    return [
+STANDING = "standing_checks"
+"""The job of the standing checks, which are of no job of their asset: they look at all of it."""
+STANDING_ASSET = "patch_grid"
+"""Where the standing checks are shown: beside the list of all patches."""
+
+
+def standing_name(asset: str) -> str:
+    """What the standing check of an asset is called."""
+    return f"{asset}_complete"
+
+
+def jobs(
+    standing: dg.AssetChecksDefinition | None = None,
+) -> Sequence[dg.UnresolvedAssetJobDefinition]:
+    """The jobs of the graph; and one of the standing checks, which are in no other."""
+    apart = dg.AssetSelection.checks(standing) if standing is not None else None
+
+    def of(assets: Sequence[str]) -> dg.AssetSelection:
+        selected = dg.AssetSelection.assets(*assets)
+        return selected if apart is None else selected - apart
+
+    found = [
         dg.define_asset_job(
             name,
-            selection=dg.AssetSelection.assets(*assets),
+            selection=of(assets),
             description=DESCRIPTIONS[name],
             executor_def=dg.in_process_executor,
         )
         for name, assets in JOBS.items()
     ]
+    if apart is not None:
+        found.append(
+            dg.define_asset_job(
+                STANDING,
+                selection=apart,
+                description="List what is missing, stale or failed, of every asset and year.",
+                executor_def=dg.in_process_executor,
+            )
+        )
+    return found

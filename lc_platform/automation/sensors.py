@@ -1,0 +1,146 @@
+"""What happens when something else has: new acquisitions, failed runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from lc_platform import notify
+from lc_platform.assets.platform import Platform
+from lc_platform.automation import acquisitions, backfills
+from lc_platform.automation.alarms import Alarms
+from lc_platform.automation.jobs import JOBS
+from lc_platform.automation.states import kept_years, outside_words
+from lc_platform.failures import of_run
+from lc_platform.notify import NotifyError
+from lc_platform.partitions import Place
+
+NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
+_RUNS_A_TICK = 200
+_SECONDS_A_TICK = 30.0
+
+
+def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
+    """The sensors of a configuration, running where its `operations` say so."""
+    operations = platform.config.operations
+
+    @dg.sensor(
+        name=NEW_ACQUISITIONS,
+        asset_selection=dg.AssetSelection.assets(*JOBS["patch_year"], *JOBS["mapping"]),
+        minimum_interval_seconds=operations.acquisitions.every,
+        default_status=_status(operations.acquisitions.enabled),
+        description="Ask the archive for acquisitions of the current year that the raw bands "
+        "lack, and make the patches that they touch.",
+    )
+    def new_acquisitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        years = kept_years(platform.config, now)
+        if not years:
+            return dg.SensorResult(skip_reason=outside_words(platform.config, now))
+        before = json.loads(context.cursor) if context.cursor else {}
+        look = platform.versions.look()
+        found = acquisitions.ask(
+            platform,
+            look,
+            years,
+            after=before.get("after", ""),
+            seconds=operations.acquisitions.seconds,
+        )
+        # What was asked for once is not asked for again, even if it failed: that is the schedule's.
+        asked: dict[str, str] = before.get("asked", {})
+        fresh = {place for place, name in found.new.items() if asked.get(str(place)) != name}
+        asked |= {str(place): found.new[place] for place in fresh}
+        kept = {str(year) for year in years}
+        cursor = json.dumps(
+            {
+                "after": found.stopped_at,
+                "asked": {p: n for p, n in sorted(asked.items()) if p.rpartition(" ")[2] in kept},
+            }
+        )
+        graph = _graph(context)
+        wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
+        modelled = {y for y in years if look.states("model", y)[Place(year=y)].kind != "missing"}
+        predicted = {place for place in fresh if place.year in modelled}
+        wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
+        wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
+        words = f"{found.asked} patches asked, {len(found.new)} lack acquisitions" + (
+            f"; stopped: {found.trouble}" if found.trouble else ""
+        )
+        if not wanted:
+            return dg.SensorResult(skip_reason=words, cursor=cursor)
+        context.log.info(f"{words}; asked for: {backfills.told(wanted)}")
+        chosen = backfills.subset(graph, wanted)
+        launched = dg.RunRequest.for_asset_graph_subset(chosen, {backfills.TAG: NEW_ACQUISITIONS})
+        return dg.SensorResult(run_requests=[launched], cursor=cursor)
+
+    @dg.sensor(
+        name=FAILED_RUNS,
+        minimum_interval_seconds=60,
+        default_status=_status(bool(operations.notify.slack or operations.notify.email)),
+        description="Tell of failed runs: one message a cause, not one a patch or a run.",
+    )
+    def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        ways = notify.channels(platform.config)
+        if not ways:
+            return dg.SensorResult(
+                skip_reason="nobody is to be told: operations.notify names neither slack nor email"
+            )
+        now = time.time()
+        position, alarms = _remembered(context)
+        runs, position = _failed_since(context.instance, position)
+        for run_id in runs:
+            alarms.take(of_run(context.instance, run_id), now)
+        trouble = ""
+        told = 0
+        for due in alarms.due(now, platform.config.operations.notify.quiet * 3600):
+            if time.time() - now > _SECONDS_A_TICK:
+                break
+            try:
+                message = due.message(platform.config.name, operations.notify.ui)
+                for problem in notify.send(ways, message):
+                    context.log.warning(problem)
+            except NotifyError as error:
+                trouble = str(error)
+                context.log.error(trouble)
+                break
+            alarms.told(due, now)
+            told += 1
+        cursor = json.dumps({"position": position, "alarms": alarms.to_json()})
+        words = f"{len(runs)} failed runs, {told} messages"
+        return dg.SensorResult(skip_reason=trouble or words, cursor=cursor)
+
+    return [new_acquisitions, failed_runs]
+
+
+def _remembered(context: dg.SensorEvaluationContext) -> tuple[str | None, Alarms]:
+    if context.cursor:
+        before: dict[str, Any] = json.loads(context.cursor)
+        return before["position"], Alarms.from_json(before["alarms"])
+    # What failed before anybody wanted to know is not told.
+    newest = context.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1)
+    return (newest.cursor if newest.records else None), Alarms()
+
+
+def _failed_since(
+    instance: dg.DagsterInstance, position: str | None
+) -> tuple[list[str], str | None]:
+    """The runs that failed since a position in the event log, and the new position."""
+    found = instance.fetch_run_status_changes(
+        dg.DagsterEventType.RUN_FAILURE, limit=_RUNS_A_TICK, cursor=position, ascending=True
+    )
+    runs = [record.event_log_entry.run_id for record in found.records]
+    return list(dict.fromkeys(runs)), found.cursor if runs else position
+
+
+def _graph(context: dg.SensorEvaluationContext) -> backfills.Graph:
+    assert context.repository_def is not None
+    return context.repository_def.asset_graph
+
+
+def _status(enabled: bool) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if enabled else dg.DefaultSensorStatus.STOPPED

@@ -1,0 +1,125 @@
+"""What failed in a run, for which patch, and which failures have one cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from lc_platform.storage.io_manager import FAILED
+
+WILL_RETRY = "dagster/will_retry"
+"""Dagster's tag of a failed run that it will try again."""
+_CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
+_KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
+_VARYING = re.compile(
+    rf"({_KEPT})|\b(?:https?|s3|gs|az)://\S+|(?:/[\w.@+-]+){{2,}}|[\w:.+-]*\d[\w:.+-]*",
+    re.IGNORECASE,
+)
+_CAUSE_LENGTH = 160
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One partition that a run did not make, or the run itself."""
+
+    asset: str
+    """Empty where the run failed before any asset was at work."""
+    where: str
+    """The partition's patch and year; empty where that is not known."""
+    words: str
+    """Why, as the error says it."""
+    run: str
+
+    @property
+    def cause(self) -> str:
+        return cause(self.words, [part for part in self.where.split() if part])
+
+
+def cause(words: str, names: Collection[str] = ()) -> str:
+    """What is the same in the words of failures that have one cause.
+
+    names  what they call the partition
+
+    Partitions, numbers, paths and addresses become ``#``; statuses of HTTP stay. At most 160
+    characters of the first line.
+    """
+    text = next(iter(words.strip().splitlines()), "")
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "#", text)
+    text = _VARYING.sub(lambda match: match.group(1) or "#", text)
+    text = re.sub(r"(#[\s,;/]*)+#", "#", text)
+    return text if len(text) <= _CAUSE_LENGTH else f"{text[: _CAUSE_LENGTH - 3]}..."
+
+
+def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
+    """What a failed run did not make, and why; the run's own failure where no step tells.
+
+    A run that Dagster will try again has no failures yet.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.tags.get(WILL_RETRY) == "true":
+        return []
+    wanted = {
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+        dg.DagsterEventType.RUN_FAILURE,
+    }
+    events = [
+        record.event_log_entry.dagster_event
+        for record in instance.get_records_for_run(run_id, of_type=wanted).records
+    ]
+    partition = (run.tags.get("dagster/partition", "") if run else "").replace("|", " ")
+    found: list[Failure] = []
+    for event in events:
+        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found += _of_check(event.asset_check_evaluation_data, partition, run_id)
+        elif event is not None and event.is_step_failure:
+            found += _of_step(event, partition, run_id)
+    if not found:
+        words = [e.message for e in events if e is not None and e.message]
+        found = [Failure("", partition, words[-1] if words else "the run failed", run_id)]
+    return list(dict.fromkeys(found))
+
+
+def _of_check(evaluation: Any, partition: str, run: str) -> Iterator[Failure]:
+    if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
+        return
+    if not evaluation.blocking:
+        return
+    asset = evaluation.asset_key.path[-1]
+    named = evaluation.metadata.get(FAILED)
+    for where in named.value if named is not None else [partition]:
+        yield Failure(asset, str(where), str(evaluation.description), run)
+
+
+def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
+    data = event.step_failure_data
+    error = data.error
+    if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+        return  # the check itself tells
+    asset = str(event.step_key or "")
+    described = data.user_failure_data
+    named = described.metadata.get(FAILED) if described else None
+    if named is not None:
+        for where, words in named.value.items():
+            yield Failure(asset, str(where), str(words), run)
+        return
+    text = described.description if described else None
+    if text and _CHUNK.match(text):
+        for line in text.splitlines()[1:]:
+            where, _, words = line.partition(": ")
+            alone = re.fullmatch(r"[\w-]+( \d{4})?", where)
+            found = re.match(r"patch ([\w-]+), (\d{4})", where)
+            if found:
+                yield Failure(asset, " ".join(found.groups()), line, run)
+            else:
+                yield Failure(asset, where if alone else "", words if alone else line, run)
+        return
+    while error is not None and error.cause is not None:
+        error = error.cause
+    words = text or (error.message.strip() if error else "failed without an error")
+    yield Failure(asset, partition, words, run)

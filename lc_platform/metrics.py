@@ -1,0 +1,305 @@
+"""Metrics in Prometheus' form, served by a process of their own.
+
+Runs are short-lived processes, so nothing is counted in them: the exporter reads Dagster's event
+log and the store. What it says is a function of these alone. After a restart it reads the log from
+its beginning and its counters stand where they stood; in between it reads what is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import dagster as dg
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from lc_platform.automation.states import failed
+from lc_platform.failures import of_run
+from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.versions import Versions
+
+SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+BYTES = tuple(float(10**power) for power in range(3, 12))
+"""Upper bounds of the histograms' buckets."""
+CAUSES = 20
+"""Causes of failure that have a series of their own; the others are told together."""
+OTHERS = "others"
+STATES = ("current", "stale", "missing", "failed")
+_PAGE = 500
+_NUMBERS = (dg.IntMetadataValue, dg.FloatMetadataValue)
+_UNDER_WAY = {
+    "queued": [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED],
+    "running": [
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+}
+
+Labels = tuple[str, ...]
+
+
+@dataclass
+class _Histogram:
+    """How often a value fell in each bucket, and the values' sum."""
+
+    bounds: Sequence[float]
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, how many are not above it)"""
+        names = [*map(str, self.bounds), "+Inf"]
+        reached = 0
+        found: list[tuple[str, float]] = []
+        for name, count in zip(names, self.counts, strict=True):
+            reached += count
+            found.append((name, float(reached)))
+        return found
+
+
+class EventLog:
+    """What Dagster's event log says was done and spent, counted as far as it was read."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.seconds: dict[Labels, _Histogram] = {}
+        self.bytes: dict[Labels, _Histogram] = {}
+        self.requests: Counter[Labels] = Counter()
+        self.units: Counter[Labels] = Counter()
+        self.failures: Counter[Labels] = Counter()
+        self._read: dict[str, str | None] = {}
+
+    def read(self) -> None:
+        """Count what is new."""
+        for asset in ASSETS:
+            self._materializations(asset)
+        self._failures()
+
+    def _materializations(self, asset: str) -> None:
+        while True:
+            found = self.instance.fetch_materializations(
+                dg.AssetKey(asset), limit=_PAGE, cursor=self._read.get(asset), ascending=True
+            )
+            for record in found.records:
+                if record.asset_materialization is not None:
+                    self._count(asset, record.asset_materialization)
+            self._read[asset] = found.cursor
+            if not found.has_more:
+                return
+
+    def _count(self, asset: str, made: dg.AssetMaterialization) -> None:
+        facts = {
+            name: float(entry.value)
+            for name in ("seconds", "bytes", "requests", "processing_units")
+            if isinstance(
+                entry := made.metadata.get(name), dg.IntMetadataValue | dg.FloatMetadataValue
+            )
+            and entry.value is not None
+        }
+        # What was current already and only reported has spent no seconds.
+        if "seconds" in facts:
+            self.seconds.setdefault((asset,), _Histogram(SECONDS)).observe(facts["seconds"])
+            if "bytes" in facts:
+                self.bytes.setdefault((asset,), _Histogram(BYTES)).observe(facts["bytes"])
+        for counter, name in ((self.requests, "requests"), (self.units, "processing_units")):
+            if name in facts:
+                counter[asset,] += facts[name]  # type: ignore[assignment]
+
+    def _failures(self) -> None:
+        while True:
+            found = self.instance.fetch_run_status_changes(
+                dg.DagsterEventType.RUN_FAILURE,
+                limit=_PAGE,
+                cursor=self._read.get("failures"),
+                ascending=True,
+            )
+            for record in found.records:
+                for failure in of_run(self.instance, record.event_log_entry.run_id):
+                    self.failures[failure.asset, failure.cause] += 1
+            if found.records:
+                self._read["failures"] = found.cursor
+            if not found.has_more:
+                return
+
+
+class Exporter(Collector):
+    """The metrics of a platform.
+
+    refresh  seconds for which the store is not looked at again: a look lists it
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        versions: Versions,
+        years: Sequence[int],
+        *,
+        refresh: float = 60.0,
+    ) -> None:
+        self.instance = instance
+        self.versions = versions
+        self.years = years
+        self.refresh = refresh
+        self._log = EventLog(instance)
+        self._lock = threading.Lock()
+        self._partitions: Mapping[Labels, int] = {}
+        self._looked = float("-inf")
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: the registry is to register without looking at the store."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            started = time.perf_counter()
+            self._log.read()
+            if time.monotonic() - self._looked >= self.refresh:
+                self._partitions = dict(self._counted())
+                self._looked = time.monotonic()
+            yield from self._metrics()
+            yield GaugeMetricFamily(
+                "lc_platform_scrape_seconds",
+                "Seconds that these metrics took.",
+                time.perf_counter() - started,
+            )
+
+    def _counted(self) -> Iterator[tuple[Labels, int]]:
+        look = self.versions.look()
+        for asset in ASSETS:
+            for year in self.years if "year" in dimensions(asset) else (None,):
+                stated = look.states(asset, year)
+                fell = failed(self.instance, asset, stated, self.years)
+                fell = {place for place in fell if stated[place].kind != "current"}
+                count = Counter[str](s.kind for place, s in stated.items() if place not in fell)
+                count["failed"] = len(fell)
+                for state in STATES:
+                    yield (asset, str(year or ""), state), count[state]
+
+    def _metrics(self) -> Iterator[Metric]:
+        log = self._log
+        yield _gauge(
+            "lc_platform_partitions",
+            "Partitions by how they stand: current are done, all others are left.",
+            ("asset", "year", "state"),
+            self._partitions,
+        )
+        yield _gauge(
+            "lc_platform_runs",
+            "Runs that wait or are under way.",
+            ("status",),
+            {
+                (name,): self.instance.get_runs_count(dg.RunsFilter(statuses=statuses))
+                for name, statuses in _UNDER_WAY.items()
+            },
+        )
+        yield _histogram(
+            "lc_platform_step_seconds",
+            "Seconds that making one partition took.",
+            log.seconds,
+        )
+        yield _histogram(
+            "lc_platform_step_bytes",
+            "Bytes of the artefact of one partition.",
+            log.bytes,
+        )
+        # Without a series where no source tells: unknown is not zero.
+        yield _counter("lc_platform_requests", "Requests to the archive.", ("asset",), log.requests)
+        yield _counter(
+            "lc_platform_processing_units",
+            "Processing units that the archive charged.",
+            ("asset",),
+            log.units,
+        )
+        yield _counter(
+            "lc_platform_failures",
+            "Partitions that a run failed to make, by cause.",
+            ("asset", "cause"),
+            _commonest(log.failures),
+        )
+
+
+def _commonest(failures: Counter[Labels]) -> Mapping[Labels, float]:
+    """The causes seen first keep their series, so that no counter ever falls."""
+    found: Counter[Labels] = Counter()
+    for position, ((asset, cause), count) in enumerate(failures.items()):
+        found[(asset, cause) if position < CAUSES else (OTHERS, OTHERS)] += count
+    return found
+
+
+def _gauge(name: str, text: str, labels: Labels, values: Mapping[Labels, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _histogram(name: str, text: str, values: Mapping[Labels, _Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=("asset",))
+    for labelled, histogram in values.items():
+        family.add_metric(labelled, histogram.buckets(), histogram.total)
+    return family
+
+
+def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServer:
+    """Serve metrics under /metrics in a thread; ``shutdown`` of what is returned ends it.
+
+    port  0 takes a free one: it is ``server_port`` of what is returned
+    """
+    registry = CollectorRegistry()
+    registry.register(exporter)
+    server, _ = start_http_server(port, addr=host, registry=registry)
+    return server
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """``python -m lc_platform.metrics -c FILE [--port PORT] [--host ADDRESS]``"""
+    from lc_platform import config, running
+    from lc_platform.definitions import build
+
+    parser = argparse.ArgumentParser(prog="lc_platform.metrics", description=main.__doc__)
+    parser.add_argument("-c", "--config", type=Path, required=True, help="the configuration file")
+    parser.add_argument("--port", type=int, default=9464)
+    parser.add_argument("--host", default="127.0.0.1", help="the address it listens on")
+    given = parser.parse_args(arguments)
+    configuration = config.load(given.config)
+    platform = (build(configuration).resources or {})["platform"]
+    home = str(running.dagster_home(configuration))
+    with dg.DagsterInstance.from_config(home) as instance:
+        exporter = Exporter(instance, platform.versions, configuration.years)
+        server = serve(exporter, port=given.port, host=given.host)
+        print(f"Metrics at http://{given.host}:{server.server_port}/metrics; Ctrl+C ends it.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""An object of an object store, read by ranges of bytes, as GDAL asks for them."""
+
+from __future__ import annotations
+
+import bisect
+import uuid
+from typing import Any
+
+import fsspec
+from fsspec.utils import merge_offset_ranges
+from rasterio.abc import MultiByteRangeResourceContainer
+
+_HEAD = 2**14
+"""Bytes from the beginning that are kept: a COG's directory, which each opening of it reads."""
+_GAP = 2**15
+"""Bytes between two ranges that are rather read than asked for apart."""
+
+
+class ByteRanges:
+    """One object, which several threads may read at once."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str) -> None:
+        """Raises FileNotFoundError where there is no such object."""
+        self.fs, self.path = fs, path
+        self.bytes = int(fs.info(path)["size"])
+        self.head = bytes(fs.cat_file(path, start=0, end=min(_HEAD, self.bytes)))
+
+    def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        """The bytes of ranges, (start, stop), asked for at the same time.
+
+        Raises OSError where the object is shorter than it was, and what the driver raises.
+        """
+        ranges = [(start, max(start, min(stop, self.bytes))) for start, stop in ranges]
+        beyond = [one for one in ranges if one[1] > max(len(self.head), one[0])]
+        fetched = self._fetched(beyond) if beyond else {}
+        return [fetched.get(one, self.head[slice(*one)]) for one in ranges]
+
+    def _fetched(self, ranges: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Ranges and their bytes; those that are near each other come in one request."""
+        first, last = ([one[side] for one in ranges] for side in (0, 1))
+        path = [self.path] * len(ranges)
+        paths, starts, stops = merge_offset_ranges(path, first, last, max_gap=_GAP)
+        contents = self.fs.cat_ranges(paths, starts, stops, on_error="raise")
+        for start, stop, content in zip(starts, stops, contents, strict=True):
+            if len(content) < stop - start:
+                raise OSError(f"{self.path} ends at {start + len(content)} of {self.bytes} bytes")
+        found = {}
+        for start, stop in ranges:
+            at = bisect.bisect_right(starts, start) - 1
+            found[start, stop] = bytes(contents[at][start - starts[at] : stop - starts[at]])
+        return found
+
+
+class Opening(MultiByteRangeResourceContainer):  # type: ignore[misc]
+    """An object as rasterio's ``opener``, for one opening of it.
+
+    GDAL cannot pass an error on: it is given zeros, and the error is kept in `failure`, which is
+    to be looked at before what was read is used.
+    """
+
+    def __init__(self, of: ByteRanges) -> None:
+        self.of = of
+        self.failure: Exception | None = None
+        # Of its own, because rasterio knows an opener by the folder it is for.
+        self.name = f"{uuid.uuid4().hex}/{of.path.rpartition('/')[2]}"
+
+    def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        try:
+            return self.of.read(ranges)
+        except Exception as error:
+            self.failure = error
+            return [bytes(stop - start) for start, stop in ranges]
+
+    def open(self, path: str, mode: str = "r", **_: Any) -> _File:  # noqa: ARG002
+        if not self.isfile(path):
+            raise FileNotFoundError(path)
+        return _File(self)
+
+    def isfile(self, path: str) -> bool:
+        return path.rpartition("/")[2] == self.name.rpartition("/")[2]
+
+    def isdir(self, path: str) -> bool:  # noqa: ARG002
+        return False
+
+    def ls(self, path: str) -> list[str]:  # noqa: ARG002
+        return []
+
+    def mtime(self, path: str) -> int:  # noqa: ARG002
+        return 0
+
+    def rm(self, path: str) -> None:
+        raise PermissionError(path)
+
+    def size(self, path: str) -> int:
+        if not self.isfile(path):
+            raise FileNotFoundError(path)
+        return self.of.bytes
+
+
+class _File:
+    """An opened file, with a position of its own."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._at = 0
+
+    def __enter__(self) -> _File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._opening.of.bytes)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        last = self._opening.of.bytes
+        stop = last if size < 0 else min(self._at + size, last)
+        (content,) = self._opening.read([(self._at, max(stop, self._at))])
+        self._at += len(content)
+        return content
+
+    def get_byte_ranges(self, offsets: list[int], sizes: list[int]) -> list[bytes]:
+        return self._opening.read([(o, o + n) for o, n in zip(offsets, sizes, strict=True)])
+
+    def close(self) -> None:
+        return

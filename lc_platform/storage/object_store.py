@@ -1,0 +1,236 @@
+"""How S3, Google Cloud Storage and Azure Blob Storage are reached, and what their errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from fsspec.utils import get_protocol
+
+from lc_platform.config import ObjectStore
+
+_S3, _GCS, _AZURE = ("s3", "s3a"), ("gs", "gcs"), ("az", "abfs", "abfss")
+_DRIVERS = (
+    dict.fromkeys(_S3, ("s3fs", "s3"))
+    | dict.fromkeys(_GCS, ("gcsfs", "gcs"))
+    | dict.fromkeys(_AZURE, ("adlfs", "azure"))
+)
+PART = 16 * 2**20
+"""Bytes of a part of an upload; a few are in memory."""
+_PARTS_AT_ONCE = 4
+# What the driver does itself again, over the retries below it: bodies that were cut short.
+_BODIES = 2
+
+
+def driver(url: str) -> tuple[str, str] | None:
+    """(the package that reaches a URL, the extra of this project that brings it), where any is
+    needed."""
+    return _DRIVERS.get(get_protocol(url))
+
+
+def options(url: str, settings: ObjectStore) -> dict[str, Any]:
+    """What fsspec's file system of a URL is made with."""
+    protocol = get_protocol(url)
+    if protocol in _S3:
+        styles = {None: "auto", True: "path", False: "virtual"}
+        given = {"endpoint_url": settings.endpoint, "profile": settings.profile}
+        return {
+            **{name: value for name, value in given.items() if value},
+            "client_kwargs": {"verify": settings.verify}
+            | ({"region_name": settings.region} if settings.region else {}),
+            "config_kwargs": {
+                "s3": {"addressing_style": styles[settings.path_style]},
+                "max_pool_connections": settings.connections,
+                "retries": {"mode": "standard", "total_max_attempts": settings.retries + 1},
+                "connect_timeout": settings.connect_timeout,
+                "read_timeout": settings.read_timeout,
+            },
+            "max_concurrency": _PARTS_AT_ONCE,
+            "use_listings_cache": False,
+        }
+    if protocol in _GCS:
+        endpoint = {"endpoint_url": settings.endpoint} if settings.endpoint else {}
+        return {**endpoint, "use_listings_cache": False}
+    if protocol in _AZURE:
+        return {"anon": False, "use_listings_cache": False}
+    return {}
+
+
+def prepare(fs: Any) -> None:
+    """Set on a file system what its options cannot say."""
+    if fs.protocol in (_S3, "s3") and hasattr(fs, "retries"):
+        fs.retries = _BODIES
+
+
+def upload(url: str) -> Mapping[str, Any]:
+    """What a large file is sent with."""
+    protocol = get_protocol(url)
+    return {"chunksize": PART} if protocol in (*_S3, *_GCS) else {}
+
+
+class Fault(NamedTuple):
+    """What is wrong with the way to a store."""
+
+    words: str
+    """What, and what to do."""
+    transient: bool = False
+
+
+_DENIED = (
+    "these credentials may not do this ({code}). Give them the right to read, write, list and "
+    "delete there, or take others"
+)
+_EXPIRED = "the credentials have expired ({code}). Renew them, and run again"
+_FULL = (
+    "the store is full, or over its quota ({code}). Nothing was left half-written. Make room, for "
+    "example with `lc-platform prune`, or move `storage`, and run again"
+)
+_ELSEWHERE = "the bucket is in another region ({code}). Give that as object_store.region"
+_KEY = (
+    "the access key is not known at {endpoint} ({code}). Check AWS_ACCESS_KEY_ID, or the profile, "
+    "and object_store.endpoint"
+)
+_BUSY = "{endpoint} cannot serve this now ({code}). It was tried several times; run again later"
+_ANSWERS = {
+    "NoSuchBucket": "there is no bucket of this name at {endpoint}. Make it, or change `storage`",
+    "InvalidBucketName": "this is no name of a bucket. Change `storage`",
+    "InvalidAccessKeyId": _KEY,
+    "InvalidClientTokenId": _KEY,
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key ({code}). Check "
+    "AWS_SECRET_ACCESS_KEY, or the profile",
+    "InvalidToken": "the session token is not valid ({code}). Check AWS_SESSION_TOKEN",
+    "RequestTimeTooSkewed": "this machine's clock is too far from the store's ({code}). Set it, "
+    "for example by NTP, and run again",
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), _DENIED),
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
+        _EXPIRED,
+    ),
+    **dict.fromkeys(
+        ("InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "StorageFull", "507"), _FULL
+    ),
+    **dict.fromkeys(
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"), _ELSEWHERE
+    ),
+}
+_PASSING = {
+    "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling",
+    "ThrottlingException", "RequestLimitExceeded", "OperationAborted",
+    "408", "429", "500", "502", "503", "504",
+}  # fmt: skip
+EMPTY = {"416", "InvalidRange"}
+"""The answer to a request for an object from its first byte on, where it has none."""
+_NOT_THERE = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchVersion"} | EMPTY
+
+_CLIENT_ERRORS = {
+    "NoCredentialsError": "no credentials were found. Set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or name a profile in object_store.profile",
+    "PartialCredentialsError": "the credentials are not complete. Set both AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY",
+    "ProfileNotFound": "there is no such profile in the credentials file. Change "
+    "object_store.profile, or AWS_PROFILE",
+    "NoRegionError": "no region is known. Give object_store.region",
+    **dict.fromkeys(
+        ("SSLError", "SSLCertVerificationError", "ClientSSLError"),
+        "the certificate of {endpoint} is not trusted. Name the file of its authority in "
+        "object_store.verify",
+    ),
+    "DefaultCredentialsError": "no Google credentials were found. Set "
+    "GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`",
+    "ClientAuthenticationError": "the Azure credentials are refused. Check AZURE_CLIENT_ID, "
+    "AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or run `az login`",
+}
+"""By the name of the error's type, which says the same in each provider's library."""
+_UNREACHED = {
+    "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError",
+    "ClientConnectorError", "ConnectionRefusedError", "ServiceRequestError",
+}  # fmt: skip
+_CUT = {
+    "ReadTimeoutError", "ConnectionClosedError", "ConnectionError", "HTTPClientError",
+    "IncompleteReadError", "IncompleteRead", "ResponseStreamingError", "ClientPayloadError",
+    "ClientOSError", "ServerDisconnectedError", "ConnectionResetError", "FSTimeoutError",
+    "TimeoutError", "ResponseParserError", "ServiceResponseError", "BrokenPipeError",
+    "AioReadTimeoutError",
+}  # fmt: skip
+
+
+def fault(error: BaseException, endpoint: str | None) -> Fault | None:
+    """What an error of a driver says of the way to the store; None where it says something of one
+    object, or nothing that is known here."""
+    place = endpoint or "the provider"
+    if code := answer(error):
+        if code in _NOT_THERE:
+            return None
+        if code in _PASSING:
+            return Fault(_BUSY.format(endpoint=place, code=code), transient=True)
+        words = _ANSWERS.get(code, "{endpoint} refuses this ({code}). Check `storage`")
+        return Fault(words.format(endpoint=place, code=code))
+    names = [{base.__name__ for base in type(one).__mro__} for one in _chain(error)]
+    for known, words in _CLIENT_ERRORS.items():
+        if any(known in of for of in names):
+            return Fault(words.format(endpoint=place))
+    if any(of & _UNREACHED for of in names):
+        return Fault(
+            f"{place} cannot be reached. Check object_store.endpoint and the network, and run "
+            "again",
+            transient=True,
+        )
+    if any(of & _CUT for of in names):
+        return Fault(
+            f"{place} did not answer in time, or broke off. It was tried several times; run again "
+            "later",
+            transient=True,
+        )
+    return None
+
+
+def answer(error: BaseException) -> str | None:
+    """What a store answered when an error came of it: its own code, or the status."""
+    return next((code for one in _chain(error) if (code := _code(one))), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _code(error: BaseException) -> str | None:
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping) and "Error" in response:
+        status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+        code = str(response["Error"].get("Code") or status)
+        known = code in _ANSWERS or code in _PASSING or code in _NOT_THERE
+        return code if known or not status.startswith("5") else status
+    for name in ("status_code", "code"):
+        number = getattr(error, name, None)
+        if isinstance(number, int) and 400 <= number < 600:
+            return str(number)
+    return None
+
+
+def abandoned_uploads(fs: Any, root: str) -> Iterator[tuple[str, str, Any]]:
+    """Uploads in parts to S3 that were never finished: (path, its identifier, when it began)."""
+    if fs.protocol not in (_S3, "s3"):
+        return
+    bucket, _, prefix = root.partition("/")
+    marks: dict[str, str] = {}
+    while True:
+        page = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marks)
+        for one in page.get("Uploads", []):
+            yield f"{bucket}/{one['Key']}", one["UploadId"], one["Initiated"]
+        if not page.get("IsTruncated"):
+            return
+        marks = {
+            "KeyMarker": page["NextKeyMarker"],
+            "UploadIdMarker": page["NextUploadIdMarker"],
+        }
+
+
+def abort_upload(fs: Any, path: str, identifier: str) -> None:
+    """Have S3 forget the parts of an upload."""
+    bucket, _, key = path.partition("/")
+    fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=identifier)

@@ -1,0 +1,563 @@
+"""Artefacts in a real S3 server, and what is told when it, or the way to it, fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lc_platform import running
+from lc_platform.config import Config, ObjectStore
+from lc_platform.eo.cube import Layer
+from lc_platform.storage import zarr_format
+from lc_platform.storage.cog_format import RasterCube
+from lc_platform.storage.formats import CogFormat, formats
+from lc_platform.storage.io_manager import is_permanent
+from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS, key
+from lc_platform.storage.store import MissingArtefactError, StorageError, Store, UnavailableError
+from lc_platform_tests.faulty_proxy import (
+    Cut,
+    Failure,
+    FaultyProxy,
+    Refuse,
+    Request,
+    Reset,
+    Slow,
+    faulty_proxy,
+)
+from lc_platform_tests.servers import BUCKET, SeaweedFS, free_ports, seaweedfs
+from lc_platform_tests.storage.artefacts import (
+    FORMATS,
+    cube,
+    geobox,
+    noise,
+    started,
+    stored,
+    write,
+)
+from lc_platform_tests.test_graph import YEAR, configured
+
+KINDS = tuple(FORMATS)
+NOW = timedelta(0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(running.credentials))
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            yield running
+
+
+@pytest.fixture
+def proxy(server: SeaweedFS) -> Iterator[FaultyProxy]:
+    with faulty_proxy(server.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def url() -> str:
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+def settings(endpoint: str, **given: Any) -> ObjectStore:
+    return ObjectStore(endpoint=endpoint, **{"profile": "owner", "region": "us-east-1"} | given)
+
+
+@pytest.fixture
+def store(server: SeaweedFS, url: str) -> Store:
+    return Store(url, settings(server.endpoint))
+
+
+@pytest.fixture
+def proxied(proxy: FaultyProxy, url: str) -> Store:
+    """The store by way of the proxy, which gives up soon."""
+    return Store(url, settings(proxy.endpoint, retries=2, read_timeout=2, connect_timeout=2))
+
+
+def objects(store: Store) -> list[str]:
+    """All there is, below the store's prefix."""
+    root = str(store.root.path)
+    found = store.fs.find(root, detail=True).items()
+    return sorted(path.removeprefix(f"{root}/") for path, one in found if one["type"] == "file")
+
+
+# What is there
+
+
+def test_a_store_that_can_be_used_passes_the_check_and_is_left_as_it_was(store: Store) -> None:
+    store.put("a.json", b"{}")
+    store.check()
+    assert objects(store) == ["a.json"]
+
+
+def test_a_file_of_no_bytes_reads_as_such(store: Store) -> None:
+    store.put("empty", b"")
+    assert store.read_bytes("empty") == b""
+    assert store.names("") == ["empty"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_reads_as_it_was_written_and_replaces_the_one_before(
+    store: Store, kind: str
+) -> None:
+    form = FORMATS[kind]
+    with pytest.raises(MissingArtefactError, match=r"s3://.* not .*there.*Materialize it first"):
+        form[1].open(store, form[0])
+    for version in (1, 2):
+        write(store, kind, version)
+        assert stored(store, kind) == version
+
+
+def test_what_is_removed_is_gone(store: Store) -> None:
+    for kind in KINDS:
+        write(store, kind, 1)
+        store.remove(FORMATS[kind][0])
+        assert not store.exists(FORMATS[kind][0])
+        assert store.names(FORMATS[kind][0].rpartition("/")[0]) == []
+    store.prune(NOW)
+    assert objects(store) == []
+
+
+def test_other_programs_find_the_siblings_side_by_side(server: SeaweedFS, store: Store) -> None:
+    write(store, "cog", 1)
+    folder = f"{store.root.path}/predictions/2020"
+    names = [path.rpartition("/")[2] for path in server.client().ls(folder)]
+    visible = [name for name in names if not name.startswith(".")]
+    assert visible == ["p.parquet", "p.png", "p.tif", "p.tif.aux.xml"]
+
+
+# One version or the other
+
+
+def _write_versions(
+    url: str, endpoint: str, credentials: str, kind: str, versions: range, at: int | None = None
+) -> None:
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = credentials
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    for version in versions:
+        write(Store(url, settings(endpoint)), kind, version, at)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_see_one_version_while_two_processes_write(
+    server: SeaweedFS, store: Store, kind: str
+) -> None:
+    write(store, kind, 1)
+    given = str(store.root), server.endpoint, str(server.credentials), kind
+    writers = [started(_write_versions, *given, range(n, n + 4)) for n in (100, 200)]
+    seen = {stored(store, kind)}
+    while any(writer.is_alive() for writer in writers):
+        seen.add(stored(store, kind))
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert len(seen) > 2
+    assert stored(store, kind) in (103, 203)
+    store.prune(NOW)
+    assert stored(store, kind) in (103, 203)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "cog"])
+def test_a_killed_write_leaves_the_old_artefact_and_prune_what_it_left(
+    server: SeaweedFS, store: Store, kind: str
+) -> None:
+    write(store, kind, 1)
+    whole = objects(store)
+    given = str(store.root), server.endpoint, str(server.credentials), kind
+    writer = started(_write_versions, *given, range(2, 3), 4)
+    writer.join()
+    assert writer.exitcode == -9
+    assert stored(store, kind) == 1
+    store.prune(NOW)
+    assert objects(store) == whole
+    assert stored(store, kind) == 1
+
+
+def test_what_was_replaced_is_left_to_its_readers_until_it_is_pruned(store: Store) -> None:
+    for kind in ("zarr", "cog"):
+        write(store, kind, 1)
+    opened = {kind: FORMATS[kind][1].open(store, FORMATS[kind][0]) for kind in ("zarr", "cog")}
+    for kind in ("zarr", "cog"):
+        write(store, kind, 2)
+    before = objects(store)
+    assert np.array_equal(opened["zarr"].read("values"), noise(1, (2, *geobox().shape), "uint16"))
+    assert store.prune(timedelta(hours=1)) == []
+    assert objects(store) == before
+    planned = store.prune(NOW, dry_run=True)
+    assert objects(store) == before
+    assert sum(one.bytes for one in planned) > 100_000
+    assert [one.key.partition("@")[0] for one in planned] == [
+        "predictions/2020/..p.current",
+        "raw_bands/2020/.p.zarr",
+    ]
+    assert store.prune(NOW) == planned
+    assert store.prune(NOW) == []
+    for kind in ("zarr", "cog"):
+        assert stored(store, kind) == 2
+        with pytest.raises(StorageError, match=r"replaced while it was read.*Run again"):
+            opened[kind].read(next(iter(opened[kind].layers)))
+
+
+def test_an_upload_that_was_never_finished_is_pruned(server: SeaweedFS, store: Store) -> None:
+    client, path = server.client(), f"{store.root.path}/raw_bands/large.tif"
+    about = {"Bucket": BUCKET, "Key": path.partition("/")[2]}
+    begun = client.call_s3("create_multipart_upload", **about)
+    part = {"PartNumber": 1, "UploadId": begun["UploadId"], "Body": b"x" * 1000}
+    client.call_s3("upload_part", **about, **part)
+    assert store.prune(timedelta(hours=1)) == []
+    time.sleep(1.1)  # the server tells whole seconds
+    assert [one.key for one in store.prune(NOW)] == ["raw_bands/large.tif"]
+    assert store.prune(NOW) == []
+
+
+# Requests
+
+
+def test_a_window_of_a_large_raster_is_read_by_ranges(
+    proxy: FaultyProxy, proxied: Store, record_property: Callable[[str, object], None]
+) -> None:
+    grid = geobox(4096, 4096)
+    bands = {"class": Layer((), "uint8"), "confidence": Layer((), "uint8")}
+    size = CogFormat(lambda raster: raster).write(proxied, "a/p.tif", cube(1, bands, grid=grid))
+    assert size > 2 * 4096**2
+    proxy.requests.clear()
+    raster = RasterCube(proxied, "a/p.tif")
+    opening = len(proxy.requests), sum(one.bytes for one in proxy.requests)
+    proxy.requests.clear()
+    window = slice(1030, 1530), slice(1030, 1530)
+    values = raster.read("confidence", window)
+    assert np.array_equal(values, noise(1, grid.shape, "uint8")[window])
+    reading = len(proxy.requests), sum(one.bytes for one in proxy.requests)
+    assert all(one.range for one in proxy.requests if one.method == "GET")
+    record_property(
+        "figure",
+        f"COG of {size / 1e6:.0f} MB: opened by {opening[0]} requests and {opening[1] / 1e3:.0f} "
+        f"kB, a window of one block read by {reading[0]} and {reading[1] / 1e3:.0f} kB",
+    )
+    assert reading[0] <= 3
+    assert reading[1] < 600_000
+
+
+def test_a_window_of_a_cube_is_read_by_ranges_at_the_same_time(
+    proxy: FaultyProxy, proxied: Store, record_property: Callable[[str, object], None]
+) -> None:
+    grid = geobox(2048, 2048)
+    layer = Layer(("time",), "uint16", fill=0, chunks=(2,), compressed=(1,), tile=2048)
+
+    def blocks(_: Any) -> Iterator[Any]:
+        from lc_platform.eo.cube import Block
+
+        yield Block(
+            "values", (slice(0, 2),), (slice(0, 2048), slice(0, 2048)),
+            noise(1, (2, 2048, 2048), "uint16"),
+        )  # fmt: skip
+
+    computed = dataclasses.replace(cube(1, {"values": layer}, grid=grid), blocks=blocks)
+    zarr_format.write(proxied, "a/p.zarr", computed)
+    proxy.requests.clear()
+    stack = zarr_format.ZarrCube(proxied, "a/p.zarr")
+    opening = len(proxy.requests)
+    proxy.requests.clear()
+    window = slice(256, 512), slice(512, 768)
+    values = stack.read("values", window)
+    assert np.array_equal(values, noise(1, (2, 2048, 2048), "uint16")[(..., *window)])
+    read = sum(one.bytes for one in proxy.requests)
+    record_property(
+        "figure",
+        f"Zarr shard of 16 MB: opened by {opening} requests, a window of 256 x 256 of 2 dates read "
+        f"by {len(proxy.requests)} and {read / 1e3:.0f} kB",
+    )
+    assert all(one.range for one in proxy.requests)
+    assert len(proxy.requests) == 1 + 2, "the shard's index, and a chunk of each date"
+    assert read < 4 * values.nbytes
+
+
+def test_a_large_file_goes_up_in_parts(proxy: FaultyProxy, url: str) -> None:
+    store, content = Store(url, settings(proxy.endpoint)), os.urandom(40 * 2**20)
+    store.put("large.bin", content)
+    parts = {re.findall(r"partNumber=(\d+)", one.path)[0] for one in proxy.requests[1:-1]}
+    assert parts == {"1", "2", "3"}
+    assert store.read_bytes("large.bin") == content
+
+
+def test_no_more_requests_are_under_way_than_there_may_be(proxy: FaultyProxy, url: str) -> None:
+    store = Store(url, settings(proxy.endpoint, connections=3))
+    write(store, "zarr", 1)
+    assert stored(store, "zarr") == 1
+    assert 1 < proxy.at_once <= 2 * 3
+
+
+# Failures that pass, and that do not
+
+
+def sometimes(failure: Failure, every: int) -> Callable[[Request], Failure | None]:
+    """A failure of each ``every``-th request."""
+    lock, asked = threading.Lock(), iter(range(1, 10**9))
+
+    def fail(_: Request) -> Failure | None:
+        with lock:
+            return failure if next(asked) % every == 0 else None
+
+    return fail
+
+
+PASSING = {
+    "an error of the server": Refuse(500, "InternalError"),
+    "a storm of refusals": Refuse(503, "SlowDown"),
+    "a gateway": Refuse(502, "BadGateway"),
+    "a slow answer": Slow(0.5),
+    "an answer that stops for too long": Slow(3.0),
+    "a broken connection": Reset(),
+    "a body that is cut short": Cut(),
+}
+
+
+@pytest.mark.parametrize("kind", ["zarr", "cog"])
+@pytest.mark.parametrize("failure", PASSING)
+def test_failures_that_pass_are_tried_again(
+    proxy: FaultyProxy, url: str, kind: str, failure: str
+) -> None:
+    store = Store(url, settings(proxy.endpoint, retries=4, read_timeout=2))
+    proxy.fail = sometimes(PASSING[failure], every=7)
+    write(store, kind, 1)
+    assert stored(store, kind) == 1
+    assert len(proxy.requests) >= 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (Refuse(503, "SlowDown"), "cannot serve this now"),
+        (Refuse(500, "InternalError"), "cannot serve this now"),
+        (Reset(), "cannot be reached|broke off"),
+    ],
+)
+def test_failures_that_stay_may_be_tried_again_later_and_nothing_is_half_written(
+    proxy: FaultyProxy, url: str, kind: str, failure: Failure, words: str
+) -> None:
+    store = Store(url, settings(proxy.endpoint, retries=1))
+    write(store, kind, 1)
+    uploads = 0
+
+    def fail(request: Request) -> Failure | None:
+        nonlocal uploads
+        uploads += request.method == "PUT"
+        return failure if uploads > (kind != "parquet") else None
+
+    proxy.fail = fail
+    with pytest.raises(UnavailableError, match=words) as caught:
+        write(store, kind, 2)
+    assert not is_permanent(caught.value)
+    assert FORMATS[kind][0].removesuffix(".tif") in str(caught.value)
+    proxy.fail = lambda _: failure
+    with pytest.raises(UnavailableError, match=words):
+        stored(store, kind)
+    proxy.fail = lambda _: None
+    assert stored(store, kind) in ({1, 2} if kind == "parquet" else {1})
+
+
+REFUSED = {
+    "expired": (Refuse(403, "ExpiredToken"), "the credentials have expired.*Renew them"),
+    "skewed": (Refuse(403, "RequestTimeTooSkewed"), "this machine's clock is too far.*Set it"),
+    "full": (Refuse(507, "InsufficientStorage"), "is full, or over its quota.*Make room"),
+    "quota": (Refuse(403, "QuotaExceeded"), "is full, or over its quota.*Make room"),
+    "denied": (Refuse(403, "AccessDenied"), "may not do this.*Give them the right"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_stays_refused_in_the_middle_is_told_and_leaves_the_old_artefact(
+    proxy: FaultyProxy, proxied: Store, kind: str, why: str
+) -> None:
+    write(proxied, kind, 1)
+    failure, words = REFUSED[why]
+    uploads = 0
+
+    def fail(request: Request) -> Failure | None:
+        nonlocal uploads
+        uploads += request.method == "PUT"
+        return failure if uploads > (kind != "parquet") else None
+
+    proxy.fail = fail
+    with pytest.raises(StorageError, match=words) as caught:
+        write(proxied, kind, 2)
+    assert is_permanent(caught.value)
+    assert "owner-secret" not in str(caught.value)
+    proxy.fail = lambda _: None
+    assert stored(proxied, kind) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_credentials_that_expire_while_reading_are_not_taken_for_damage(
+    proxy: FaultyProxy, proxied: Store, kind: str
+) -> None:
+    write(proxied, kind, 1)
+    key, form = FORMATS[kind]
+    opened = form.open(proxied, key)
+    proxy.fail = lambda _: Refuse(403, "ExpiredToken")
+    with pytest.raises(StorageError, match="the credentials have expired"):
+        form.open(proxied, key)
+    if kind in ("zarr", "cog"):
+        with pytest.raises(StorageError, match="the credentials have expired"):
+            opened.read(next(iter(opened.layers)))
+
+
+# Found at start
+
+
+def _no_bucket(server: SeaweedFS) -> Store:
+    return Store("s3://no-such-bucket/a", settings(server.endpoint))
+
+
+def _nobody_listens(_: SeaweedFS) -> Store:
+    (port,) = free_ports(1)
+    return Store(f"s3://{BUCKET}/a", settings(f"http://127.0.0.1:{port}", retries=1))
+
+
+def _no_object_store(server: SeaweedFS) -> Store:
+    master = next(one for one in server.command if one.startswith("-master.port="))
+    endpoint = f"http://127.0.0.1:{master.partition('=')[2]}"
+    return Store(f"s3://{BUCKET}/a", settings(endpoint, retries=1))
+
+
+def _as(profile: str) -> Callable[[SeaweedFS], Store]:
+    return lambda server: Store(f"s3://{BUCKET}/a", settings(server.endpoint, profile=profile))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (_no_bucket, r"there is no bucket of this name at http.*Make it, or change `storage`"),
+        (_nobody_listens, r"cannot be reached. Check object_store.endpoint and the network"),
+        (_no_object_store, r"object_store.endpoint"),
+        (_as("reader"), r"may not do this.*Give them the right"),
+        (_as("forged"), r"the secret key does not belong to the access key.*AWS_SECRET_ACCESS_KEY"),
+        (_as("stranger"), r"the access key is not known at http.*AWS_ACCESS_KEY_ID"),
+        (_as("missing"), r"no such profile.*object_store.profile"),
+    ],
+    ids=["bucket", "nobody", "other server", "reader", "secret", "key", "profile"],
+)
+def test_a_store_that_cannot_be_used_is_found_at_start(
+    server: SeaweedFS, place: Callable[[SeaweedFS], Store], words: str
+) -> None:
+    with pytest.raises(StorageError, match=words) as caught:
+        place(server).check()
+    told = str(caught.value)
+    assert told.startswith("s3://")
+    assert "secret" not in told.replace("the secret key", "").lower().replace(
+        "aws_secret_access_key", ""
+    )
+
+
+def test_a_store_without_credentials_is_found_at_start(
+    server: SeaweedFS, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    store = Store(url, ObjectStore(endpoint=server.endpoint, region="us-east-1", retries=1))
+    with pytest.raises(StorageError, match=r"no credentials were found\. Set AWS_ACCESS_KEY_ID"):
+        store.check()
+
+
+@pytest.mark.parametrize("why", ["skewed", "expired", "full"])
+def test_what_the_store_says_is_told_at_start(proxy: FaultyProxy, proxied: Store, why: str) -> None:
+    failure, words = REFUSED[why]
+    proxy.fail = lambda _: failure
+    with pytest.raises(StorageError, match=words):
+        proxied.check()
+
+
+def test_a_protocol_that_is_not_known_is_refused() -> None:
+    with pytest.raises(StorageError, match=r"Write a folder, or s3://, gs:// or az://"):
+        Store("s4://bucket/a")
+
+
+# Behind our back
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["deleted", "cut short"])
+def test_an_object_that_is_deleted_or_cut_short_is_named(
+    server: SeaweedFS, store: Store, kind: str, how: str
+) -> None:
+    write(store, kind, 1)
+    key, _ = FORMATS[kind]
+    other = server.client()
+    inner = [f for f in other.find(store.root.path) if "@" in f or kind == "parquet"]
+    victim = max(inner, key=lambda path: int(other.info(path)["size"]))
+    if how == "deleted":
+        other.rm_file(victim)
+    else:
+        content = other.cat_file(victim)
+        other.pipe_file(victim, content[: len(content) * 2 // 3])
+    with pytest.raises(StorageError, match=r"[Mm]aterialize") as caught:
+        stored(store, kind)
+    assert key in str(caught.value)
+    assert is_permanent(caught.value)
+    write(store, kind, 2)
+    assert stored(store, kind) == 2
+
+
+# The whole graph
+
+
+def graph(configuration: Config) -> float:
+    start = time.perf_counter()
+    report = running.run(configuration, lambda _, __, outcomes: iter(list(outcomes)))
+    assert report.succeeded, report.failures
+    return time.perf_counter() - start
+
+
+def test_the_graph_in_an_object_store_equals_that_in_a_folder(
+    server: SeaweedFS,
+    url: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bucket").mkdir()
+    in_folder = configured(tmp_path / "folder")
+    in_bucket = configured(tmp_path / "bucket").model_copy(
+        update={"storage": url, "object_store": settings(server.endpoint)}
+    )
+    seconds = graph(in_folder), graph(in_bucket)
+    record_property(
+        "figure",
+        f"4 patches of 32 x 32 through the graph: {seconds[0]:.1f} s in a folder, "
+        f"{seconds[1]:.1f} s in an object store",
+    )
+    stores = Store.of(in_folder), Store.of(in_bucket)
+    of = formats({c.id: (c.name, c.color) for c in in_folder.reference.classes})
+    grids = [of["patch_grid"].open(store, key("patch_grid")) for store in stores]
+    assert grids[0].patches == grids[1].patches
+    for patch in grids[0].patches:
+        for asset in ("raw_bands", "cloud_masks", "features", "predictions", "observation_stats"):
+            one, other = (of[asset].open(s, key(asset, patch.key, YEAR)) for s in stores)
+            one, other = (getattr(value, "cube", value) for value in (one, other))
+            assert list(one.layers) == list(other.layers)
+            for layer in one.layers:
+                np.testing.assert_array_equal(one.read(layer), other.read(layer))
+    models = [of["model"].open(store, key("model", year=YEAR)) for store in stores]
+    assert models[0].text == models[1].text
+    metrics = [of["evaluation"].open(s, key("evaluation", year=YEAR)).metrics for s in stores]
+    assert json.dumps(metrics[0]) == json.dumps(metrics[1])
+    maps = [of["mosaic"].open(store, key("mosaic", year=YEAR)) for store in stores]
+    for name in (LAND_COVER, CONFIDENCE, VALID_OBSERVATIONS):
+        one, other = (s.fs.cat_file(m[name]) for s, m in zip(stores, maps, strict=True))
+        assert one == other

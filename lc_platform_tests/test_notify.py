@@ -1,0 +1,124 @@
+"""Messages reach real servers, and what does not go out says why without telling a secret."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from lc_platform.config import ConfigError, parse
+from lc_platform.notify import Mail, Message, NotifyError, Slack, channels, send
+from lc_platform_tests.receivers import mail_server, webhook
+from lc_platform_tests.test_automation import settings
+
+MESSAGE = Message("demo: raw_bands failed (3 partitions)", "no acquisition\n\nPartitions: a, b, c")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def mail(port: int, **changed: object) -> Mail:
+    known = {"user": None, "password": None, "security": "none", **changed}
+    return Mail("127.0.0.1", port, sender="lc@a.org", to=["b@a.org", "c@a.org"], timeout=5, **known)  # type: ignore[arg-type]
+
+
+def test_slack_takes_the_message() -> None:
+    with webhook() as hook:
+        Slack(hook.url, 5).send(MESSAGE)
+        assert hook.received == [
+            "*demo: raw_bands failed (3 partitions)*\nno acquisition\n\nPartitions: a, b, c"
+        ]
+
+
+def test_nothing_in_a_message_calls_a_channel_of_slack() -> None:
+    with webhook() as hook:
+        Slack(hook.url, 5).send(Message("<!channel>", "a & b <http://x|y>"))
+        assert hook.received == ["*&lt;!channel&gt;*\na &amp; b &lt;http://x|y&gt;"]
+
+
+def test_a_mail_server_takes_the_message() -> None:
+    with mail_server() as server:
+        mail(server.port).send(MESSAGE)
+        [received] = server.received
+    assert received["Subject"] == MESSAGE.subject
+    assert received["From"] == "lc@a.org"
+    assert received["To"] == "b@a.org, c@a.org"
+    assert received.get_content().splitlines() == MESSAGE.text.splitlines()
+
+
+def test_a_subject_of_two_lines_adds_no_header() -> None:
+    with mail_server() as server:
+        mail(server.port).send(Message("one\nBcc: all@a.org", "text"))
+        [received] = server.received
+    assert received["Subject"] == "one Bcc: all@a.org"
+    assert received["Bcc"] is None
+
+
+def test_a_mail_server_that_asks_for_a_password_gets_it() -> None:
+    with mail_server("lc", "right") as server:
+        mail(server.port, user="lc", password="right").send(MESSAGE)
+        assert server.senders == ["lc"]
+
+
+def test_a_wrong_password_is_named_and_not_told() -> None:
+    with mail_server("lc", "right") as server, pytest.raises(NotifyError) as error:
+        mail(server.port, user="lc", password="wr0ng").send(MESSAGE)
+    assert "operations.notify.email" in str(error.value)
+    assert "535" in str(error.value)
+    assert "wr0ng" not in str(error.value)
+
+
+def test_a_webhook_that_is_refused_is_named_and_not_told() -> None:
+    with webhook() as hook:
+        hook.status = 404
+        with pytest.raises(NotifyError, match=r"operations\.notify\.slack.*404") as error:
+            Slack(hook.url, 5).send(MESSAGE)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["not-an-address/secret", "http://127.0.0.1:{port}/secret"])
+def test_a_webhook_that_cannot_be_reached_is_named_and_not_told(address: str) -> None:
+    with pytest.raises(NotifyError, match=r"operations\.notify\.slack") as error:
+        Slack(address.format(port=free_port()), 5).send(MESSAGE)
+    assert "secret" not in str(error.value)
+
+
+def test_a_mail_server_without_tls_is_not_spoken_to_where_tls_is_asked_for() -> None:
+    with mail_server() as server, pytest.raises(NotifyError, match="STARTTLS"):
+        mail(server.port, security="starttls").send(MESSAGE)
+
+
+def test_one_way_that_fails_does_not_keep_the_message_from_the_other() -> None:
+    with webhook() as hook:
+        [problem] = send([mail(free_port()), Slack(hook.url, 5)], MESSAGE)
+        assert len(hook.received) == 1
+    assert "operations.notify.email" in problem
+
+
+def test_a_message_that_no_way_took_is_an_error() -> None:
+    with pytest.raises(NotifyError, match=r"operations\.notify\.email"):
+        send([mail(free_port())], MESSAGE)
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLACK_WEBHOOK", raising=False)
+    config = parse(settings(operations={"notify": {"slack": "${SLACK_WEBHOOK}"}}))
+    with pytest.raises(ConfigError, match=r"operations\.notify\.slack.*SLACK_WEBHOOK"):
+        channels(config)
+
+
+def test_the_address_and_the_password_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOOK", "http://127.0.0.1/x")
+    monkeypatch.setenv("WORD", "right")
+    email = {"host": "a.org", "sender": "a@a.org", "to": ["b@a.org"]}
+    email |= {"user": "lc", "password": "${WORD}"}
+    config = parse(settings(operations={"notify": {"slack": "${HOOK}", "email": email}}))
+    slack, by_mail = channels(config)
+    assert slack == Slack("http://127.0.0.1/x", 10.0)
+    assert isinstance(by_mail, Mail)
+    assert by_mail.password == "right"
