@@ -56,6 +56,13 @@ def patch_year_key(patch: str, year: int) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({PATCH: patch, YEAR: str(year)})
 
 
+def partition_key(where: Place) -> str | None:
+    """Dagster's key of a patch's, a year's or a patch-year's partition; None of what has none."""
+    if where.patch is not None and where.year is not None:
+        return patch_year_key(where.patch, where.year)
+    return where.patch if where.year is None else str(where.year)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without Dagster's warnings that a feature is beta or preview: its version is bounded."""

@@ -189,7 +189,7 @@ class Worker:
         return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
 
     def _execute(self, task: Task) -> Any:
-        keys = [partition_key(place, task.assets) for place in task.places]
+        keys = [partitions.partition_key(place) for place in task.places]
         every = set(task.assets) == set(JOBS[task.job])
         alone = len(keys) == 1
         with partitions.quiet():
@@ -205,7 +205,7 @@ class Worker:
 
 def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
     """A task's assets that a run has not materialized for a place."""
-    key = str(partition_key(place, task.assets))
+    key = str(partitions.partition_key(place))
     done = {
         event.asset_key.path[-1]
         for event in result.all_events
@@ -231,18 +231,6 @@ def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvalua
 def _places_of(gate: dg.AssetCheckEvaluation) -> list[str]:
     failed = gate.metadata.get(FAILED)
     return list(failed.value) if failed is not None else []  # type: ignore[arg-type]
-
-
-def partition_key(where: Place, assets: Sequence[str]) -> Any:
-    """Dagster's key of the partition that assets have for a place."""
-    wanted = dimensions(assets[0])
-    if wanted == {"patch", "year"}:
-        assert where.patch is not None
-        assert where.year is not None
-        return partitions.patch_year_key(where.patch, where.year)
-    if wanted == {"patch"}:
-        return where.patch
-    return str(where.year) if wanted else None
 
 
 def _reason(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
@@ -514,7 +502,7 @@ def _failed(
     """Why places that are not as they should be failed, where that is what their last run did."""
     if definition is None or not places:
         return {}
-    names = {str(partition_key(where, [asset])): where for where in places}
+    names = {str(partitions.partition_key(where)): where for where in places}
     storage = instance.event_log_storage
     attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
         dg.AssetKey(asset)

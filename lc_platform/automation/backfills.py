@@ -21,7 +21,6 @@ from dagster._core.execution.backfill import (
 )
 
 from lc_platform import partitions
-from lc_platform.automation.states import partition_key
 from lc_platform.partitions import Place
 
 Wanted = Mapping[str, Collection[Place]]
@@ -37,7 +36,7 @@ def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
     with partitions.quiet():
         return AssetGraphSubset.from_asset_partition_set(
             {
-                AssetKeyPartitionKey(dg.AssetKey(asset), partition_key(place))
+                AssetKeyPartitionKey(dg.AssetKey(asset), partitions.partition_key(place))
                 for asset, places in wanted.items()
                 for place in places
             },

@@ -31,13 +31,6 @@ def outside_words(config: Config, now: datetime) -> str:
     return f"{year} is not among the years of the configuration. Add it to `years`"
 
 
-def partition_key(where: Place) -> str:
-    """Dagster's key of a patch's, a year's or a patch-year's partition."""
-    if where.patch is not None and where.year is not None:
-        return partitions.patch_year_key(where.patch, where.year)
-    return where.patch if where.patch is not None else str(where.year)
-
-
 def definition(asset: str, years: Sequence[int]) -> dg.PartitionsDefinition | None:
     """An asset's partitions; None where it has none."""
     wanted = dimensions(asset)
@@ -56,6 +49,6 @@ def failed(
         partitioned = definition(asset, years)
     if partitioned is None:
         return set()
-    named = {partition_key(place): place for place in places}
+    named = {str(partitions.partition_key(place)): place for place in places}
     found = instance.get_status_by_partition(dg.AssetKey(asset), list(named), partitioned) or {}
     return {named[key] for key, status in found.items() if status and status.value == "FAILED"}
