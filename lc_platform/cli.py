@@ -230,6 +230,8 @@ def _run(config: Config, **asked: Any) -> Any:
     from lc_platform import running
 
     report = running.run(config, _progress, **asked)
+    for warning in report.warnings:
+        err.print(f"[yellow]warning[/yellow]: {warning}")
     per_patch, places = report.orchestration()
     done = sum(len(o.task.places) - len(o.errors) for o in report.outcomes)
     out.print(

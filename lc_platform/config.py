@@ -15,6 +15,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -29,6 +30,7 @@ from pydantic import (
     model_validator,
 )
 
+from lc_platform import secret
 from lc_platform.config_problems import nearest, problems, shown
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
@@ -670,6 +672,17 @@ class Config(_Section):
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 
+    @field_validator("storage")
+    @classmethod
+    def _without_credentials(cls, storage: str) -> str:
+        # abfs://container@account names no password, s3://key:secret@bucket does.
+        if ":" in urlsplit(storage).netloc.rpartition("@")[0]:
+            raise ValueError(
+                "a URL with a password in it is refused. Give the credentials by the environment, "
+                "or by object_store.profile"
+            )
+        return storage
+
     @field_validator("years")
     @classmethod
     def _each_once_in_order(cls, years: tuple[int, ...]) -> tuple[int, ...]:
@@ -890,7 +903,7 @@ def expand(text: str, key: str = "") -> str:
                 + f"{text} needs the environment variable {name}, which is not set. Set it, for "
                 f"example with `export {name}=...`"
             )
-        return os.environ[name]
+        return secret.read(name)
 
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
 

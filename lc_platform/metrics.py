@@ -8,6 +8,7 @@ its beginning and its counters stand where they stood; in between it reads what 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import threading
 import time
 from bisect import bisect_left
@@ -30,6 +31,7 @@ from prometheus_client.registry import Collector
 from lc_platform.automation.states import failed
 from lc_platform.failures import of_run
 from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.store import StorageError
 from lc_platform.storage.versions import Versions
 
 SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -174,7 +176,8 @@ class Exporter(Collector):
             started = time.perf_counter()
             self._log.read()
             if time.monotonic() - self._looked >= self.refresh:
-                self._partitions = dict(self._counted())
+                with contextlib.suppress(StorageError):  # there is no grid yet, or no store
+                    self._partitions = dict(self._counted())
                 self._looked = time.monotonic()
             yield from self._metrics()
             yield GaugeMetricFamily(

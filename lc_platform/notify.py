@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
 import ssl
@@ -58,8 +59,10 @@ class Slack:
                 return
         except urllib.error.HTTPError as error:
             why = f"it answers {error.code} {error.reason}"
-        except (OSError, ValueError) as error:
-            why = type(error).__name__ if isinstance(error, ValueError) else _reason(error)
+        except (ValueError, http.client.HTTPException) as error:
+            why = type(error).__name__  # its text may hold the address
+        except OSError as error:
+            why = _reason(error)
         raise NotifyError(
             f"operations.notify.slack: the message was not taken ({why}). Check the webhook's "
             "address in its environment variable, and that the service can be reached"

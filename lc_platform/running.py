@@ -7,14 +7,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from lc_platform import failures, partitions, preflight
 from lc_platform.automation import JOBS
@@ -52,10 +53,16 @@ def dagster_home(config: Config) -> Path:
     """
     named = os.environ.get(HOME_VARIABLE)
     home = Path(named) if named else config.folder / _HOME
-    home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(_INSTANCE.format(cores=os.cpu_count() or 1), encoding="utf-8")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            settings.write_text(_INSTANCE.format(cores=os.cpu_count() or 1), encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            f"{home}: Dagster's records cannot be kept there ({error.strerror}). Name a folder "
+            f"that can be written in {HOME_VARIABLE}"
+        ) from error
     return home
 
 
@@ -92,6 +99,8 @@ class Report:
     seconds: float = 0.0
     notes: str | None = None
     """What was repaired in the area's boundary."""
+    warnings: Sequence[str] = ()
+    """What should be mended, and did not stop the work."""
     stopped: str | None = None
     """Why later stages were left out, where they were."""
 
@@ -117,7 +126,13 @@ class Worker:
 
     def __init__(self, config: Config, home: Path) -> None:
         self.config = config
-        self.instance = dg.DagsterInstance.from_config(str(home))
+        try:
+            self.instance = dg.DagsterInstance.from_config(str(home))
+        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+            raise RunError(
+                f"{home / 'dagster.yaml'}: Dagster's records cannot be opened ({error}). Check "
+                "what it says of the storage, and that the database can be reached"
+            ) from error
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -149,6 +164,13 @@ class Worker:
         assert isinstance(records, SqlRunStorage)
         deployment = records.get_run_storage_id()
         claim(platform.store, deployment, platform.versions.fingerprint, self.config.name)
+        look = self.look()
+        bare = sum(look.unrecorded("raw_bands", year) for year in self.config.years)
+        if bare:
+            warnings.append(
+                f"{platform.store}: {bare} raw_bands have no record of how they were made, as those of "
+                "an earlier release. They will be acquired again"
+            )
         return warnings
 
     def look(self) -> Look:
@@ -273,30 +295,60 @@ _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 """Of LightGBM, of the kernels and of Zarr's codecs; read when they are imported."""
 
 
-@contextmanager
-def _pool(config: Config, home: Path, workers: int) -> Iterator[ProcessPoolExecutor]:
+class _Workers:
     """Processes that share the cores; none where there is one worker, which is this process."""
-    share = str(max(1, (os.cpu_count() or 1) // workers))
-    limits = {name: share for name in _THREADS if name not in os.environ}
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(config, home),
-    )
-    try:
-        if workers > 1:
-            # They are started by what they are given first, with the environment there is then.
-            os.environ.update(limits)
+
+    def __init__(self, config: Config, home: Path, count: int) -> None:
+        self._config, self._home, self.count = config, home, count
+        self._pool = self._started() if count > 1 else None
+
+    def _started(self) -> ProcessPoolExecutor:
+        share = str(max(1, (os.cpu_count() or 1) // self.count))
+        limits = {name: share for name in _THREADS if name not in os.environ}
+        pool = ProcessPoolExecutor(
+            self.count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(self._config, self._home),
+        )
+        # They are started by what they are given first, with the environment there is then.
+        os.environ.update(limits)
+        try:
+            for _ in range(self.count):
+                pool.submit(_ready)
+        finally:
+            for name in limits:
+                del os.environ[name]
+        return pool
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """What becomes of tasks, as they end. Those that a lost process takes with it have failed;
+        what comes after them has new processes."""
+        assert self._pool is not None
+        try:
+            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
+        except BrokenProcessPool:
+            self._pool = self._started()
+            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
+        for future in as_completed(futures):
+            task = futures[future]
             try:
-                for _ in range(workers):
-                    pool.submit(_ready)
-            finally:
-                for name in limits:
-                    del os.environ[name]
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+                yield future.result()
+            except BrokenProcessPool:
+                yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+_LOST = (
+    "a worker's process ended without a word: it was killed, or memory ran out (fewer --workers "
+    "need less). Run again: what is finished is not made again"
+)
 
 
 Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
@@ -332,9 +384,10 @@ def run(
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
     worker = Worker(config, home)
-    worker.check()
-    with _pool(config, home, workers) as pool:
-        report = _run(config, worker, pool, progress, wanted_years, patches, assets, workers)
+    warnings = worker.check()
+    with _Workers(config, home, workers) as processes:
+        report = _run(config, worker, processes, progress, wanted_years, patches, assets)
+    report.warnings = warnings
     report.seconds = time.perf_counter() - started
     return report
 
@@ -342,14 +395,14 @@ def run(
 def _run(
     config: Config,
     worker: Worker,
-    pool: ProcessPoolExecutor,
+    processes: _Workers,
     progress: Progress,
     wanted_years: Sequence[int],
     patches: Sequence[str],
     assets: tuple[str, ...],
-    workers: int,
 ) -> Report:
     report = Report()
+    workers = processes.count
 
     def stage(name: str, tasks: Sequence[Task]) -> bool:
         tasks = [t for t in tasks if t.assets]
@@ -357,9 +410,7 @@ def _run(
             return True
         before, places = len(report.failures), sum(len(task.places) for task in tasks)
         if workers > 1 and len(tasks) > 1:
-            futures = [pool.submit(_run_in_worker, task) for task in tasks]
-            outcomes = (future.result() for future in as_completed(futures))
-            report.outcomes += progress(name, places, outcomes)
+            report.outcomes += progress(name, places, processes.run(tasks))
         else:
             report.outcomes += progress(name, places, map(worker.run, tasks))
         return len(report.failures) - before < places
@@ -476,7 +527,6 @@ def status(config: Config) -> list[AssetStatus]:
     """
     worker = Worker(config, dagster_home(config))
     look = worker.look()
-    partitions.fill(worker.instance, look.patches())
     graph = worker.definitions.resolve_asset_graph()
     rows = []
     for asset in ASSETS:

@@ -56,7 +56,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "a class's values",
         {"reference": {"classes": FEWER}},
-        {"reference_rasters", "training_samples", *LEARNT},
+        {"patch_grid", "reference_rasters", "training_samples", *LEARNT},
     ),
     (
         "a class's colour",
@@ -254,18 +254,68 @@ def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     assert not stale(look(copied))
 
 
-def test_a_store_is_one_deployments(copied: Config, tmp_path: Path) -> None:
-    home = tmp_path / "another"
-    data = copied.model_dump(exclude_unset=True, mode="json") | {"storage": copied.storage_url}
-    same = parse(data, home)
+def test_a_patch_that_left_the_area_is_no_longer_learnt_from(copied: Config) -> None:
+    fewer = configured(
+        copied.folder, columns=1, reference={"attribute": "class_id", "classes": CLASSES}
+    )
+    assert run(fewer, select=["patch_grid"]).succeeded
+    assert set(stale(look(fewer))) == {"model", "evaluation", "predictions", "mosaic"}
+    assert run(fewer).succeeded
+    assert not stale(look(fewer))
+
+
+def test_a_new_instance_learns_the_patches_of_a_store(copied: Config) -> None:
+    shutil.rmtree(running.dagster_home(copied))
+    assert run(copied, select=["patch_grid"]).succeeded
+    instance = running.Worker(copied, running.dagster_home(copied)).instance
+    assert sorted(instance.get_dynamic_partitions("patch")) == sorted(look(copied).patches())
+
+
+def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> None:
+    config = configured(
+        tmp_path, columns=2, rows=1, reference={"attribute": "class_id", "classes": CLASSES},
+        features={"stored": False},
+    )  # fmt: skip
+    assert run(config).succeeded
+    where = Place(look(config).patches()[0], YEAR)
+    records = Records(Platform(config).store)
+    records.forget("raw_bands", where)
+    records.forget("training_samples", where)
+    report = run(config)  # the imagery is written again, and the recipe is of the one before
+    assert "were made of other raw_bands" in report.failures[0][2]
+    assert run(config).succeeded
+    assert not stale(look(config))
+
+
+def test_a_damaged_record_is_none(copied: Config) -> None:
+    where = Place(look(copied).patches()[0], YEAR)
+    records = Path(copied.storage_url) / ".versions" / "features" / str(YEAR)
+    (record,) = records.glob(f"{where.patch}.*")
+    record.write_bytes(b"")
+    assert running.status(changed(copied, {"features": {"interval": 32}}))
+    Records(Platform(copied).store).forget("cloud_masks", where)
+    assert run(copied).succeeded
+
+
+def test_a_folder_may_have_brackets_in_its_name(made: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "maps [2024]"
+    shutil.copytree(made.folder, folder, symlinks=True)
+    config = parse(made.model_dump(exclude_unset=True, mode="json"), folder)
+    other = changed(config, {"model": {"num_iterations": 9}})
+    assert running.status(other)
+    assert run(other).succeeded
+
+
+def test_a_guest_does_not_take_a_store_over(copied: Config, tmp_path: Path) -> None:
+    home = tmp_path / "guest"
     home.mkdir()
-    assert run(same, select=["patch_grid"]).succeeded  # the same configuration does no harm
-    other = changed(same, {"clouds": {"threshold": 0.5}})
-    assert run(other, select=["patch_grid"]).succeeded  # and a deployment may change its own
-    with pytest.raises(
-        StorageError, match=r"another deployment works here with another conf.*small"
-    ):
-        run(copied, select=["patch_grid"])
+    data = copied.model_dump(exclude_unset=True, mode="json") | {"storage": copied.storage_url}
+    assert running.check(copied) == []
+    guest = parse(data, home)
+    assert running.check(guest) == []
+    with pytest.raises(StorageError, match="another deployment works here"):
+        running.check(changed(guest, {"clouds": {"threshold": 0.5}}))
+    assert running.check(copied) == []
 
 
 def test_two_records_of_one_artefact_are_none(copied: Config) -> None:
@@ -287,7 +337,7 @@ def test_the_content_of_a_reference_counts_and_not_its_place(tmp_path: Path) -> 
     assert digest(str(one)) == digest(str(other))
     other.write_bytes(b"other polygons")
     assert digest(str(one)) != digest(str(other))
-    assert digest("https://example.org/a.gpkg") == "https://example.org/a.gpkg"
+    assert digest("https://example.org/a.gpkg") is None  # it is not asked for
 
 
 def test_a_shapefile_is_its_parts(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lc_platform import partitions
 from lc_platform.assets.platform import Platform
 from lc_platform.logs import about
 from lc_platform.partitions import PATCH, YEAR, Place, place
+from lc_platform.secret import conceal
 from lc_platform.storage.io_manager import (
     ByPlace,
     Failed,
@@ -22,7 +23,7 @@ from lc_platform.storage.io_manager import (
     missing,
     permanent_failure,
 )
-from lc_platform.storage.layout import dimensions
+from lc_platform.storage.layout import dimensions, key
 from lc_platform.storage.versions import NOTHING, Look, Recipe, digest
 
 OWNERS = ["team:land-cover"]
@@ -43,6 +44,7 @@ class Asset:
     settings: tuple[str, ...] = ()
     appearance: tuple[str, ...] = ()
     given: Callable[..., Given] | None = None
+    unchanged: Callable[..., None] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -105,7 +107,7 @@ class Asset:
             if not context.has_partition_key and not dimensions(self.name):
                 return _explained(lambda: one(Place()))
             keys = sorted(context.partition_keys)
-            places = [place(key, context.assets_def.partitions_def) for key in keys]
+            places = [place(name, context.assets_def.partitions_def) for name in keys]
             if len(places) == 1:
                 return {places[0]: _explained(lambda: one(places[0]))}
             results: dict[Place, Any] = {}
@@ -113,6 +115,7 @@ class Asset:
                 try:
                     results[here] = one(here)
                 except Exception as error:
+                    conceal(error)
                     results[here] = Failed(error)
             return results
 
@@ -148,8 +151,17 @@ class Asset:
 
             given = call(self.given) if self.given else None
             told = digest(given.named) if given else NOTHING
-            expected = look.expected(self.name, here, told)
-            if look.is_current(self.name, here, expected.version):
+            loaded = {
+                name: {str(where.patch) for where in handle}
+                for name, handle in handles.items()
+                if isinstance(handle, ByPlace)
+            }
+            expected = look.expected(self.name, here, told, loaded)
+            if look.is_current(self.name, here, expected.version) and platform.store.exists(
+                key(self.name, here.patch, here.year)
+            ):
+                if self.unchanged:
+                    call(self.unchanged)
                 return Unchanged(expected)
             value = call(self.body, **({"given": given} if given else {}))
         return Made(value, platform.clock.seconds - before, expected)
@@ -196,6 +208,7 @@ def asset(
     settings: tuple[str, ...] = (),
     appearance: tuple[str, ...] = (),
     given: Callable[..., Given] | None = None,
+    unchanged: Callable[..., None] | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
@@ -204,6 +217,7 @@ def asset(
     settings      what the result depends on: keys of the configuration, or names of `Platform`
     appearance    what only its appearance depends on; what is made of it does not
     given         gives what comes from outside, for example what an archive has
+    unchanged     is called where the artefact is already what would be made
 
     The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``,
     ``context`` and ``given``; and upstream assets by name: the handle of the partition that
@@ -212,7 +226,7 @@ def asset(
     partitions it is called for each, and one that raises stops no other.
     """
     return lambda body: Asset(
-        body, group, kinds, code_version, settings, appearance, given, options
+        body, group, kinds, code_version, settings, appearance, given, unchanged, options
     )
 
 
@@ -233,6 +247,7 @@ def _explained(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Exception as error:
+        conceal(error)
         if is_permanent(error):
             raise permanent_failure(error) from error
         raise

@@ -15,11 +15,24 @@ from lc_platform.eo.grid import PatchGrid
 from lc_platform.sources.acquire import Offer, acquire, offer
 
 
+def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
+    """Dagster may know nothing yet of patches that are in the store."""
+    partitions.fill(context.instance, [patch.key for patch in platform.grid().patches])
+
+
 @asset(
     group="area",
     kinds={"geoparquet"},
     code_version="1",
-    settings=("split_area", "reference.path", "simulated_reference"),
+    settings=(
+        "split_area",
+        "reference.path",
+        "reference.attribute",
+        "reference.classes.values",
+        "reference.classes.attribute",
+        "simulated_reference",
+    ),
+    unchanged=registered,
 )
 def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGrid:
     """The patches: key, box, CRS, UTM zone, and whether the reference covers them."""

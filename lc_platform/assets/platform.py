@@ -78,7 +78,10 @@ class Platform:
         return self._content(name, value) if name in _FILES else value
 
     def _content(self, name: str, path: str | None) -> str | None:
-        return content.digest(self.config.located(path, name)) if path else None
+        if not path:
+            return None
+        # As it is written: a variable's value is no part of what artefacts are made of.
+        return content.digest(self.config.located(path, name)) or path
 
     @property
     def split_area(self) -> dict[str, Any]:

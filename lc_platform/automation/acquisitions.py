@@ -10,7 +10,7 @@ from lc_platform.assets.platform import Platform
 from lc_platform.partitions import Place
 from lc_platform.sources import open_source
 from lc_platform.sources.acquire import NoAcquisitionError, offer
-from lc_platform.sources.protocol import TransientSourceError
+from lc_platform.sources.protocol import SourceError, TransientSourceError
 from lc_platform.storage.versions import Look, digest
 
 
@@ -27,7 +27,7 @@ class Found:
     stopped_at: str = ""
     """The last of them where time ran out or the archive failed; empty where all were asked."""
     trouble: str = ""
-    """Why the archive could not be asked further, where it could not for now."""
+    """Why the archive could not be asked, of one patch or further."""
 
 
 def ask(
@@ -42,7 +42,8 @@ def ask(
 
     after  where the last time stopped; what comes later is asked first
 
-    Raises SourceError where the archive can not be searched and asking again would not help.
+    Raises SourceError where the archive can not be searched for any patch, and asking again would
+    not help.
     """
     stop = time.monotonic() + seconds
     # Opened anew: a source may remember what a catalog said, and this process lives for months.
@@ -54,9 +55,10 @@ def ask(
     new: dict[Place, str] = {}
     empty: set[Place] = set()
     last = after
+    trouble, failed = "", 0
     for count, (place, patch) in enumerate(order):
         if count and time.monotonic() > stop:
-            return Found(new, frozenset(empty), count, last)
+            return Found(new, frozenset(empty), count, last, trouble)
         assert place.year is not None
         had = look.recorded("raw_bands", place.year).get(place)
         try:
@@ -65,9 +67,15 @@ def ask(
             if had is None:
                 empty.add(place)
         except TransientSourceError as error:
-            return Found(new, frozenset(empty), count, last, str(error))
+            # The next look begins behind it: one patch's trouble is not that of all others.
+            return Found(new, frozenset(empty), count + 1, str(place), str(error))
+        except SourceError as error:
+            failed += 1
+            trouble = trouble or str(error)
+            if failed == len(order):
+                raise
         else:
             if had is None or had.given != there:
                 new[place] = there
         last = str(place)
-    return Found(new, frozenset(empty), len(order))
+    return Found(new, frozenset(empty), len(order), trouble=trouble)

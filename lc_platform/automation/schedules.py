@@ -115,11 +115,17 @@ def outdated(look: Look, year: int, found: acquisitions.Found) -> dict[str, set[
     here = Place(year=year)
     if look.states("model", year)[here].kind != "missing":
         remade = {place for asset in JOBS["patch_year"] for place in wanted[asset]}
-        stated = look.states("predictions", year).items()
-        remade |= {p for p, s in stated if s.kind == "missing" and p not in found.empty}
+        own = set(look.places("predictions", year)) - found.empty
+        remade |= {place for place in own if _behind(look, "predictions", place)}
         wanted |= dict.fromkeys(JOBS["mapping"], remade)
-        wanted |= dict.fromkeys(JOBS["joining"], {here} if remade else set())
+        joined = remade or _behind(look, "mosaic", here)
+        wanted |= dict.fromkeys(JOBS["joining"], {here} if joined else set())
     return {asset: places for asset, places in wanted.items() if places}
+
+
+def _behind(look: Look, asset: str, place: Place) -> bool:
+    """Whether an artefact is not made of what there is now, such as the model as it is."""
+    return not look.is_current(asset, place, look.expected(asset, place).version)
 
 
 def rebuild_due(

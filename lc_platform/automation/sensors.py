@@ -54,7 +54,14 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         # What was asked for once is not asked for again, even if it failed: that is the schedule's.
         asked: dict[str, str] = before.get("asked", {})
         fresh = {place for place, name in found.new.items() if asked.get(str(place)) != name}
-        asked |= {str(place): found.new[place] for place in fresh}
+        graph = _graph(context)
+        wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
+        modelled = {y for y in years if look.states("model", y)[Place(year=y)].kind != "missing"}
+        predicted = {place for place in fresh if place.year in modelled}
+        wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
+        wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
+        # What a backfill is at may be found again when that has ended.
+        asked |= {str(place): found.new[place] for place in wanted.get("raw_bands", ())}
         kept = {str(year) for year in years}
         cursor = json.dumps(
             {
@@ -62,12 +69,6 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
                 "asked": {p: n for p, n in sorted(asked.items()) if p.rpartition(" ")[2] in kept},
             }
         )
-        graph = _graph(context)
-        wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
-        modelled = {y for y in years if look.states("model", y)[Place(year=y)].kind != "missing"}
-        predicted = {place for place in fresh if place.year in modelled}
-        wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
-        wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
         words = f"{found.asked} patches asked, {len(found.new)} lack acquisitions" + (
             f"; stopped: {found.trouble}" if found.trouble else ""
         )

@@ -41,7 +41,8 @@ _STEP = 0.01
 """Degrees between vertices before reprojection: a straight edge then bends by under 0.1 m."""
 _STEP_METRES = 1000.0
 _WGS84 = CRS.from_epsg(4326)
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
+PATCH_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""What a patch may be called: it is a file's name, with room for a version's beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def patches_from_table(table: GeoDataFrame) -> list[Patch]:
     for key, zone, row, column, crs, xmin, ymax, res, rows, columns in zip(
         *(table[name].tolist() for name in needed), strict=True
     ):
-        if not _KEY.fullmatch(key):
+        if not PATCH_KEY.fullmatch(key):
             raise ValueError(
                 f"patch_grid: {key!r} is not a patch key (letters, digits, _ and -). "
                 "Materialize patch_grid again."

@@ -11,14 +11,14 @@ _PARTS = {".shp": (".shx", ".dbf", ".prj", ".cpg")}
 """Files that belong to one with this ending; others beside it are a viewer's."""
 
 
-def digest(path: str) -> str:
+def digest(path: str) -> str | None:
     """A hash of the content of a file with the files that belong to it, or of a folder's.
 
-    Of what is not a local file, whose content is not asked for, the path itself.
+    None of what is not a local file, whose content is not asked for.
     """
     named = Path(path)
     if "://" in path or path.startswith("/vsi") or not named.exists():
-        return path
+        return None
     if named.is_dir():
         files = sorted(file for file in named.rglob("*") if file.is_file())
     else:

@@ -27,6 +27,8 @@ def claim(store: Store, deployment: str, configuration: str, name: str) -> None:
             f"since {found['since']}), and each would make again what the other has made. Give "
             f"this one a `storage` of its own; if that one is no more, remove {store.path(CLAIM)}"
         )
+    if found and deployment != found["deployment"]:
+        return  # a guest with the same configuration
     now = datetime.now(UTC).isoformat(timespec="seconds")
     told = {
         "deployment": deployment,
@@ -39,7 +41,7 @@ def claim(store: Store, deployment: str, configuration: str, name: str) -> None:
 
 def _found(store: Store) -> dict[str, str]:
     try:
-        told: dict[str, str] = json.loads(store.read_bytes(CLAIM))
-    except MissingArtefactError:
+        told = json.loads(store.read_bytes(CLAIM))
+        return {name: str(told[name]) for name in ("deployment", "configuration", "name", "since")}
+    except (MissingArtefactError, ValueError, KeyError, TypeError):
         return {}
-    return told

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.assessment import Evaluation
-from lc_platform.eo.cube import Computed, Cube, Layer, Window
+from lc_platform.eo.cube import Computed, Cube, DataError, Layer, Window
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.features import ComputedFeatures, FeatureStack, recomputed
 from lc_platform.eo.grid import PatchGrid, grid_table, patches_from_table
@@ -137,12 +137,15 @@ class _Recipe:
             zarr_format.ZarrCube(self.store, layout_key(asset, patch, year))
             for asset in ("raw_bands", "cloud_masks")
         )
-        return recomputed(
-            self.attributes,
-            AcquisitionStack(raw_bands),
-            CloudMasks(cloud_masks),
-            threads=self.threads,
-        )
+        try:
+            return recomputed(
+                self.attributes,
+                AcquisitionStack(raw_bands),
+                CloudMasks(cloud_masks),
+                threads=self.threads,
+            )
+        except DataError as error:
+            raise DamagedArtefactError(str(error), layout_key("features", patch, year)) from error
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -14,8 +15,9 @@ from lc_platform.clock import Clock
 from lc_platform.errors import PlatformError
 from lc_platform.logs import about
 from lc_platform.partitions import Place, place
+from lc_platform.secret import conceal
 from lc_platform.storage.formats import Format
-from lc_platform.storage.layout import key
+from lc_platform.storage.layout import PatchKeyError, key
 from lc_platform.storage.records import Records
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store
 from lc_platform.storage.versions import Expected
@@ -24,6 +26,10 @@ FAILED = "failed"
 """Metadata of a failed step or check: the places it failed for, of a step with the reasons."""
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
+
+
+_ASKED_ONE_BY_ONE = 8
+"""Artefacts, whether they are there; of more their folder is listed."""
 
 
 class Made(NamedTuple):
@@ -122,6 +128,7 @@ class ArtefactIOManager(dg.IOManager):
                 with about(run=context.run_id, asset=asset, patch=where.patch, year=where.year):
                     metadata = self._written(asset, where, obj[where])
             except Exception as error:
+                conceal(error)
                 self.records.forget_damaged(error)
                 if len(context.asset_partition_keys) == 1:
                     if is_permanent(error):
@@ -187,19 +194,34 @@ class ArtefactIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> Any:
         """The asset's handle, or for a partitioned asset a `ByPlace` of those that are there.
 
-        Raises dagster.Failure where an unpartitioned asset is not there, or damaged.
+        Raises dagster.Failure where an unpartitioned asset is not there, or damaged, and where a
+        partition's key is no patch's.
         """
         asset = context.asset_key.path[-1]
         if not context.has_asset_partitions:
             return self.opened(asset, Place())
         places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
+        try:
+            there = self._there_of(asset, places)
+        except PatchKeyError as error:
+            raise permanent_failure(error) from error
         return ByPlace(
             {
                 where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
-                for where in places
-                if self.there(asset, where)
+                for where in there
             }
         )
+
+    def _there_of(self, asset: str, places: Sequence[Place]) -> list[Place]:
+        """Those of many places whose artefact is there, by a listing a folder."""
+        if len(places) <= _ASKED_ONE_BY_ONE:
+            return [where for where in places if self.there(asset, where)]
+        paths = {w: PurePosixPath(key(asset, w.patch, w.year)) for w in places}
+        listed = {
+            folder: set(self.store.names(str(folder)))
+            for folder in {path.parent for path in paths.values()}
+        }
+        return [where for where, path in paths.items() if path.name in listed[path.parent]]
 
     def there(self, asset: str, where: Place) -> bool:
         """Whether an artefact is there."""
@@ -211,7 +233,10 @@ class ArtefactIOManager(dg.IOManager):
             with self.clock.working():
                 return self.formats[asset].open(self.store, key(asset, where.patch, where.year))
         except StorageError as error:
+            conceal(error)
             self.records.forget_damaged(error)
+            if isinstance(error, MissingArtefactError):
+                self.records.forget(asset, where)
             if is_permanent(error):
                 raise permanent_failure(error) from error
             raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from lc_platform.eo.grid import PATCH_KEY
+from lc_platform.errors import PlatformError
+
 _KEYS = {
     "patch_grid": "patch_grid.parquet",
     "raw_bands": "raw_bands/{year}/{patch}.zarr",
@@ -33,8 +36,18 @@ CONFIDENCE = "confidence.tif"
 VALID_OBSERVATIONS = "valid_observations.tif"
 
 
+class PatchKeyError(PlatformError):
+    """What was given for a patch's key could name another place than its own."""
+
+
 def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
-    """The store's key of an asset's partition. Raises KeyError for an unknown asset."""
+    """The store's key of an asset's partition. Raises KeyError for an unknown asset, PatchKeyError
+    where the patch's key is none."""
+    if patch is not None and not PATCH_KEY.fullmatch(patch):
+        raise PatchKeyError(
+            f"patch {patch[:60]!r}: is no key of a patch (1 to 100 letters, digits, _ and -). Take "
+            "one of patch_grid, and delete the partition where it was added by hand"
+        )
     return _KEYS[asset].format(patch=patch, year=year)
 
 

@@ -217,6 +217,7 @@ def abandoned_uploads(fs: Any, root: str) -> Iterator[tuple[str, str, Any]]:
     if fs.protocol not in (_S3, "s3"):
         return
     bucket, _, prefix = root.partition("/")
+    prefix = f"{prefix}/" if prefix else ""
     marks: dict[str, str] = {}
     while True:
         page = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marks)

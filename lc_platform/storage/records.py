@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from lc_platform.eo.grid import PATCH_KEY
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import RECORDS, dimensions, key
-from lc_platform.storage.store import DamagedArtefactError, Store
+from lc_platform.storage.store import DamagedArtefactError, StorageError, Store
 
 
 class Version(NamedTuple):
@@ -58,16 +59,20 @@ class Records:
     def read(
         self, asset: str, versions: Mapping[Place, Version]
     ) -> Mapping[Place, Mapping[str, Any]]:
-        """The content of records; those that are gone meanwhile are left out."""
-        paths = {where: self.store.path(_name(asset, where, v)) for where, v in versions.items()}
-        if not paths:
-            return {}
-        # Many at once, where the store can.
+        """The content of records; those that are gone meanwhile, or damaged, are left out."""
+        names = {where: self.store.path(_name(asset, where, v)) for where, v in versions.items()}
         with self.store.reaching(str(self.store)):
-            texts = self.store.fs.cat(list(paths.values()), on_error="omit")
-        texts = {self.store.fs._strip_protocol(path): text for path, text in texts.items()}
-        found = {where: texts.get(self.store.fs._strip_protocol(p)) for where, p in paths.items()}
-        return {where: json.loads(text) for where, text in found.items() if text is not None}
+            # Many at once, where the store can.
+            texts = self.store.fs.cat_ranges(
+                list(names.values()), [0] * len(names), [None] * len(names), on_error="return"
+            )
+            found = {}
+            for where, text in zip(names, texts, strict=True):
+                if isinstance(text, Exception) and not isinstance(text, FileNotFoundError):
+                    raise text
+                with contextlib.suppress(ValueError, TypeError):
+                    found[where] = dict(json.loads(text))
+            return found
 
     @contextlib.contextmanager
     def changing(self, asset: str, where: Place) -> Iterator[None]:
@@ -75,15 +80,28 @@ class Records:
         leaves the artefact as it was."""
         target = key(asset, where.patch, where.year)
         before = self.store.physical(target)
-        version = self.of_year(asset, where.year).get(where)
+        version = self._version(asset, where)
         content = self.read(asset, {where: version}) if version else {}
         self.forget(asset, where)
         try:
             yield
         except Exception:
-            if version and where in content and self.store.physical(target) == before:
-                self.write(asset, where, version, content[where])
+            with contextlib.suppress(StorageError):  # what failed first is what is told
+                if version and where in content and self._is_as_before(target, before):
+                    self.write(asset, where, version, content[where])
             raise
+
+    def _is_as_before(self, target: str, physical: str) -> bool:
+        # A file of its own in an object store may have been replaced though its answer was lost.
+        told = self.store.local or physical != self.store.plain(target)
+        return told and self.store.physical(target) == physical
+
+    def _version(self, asset: str, where: Place) -> Version | None:
+        """Of one artefact; None where it has none, or several."""
+        names = list(self._named(PurePosixPath(_stem(asset, where))))
+        if len(names) != 1:
+            return None
+        return Version(*names[0].removesuffix(_SUFFIX).rsplit(".", 3)[1:])
 
     def forget(self, asset: str, where: Place) -> None:
         """Have an artefact made again, whatever its version was."""
@@ -102,7 +120,7 @@ class Records:
     def _named(self, stem: PurePosixPath) -> Iterable[str]:
         return [
             name
-            for name in self.store.names(str(stem.parent))
+            for name in self.store.files(str(stem.parent), f"{stem.name}.")
             if name.removesuffix(_SUFFIX).rsplit(".", 3)[0] == stem.name
         ]
 
@@ -126,6 +144,8 @@ def _place(asset: str, stem: str, year: int | None) -> Place | None:
     """Whose record it is; None for another year's."""
     wanted = dimensions(asset)
     if "patch" in wanted:
+        if not PATCH_KEY.fullmatch(stem):
+            return None
         return Place(stem, year if "year" in wanted else None)
     here = Place(None, year if "year" in wanted else None)
     return here if stem == PurePosixPath(_stem(asset, here)).name else None

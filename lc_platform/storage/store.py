@@ -118,6 +118,10 @@ class Store:
         """Where a key lies, as people and other tools write it."""
         return str(self.root / key)
 
+    def plain(self, key: str) -> str:
+        """The path, in the store's file system, of what a key names itself."""
+        return self._raw(key)
+
     def physical(self, key: str) -> str:
         """The path, in the store's file system, of the version that a key stands for now."""
         path = self._raw(key)
@@ -230,6 +234,8 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """Names of the visible artefacts in a folder, sorted; empty where there is none."""
+        if self.local:
+            return sorted(self._in_folder(self._raw(folder), ""))
         found = set()
         with self.reaching(self.path(folder)):
             for path in self._children(self._raw(folder)):
@@ -238,7 +244,30 @@ class Store:
                     name = name.removeprefix(".").removesuffix(_POINTER)
                 if not name.startswith("."):
                     found.add(name)
-        return sorted(n for n in found if not self.local or self.exists(f"{folder}/{n}"))
+        return sorted(found)
+
+    def files(self, folder: str, prefix: str) -> list[str]:
+        """Names of the plain files in a folder that begin with a prefix, sorted: without listing
+        the others, where the store can."""
+        if self.local:
+            return sorted(self._in_folder(self._raw(folder), prefix))
+        with self.reaching(self.path(folder)), contextlib.suppress(FileNotFoundError):
+            found = self.fs.find(self._raw(folder), maxdepth=1, prefix=prefix)
+            return sorted(PurePosixPath(str(path)).name for path in found)
+        return []
+
+    @staticmethod
+    def _in_folder(path: str, prefix: str) -> Iterator[str]:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(path) as entries,
+        ):
+            for entry in entries:
+                if entry.name.startswith(".") or not entry.name.startswith(prefix):
+                    continue
+                # A link whose version is gone names nothing.
+                if not entry.is_symlink() or Path(entry.path).exists():
+                    yield entry.name
 
     def remove(self, key: str) -> None:
         """Take an artefact away; where siblings do, they go together.
@@ -513,7 +542,8 @@ class Store:
         return found
 
     def _raw(self, key: str) -> str:
-        return str((self.root / key).path)
+        # A "." would be a part of the name in an object store.
+        return str((self.root / key).path) if key not in (".", "") else self._base
 
     @property
     def _base(self) -> str:

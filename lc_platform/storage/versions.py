@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -132,14 +132,30 @@ class Look:
             self._there[folder] = set(self._of.records.store.names(folder))
         return path.name in self._there[folder]
 
-    def expected(self, asset: str, where: Place, given: str = NOTHING) -> Expected:
+    def unrecorded(self, asset: str, year: int) -> int:
+        """How many artefacts of a year, in a folder of their own, have no record."""
+        folder = str(PurePosixPath(key(asset, "any", year)).parent)
+        return max(0, len(self._of.records.store.names(folder)) - len(self.recorded(asset, year)))
+
+    def expected(
+        self,
+        asset: str,
+        where: Place,
+        given: str = NOTHING,
+        loaded: Mapping[str, Collection[str]] | None = None,
+    ) -> Expected:
         """The version that an artefact has when it is made now.
 
-        given  names what comes from outside
+        given   names what comes from outside
+        loaded  by asset, the patches that what is of all patches is made of: those that are there
+                where not given
         """
         recipe = self._of.recipes[asset]
         settings, appearance = self._settings(recipe)
-        inputs = {name: self._input(name, where) for name in recipe.inputs}
+        inputs = {
+            name: self._input(name, where, None if loaded is None else loaded.get(name))
+            for name in recipe.inputs
+        }
         made = _digest([recipe.code, settings, inputs], _MADE)
         version = Version(made, given, _digest(appearance, _LOOK))
         content = {
@@ -165,14 +181,20 @@ class Look:
             self._own[recipe.asset] = own, look
         return self._own[recipe.asset]
 
-    def _input(self, asset: str, where: Place) -> str | dict[str, str]:
+    def _input(
+        self, asset: str, where: Place, loaded: Collection[str] | None
+    ) -> str | dict[str, str]:
         """The versions of what an artefact is made from: one, or those of all patches."""
         wanted = dimensions(asset)
         if asset == "patch_grid" and where.patch is not None:
             return self._boxes.get(where.patch, "")  # a patch depends on its own box alone
         recorded = self.recorded(asset, where.year)
         if "patch" in wanted and where.patch is None:
-            found = {str(p.patch): v.data for p, v in recorded.items()}
+            found = {
+                str(p.patch): v.data
+                for p, v in recorded.items()
+                if p.patch in self._boxes and (loaded is None or p.patch in loaded)
+            }
             return {patch: found[patch] for patch in sorted(found)}
         at = Place(
             where.patch if "patch" in wanted else None, where.year if "year" in wanted else None
@@ -219,11 +241,12 @@ class Look:
         """Which inputs of an artefact are not as they should be."""
         reasons = []
         for name in self._of.recipes[asset].inputs:
-            states = self.states(name, where.year)
-            if where.patch is not None and "patch" in dimensions(name):
-                states = {p: s for p, s in states.items() if p.patch == where.patch}
             if name == "patch_grid" and where.patch is not None:
                 continue
+            states = self.states(name, where.year)
+            if where.patch is not None and "patch" in dimensions(name):
+                at = Place(where.patch, where.year if "year" in dimensions(name) else None)
+                states = {at: states[at]}
             stale = [s for s in states.values() if s.kind == "stale" and not s.in_look_only]
             if stale:
                 count = f"{len(stale)} of {len(states)} " if len(states) > 1 else ""

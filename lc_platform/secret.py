@@ -1,0 +1,37 @@
+"""Environment variables that the configuration names: their values are used, and never told."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+_SHORTEST = 6
+"""Characters: shorter values are no secrets, and stand in any text by chance."""
+_read: dict[str, str] = {}
+"""Value -> what the configuration says instead."""
+
+
+def read(name: str) -> str:
+    """An environment variable's value, which `hidden` knows from then on. Raises KeyError."""
+    value = os.environ[name]
+    if len(value) >= _SHORTEST:
+        _read[value] = _read[quote(value, safe="")] = f"${{{name}}}"
+    return value
+
+
+def hidden(text: str) -> str:
+    """A text with the values replaced by their variables' names."""
+    for value, name in _read.items():
+        text = text.replace(value, name)
+    return text
+
+
+def conceal(error: BaseException | None) -> None:
+    """Hide the values in the words of an error and of those that it came from, in place."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.args = tuple(hidden(a) if isinstance(a, str) else a for a in error.args)
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            error.filename = hidden(error.filename)
+        error = error.__cause__ or error.__context__
