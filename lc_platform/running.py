@@ -168,8 +168,8 @@ class Worker:
         bare = sum(look.unrecorded("raw_bands", year) for year in self.config.years)
         if bare:
             warnings.append(
-                f"{platform.store}: {bare} raw_bands have no record of how they were made, as those of "
-                "an earlier release. They will be acquired again"
+                f"{platform.store}: {bare} raw_bands have no record of how they were made, as "
+                "those of an earlier release. They will be acquired again"
             )
         return warnings
 

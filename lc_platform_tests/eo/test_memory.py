@@ -64,7 +64,8 @@ def drained(name, computed):
     print(name, peak())
 
 print("start", peak())
-raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offer(Meadow(), patch, 2023, asked), asked)))
+offered = offer(Meadow(), patch, 2023, asked)
+raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offered, asked)))
 clouds = detection.detect(raw, **asked.clouds.model_dump(), threads=1)
 masks = CloudMasks(measured("cloud_masks", clouds))
 drained("observation_stats", observations.observe(raw, masks, window=256))
