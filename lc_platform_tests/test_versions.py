@@ -217,7 +217,7 @@ def test_a_changed_setting_makes_again_what_depends_on_it_and_no_more(copied: Co
     assert run(config).succeeded
     assert not stale(look(config))
     written = {name for name, when in files(config).items() if before.get(name) != when}
-    tops = {name.removeprefix(".versions/").split("/")[0].split(".")[0] for name in written}
+    tops = {name.removeprefix(".records/").split("/")[0].split(".")[0] for name in written}
     assert tops - {"deployment"} == LEARNT
 
 
@@ -289,7 +289,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
 
 def test_a_damaged_record_is_none(copied: Config) -> None:
     where = Place(look(copied).patches()[0], YEAR)
-    records = Path(copied.storage_url) / ".versions" / "features" / str(YEAR)
+    records = Path(copied.storage_url) / ".records" / "features" / str(YEAR)
     (record,) = records.glob(f"{where.patch}.*")
     record.write_bytes(b"")
     assert running.status(changed(copied, {"features": {"interval": 32}}))

@@ -21,6 +21,7 @@ from lc_platform.storage.io_manager import (
     Unchanged,
     is_permanent,
     missing,
+    not_again,
     permanent_failure,
 )
 from lc_platform.storage.layout import dimensions, key
@@ -105,11 +106,11 @@ class Asset:
                         raise
 
             if not context.has_partition_key and not dimensions(self.name):
-                return _explained(lambda: one(Place()))
+                return _explained(context, lambda: one(Place()))
             keys = sorted(context.partition_keys)
             places = [place(name, context.assets_def.partitions_def) for name in keys]
             if len(places) == 1:
-                return {places[0]: _explained(lambda: one(places[0]))}
+                return {places[0]: _explained(context, lambda: one(places[0]))}
             results: dict[Place, Any] = {}
             for here in places:
                 try:
@@ -243,11 +244,12 @@ def _together(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy |
     return dg.BackfillPolicy.multi_run(patches_per_run if "patch" in dims else 1) if dims else None
 
 
-def _explained(work: Callable[[], Any]) -> Any:
+def _explained(context: dg.AssetExecutionContext, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except Exception as error:
         conceal(error)
         if is_permanent(error):
+            not_again(context.instance, context.run.run_id)
             raise permanent_failure(error) from error
         raise

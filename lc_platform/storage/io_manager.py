@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 from dagster._core.execution.context.output import OutputContext
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from lc_platform.clock import Clock
 from lc_platform.errors import PlatformError
@@ -93,6 +94,12 @@ def permanent_failure(error: BaseException) -> dg.Failure:
     return dg.Failure(description=str(error), allow_retries=False)
 
 
+def not_again(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Have a run that failed for good not started again, where Dagster's retries of runs are on."""
+    if instance.has_run(run_id):
+        instance.add_run_tags(run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"})
+
+
 def _naming(where: Place, error: Exception) -> str:
     """An error's words, with the partition's name where they lack it."""
     words = str(error) or type(error).__name__
@@ -132,6 +139,7 @@ class ArtefactIOManager(dg.IOManager):
                 self.records.forget_damaged(error)
                 if len(context.asset_partition_keys) == 1:
                     if is_permanent(error):
+                        not_again(context.step_context.instance, context.run_id)
                         raise permanent_failure(error) from error
                     raise
                 failures[where] = error
@@ -140,13 +148,16 @@ class ArtefactIOManager(dg.IOManager):
             done.append(partition)
         if failures:
             self._record(context, done)
+            for_good = all(map(is_permanent, failures.values()))
+            if for_good:
+                not_again(context.step_context.instance, context.run_id)
             raise dg.Failure(
                 description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
                 + "\n".join(_naming(where, error) for where, error in failures.items()),
                 metadata={
                     FAILED: dg.MetadataValue.json({str(w): str(e) for w, e in failures.items()})
                 },
-                allow_retries=not all(map(is_permanent, failures.values())),
+                allow_retries=not for_good,
             ) from next(iter(failures.values()))
 
     def _written(self, asset: str, where: Place, value: Any) -> Mapping[str, Any]:

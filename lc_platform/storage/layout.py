@@ -22,7 +22,7 @@ _KEYS = {
 ASSETS = tuple(_KEYS)
 """Every asset, in the order of the work."""
 
-RECORDS = ".versions"
+RECORDS = ".records"
 """The folder of the artefacts' records, see `lc_platform.storage.records`."""
 
 CLAIM = f"{RECORDS}/deployment.json"
