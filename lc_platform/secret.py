@@ -27,11 +27,18 @@ def hidden(text: str) -> str:
 
 
 def conceal(error: BaseException | None) -> None:
-    """Hide the values in the words of an error and of those that it came from, in place."""
+    """Hide the values in the words of an error and of those that it came from, in place; of one
+    that cannot be changed the chain ends before it, where it tells a value."""
     seen: set[int] = set()
+    after: BaseException | None = None
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        error.args = tuple(hidden(a) if isinstance(a, str) else a for a in error.args)
+        try:
+            error.args = tuple(hidden(a) if isinstance(a, str) else a for a in error.args)
+        except AttributeError:
+            if hidden(str(error)) != str(error) and after is not None:
+                after.__cause__ = after.__context__ = None
+                return
         if isinstance(error, OSError) and isinstance(error.filename, str):
             error.filename = hidden(error.filename)
-        error = error.__cause__ or error.__context__
+        after, error = error, error.__cause__ or error.__context__

@@ -22,7 +22,7 @@ import geopandas
 import pytest
 
 import lc_platform
-from lc_platform import config, partitions, running
+from lc_platform import config, partitions, running, secret
 from lc_platform.definitions import build
 from lc_platform.eo.grid import grid_table, patches_from_table
 from lc_platform.errors import PlatformError
@@ -386,3 +386,23 @@ def _is_pickle(content: bytes) -> bool:
     except Exception:
         return False
     return False
+
+
+def test_an_error_that_cannot_be_changed_ends_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FixedError(Exception):
+        @property
+        def args(self) -> tuple[str]:  # type: ignore[override]
+            return ("https://example.org?key=swordfish",)
+
+        def __str__(self) -> str:
+            return self.args[0]
+
+    monkeypatch.setenv("LC_TEST_TOKEN", "swordfish")
+    secret.read("LC_TEST_TOKEN")
+    outer = ValueError("cannot read https://example.org?key=swordfish")
+    outer.__cause__ = FixedError()
+    secret.conceal(outer)
+    assert "swordfish" not in str(outer)
+    assert outer.__cause__ is None
+    alone = FixedError()
+    secret.conceal(alone)  # nothing to end
