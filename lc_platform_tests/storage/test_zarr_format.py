@@ -142,7 +142,7 @@ def test_a_part_that_is_missing_is_an_error_and_not_fill_values(folder: Store, l
     part = damaged_files(folder, layer)[-1]
     part.unlink()
     with pytest.raises(
-        StorageError, match=rf"p\.zarr: {layer} is damaged.*missing.*materialize it again"
+        StorageError, match=rf"p\.zarr: {layer} is damaged.*missing.*Materialize it again"
     ):
         cube.read(layer)
 
