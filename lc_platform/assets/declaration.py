@@ -106,11 +106,11 @@ class Asset:
                         raise
 
             if not context.has_partition_key and not dimensions(self.name):
-                return _explained(context, lambda: one(Place()))
+                return _versioned(context, _explained(context, lambda: one(Place())))
             keys = sorted(context.partition_keys)
             places = [place(name, context.assets_def.partitions_def) for name in keys]
             if len(places) == 1:
-                return {places[0]: _explained(context, lambda: one(places[0]))}
+                return {places[0]: _versioned(context, _explained(context, lambda: one(places[0])))}
             results: dict[Place, Any] = {}
             for here in places:
                 try:
@@ -253,3 +253,10 @@ def _explained(context: dg.AssetExecutionContext, work: Callable[[], Any]) -> An
             not_again(context.instance, context.run.run_id)
             raise permanent_failure(error) from error
         raise
+
+
+def _versioned(context: dg.AssetExecutionContext, made: Made | Unchanged) -> Made | Unchanged:
+    """Tell Dagster the version too. A run over several partitions has one for all of them there,
+    so that it is left to Dagster's own; the metadata has each partition's."""
+    context.set_data_version(context.asset_key, dg.DataVersion(made.expected.version.data))
+    return made
