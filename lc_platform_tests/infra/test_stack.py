@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lc_platform.config import FILE_NAME
 from lc_platform_tests.infra import servers
+from lc_platform_tests.production.areas import Area
 
 HOME = "/opt/dagster"
 LAUNCH = """mutation {
@@ -87,11 +89,16 @@ def stack(
         "port": ports["code-location"],
     }
     (tmp_path / "workspace.yaml").write_text(yaml.safe_dump(workspace), encoding="utf-8")
+    settings = Area(1, 1, (2023,), 1).settings(
+        storage=f"s3://{object_store['LC_PLATFORM_BUCKET']}/stack"
+    )
+    (tmp_path / FILE_NAME).write_text(yaml.safe_dump(settings), encoding="utf-8")
     path = [str(infra / "python"), str(Path(sys.executable).parent)]
     variables = {
         **postgres.create(f"test_{os.urandom(4).hex()}"),
         **object_store,
         "DAGSTER_HOME": str(tmp_path),
+        "LC_PLATFORM_CONFIG": str(tmp_path / FILE_NAME),
         "LC_PLATFORM_SCRATCH": str(tmp_path / "scratch"),
         "LC_PLATFORM_ACQUISITIONS": "3",
         "PYTHONPATH": os.pathsep.join([path[0], *sys.path]),
