@@ -218,6 +218,14 @@ def _canonical(band: str) -> str:
     return BAND_ALIASES.get(band.lower(), band)
 
 
+class Budget(_Section):
+    """What may be spent in a calendar month (UTC), by all workers together."""
+
+    processing_units: Annotated[Number, Field(gt=0)] | None = None
+    """Sentinel Hub's."""
+    requests: Counted | None = None
+
+
 class Imagery(_Section):
     """The archive, and what is taken from it."""
 
@@ -227,6 +235,18 @@ class Imagery(_Section):
     bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
     also: tuple[Text, ...] = ()
+    deployment: Literal["sentinel_hub", "cdse"] | None = None
+    """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
+    the first."""
+    profile: Text | None = None
+    """Of sentinelhub's configuration file, that has the account; by default its usual one."""
+    connections: Counted = 4
+    """Requests to an archive that a worker has under way at the same time."""
+    requests_per_minute: Counted | None = None
+    """That all workers of a machine make at most; by default what the archive allows."""
+    retries: Whole = Field(5, ge=0)
+    """Of a request that failed for no fault of its own."""
+    budget: Budget = Budget()
     simulation: Simulation | None = None
 
     @field_validator("bands")
@@ -256,7 +276,12 @@ class Imagery(_Section):
                 "catalog: this key is missing. Source stac needs the path or URL of a STAC API or "
                 "of a catalog.json"
             )
-        for key, owner in (("catalog", "stac"), ("simulation", "simulated")):
+        for key, owner in (
+            ("catalog", "stac"),
+            ("simulation", "simulated"),
+            ("deployment", "sentinel_hub"),
+            ("profile", "sentinel_hub"),
+        ):
             if self.source != owner and getattr(self, key) is not None:
                 raise ValueError(
                     f"{key}: is for source {owner}, and the source is {self.source}. Remove it, or "

@@ -30,6 +30,42 @@ class TransientSourceError(SourceError):
     transient = True
 
 
+class QuotaError(SourceError):
+    """The account's quota or the platform's budget is spent: until it is renewed no patch can be
+    acquired, and none is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What requests to an archive take."""
+
+    requests: int = 0
+    processing_units: float = 0.0
+    """Sentinel Hub's; 0 of other archives."""
+    bytes: int = 0
+    """Moved over the network."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.requests + other.requests,
+            self.processing_units + other.processing_units,
+            self.bytes + other.bytes,
+        )
+
+
+class Ledger(Protocol):
+    """Counts what all workers spend, and ends it at the budget."""
+
+    def reserve(self, cost: Cost) -> None:
+        """Set ``cost`` aside before it is spent. Raises QuotaError where the budget does not
+        allow it."""
+        ...
+
+    def settle(self, reserved: Cost, spent: Cost) -> None:
+        """Give back what was set aside, and count what was spent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Acquisition:
     """One pass of one satellite over a box: all granules of the pass together."""
@@ -61,11 +97,16 @@ class Pixels:
     """(band,): reflectance = digital number * scale + offset."""
     offset: NDArray[np.float64]
     """(band,)"""
+    cost: Cost = Cost()
+    """What it took to read them."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """An imagery archive."""
+    """An imagery archive. Its methods may be called by several threads at the same time."""
+
+    remote: bool
+    """Whether it is waited for, so that it is worth to read several acquisitions together."""
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC, in
@@ -84,6 +125,11 @@ class Source(Protocol):
         acquisition's footprint ``data_mask`` is False.
 
         Raises SourceError naming the acquisition and the band where a band or a file is missing
-        or damaged.
+        or damaged, TransientSourceError where the archive did not answer after all retries, and
+        QuotaError where nothing more can be had for any patch.
         """
+        ...
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
+        """What `read` of one acquisition takes by the archive's price list, without asking it."""
         ...

@@ -32,6 +32,7 @@ from pystac_client.stac_api_io import StacApiIO
 
 from lc_platform.sources.protocol import (
     Acquisition,
+    Cost,
     Pixels,
     SourceError,
     TransientSourceError,
@@ -98,6 +99,7 @@ class StacArchive:
     def __init__(self, catalog: str, collection: str) -> None:
         self.catalog = catalog
         self.collection = collection
+        self.remote = "://" in catalog
         self._io = StacApiIO(timeout=HTTP_SECONDS, max_retries=2)
         self._pool = ThreadPoolExecutor(16)
         self._opened = False
@@ -158,6 +160,13 @@ class StacArchive:
             if data_mask.all():
                 break
         return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset)
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
+        """A request a band, and its pixels as they are without compression."""
+        if not self.remote:
+            return Cost()
+        rows, columns = geobox.shape
+        return Cost(requests=len(bands), bytes=2 * rows * columns * len(bands))
 
     def bands(self) -> tuple[str, ...]:
         """Names that ``read`` takes: Sentinel-2 bands in their order, then the asset keys.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from lc_platform.sources.protocol import Acquisition, Pixels, SourceError
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
 from lc_platform.sources.simulated.landscape import Ground, Landscape
 from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
@@ -186,6 +186,8 @@ class SimulatedArchive:
     mistakes   how often and by how much the reference is wrong
     """
 
+    remote = False
+
     def __init__(
         self,
         seed: int = 42,
@@ -253,6 +255,10 @@ class SimulatedArchive:
             scale=np.full(len(bands), 1e-4),
             offset=np.full(len(bands), -0.1 if shifted else 0.0),
         )
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
+        """Nothing but time."""
+        return Cost()
 
     def truth(self, geobox: GeoBox) -> NDArray[np.uint8]:
         """Class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
