@@ -12,7 +12,7 @@ import dagster as dg
 
 from lc_platform import notify
 from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills
+from lc_platform.automation import acquisitions, backfills, retries
 from lc_platform.automation.alarms import Alarms
 from lc_platform.automation.jobs import JOBS
 from lc_platform.automation.states import kept_years, outside_words
@@ -21,6 +21,7 @@ from lc_platform.notify import NotifyError
 from lc_platform.partitions import Place
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
+LOST_RETRIES = "lost_retries"
 _RUNS_A_TICK = 200
 _SECONDS_A_TICK = 30.0
 
@@ -115,7 +116,20 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         words = f"{len(runs)} failed runs, {told} messages"
         return dg.SensorResult(skip_reason=trouble or words, cursor=cursor)
 
-    return [new_acquisitions, failed_runs]
+    @dg.sensor(
+        name=LOST_RETRIES,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Have failed runs started again that Dagster could not start again, as its "
+        "database or the code server was away.",
+    )
+    def lost_retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        if not context.instance.run_retries_enabled:
+            return dg.SensorResult(skip_reason="this instance starts no run again (run_retries)")
+        found = retries.look_again(context.instance, time.time())
+        return dg.SensorResult(skip_reason=f"{len(found)} runs to be looked at again")
+
+    return [new_acquisitions, failed_runs, lost_retries]
 
 
 def _remembered(context: dg.SensorEvaluationContext) -> tuple[str | None, Alarms]:

@@ -1,0 +1,95 @@
+"""Failed runs that Dagster's daemon could not start again are looked at again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, BACKFILL_ID_TAG, WILL_RETRY_TAG
+
+from lc_platform.automation import retries
+
+CURSOR = f"EVENT_LOG_CONSUMER_CURSOR-{dg.DagsterEventType.RUN_FAILURE.value}"
+LATER = 120.0
+"""Seconds after the failure."""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    settings = {"run_retries": {"enabled": True, "max_retries": 3}}
+    with dg.instance_for_test(temp_dir=str(tmp_path), overrides=settings) as made:
+        yield made
+
+
+def failed(instance: dg.DagsterInstance, tags: Mapping[str, str] = {}) -> str:
+    """A run that has failed, and that the daemon has passed by."""
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run)
+    instance.add_run_tags(run.run_id, dict(tags))
+    newest = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
+    instance.daemon_cursor_storage.set_cursor_values({CURSOR: str(newest[0].storage_id)})
+    return run.run_id
+
+
+@dg.job
+def job() -> None:
+    pass
+
+
+def cursor(instance: dg.DagsterInstance) -> int:
+    return int(instance.daemon_cursor_storage.get_cursor_values({CURSOR})[CURSOR])
+
+
+def seen_again(instance: dg.DagsterInstance) -> list[str]:
+    """The failed runs that the daemon reads next."""
+    found = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
+        after_cursor=cursor(instance), dagster_event_type={dg.DagsterEventType.RUN_FAILURE}
+    )
+    return [event.run_id for event in found.values()]
+
+
+def test_a_run_that_was_to_be_started_again_and_was_not_is_read_again(
+    instance: dg.DagsterInstance,
+) -> None:
+    lost = failed(instance, {WILL_RETRY_TAG: "true"})
+    assert seen_again(instance) == []
+    assert retries.look_again(instance, time.time() + LATER) == [lost]
+    assert seen_again(instance) == [lost]
+
+
+def test_the_daemon_is_given_a_minute(instance: dg.DagsterInstance) -> None:
+    failed(instance, {WILL_RETRY_TAG: "true"})
+    assert retries.look_again(instance, time.time() + 30) == []
+    assert seen_again(instance) == []
+
+
+def test_a_run_that_the_daemon_tried_to_start_is_to_be_started(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = failed(instance, {WILL_RETRY_TAG: "false"})
+    instance.report_engine_event("Failed to retry run", instance.get_run_by_id(run))
+    assert retries.look_again(instance, time.time() + LATER) == [run]
+    found = instance.get_run_by_id(run)
+    assert found is not None
+    assert found.tags[WILL_RETRY_TAG] == "true"
+    for _ in range(10):
+        instance.report_engine_event("Failed to retry run", found)
+    assert retries.look_again(instance, time.time() + LATER) == []  # it is given up
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {WILL_RETRY_TAG: "true", AUTO_RETRY_RUN_ID_TAG: "another"},
+        {WILL_RETRY_TAG: "false"},
+        {WILL_RETRY_TAG: "true", BACKFILL_ID_TAG: "deleted"},
+    ],
+    ids=["was started again", "failed for good", "of a backfill that is no more"],
+)
+def test_no_other_run_is_read_again(instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
+    failed(instance, tags)
+    assert retries.look_again(instance, time.time() + LATER) == []
+    assert seen_again(instance) == []
