@@ -94,6 +94,33 @@ class Block(NamedTuple):
     values: NDArray[Any]
 
 
+class Origin(Protocol):
+    """What holds parts of a cube from a writing before."""
+
+    def part(self, layer: str, position: int) -> NDArray[Any]:
+        """A layer's values at a position along its first dim, (its other dims..., y, x)."""
+        ...
+
+
+class Kept(NamedTuple):
+    """A part of a layer that is there from before: a position along its first dim, all of the
+    grid. It is taken over as it is where the store can do that."""
+
+    layer: str
+    position: int
+    origin: Origin
+    at: int
+    """Its position there."""
+
+
+class Mark(NamedTuple):
+    """Says that parts are whole: should the making of the cube not end, all parts before this are
+    kept, with ``content`` (as JSON has it) under a name of its own."""
+
+    name: str
+    content: Mapping[str, Any]
+
+
 class Cube(Protocol):
     """Layers on grids, read a window at a time."""
 
@@ -138,8 +165,8 @@ class Computed:
 
     grids: Mapping[str, GeoBox]
     layers: Mapping[str, Layer]
-    blocks: Callable[[Summary], Iterator[Block]]
-    """Yields all blocks and fills the summary on the way."""
+    blocks: Callable[[Summary], Iterator[Block | Kept | Mark]]
+    """Yields all parts and fills the summary on the way."""
     coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     summary: Summary = field(default_factory=Summary)
@@ -151,7 +178,22 @@ class Computed:
         return self.grids[MAIN]
 
     def __iter__(self) -> Iterator[Block]:
+        """All blocks; of what is kept, blocks too."""
+        for part in self.parts():
+            if isinstance(part, Kept):
+                yield self.block(part)
+            elif isinstance(part, Block):
+                yield part
+
+    def parts(self) -> Iterator[Block | Kept | Mark]:
         return self.blocks(self.summary)
+
+    def block(self, kept: Kept) -> Block:
+        """What is kept, read."""
+        spec = self.layers[kept.layer]
+        values = kept.origin.part(kept.layer, kept.at)[None]
+        index = (slice(kept.position, kept.position + 1), *(slice(None) for _ in spec.dims[1:]))
+        return Block(kept.layer, index, whole(self.grids[spec.grid]), values)
 
     def shape(self, layer: str) -> tuple[int, ...]:
         """The layer's full shape, (its dims..., rows, columns)."""
@@ -183,14 +225,20 @@ class HeldCube:
     def read(
         self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
     ) -> NDArray[Any]:
-        spec = self.layers[layer]
-        values = self.arrays[layer]
-        for axis, dim in reversed(list(enumerate(spec.dims))):
-            if (short := dim.rpartition("/")[2]) in select:
-                wanted = select[short]
-                chosen = wanted if isinstance(wanted, int | slice) else list(wanted)
-                values = values[(slice(None),) * axis + (chosen,)]
+        values = selected(self.arrays[layer], self.layers[layer].dims, select)
         return values if window is None else values[(..., *window)]
+
+
+def selected(
+    values: NDArray[Any], dims: Sequence[str], select: Mapping[str, int | slice | Sequence[int]]
+) -> NDArray[Any]:
+    """``values``, (``dims``..., y, x), at the positions that ``select`` takes; see `Cube.read`."""
+    for axis, dim in reversed(list(enumerate(dims))):
+        if (short := dim.rpartition("/")[2]) in select:
+            wanted = select[short]
+            chosen = wanted if isinstance(wanted, int | slice) else list(wanted)
+            values = values[(slice(None),) * axis + (chosen,)]
+    return values
 
 
 class Thumbnail:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -163,6 +163,30 @@ def tiled(
         draft.unlink(missing_ok=True)
 
 
+def check_file(store: Store, key: str, physical: str) -> None:
+    """Read all of a GeoTIFF that is a part of what a key names.
+
+    Raises DamagedArtefactError where it is damaged, UnavailableError where the store cannot be
+    reached.
+    """
+    opening = None if store.local else Opening(ByteRanges(store.fs, physical))
+    try:
+        with rasterio.open(opening.name if opening else physical, opener=opening) as raster:
+            _read_all(raster)
+    except (RasterioError, CPLE_BaseError) as error:
+        why = (opening and opening.failure) or error
+        name = PurePosixPath(physical).name
+        raise store.fault(store.path(key), why) or DamagedArtefactError(
+            f"{store.path(key)}: {name} is damaged ({why}). Materialize it again", key
+        ) from why
+
+
+def _read_all(raster: Any) -> None:
+    for first in range(0, raster.height, _COG_BLOCK):
+        rows = min(_COG_BLOCK, raster.height - first)
+        raster.read(window=RasterWindow(0, first, raster.width, rows))
+
+
 def _checksums(raster: Any) -> list[int]:
     """Of each band; GDAL's own is several times slower to compute than the band is to read."""
     sums = []
@@ -282,6 +306,11 @@ class RasterCube:
             raise self._store.fault(self.path, why) or self._store.unreadable(
                 self._key, self._physical, problem
             ) from why
+
+    def check(self) -> None:
+        """Read all of it. Raises StorageError where it is damaged."""
+        with self.opened() as raster:
+            _read_all(raster)
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
         """A layer's values, (y, x), in a window. Raises StorageError where it is damaged."""

@@ -46,8 +46,19 @@ class Format(Protocol):
         """Raises MissingArtefactError where there is none, StorageError where it is damaged."""
         ...
 
+    def check(self, store: Store, key: str) -> None:
+        """Read all of it. Raises StorageError where it is missing, or damaged."""
+        ...
 
-class GridFormat:
+
+class _ReadWhole:
+    """Of what is opened by reading all of it."""
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)  # type: ignore[attr-defined]
+
+
+class GridFormat(_ReadWhole):
     def write(self, store: Store, key: str, value: PatchGrid) -> int:
         table = grid_table(value.patches)
         table["has_reference"] = [bool(value.has_reference[k]) for k in table["key"]]
@@ -81,6 +92,9 @@ class ZarrFormat:
     def open(self, store: Store, key: str) -> Any:
         return self.handle(zarr_format.ZarrCube(store, key))
 
+    def check(self, store: Store, key: str) -> None:
+        zarr_format.ZarrCube(store, key).check()
+
 
 @dataclass(frozen=True)
 class FeaturesFormat:
@@ -97,6 +111,9 @@ class FeaturesFormat:
         return FeatureStack(
             cube if "features" in cube.layers else _Recipe(store, cube, self.threads)
         )
+
+    def check(self, store: Store, key: str) -> None:
+        zarr_format.ZarrCube(store, key).check()
 
 
 @dataclass(frozen=True)
@@ -171,8 +188,19 @@ class CogFormat:
     def open(self, store: Store, key: str) -> Any:
         return self.handle(cog_format.RasterCube(store, key))
 
+    def check(self, store: Store, key: str) -> None:
+        cog_format.RasterCube(store, key).check()
+        table = f"{key.removesuffix('.tif')}.parquet"
+        if store.exists(table):
+            try:
+                tables.check(store.read_bytes(table))
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedArtefactError(
+                    f"{store.path(table)}: is damaged ({error}). Materialize it again", key
+                ) from error
 
-class SamplesFormat:
+
+class SamplesFormat(_ReadWhole):
     def write(self, store: Store, key: str, value: Samples) -> int:
         with store.file(key) as path:
             tables.write_samples(path, value)
@@ -182,7 +210,7 @@ class SamplesFormat:
         return tables.read_samples(store, key)
 
 
-class ModelFormat:
+class ModelFormat(_ReadWhole):
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
         with store.folder(key) as staging:
@@ -214,7 +242,7 @@ class ModelFormat:
         return model
 
 
-class EvaluationFormat:
+class EvaluationFormat(_ReadWhole):
     def write(self, store: Store, key: str, value: Evaluation) -> int:
         content = json.dumps(value.metrics, indent=2).encode()
         files = {METRICS: content, **value.pictures}
@@ -248,6 +276,11 @@ class MosaicFormat:
             key,
             lambda folder: {PurePosixPath(str(p)).name: str(p) for p in store.fs.ls(folder, False)},
         )
+
+    def check(self, store: Store, key: str) -> None:
+        for name, path in self.open(store, key).items():
+            if name.endswith(".tif"):
+                cog_format.check_file(store, key, path)
 
 
 def _grid_table(store: Store, path: str) -> gpd.GeoDataFrame:

@@ -47,9 +47,9 @@ class Records:
         found: dict[Place, list[Version]] = {}
         at = Place("any" if "patch" in dimensions(asset) else None, year)
         for name in self.store.names(str(PurePosixPath(_stem(asset, at)).parent)):
-            stem, *parts = name.removesuffix(_SUFFIX).rsplit(".", 3)
-            if len(parts) == 3 and (where := _place(asset, stem, year)) is not None:
-                found.setdefault(where, []).append(Version(*parts))
+            stem, version = _parsed(name)
+            if version is not None and (where := _place(asset, stem, year)) is not None:
+                found.setdefault(where, []).append(version)
         # Two writers that met have left two records, and nobody knows whose artefact it is.
         return {where: versions[0] for where, versions in found.items() if len(versions) == 1}
 
@@ -80,7 +80,7 @@ class Records:
         leaves the artefact as it was."""
         target = key(asset, where.patch, where.year)
         before = self.store.physical(target)
-        version = self._version(asset, where)
+        version = self.of(asset, where)
         content = self.read(asset, {where: version}) if version else {}
         self.forget(asset, where)
         try:
@@ -96,12 +96,12 @@ class Records:
         told = self.store.local or physical != self.store.plain(target)
         return told and self.store.physical(target) == physical
 
-    def _version(self, asset: str, where: Place) -> Version | None:
-        """Of one artefact; None where it has none, or several."""
+    def of(self, asset: str, where: Place) -> Version | None:
+        """The version of one artefact; None where it has none, or several."""
         names = list(self._named(PurePosixPath(_stem(asset, where))))
         if len(names) != 1:
             return None
-        return Version(*names[0].removesuffix(_SUFFIX).rsplit(".", 3)[1:])
+        return _parsed(names[0])[1]
 
     def forget(self, asset: str, where: Place) -> None:
         """Have an artefact made again, whatever its version was."""
@@ -121,7 +121,7 @@ class Records:
         return [
             name
             for name in self.store.files(str(stem.parent), f"{stem.name}.")
-            if name.removesuffix(_SUFFIX).rsplit(".", 3)[0] == stem.name
+            if _parsed(name)[0] == stem.name
         ]
 
 
@@ -138,6 +138,12 @@ def _stem_of(key: str) -> str:
 
 def _name(asset: str, where: Place, version: Version) -> str:
     return f"{_stem(asset, where)}.{'.'.join(version)}{_SUFFIX}"
+
+
+def _parsed(name: str) -> tuple[str, Version | None]:
+    """What a record's name begins with, and the version in it; None where it is no record's."""
+    stem, *parts = name.removesuffix(_SUFFIX).rsplit(".", 3)
+    return stem, Version(*parts) if len(parts) == 3 else None
 
 
 def _place(asset: str, stem: str, year: int | None) -> Place | None:

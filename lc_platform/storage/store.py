@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import io
 import os
 import re
@@ -18,7 +19,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -35,6 +36,9 @@ from lc_platform.storage import object_store
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY}
+
+_ASKED_ONE_BY_ONE = 8
+"""Keys, whether they are there; of more their folders are listed."""
 
 _Read = TypeVar("_Read")
 
@@ -232,6 +236,18 @@ class Store:
                 f"{self.path(key)}: is not there. Materialize it first"
             ) from error
 
+    def there(self, keys: Iterable[str]) -> set[str]:
+        """Those of many keys that are there, by a listing a folder."""
+        wanted = list(keys)
+        if len(wanted) <= _ASKED_ONE_BY_ONE:
+            return {key for key in wanted if self.exists(key)}
+        listed: dict[PurePosixPath, set[str]] = {}
+        for folder in {PurePosixPath(key).parent for key in wanted}:
+            listed[folder] = set(self.names(str(folder)))
+        return {
+            key for key in wanted if PurePosixPath(key).name in listed[PurePosixPath(key).parent]
+        }
+
     def names(self, folder: str) -> list[str]:
         """Names of the visible artefacts in a folder, sorted; empty where there is none."""
         if self.local:
@@ -336,13 +352,14 @@ class Store:
     def _folder(self, key: str) -> Iterator[Staging]:
         with _writer() as version:
             path = self._raw(self._version_key(key, version))
+            staging = Staging(self, path)
             try:
                 if self.local:
                     self.fs.makedirs(path, exist_ok=True)
-                yield Staging(self, path)
+                yield staging
                 previous = self._point(key, version)
             except BaseException:
-                if self._version(key) != version:
+                if self._version(key) != version and not staging.worth_keeping:
                     self._discard(path)
                 raise
         self._sweep(key, done=previous)
@@ -369,6 +386,21 @@ class Store:
                 self.current(group, lambda folder: self._copy(folder, key))
         for name in set(previous) - set(names):
             self._take(key + _ending(name))
+
+    def versions(self, key: str) -> list[str]:
+        """Paths, in the store's file system, of a key's versions that are not the current one:
+        in the making, left by a writer that is no more, or replaced."""
+        current = self._version(key)
+        prefix = PurePosixPath(self._version_key(key, "")).name
+        folder = self._raw(str(PurePosixPath(key).parent))
+        if self.local:
+            names = [path.name for path in Path(folder).glob(f"{glob.escape(prefix)}*")]
+        else:
+            with self.reaching(self.path(key)):
+                found = self.fs.find(folder, prefix=prefix)
+            depth = len(PurePosixPath(folder).parts)
+            names = sorted({PurePosixPath(str(path)).parts[depth] for path in found})
+        return [f"{folder}/{name}" for name in names if name.removeprefix(prefix) != current]
 
     def _parts(self, group: str) -> list[str]:
         """The names of the files of a group of siblings; none where it is not there."""
@@ -636,6 +668,8 @@ class Staging:
         self.store = store
         self.path = path
         """In the store's file system; not visible to readers yet."""
+        self.worth_keeping = False
+        """Whether it stays, for the next writer to take parts over, where its writing fails."""
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:

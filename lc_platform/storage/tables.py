@@ -38,7 +38,9 @@ def write_samples(path: Path, samples: Samples) -> None:
     )
     about = {"patch": samples.patch, "year": samples.year}
     table = table.replace_schema_metadata({_METADATA: json.dumps(about).encode()})
-    pq.write_table(table, path, compression="zstd", use_dictionary=["patch"])
+    pq.write_table(
+        table, path, compression="zstd", use_dictionary=["patch"], write_page_checksum=True
+    )
 
 
 def read_samples(store: Store, key: str) -> Samples:
@@ -57,7 +59,7 @@ def read_samples(store: Store, key: str) -> Samples:
 
 def _samples(store: Store, path: str) -> Samples:
     with store.opened(path) as file:
-        table = pq.read_table(file)
+        table = pq.read_table(file, page_checksum_verification=True)
     about = json.loads(table.schema.metadata[_METADATA])
     names = tuple(name for name in table.column_names if name not in _OWN)
     features = np.empty((table.num_rows, len(names)), dtype=np.float32)
@@ -76,4 +78,10 @@ def _samples(store: Store, path: str) -> Samples:
 
 def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Columns of one length, as they are."""
-    pq.write_table(pa.table({name: pa.array(v) for name, v in columns.items()}), path)
+    table = pa.table({name: pa.array(v) for name, v in columns.items()})
+    pq.write_table(table, path, write_page_checksum=True)
+
+
+def check(content: bytes) -> None:
+    """Read all of a table. Raises pyarrow.ArrowException where it is damaged."""
+    pq.read_table(pa.BufferReader(content), page_checksum_verification=True)

@@ -9,7 +9,7 @@ import threading
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ import zarr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from zarr.abc.codec import BytesBytesCodec
 from zarr.abc.store import (
     ByteRequest,
     OffsetByteRequest,
@@ -27,18 +28,32 @@ from zarr.abc.store import (
     SuffixByteRequest,
 )
 from zarr.abc.store import Store as ZarrStore
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
-from lc_platform.eo.cube import Block, Computed, Layer, Window, whole
+from lc_platform.eo.cube import Block, Computed, Kept, Layer, Mark, Window, whole, windows
 from lc_platform.eo.overlap import write_behind
-from lc_platform.storage.store import DamagedArtefactError, MissingArtefactError, Store
+from lc_platform.storage import remains
+from lc_platform.storage.remains import Remains
+from lc_platform.storage.store import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    Staging,
+    StorageError,
+    Store,
+)
 
+_AT_ONCE = 2048
+"""Pixels along the side of what is read together to see whether it can be."""
 CHUNK = 256
 """Pixels along the side of what is compressed together: one window is a few of them."""
 
 _ATTRIBUTE = "lc_platform"
+_LAYOUT = "layout"
+LAYOUT = f"{CHUNK} 2"
+"""Of the files of an array: another number where chunks, shards or compression change, so that
+files of another layout are not taken over."""
 
 
 _CHOOSING = threading.RLock()
@@ -115,40 +130,64 @@ def write(store: Store, key: str, cube: Computed) -> int:
     """
     with store.folder(key) as staging:
         if store.local:
-            _write_in_folder(staging.path, cube)
+            _write_in_folder(staging, cube)
         else:
-            _write_in_objects(store, staging.path, cube)
+            _write_in_objects(staging, cube)
+        if staging.worth_keeping:
+            remains.unmark(store, staging.path)
         found = store.fs.find(staging.path, detail=True)
         return sum(int(about["size"]) for about in found.values())
 
 
-def _write_in_folder(path: str, cube: Computed) -> None:
+def _write_in_folder(staging: Staging, cube: Computed) -> None:
+    path = staging.path
     target = LocalStore(path)
     root, arrays = _laid_out(target, cube)
     with _in_rust():
         fast = {name: zarr.open_array(target, path=arrays[name].path) for name in arrays}
 
-    def put(block: Block) -> None:
+    def put(part: Block | Kept | Mark) -> None:
+        if isinstance(part, Mark):
+            _mark(staging, part)
+            return
+        if isinstance(part, Kept) and _taken_over(part, arrays[part.layer], path):
+            return
+        block = cube.block(part) if isinstance(part, Kept) else part
         where = (*block.index, *block.window)
         with _system_errors():
             fast[block.layer][where] = block.values
         if _missing(Path(path), fast[block.layer], where):
             arrays[block.layer][where] = block.values
 
-    write_behind(put, cube)
+    write_behind(put, cube.parts())
     _describe(root, cube)
 
 
-def _write_in_objects(store: Store, path: str, cube: Computed) -> None:
+def _write_in_objects(staging: Staging, cube: Computed) -> None:
     # All but the layers' values is made in memory, where Zarr may ask for it as often as it does.
+    store, path = staging.store, staging.path
     held: dict[str, Buffer] = {}
     root, arrays = _laid_out(MemoryStore(held), cube)
     target = _Fresh(_open(store, path, read_only=False))
-    _send(cube, {name: _moved(array, target) for name, array in arrays.items()})
+    _send(staging, cube, {name: _moved(array, target) for name, array in arrays.items()})
     _describe(root, cube)
     last = held.pop(_ROOT)
     store.fs.pipe({f"{path}/{key}": content.to_bytes() for key, content in held.items()})
     store.fs.pipe_file(f"{path}/{_ROOT}", last.to_bytes())
+
+
+def _mark(staging: Staging, mark: Mark) -> None:
+    staging.worth_keeping = True
+    content = {**mark.content, _LAYOUT: LAYOUT}
+    remains.mark(staging.store, staging.path, mark._replace(content=content))
+
+
+def _taken_over(kept: Kept, array: zarr.Array[Any], path: str) -> bool:
+    """Whether the files of what is kept are now those of the store in the making too."""
+    if not isinstance(kept.origin, Remains):
+        return False
+    kept.origin.take_over(kept.at, array, path, kept.position)
+    return True
 
 
 _ROOT = "zarr.json"
@@ -171,6 +210,7 @@ def _describe(root: zarr.Group, cube: Computed) -> None:
     root.attrs.update(_attributes(cube))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
+        warnings.filterwarnings("ignore", message=f"Object at {remains.MARKS}")
         zarr.consolidate_metadata(root.store)
 
 
@@ -195,17 +235,27 @@ _ON_THE_WAY = 3
 """Blocks that are sent to an object store while the next one is computed."""
 
 
-def _send(blocks: Iterable[Block], arrays: Mapping[str, zarr.Array[Any]]) -> None:
-    """Write blocks to an object store, several at the same time where each is whole shards."""
-    sending: deque[Future[None]] = deque()
+def _send(staging: Staging, cube: Computed, arrays: Mapping[str, zarr.Array[Any]]) -> None:
+    """Write to an object store, several parts at the same time where each is whole shards."""
+    sending: deque[Future[Any]] = deque()
 
     def wait(left: int) -> None:
         while len(sending) > left:
             sending.popleft().result()
 
     with ThreadPoolExecutor(_ON_THE_WAY, thread_name_prefix="send") as pool:
-        for block in blocks:
-            array, where = arrays[block.layer], (*block.index, *block.window)
+        for part in cube.parts():
+            if isinstance(part, Mark):
+                wait(0)
+                _mark(staging, part)
+                continue
+            array = arrays[part.layer]
+            if isinstance(part, Kept) and isinstance(part.origin, Remains):
+                wait(_ON_THE_WAY - 1)
+                sending.append(pool.submit(_taken_over, part, array, staging.path))
+                continue
+            block = cube.block(part) if isinstance(part, Kept) else part
+            where = (*block.index, *block.window)
             alone = not _whole_shards(array, where)
             # A part of a shard is added to what is there: two at once would lose one.
             wait(0 if alone else _ON_THE_WAY - 1)
@@ -253,8 +303,8 @@ def _array(
         shape=shape,
         dtype=spec.dtype,
         chunks=(*(spec.compressed or (1,) * len(spec.dims)), *sides),
-        shards=(*(min(a, b) for a, b in zip(lead, shape, strict=False)), *whole_sides),
-        compressors=_compressor(np.dtype(spec.dtype)),
+        shards=(*(min(a, max(b, 1)) for a, b in zip(lead, shape, strict=False)), *whole_sides),
+        compressors=_compressors(np.dtype(spec.dtype)),
         fill_value=0 if spec.fill is None else spec.fill,
         dimension_names=(*(_short(d) for d in spec.dims), "y", "x"),
     )
@@ -266,12 +316,13 @@ def _array(
     return array
 
 
-def _compressor(dtype: np.dtype[Any]) -> BloscCodec:
+def _compressors(dtype: np.dtype[Any]) -> tuple[BytesBytesCodec, ...]:
     """For digital numbers and masks the smallest. Of floats neither is: their last digits are
-    noise, and the faster takes a fifth of the time for the same size."""
+    noise, and the faster takes a fifth of the time for the same size. A checksum at last, so that
+    who reads what the disk has changed is told."""
     if np.issubdtype(dtype, np.floating):
-        return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
-    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+        return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()
 
 
 def _coordinates(group: zarr.Group, grid: GeoBox) -> None:
@@ -313,7 +364,10 @@ def _attributes(cube: Computed) -> dict[str, Any]:
     }
     # Names this writing of it: what was made of another one is told from what was made of this.
     attributes = {**cube.attributes, "content_id": uuid.uuid4().hex}
-    return {_ATTRIBUTE: {"grids": grids, "attributes": attributes}}
+    # Of all other grids the times are those of the main one.
+    own_times = [name for name in grids if f"{name}/time" in cube.coordinates]
+    about = {"grids": grids, "own_times": own_times, "attributes": attributes, _LAYOUT: LAYOUT}
+    return {_ATTRIBUTE: about}
 
 
 class ZarrCube:
@@ -339,9 +393,10 @@ class ZarrCube:
         source = _open(store, physical, read_only=True)
         strict = zarr.open_group(_Strict(source), mode="r", zarr_format=3, use_consolidated=True)
         about: Mapping[str, Any] = strict.attrs[_ATTRIBUTE]  # type: ignore[assignment]
+        self.layout = str(about.get(_LAYOUT))
         self._folder = Path(physical) if store.local else None
         self._process = os.getpid()
-        self._opened = physical
+        self.opened = physical
         if store.local:
             with _in_rust():
                 members = dict(zarr.open_group(source, mode="r").members(max_depth=None))
@@ -353,6 +408,7 @@ class ZarrCube:
             for name, g in about["grids"].items()
         }
         self.attributes: Mapping[str, Any] = about["attributes"]
+        own_times = about.get("own_times", ())
         layers: dict[str, Layer] = {}
         coordinates: dict[str, NDArray[Any]] = {}
         for name, array in members.items():
@@ -361,7 +417,8 @@ class ZarrCube:
             grid = name.rpartition("/")[0]
             prefix = f"{grid}/" if grid else ""
             own = _dims(array)[:-2]
-            dims = tuple(f"{prefix}{d}" if d != "time" else d for d in own)
+            shared = () if grid in own_times else ("time",)
+            dims = tuple(d if d in shared else f"{prefix}{d}" for d in own)
             fill: Any = array.attrs.get("nodata")
             layers[name] = Layer(dims, str(array.dtype), grid, fill)
             self._arrays[name] = array
@@ -379,7 +436,7 @@ class ZarrCube:
         """
         if self._process != os.getpid():
             with _CHOOSING:
-                self._describe(self._opened, self._store)
+                self._describe(self.opened, self._store)
         array = self._arrays[layer]
         asked = [select.get(d, slice(None)) for d in _dims(array)]
         asked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
@@ -402,14 +459,41 @@ class ZarrCube:
                     self._check_was_there(array, there)
         except (OSError, ValueError, RuntimeError) as error:
             problem = f"{layer} is damaged ({error})"
-            raise self._store.unreadable(self._key, self._opened, problem) from error
+            raise self._store.unreadable(self._key, self.opened, problem) from error
         return result
+
+    def check(self) -> None:
+        """Read all of it. Raises StorageError where a part is missing or damaged."""
+        for name, layer in self.layers.items():
+            lengths = [len(self.coordinates[dim]) for dim in layer.dims]
+            for position in range(lengths[0] if lengths else 1):
+                along = {layer.dims[0].rpartition("/")[2]: position} if lengths else {}
+                for window in windows(self.grids[layer.grid].shape, _AT_ONCE):
+                    self.read(name, window, **along)
 
     def _check_was_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:
         """Raises FileNotFoundError where a part is missing now that it has been read: parts go,
         but never come back."""
         if self._folder is not None and (missing := _missing(self._folder, array, wanted)):
             raise FileNotFoundError(f"{missing} is missing")
+
+
+def remaining(store: Store, key: str) -> list[Remains]:
+    """What is there of a cube that is written again: of the current one, and of writings that did
+    not end; of the same layout."""
+    found: list[Remains] = []
+    try:
+        cube = ZarrCube(store, key)
+    except StorageError as error:
+        if not isinstance(error, MissingArtefactError | DamagedArtefactError):
+            raise
+    else:
+        if cube.layout == LAYOUT:
+            found.append(Remains(store, key, cube.opened, (), cube))
+    for path in store.versions(key):
+        marks = remains.marks(store, path)
+        found.append(Remains(store, key, path, tuple(m for m in marks if m[_LAYOUT] == LAYOUT)))
+    return found
 
 
 def _missing(folder: Path, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> str | None:

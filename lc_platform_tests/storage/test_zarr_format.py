@@ -97,6 +97,49 @@ def test_a_cube_of_two_grids_comes_back_as_it_was_written(store: Store) -> None:
     assert 0 < size < sum(array.nbytes for array in ARRAYS.values()) * 1.1
 
 
+def with_a_year_of_its_own(count: int) -> Computed:
+    """A cube with a further group, whose ``count`` times are none of the cube's."""
+    cube = two_grids()
+    times = np.array(["2020-01-09T17:00:01", "2020-04-01T17:00:02"], "datetime64[s]")[:count]
+    layer = Layer(("S1/time", "S1/band"), "uint16", "S1", 0, (1, 2))
+
+    def blocks(_: Summary) -> Iterator[Block]:
+        yield from two_grids()
+        for time in range(count):
+            values = ARRAYS["reflectance"][time : time + 1]
+            index = (slice(time, time + 1), slice(None))
+            yield Block("S1/bands", index, (slice(0, 300), slice(0, 520)), values)
+
+    own = {"S1/time": times, "S1/band": np.array(["VV", "VH"])}
+    return Computed(
+        {**cube.grids, "S1": cube.grids[MAIN]},
+        {**LAYERS, "S1/bands": layer},
+        blocks,
+        {**cube.coordinates, **own},
+        cube.attributes,
+    )
+
+
+@pytest.mark.parametrize("count", [2, 0])
+def test_a_group_may_have_times_of_its_own(store: Store, count: int) -> None:
+    write(store, KEY, with_a_year_of_its_own(count))
+    cube = ZarrCube(store, KEY)
+    assert cube.layers["S1/bands"].dims == ("S1/time", "S1/band")
+    assert cube.layers["detector/probability"].dims == ("time",)
+    assert cube.coordinates["S1/time"].astype(str).tolist() == [
+        "2020-01-09T17:00:01", "2020-04-01T17:00:02",
+    ][:count]  # fmt: skip
+    assert len(cube.coordinates["time"]) == 3
+    np.testing.assert_array_equal(cube.read("S1/bands"), ARRAYS["reflectance"][:count])
+    if count:
+        one = cube.read("S1/bands", time=[1], band=0)
+        np.testing.assert_array_equal(one, ARRAYS["reflectance"][[1], 0])
+    if store.local:
+        data = xr.open_zarr(store.path(KEY), group="S1", decode_coords="all", chunks=None)
+        assert dict(data.sizes) == {"time": count, "band": 2, "y": 300, "x": 520}
+        np.testing.assert_array_equal(data["time"].values, cube.coordinates["S1/time"])
+
+
 @pytest.mark.parametrize(
     ("select", "index"),
     [
