@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from urllib.parse import quote
 
 _SHORTEST = 6
@@ -14,16 +15,28 @@ _read: dict[str, str] = {}
 def read(name: str) -> str:
     """An environment variable's value, which `hidden` knows from then on. Raises KeyError."""
     value = os.environ[name]
-    if len(value) >= _SHORTEST:
-        _read[value] = _read[quote(value, safe="")] = f"${{{name}}}"
+    keep(value, f"${{{name}}}")
     return value
+
+
+def keep(value: str, instead: str) -> None:
+    """Have `hidden` know a value that was read elsewhere, and what to say instead."""
+    if len(value) >= _SHORTEST:
+        _read[value] = _read[quote(value, safe="")] = instead
 
 
 def hidden(text: str) -> str:
     """A text with the values replaced by their variables' names."""
-    for value, name in _read.items():
+    for value, name in list(_read.items()):  # other threads may read more
         text = text.replace(value, name)
     return text
+
+
+def conceal_warnings() -> None:
+    """Have Python's warnings, which libraries write with what they were given, tell no value."""
+    shown = warnings.formatwarning
+    if getattr(shown, "__module__", "") != __name__:
+        warnings.formatwarning = lambda *told, **more: hidden(shown(*told, **more))
 
 
 def conceal(error: BaseException | None) -> None:

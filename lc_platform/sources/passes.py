@@ -1,0 +1,60 @@
+"""Granules that a satellite took in one pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+import shapely
+from odc.geo.geom import Geometry
+
+PASS_GAP = timedelta(minutes=10)
+"""Granules of one satellite further apart in time than this belong to two passes."""
+
+
+class Granule(Protocol):
+    """What tells the pass that an archive's item belongs to."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def datetime(self) -> datetime: ...
+
+    @property
+    def platform(self) -> str: ...
+
+    @property
+    def track(self) -> str:
+        """What granules of one pass have in common; empty where it is not told."""
+        ...
+
+
+_Granule = TypeVar("_Granule", bound=Granule)
+
+
+def passes(granules: Iterable[_Granule]) -> dict[str, list[_Granule]]:
+    """Acquisition's key -> granules, in order of time.
+
+    The key is the track; failing that, the time of the earliest granule and the platform.
+    """
+    found: dict[str, list[_Granule]] = {}
+    latest: dict[str, str] = {}
+    for granule in sorted(granules, key=lambda granule: (granule.datetime, granule.id)):
+        key = granule.track
+        if not key:
+            key = latest.get(granule.platform, "")
+            if not key or granule.datetime - found[key][-1].datetime > PASS_GAP:
+                key = f"{granule.datetime:%Y%m%dT%H%M%S}_{granule.platform}"
+            latest[granule.platform] = key
+        found.setdefault(key, []).append(granule)
+    return found
+
+
+def in_degrees(area: Geometry) -> shapely.Geometry:
+    """An area in longitude and latitude, as footprints are told."""
+    west, south, east, north = area.boundingbox
+    side = max(east - west, north - south)
+    return area.to_crs("EPSG:4326", resolution=side / 16 if side > 0 else math.inf).geom
