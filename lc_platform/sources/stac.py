@@ -1,24 +1,23 @@
 """Imagery from a STAC API or a static STAC catalog.
 
 Items are found with pystac-client (an API) or pystac (a catalog of files) and their bands with
-odc-stac; `lc_platform.sources.stac_pixels` reads these.
+odc-stac (`lc_platform.sources.stac_items`); `lc_platform.sources.stac_pixels` reads these.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from datetime import datetime
+from difflib import get_close_matches
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
-import odc.stac
 import pystac
 import shapely
 import shapely.geometry
@@ -28,41 +27,27 @@ from odc.geo.geom import Geometry
 from pystac.utils import make_absolute_href
 from pystac_client import Client
 from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 
-from lc_platform.sources.protocol import (
-    Acquisition,
-    Cost,
-    Pixels,
-    SourceError,
-    TransientSourceError,
-)
-from lc_platform.sources.stac_pixels import HTTP_SECONDS, Layer, read_layer
+from lc_platform.sources.byte_ranges import HTTP_SECONDS
+from lc_platform.sources.limits import Limits
+from lc_platform.sources.passes import in_degrees, passes
+from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
+from lc_platform.sources.remote_files import HEAD_BYTES, RemoteFiles
+from lc_platform.sources.signing import Signing
+from lc_platform.sources.stac_documents import Documents
+from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, understood, utc
+from lc_platform.sources.stac_pixels import Layer, Read, read_layer
+from lc_platform.sources.stac_presets import PRESETS, Held, Preset
 
-SENTINEL2_ASSETS: Mapping[str, str] = {
-    "B01": "coastal",
-    "B02": "blue",
-    "B03": "green",
-    "B04": "red",
-    "B05": "rededge1",
-    "B06": "rededge2",
-    "B07": "rededge3",
-    "B08": "nir",
-    "B8A": "nir08",
-    "B09": "nir09",
-    "B10": "cirrus",
-    "B11": "swir16",
-    "B12": "swir22",
-    "SCL": "scl",
+_METRES = {
+    **dict.fromkeys(("B02", "B03", "B04", "B08"), 10.0),
+    **dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "SCL"), 20.0),
+    **dict.fromkeys(("B01", "B09", "B10"), 60.0),
 }
-"""Sentinel-2 band -> asset key in catalogs that name their assets by common names."""
-
-PASS_GAP = timedelta(minutes=10)
-"""Granules of one satellite further apart in time than this belong to two passes."""
-
-_REFLECTANCE = (SENTINEL2_ASSETS.keys() | SENTINEL2_ASSETS.values()) - {"SCL", "scl"}
-_SENTINEL2_QUANTIFICATION = 0.0001
-_OFFSET_SINCE_BASELINE = (4, 0)
+_TILE = 1024
+_COMPRESSED = 0.7
+"""Of what reflectance takes without compression."""
+_NAMED_COLLECTIONS = 20
 _REPLACED_SHARE = 0.99
 _REMEMBERED_API_ITEMS = 5000
 _KEPT_PROPERTIES = (
@@ -73,9 +58,10 @@ _KEPT_PROPERTIES = (
     "sat:orbit_state",
     "earthsearch:boa_offset_applied",
 )
-_ADVICE = "Give the path or URL of a STAC catalog.json or of a STAC API."
-# What pystac and odc-stac raise for documents that are not as the standard says.
-_NOT_STAC = (AttributeError, KeyError, TypeError, ValueError, pystac.STACError)
+_ADVICE = (
+    f"Give the path or URL of a STAC catalog.json or of a STAC API, or one of {', '.join(PRESETS)}."
+)
+_log = logging.getLogger(__name__)
 
 
 _Kind = TypeVar("_Kind", bound=pystac.STACObject)
@@ -84,9 +70,20 @@ _Kind = TypeVar("_Kind", bound=pystac.STACObject)
 class StacArchive:
     """One collection of a STAC API or of a static STAC catalog, as a ``Source``.
 
-    catalog     path or http(s) URL of a ``catalog.json`` or ``collection.json``, or of the
-                landing page of a STAC API. It is read on first use
-    collection  the collection's id
+    catalog              path or http(s) URL of a ``catalog.json`` or ``collection.json``, or of
+                         the landing page of a STAC API; or a name of ``stac_presets.PRESETS``.
+                         It is read on first use
+    collection           the collection's id
+    connections          requests under way at the same time, of all threads together
+    requests_per_minute  of all processes of this machine; None for as fast as they come
+    retries              of a request that failed for no fault of its own
+    seconds              an archive may take to answer
+    ledger               counts what reading takes
+    preset               what has to be known of the archive; by default that of the name
+
+    Items that tell no geometry lie nowhere and are passed over, which is logged. Those that
+    cannot be understood and two different ones with one id are refused by a search of where they
+    lie, and do not disturb others.
 
     An acquisition's key is ``{start}_{platform}`` (``20180801T105021_sentinel-2a``), where
     start is when the satellite's datatake began if the items tell it (``s2:datatake_id`` or
@@ -96,15 +93,51 @@ class StacArchive:
     search found in an API.
     """
 
-    def __init__(self, catalog: str, collection: str) -> None:
-        self.catalog = catalog
+    def __init__(
+        self,
+        catalog: str,
+        collection: str,
+        *,
+        connections: int = 4,
+        requests_per_minute: float | None = None,
+        retries: int = 5,
+        seconds: float = HTTP_SECONDS,
+        ledger: Ledger | None = None,
+        preset: Preset | None = None,
+    ) -> None:
+        preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
+        self.catalog = preset.url
         self.collection = collection
-        self.remote = "://" in catalog
-        self._io = StacApiIO(timeout=HTTP_SECONDS, max_retries=2)
-        self._pool = ThreadPoolExecutor(16)
+        self.remote = "://" in self.catalog
+        limits = Limits(
+            f"stac {self.catalog}",
+            connections=connections,
+            requests_per_minute=requests_per_minute,
+            retries=retries,
+        )
+        self._io = Documents(limits, seconds)
+        self._how_held = preset.collections.get(collection, Held())
+        signing = None
+        if preset.tokens:
+            signing = Signing(
+                lambda url: self._document(url, f"imagery.catalog: {url}"),
+                preset.tokens + collection,
+                preset.signed_hosts,
+            )
+        self._files = RemoteFiles(
+            limits,
+            seconds=seconds,
+            signing=signing,
+            requester_pays=bool(self._how_held.bucket),
+            region=self._how_held.region,
+        )
+        self._ledger = ledger
+        # More than there are connections: some decode what they have while others wait.
+        self._pool = ThreadPoolExecutor(2 * connections if self.remote else 16)
+        self._opening, self._remembering = Lock(), Lock()
         self._opened = False
         self._api: Client | None = None
-        self._granules: dict[str, _Granule] = {}
+        self._items = Items({})
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
@@ -113,18 +146,22 @@ class StacArchive:
         STAC, has not the collection or lists an item that cannot be read, and
         TransientSourceError where it did not answer.
         """
-        footprint = _in_degrees(area)
-        start, end = _utc(start), _utc(end)
+        footprint = in_degrees(area)
+        start, end = utc(start), utc(end)
         self._open()
-        granules: Iterable[_Granule] = self._granules.values()
+        items = self._items
         if self._api is not None:
-            granules = self._ask_api(bbox=footprint.bounds, datetime=[start, end], limit=100)
+            items = self._ask_api(bbox=footprint.bounds, datetime=[start, end], limit=100)
+        for unclear in items.unclear:
+            if unclear.footprint is None or unclear.footprint.intersects(footprint):
+                raise unclear.error
         acquisitions = []
-        for key, of_pass in _passes(granules).items():
+        for key, of_pass in passes(items.granules.values()).items():
             found = [g for g in of_pass if start <= g.datetime < end]
             found = [g for g in found if g.footprint.intersects(footprint)]
             if found:
-                acquisitions.append(_acquisition(key, _in_order_of_preference(found)))
+                kept = _in_order_of_preference(found)
+                acquisitions.append(_acquisition(key, kept, _coverage(kept, footprint)))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
@@ -142,31 +179,56 @@ class StacArchive:
         TransientSourceError where the archive did not answer.
         """
         granules = self._granules_of(acquisition)
-        layers = [[granule.layer(band, acquisition.key) for band in bands] for granule in granules]
+        layers = [
+            [granule.layer(band, acquisition.key, self._how_held) for band in bands]
+            for granule in granules
+        ]
         # Of all granules, so that every window of an acquisition has the same scale and offset.
         scale, offset, shifts = _common_calibration(acquisition.key, bands, layers)
 
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
+        spent = Cost()
         for index in _those_on(geobox, granules):
-            # Threads wait for a server together; files of this machine are read faster without.
-            take = self._pool.map if "://" in layers[index][0].uri else map
-            read = list(take(lambda layer: read_layer(layer, geobox), layers[index]))
-            fresh = ~data_mask & np.all([valid for _, valid in read], axis=0)
-            for band, ((numbers, _), shift) in enumerate(zip(read, shifts[index], strict=True)):
-                shifted = np.minimum(numbers.astype(np.int64) + shift, 65535)
+            read = self._read_layers(layers[index], geobox)
+            fresh = ~data_mask & np.all([layer.valid for layer in read], axis=0)
+            for band, (layer, shift) in enumerate(zip(read, shifts[index], strict=True)):
+                shifted = np.minimum(layer.values.astype(np.int64) + shift, 65535)
                 np.copyto(values[band], shifted.astype(np.uint16), where=fresh)
+                spent += layer.cost
             data_mask |= fresh
             if data_mask.all():
                 break
-        return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset)
+        return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset, cost=spent)
+
+    def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
+        # Threads wait for a server together; files of this machine are read faster without.
+        if not layers or "://" not in layers[0].uri:
+            return [read_layer(layer, geobox, self._files) for layer in layers]
+        reserved = self.cost(geobox, [layer.band for layer in layers])
+        spent = reserved  # where it fails, it is not known
+        if self._ledger is not None:
+            self._ledger.reserve(reserved)
+        try:
+            read = list(
+                self._pool.map(lambda layer: read_layer(layer, geobox, self._files), layers)
+            )
+            spent = sum((layer.cost for layer in read), Cost())
+            return read
+        finally:
+            if self._ledger is not None:
+                self._ledger.settle(reserved, spent)
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
-        """A request a band, and its pixels as they are without compression."""
+        """An estimate for an archive of Cloud-Optimized GeoTIFFs in tiles of 1024 x 1024.
+
+        Of each band the file's head, and the tiles that a box of this size touches on average: a
+        request a row of tiles, and the tiles' bytes at a usual compression. A band's resolution
+        is Sentinel-2's, or else the grid's. What `read` took is in its pixels' ``cost``.
+        """
         if not self.remote:
             return Cost()
-        rows, columns = geobox.shape
-        return Cost(requests=len(bands), bytes=2 * rows * columns * len(bands))
+        return sum((_usual_cost(geobox, _METRES.get(band)) for band in bands), Cost())
 
     def bands(self) -> tuple[str, ...]:
         """Names that ``read`` takes: Sentinel-2 bands in their order, then the asset keys.
@@ -174,35 +236,27 @@ class StacArchive:
         Those of the collection's first item; empty where the collection has none.
         """
         self._open()
-        if self._api is not None:
-            granules = self._ask_api(max_items=1)
-        else:
-            granules = sorted(self._granules.values(), key=lambda granule: granule.datetime)
+        items = self._items if self._api is None else self._ask_api(max_items=1)
+        granules = sorted(items.granules.values(), key=lambda granule: granule.datetime)
         return granules[0].bands() if granules else ()
 
     def _open(self) -> None:
-        if self._opened:
-            return
-        where = f"imagery.catalog: {self.catalog}"
-        root = self._read(make_absolute_href(self.catalog), where, pystac.Catalog)
-        if isinstance(root, Client) and (root.get_links("search") or root.get_conforms_to()):
-            self._open_api(root)
-        else:
-            self._open_static(root)
-        self._opened = True
+        with self._opening:
+            if self._opened:
+                return
+            where = f"imagery.catalog: {self.catalog}"
+            root = self._read(make_absolute_href(self.catalog), where, pystac.Catalog)
+            root.set_root(root)  # or it would be read once more
+            if isinstance(root, Client) and (root.get_links("search") or root.get_conforms_to()):
+                self._open_api(root)
+            else:
+                self._open_static(root)
+            self._opened = True
 
-    def _read(self, href: str, where: str, kind: type[_Kind]) -> _Kind:
-        """The catalog, collection or item in a file; ``where`` begins the errors."""
+    def _document(self, href: str, where: str) -> dict[str, Any]:
+        """The JSON object in a file; ``where`` begins the errors."""
         try:
             document = json.loads(self._io.read_text(href))
-            if not isinstance(document, dict) or "stac_version" not in document:
-                raise SourceError(
-                    f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}"
-                )
-            found = self._io.stac_object_from_dict(document, href, preserve_dict=False)
-            if not isinstance(found, kind):
-                raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {_ADVICE}")
-            return found
         except FileNotFoundError as error:
             raise SourceError(f"{where} is not there. {_ADVICE}") from error
         except IsADirectoryError as error:
@@ -213,14 +267,28 @@ class StacArchive:
             raise SourceError(
                 f"{where} is not JSON ({error.msg} in line {error.lineno}). {_ADVICE}"
             ) from error
-        except pystac.STACTypeError as error:
-            raise SourceError(f"{where} is not a STAC catalog, collection or item.") from error
         except OSError as error:
             raise SourceError(f"{where} cannot be read ({error}). {_ADVICE}") from error
-        except _NOT_STAC as error:
+        if not isinstance(document, dict):
+            raise SourceError(f"{where} is JSON but not STAC (it is no object). {_ADVICE}")
+        return document
+
+    def _read(self, href: str, where: str, kind: type[_Kind]) -> _Kind:
+        """The catalog, collection or item in a file; ``where`` begins the errors."""
+        document = self._document(href, where)
+        if "stac_version" not in document:
+            raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}")
+        try:
+            found = self._io.stac_object_from_dict(document, href, preserve_dict=False)
+        except pystac.STACTypeError as error:
+            raise SourceError(f"{where} is not a STAC catalog, collection or item.") from error
+        except NOT_STAC as error:
             raise SourceError(
                 f"{where} is not valid STAC ({type(error).__name__}: {error})."
             ) from error
+        if not isinstance(found, kind):
+            raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {_ADVICE}")
+        return found
 
     # Static catalog
 
@@ -243,7 +311,8 @@ class StacArchive:
             where = f"collection {self.collection} lists an item: {href}"
             return self._read(href, where, pystac.Item)
 
-        self._remember(self._pool.map(read_item, hrefs))
+        self._items = understood(self._pool.map(read_item, dict.fromkeys(hrefs)))
+        self._log_nowhere(self._items)
 
     def _with_descendants(self, node: pystac.Catalog) -> Iterator[pystac.Catalog]:
         yield node
@@ -255,12 +324,12 @@ class StacArchive:
 
     def _open_api(self, api: Client) -> None:
         with self._answering():
-            collections = [collection.id for collection in api.get_collections()]
-        if self.collection not in collections:
-            raise self._no_collection(collections)
+            found = api.get_collection(self.collection)
+            if found is None or found.id != self.collection:
+                raise self._no_collection(one.id for one in api.get_collections())
         self._api = api
 
-    def _ask_api(self, **query: Any) -> list[_Granule]:
+    def _ask_api(self, **query: Any) -> Items:
         assert self._api is not None
         links = self._api.get_links("search")
         methods = {str(link.extra_fields.get("method", "GET")).upper() for link in links}
@@ -270,10 +339,23 @@ class StacArchive:
                 collections=[self.collection],
                 **query,
             )
-            items = list(found.items())
-        if len(self._granules) > _REMEMBERED_API_ITEMS:
-            self._granules = {}
-        return self._remember(items)
+            items = understood(map(self._item, found.items_as_dicts()))
+        self._log_nowhere(items)
+        with self._remembering:
+            known = self._items.granules
+            if len(known) > _REMEMBERED_API_ITEMS:
+                known = {}
+            self._items = Items({**known, **items.granules})
+        return items
+
+    def _item(self, document: dict[str, Any]) -> pystac.Item:
+        try:
+            return pystac.Item.from_dict(document, root=self._api, preserve_dict=False)
+        except NOT_STAC as error:
+            raise SourceError(
+                f"item {document.get('id')}: {self.catalog} gives it, and it is not valid STAC "
+                f"({type(error).__name__}: {error})."
+            ) from error
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -282,7 +364,7 @@ class StacArchive:
             yield
         except APIError as error:
             raise _api_failure(where, error) from error
-        except (NotImplementedError, *_NOT_STAC) as error:
+        except (NotImplementedError, *NOT_STAC) as error:
             raise SourceError(
                 f"{where} is not a STAC API that can be searched "
                 f"({type(error).__name__}: {error}). {_ADVICE}"
@@ -291,22 +373,32 @@ class StacArchive:
     # Both
 
     def _no_collection(self, known: Iterable[str]) -> SourceError:
+        names = sorted(set(known))
+        has = f"It has: {', '.join(names) or 'none'}."
+        if len(names) > _NAMED_COLLECTIONS:
+            near = get_close_matches(self.collection, names, 5, 0.5)
+            has = f"Of its {len(names)} the nearest are: {', '.join(near) or 'none'}."
         return SourceError(
-            f"imagery.collection: {self.catalog} has no collection {self.collection}. "
-            f"It has: {', '.join(sorted(set(known))) or 'none'}."
+            f"imagery.collection: {self.catalog} has no collection {self.collection}. {has}"
         )
 
-    def _remember(self, items: Iterable[pystac.Item]) -> list[_Granule]:
-        granules = {item.id: _granule(item) for item in items}
-        self._granules |= granules
-        return list(granules.values())
+    def _log_nowhere(self, items: Items) -> None:
+        if items.nowhere:
+            shown = ", ".join(items.nowhere[:3]) + (", ..." if len(items.nowhere) > 3 else "")
+            _log.warning(
+                "%s: %d items of %s tell no geometry and are passed over: %s",
+                self.catalog,
+                len(items.nowhere),
+                self.collection,
+                shown,
+            )
 
-    def _granules_of(self, acquisition: Acquisition) -> list[_Granule]:
+    def _granules_of(self, acquisition: Acquisition) -> list[Granule]:
         self._open()
-        known = self._granules
+        known = self._items.granules
         missing = [id_ for id_ in acquisition.items if id_ not in known]
         if missing and self._api is not None:
-            known = known | {granule.id: granule for granule in self._ask_api(ids=missing)}
+            known = {**known, **self._ask_api(ids=missing).granules}
             missing = [id_ for id_ in missing if id_ not in known]
         if missing:
             raise SourceError(
@@ -316,165 +408,18 @@ class StacArchive:
         return [known[id_] for id_ in acquisition.items]
 
 
-@dataclass(frozen=True)
-class _Granule:
-    """An item and what the platform needs to know of it."""
-
-    item: pystac.Item
-    id: str
-    datetime: datetime
-    footprint: shapely.Geometry
-    """In degrees of longitude and latitude."""
-    platform: str
-    crs: str
-    """For example ``EPSG:32633``, empty where it is not told."""
-    baseline: tuple[int, ...]
-    tile: str
-    """Of the military grid, for example ``33TVM``; empty where it is not told."""
-    track: str
-    """What granules of one pass have in common; empty where it is not told."""
-
-    def bands(self) -> tuple[str, ...]:
-        """Sentinel-2 names in their order, then asset keys."""
-        named = [band for band in SENTINEL2_ASSETS if self._locate(band) is not None]
-        return tuple(dict.fromkeys(named + [asset for asset, _ in self._parsed.bands]))
-
-    def layer(self, band: str, acquisition: str) -> Layer:
-        """The item's band; raises SourceError naming the acquisition where it has none."""
-        key = self._locate(band)
-        if key is None:
-            raise SourceError(
-                f"acquisition {acquisition}: the archive has no band {band} "
-                f"(item {self.id}). It has: {', '.join(self.bands()) or 'none'}."
-            )
-        source, asset = self._parsed.bands[key], self.item.assets[key[0]]
-        told = _told_of_band(asset, key[1])
-        scale, offset = told.get("scale"), told.get("offset")
-        classification = "classification" in (asset.roles or ()) or (
-            scale is None and (band.upper() == "SCL" or source.meta.data_type == "uint8")
-        )
-        if not classification:
-            applied = self.item.properties.get("earthsearch:boa_offset_applied") is True
-            offset = 0.0 if applied else offset
-            if scale is None and self._is_sentinel2 and {band, key[0]} & _REFLECTANCE:
-                scale = _SENTINEL2_QUANTIFICATION
-                if offset is None and not () < self.baseline < _OFFSET_SINCE_BASELINE:
-                    raise SourceError(
-                        f"acquisition {acquisition}: item {self.id} does not tell scale and "
-                        f"offset of band {band} (raster:bands), and from processing baseline "
-                        f"04.00 on the offset may or may not have been taken out. Use an archive "
-                        f"that tells it."
-                    )
-        return Layer(
-            where=f"acquisition {acquisition}, band {band}: {source.uri}",
-            uri=source.uri,
-            index=max(source.band, 1),
-            nodata=source.meta.nodata,
-            scale=1.0 if scale is None else float(scale),
-            offset=float(offset or 0.0),
-            classification=classification,
-        )
-
-    @cached_property
-    def _parsed(self) -> Any:
-        try:
-            # The files' own georeference is used, so an asset without proj: is as good.
-            return odc.stac.parse_item(self.item, {"*": {"ignore_proj": True}})
-        except _NOT_STAC as error:
-            raise SourceError(
-                f"item {self.id}: its assets cannot be understood "
-                f"({type(error).__name__}: {error})."
-            ) from error
-
-    def _locate(self, band: str) -> tuple[str, int] | None:
-        """Asset key and band in it: by asset key, by ``eo:bands``, by what Sentinel-2's are named
-        in Earth Search and in the Copernicus Data Space."""
-        found = [(band, 1), *self._parsed.collection.aliases.get(band, ())]
-        if self._is_sentinel2 and band in SENTINEL2_ASSETS:
-            usual = (SENTINEL2_ASSETS[band], *(f"{band}_{metres}m" for metres in (10, 20, 60)))
-            found += [(key, 1) for key in usual]
-        return next((key for key in found if key in self._parsed.bands), None)
-
-    @property
-    def _is_sentinel2(self) -> bool:
-        return "sentinel-2" in f"{self.item.collection_id} {self.platform}".lower()
-
-
-def _granule(item: pystac.Item) -> _Granule:
-    try:
-        told = item.properties
-        when = item.datetime or item.common_metadata.start_datetime
-        if when is None:
-            raise ValueError("it has neither datetime nor start_datetime")
-        platform = str(told.get("platform") or told.get("constellation") or "").lower()
-        return _Granule(
-            item=item,
-            id=item.id,
-            datetime=_utc(when),
-            footprint=shapely.make_valid(shapely.geometry.shape(item.geometry)),
-            platform=platform,
-            crs=str(told.get("proj:code") or f"EPSG:{told.get('proj:epsg', '')}"),
-            baseline=tuple(map(int, re.findall(r"\d+", str(told.get("s2:processing_baseline"))))),
-            tile=_tile(item),
-            track=_track(told, _utc(when), platform),
-        )
-    except (*_NOT_STAC, shapely.GEOSException) as error:
-        raise SourceError(f"item {item.id}: it cannot be understood ({error}).") from error
-
-
-def _tile(item: pystac.Item) -> str:
-    told = item.properties.get("grid:code") or item.properties.get("s2:mgrs_tile")
-    if told:
-        return str(told).upper().removeprefix("MGRS-")
-    in_id = re.search(r"(?:^|_)T?(\d{2}[A-Z]{3})(?:_|$)", item.id)
-    return in_id.group(1) if in_id else ""
-
-
-def _track(told: Mapping[str, Any], when: datetime, platform: str) -> str:
-    product = f"{told.get('s2:product_uri')}_"
-    datatake = re.search(r"_(\d{8}T\d{6})_", str(told.get("s2:datatake_id")))
-    datatake = datatake or re.search(r"_MSIL\w\w_(\d{8}T\d{6})_", product)
-    if datatake:
-        return f"{datatake.group(1)}_{platform}"
-    orbit = told.get("sat:relative_orbit")
-    return "" if orbit is None else f"{when:%Y%m%d}_{platform}_R{int(orbit):03d}"
-
-
-def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
-    """Of the asset and of its band: STAC 1.0's ``raster:bands``, 1.1's ``bands``."""
-    told = dict(asset.extra_fields)
-    for name in ("bands", "raster:bands"):
-        told |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
-    return {name.removeprefix("raster:"): value for name, value in told.items()}
-
-
-def _passes(granules: Iterable[_Granule]) -> dict[str, list[_Granule]]:
-    """Acquisition's key -> granules, in order of time."""
-    passes: dict[str, list[_Granule]] = {}
-    latest: dict[str, str] = {}
-    for granule in sorted(granules, key=lambda granule: (granule.datetime, granule.id)):
-        key = granule.track
-        if not key:
-            key = latest.get(granule.platform, "")
-            if not key or granule.datetime - passes[key][-1].datetime > PASS_GAP:
-                key = f"{granule.datetime:%Y%m%dT%H%M%S}_{granule.platform}"
-            latest[granule.platform] = key
-        passes.setdefault(key, []).append(granule)
-    return passes
-
-
-def _in_order_of_preference(granules: Sequence[_Granule]) -> list[_Granule]:
+def _in_order_of_preference(granules: Sequence[Granule]) -> list[Granule]:
     """Tile by tile, the newest processing first, without what it replaces.
 
     Two items of a tile may be two processings of one granule, or the two halves of a tile that a
     datastrip's end cuts: an older one goes only where newer ones cover it.
     """
 
-    def age(granule: _Granule) -> tuple[tuple[int, ...], str, str]:
+    def age(granule: Granule) -> tuple[tuple[int, ...], str, str]:
         told = granule.item.properties
         return granule.baseline, str(told.get("updated") or told.get("created") or ""), granule.id
 
-    kept: list[_Granule] = []
+    kept: list[Granule] = []
     for granule in sorted(granules, key=age, reverse=True):
         newer = shapely.union_all(
             [
@@ -489,7 +434,13 @@ def _in_order_of_preference(granules: Sequence[_Granule]) -> list[_Granule]:
     return sorted(kept, key=lambda granule: granule.tile)
 
 
-def _acquisition(key: str, granules: Sequence[_Granule]) -> Acquisition:
+def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
+    """Share of an area in degrees that footprints cover."""
+    covered = shapely.union_all([granule.footprint for granule in granules]) & area
+    return float(covered.area / area.area) if area.area else 1.0
+
+
+def _acquisition(key: str, granules: Sequence[Granule], coverage: float) -> Acquisition:
     told = [granule.item.properties for granule in granules]
     clouds = [float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None]
     facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
@@ -504,15 +455,16 @@ def _acquisition(key: str, granules: Sequence[_Granule]) -> Acquisition:
         platform=granules[0].platform,
         cloud_cover=sum(clouds) / len(clouds) if clouds else None,
         properties={name: ",".join(values) for name, values in distinct.items() if values},
+        coverage=coverage,
     )
 
 
-def _those_on(geobox: GeoBox, granules: Sequence[_Granule]) -> list[int]:
+def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
     """Which granules to read, in order: those near the grid, those in its CRS first."""
     if len(granules) == 1:
         return [0]
     # Footprints are drawn roughly (straight lines between far corners), hence the margin.
-    footprint = _in_degrees(geobox.extent).buffer(0.02)
+    footprint = in_degrees(geobox.extent).buffer(0.02)
     near = [i for i, granule in enumerate(granules) if granule.footprint.intersects(footprint)]
     return sorted(near, key=lambda i: granules[i].crs != str(geobox.crs))
 
@@ -537,19 +489,18 @@ def _common_calibration(
     return scale, offset, shifts.round().astype(np.int64)
 
 
+def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:
+    """Of one band; ``metres`` is its resolution, None where it is taken to be the grid's."""
+    unit = 111_320.0 if geobox.crs is not None and geobox.crs.geographic else 1.0
+    sides = []
+    for pixels, step in zip(geobox.shape, geobox.resolution.xy[::-1], strict=True):
+        of_file = pixels * abs(step) * unit / metres if metres else pixels
+        sides.append(1 + max(0.0, of_file - 1) / _TILE)
+    rows, columns = sides
+    tile_bytes = 2 * _TILE**2 * _COMPRESSED
+    return Cost(requests=1 + round(rows), bytes=HEAD_BYTES + round(rows * columns * tile_bytes))
+
+
 def _api_failure(where: str, error: APIError) -> SourceError:
-    status = getattr(error, "status_code", None)  # unset where there was no answer at all
-    if status is None or status in (408, 429) or status >= 500:
-        answer = "did not answer" if status is None else f"answered with HTTP status {status}"
-        return TransientSourceError(f"{where} {answer} ({error}). Try again later.")
+    status = getattr(error, "status_code", None)
     return SourceError(f"{where} answered with HTTP status {status} ({error}). {_ADVICE}")
-
-
-def _in_degrees(area: Geometry) -> shapely.Geometry:
-    west, south, east, north = area.boundingbox
-    side = max(east - west, north - south)
-    return area.to_crs("EPSG:4326", resolution=side / 16 if side > 0 else math.inf).geom
-
-
-def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

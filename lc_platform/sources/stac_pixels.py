@@ -8,8 +8,8 @@ So every pixel is taken at its centre, exactly, and a coarser grid averages such
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,22 +24,17 @@ from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform, reproject, transform_bounds
+from rasterio.windows import from_bounds
 
-from lc_platform.sources.protocol import SourceError, TransientSourceError
-
-HTTP_SECONDS = 60
-"""How long an archive may take to answer."""
+from lc_platform.sources import amplitude
+from lc_platform.sources.protocol import Cost, SourceError
+from lc_platform.sources.remote_files import RemoteFile, RemoteFiles
 
 _MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m too
 # In pixels. A centre on the border of two file pixels then falls on one side in every window.
 _NUDGE = 1e-6
 _EXACT = 1e-6
-_TRANSIENT = re.compile(
-    r"HTTP response code: (0|408|429|5\d\d)|CURL|[Tt]imed? ?out|[Cc]onnection|resolve host"
-)
-# GDAL remembers, for the whole process, that a remote file could not be read, and would answer a
-# retry from that memory. So it is told to remember nothing of those that failed once.
-_FAILED: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +43,7 @@ class Layer:
 
     where: str
     """Acquisition, band and file, as an error names them."""
+    band: str
     uri: str
     index: int
     """Of the band in the file, from 1."""
@@ -57,10 +53,23 @@ class Layer:
     offset: float
     classification: bool
     """Never averaged."""
+    backscatter: amplitude.Unit | None = None
+    """What floating-point numbers of a radar are; they come as amplitude."""
 
 
-def read_layer(layer: Layer, geobox: GeoBox) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """Digital numbers and where they are data, both (y, x).
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A layer on a grid."""
+
+    values: NDArray[np.uint16]
+    """(y, x), digital numbers; 0 where it is no data."""
+    valid: NDArray[np.bool_]
+    """(y, x)"""
+    cost: Cost
+
+
+def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
+    """A layer's digital numbers on a grid.
 
     The file's pixel at each grid pixel's centre, or, from twice its size on, the mean of its valid
     pixels (of a classification never). No data outside the file.
@@ -68,32 +77,96 @@ def read_layer(layer: Layer, geobox: GeoBox) -> tuple[NDArray[np.uint16], NDArra
     Raises SourceError naming acquisition, band and file where the file is missing, damaged or not
     of whole numbers from 0 to 65535, TransientSourceError where the archive did not answer.
     """
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_TIMEOUT": str(HTTP_SECONDS)}
-    if layer.uri in _FAILED:
-        options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsicurl/{layer.uri}"
     try:
-        # Not shared: one file may be read by several threads at a time.
-        with rasterio.Env(**options), rasterio.open(layer.uri, sharing=False) as file:
-            dtype = np.dtype(file.dtypes[layer.index - 1])
-            if dtype.kind not in "ui":
-                raise _not_whole_numbers(layer, str(dtype))
-            own = rio_geobox(file)
-            if own.crs is None or not isinstance(own, GeoBox):
-                raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
-            nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
-            side = 1 if layer.classification else _points_a_side(own, geobox)
-            points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
-            numbers = _at_centres(file, layer.index, points, nodata or 0)
+        with _opened(layer, files) as (file, remote):
+            if remote is not None:
+                remote.fetch(_tiles(file, layer.index, geobox))
+            numbers = _on_grid(layer, file, geobox)
     except (RasterioError, OSError, ValueError, IndexError) as error:
-        _FAILED.add(layer.uri)
-        raise _read_failure(layer, error) from error
-    if side > 1:
-        boxes = numbers.reshape(geobox.shape[0], side, geobox.shape[1], side)
-        numbers = np.floor(boxes.mean(axis=(1, 3)) + 0.5)
+        raise _damaged(layer, error) from error
     data = numbers.compressed()
     if data.size and (data.min() < 0 or data.max() > 65535):
-        raise _not_whole_numbers(layer, f"{dtype} from {data.min()} to {data.max()}")
-    return numbers.filled(0).astype(np.uint16), ~np.ma.getmaskarray(numbers)
+        raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
+    return Read(
+        numbers.filled(0).astype(np.uint16),
+        ~np.ma.getmaskarray(numbers),
+        Cost() if remote is None else remote.cost,
+    )
+
+
+@contextmanager
+def _opened(
+    layer: Layer, files: RemoteFiles
+) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile | None]]:
+    if files.has(layer.uri):
+        with files.opened(layer.uri, layer.where) as opened:
+            yield opened
+    else:
+        # Not shared: one file may be read by several threads at a time.
+        quick = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+        with quick, rasterio.open(layer.uri, sharing=False) as file:
+            yield file, None
+
+
+def _on_grid(
+    layer: Layer, file: rasterio.DatasetReader, geobox: GeoBox
+) -> np.ma.MaskedArray[Any, Any]:
+    """(y, x), masked where it is no data, and of the file's type or rounded."""
+    dtype = np.dtype(file.dtypes[layer.index - 1])
+    if dtype.kind not in ("f" if layer.backscatter else "ui"):
+        raise _not_whole_numbers(layer, str(dtype))
+    own = _own_grid(file, geobox.crs)
+    if own is None:
+        raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
+    nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
+    side = 1 if layer.classification else _points_a_side(own, geobox)
+    points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
+    if layer.backscatter:
+        nothing = np.nan if nodata is None else nodata
+        power = amplitude.power(_at_centres(file, layer.index, points, nothing), layer.backscatter)
+        boxes = power.reshape(geobox.shape[0], side, geobox.shape[1], side)
+        return amplitude.digital_numbers(boxes.mean(axis=(1, 3)))
+    numbers = _at_centres(file, layer.index, points, nodata or 0)
+    if side > 1:
+        boxes = numbers.reshape(geobox.shape[0], side, geobox.shape[1], side)
+        numbers = np.floor(boxes.mean(axis=(1, 3)) + 0.5).astype(dtype)
+    return numbers
+
+
+def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
+    """The file's grid; of a file that has ground control points alone (Sentinel-1 GRD), one in
+    ``crs`` of about its pixels: a polynomial through the points, without terrain correction. None
+    where it tells neither."""
+    if file.crs is None and file.gcps[0]:
+        points, of_points = file.gcps
+        transform, width, height = calculate_default_transform(
+            of_points, str(crs), file.width, file.height, gcps=points
+        )
+        return GeoBox((height, width), transform, crs)
+    own = rio_geobox(file)
+    return own if own.crs is not None and isinstance(own, GeoBox) else None
+
+
+def _tiles(file: rasterio.DatasetReader, index: int, geobox: GeoBox) -> Iterator[tuple[int, int]]:
+    """Where the tiles of a GeoTIFF are that a grid needs, (first byte, bytes); none of others."""
+    if file.driver != "GTiff" or file.crs is None:
+        return
+    bounds = transform_bounds(geobox.crs, file.crs, *geobox.boundingbox)
+    window = from_bounds(*bounds, transform=file.transform)
+    rows, columns = file.block_shapes[index - 1]
+    # A pixel more: edges are bent between the points that are transformed.
+    first, last = window.row_off - 1, window.row_off + window.height + 1
+    left, right = window.col_off - 1, window.col_off + window.width + 1
+    for row in range(max(0, int(first // rows)), int(min(last, file.height - 1) // rows) + 1):
+        for column in range(
+            max(0, int(left // columns)), int(min(right, file.width - 1) // columns) + 1
+        ):
+            place = [
+                file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=index)
+                for what in ("OFFSET", "SIZE")
+            ]
+            if None not in place:  # a tile of no data alone may be left out of the file
+                yield int(place[0]), int(place[1])
 
 
 def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
@@ -120,6 +193,22 @@ def _at_centres(
 ) -> np.ma.MaskedArray[Any, Any]:
     """The file's pixel at each grid pixel's centre, masked where it is no data."""
     height, width = geobox.shape
+    if file.crs is None:
+        # A WarpedVRT of a file of control points does not heed the grid that it is given.
+        points, of_points = file.gcps
+        numbers = np.full(geobox.shape, nodata, file.dtypes[index - 1])
+        reproject(
+            rasterio.band(file, index),
+            numbers,
+            src_crs=of_points,
+            gcps=points,
+            dst_crs=str(geobox.crs),
+            dst_transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
+            src_nodata=nodata,
+            dst_nodata=nodata,
+            tolerance=_EXACT,
+        )
+        return np.ma.masked_equal(numbers, nodata)
     with WarpedVRT(
         file,
         crs=str(geobox.crs),
@@ -140,13 +229,9 @@ def _not_whole_numbers(layer: Layer, holds: str) -> SourceError:
     )
 
 
-def _read_failure(layer: Layer, error: BaseException) -> SourceError:
+def _damaged(layer: Layer, error: BaseException) -> SourceError:
     where, told = layer.where, "; ".join(dict.fromkeys(str(cause) for cause in _causes(error)))
-    if "://" in layer.uri:
-        if _TRANSIENT.search(told):
-            return TransientSourceError(f"{where} did not answer ({told}). Try again later.")
-        return SourceError(f"{where} cannot be read ({told}).")
-    if not Path(layer.uri).exists():
+    if "://" not in layer.uri and not Path(layer.uri).exists():
         return SourceError(
             f"{where} is listed in the catalog but is not there. Restore the file, or take the "
             f"item out of the catalog."
