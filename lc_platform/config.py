@@ -14,7 +14,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import yaml
@@ -214,8 +214,122 @@ class Simulation(_Section):
     mistakes: SimulatedMistakes = SimulatedMistakes()
 
 
+CATALOGS = ("earth-search", "planetary-computer")
+"""Public STAC archives that go by a name."""
+
+
 def _canonical(band: str) -> str:
     return BAND_ALIASES.get(band.lower(), band)
+
+
+class FurtherCollection(NamedTuple):
+    """What the platform knows of a collection that can be added to the main one."""
+
+    name: str
+    """What its features' names begin with."""
+    bands: tuple[str, ...]
+    """That are features, where the configuration names none."""
+    choice: tuple[str, ...]
+    """All that may be."""
+    quality_band: str | None
+    """Says which pixels show the ground; None of radar, which clouds do not hide."""
+
+
+_LANDSAT_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07")
+_LANDSAT_ASSETS = ("blue", "green", "red", "nir08", "swir16", "swir22")
+FURTHER_COLLECTIONS: Mapping[str, FurtherCollection] = {
+    "sentinel-1-grd": FurtherCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
+    "sentinel-1-rtc": FurtherCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
+    "landsat-ot-l1": FurtherCollection(
+        "L8", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS, "B08", "B09"), "BQA"
+    ),
+    "landsat-ot-l2": FurtherCollection("L8", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS), "BQA"),
+    "landsat-c2-l2": FurtherCollection(
+        "L8", _LANDSAT_ASSETS, ("coastal", *_LANDSAT_ASSETS), "qa_pixel"
+    ),
+}
+SIMULATED_FURTHER_BANDS = {
+    "sentinel-1-grd": ("VV", "VH"),
+    "landsat-ot-l1": ("B01", *_LANDSAT_BANDS, "B09"),
+}
+"""Collections of the simulated archive beside the main one, and the bands that it has of them."""
+FURTHER_OF: Mapping[str, tuple[str, ...]] = {
+    "sentinel_hub": ("sentinel-1-grd", "landsat-ot-l1", "landsat-ot-l2"),
+    "stac": ("sentinel-1-grd", "sentinel-1-rtc", "landsat-c2-l2"),
+    "simulated": tuple(SIMULATED_FURTHER_BANDS),
+}
+"""Source -> the collections that it may be asked for beside the main one."""
+_TAKEN = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
+"""What raw_bands holds under names of the platform's own."""
+
+
+class Also(_Section):
+    """A further collection: its bands become features beside the main one's.
+
+    In the file, an id in place of the keys takes the defaults.
+    """
+
+    collection: Text
+    bands: tuple[Text, ...] = ()
+    """That become features; by default the collection's usual ones. What tells clouds is added."""
+    name: Text = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """What the features' names begin with, such as S1 of S1_VV; by default the collection's."""
+    catalog: Text | None = None
+    """A STAC catalog that has it; by default it is where the main collection is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collections_usual(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"collection": data}
+        if not isinstance(data, Mapping) or not isinstance(data.get("collection"), str):
+            return data
+        usual = FURTHER_COLLECTIONS.get(data["collection"])
+        if usual is None:
+            known = [*FURTHER_COLLECTIONS]
+            raise ValueError(
+                f"collection: {data['collection']} cannot be added to another collection; "
+                f"{', '.join(known)} can.{nearest(data['collection'], known)}"
+            )
+        return {"bands": usual.bands, "name": usual.name, **data}
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if not self.bands:
+            raise ValueError(
+                f"bands: at least one band is needed. Write for example "
+                f"[{', '.join(self._usual.bands[:2])}], or remove the key"
+            )
+        twice = sorted({band for band in self.bands if self.bands.count(band) > 1})
+        if twice:
+            raise ValueError(f"bands: {', '.join(twice)} is named more than once. Name it once")
+        for band in self.bands:
+            if band == self.quality_band:
+                raise ValueError(
+                    f"bands: {band} says where it is cloudy, and is acquired without being "
+                    "named. Remove it"
+                )
+            if band not in self._usual.choice:
+                raise ValueError(
+                    f"bands: {self.collection} has no band {band}; it has "
+                    f"{', '.join(self._usual.choice)}"
+                )
+        if self.name in _TAKEN:
+            raise ValueError(f"name: {self.name} is a name of the platform's own. Take another")
+        return self
+
+    @property
+    def _usual(self) -> FurtherCollection:
+        return FURTHER_COLLECTIONS[self.collection]
+
+    @property
+    def quality_band(self) -> str | None:
+        return self._usual.quality_band
+
+    @property
+    def acquired_bands(self) -> tuple[str, ...]:
+        """Those of features, and the one that tells clouds."""
+        return self.bands if self.quality_band is None else (*self.bands, self.quality_band)
 
 
 class Budget(_Section):
@@ -232,9 +346,13 @@ class Imagery(_Section):
     source: Literal["sentinel_hub", "stac", "simulated"]
     collection: Text = "sentinel-2-l1c"
     catalog: Text | None = None
+    """Of source stac: the path or URL of a STAC API or of a catalog.json, or one of `CATALOGS`."""
     bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
-    also: tuple[Text, ...] = ()
+    exclude: tuple[Text, ...] = ()
+    """Keys of acquisitions that are left out."""
+    also: tuple[Also, ...] = ()
+    """Further collections, resampled to the same grid."""
     deployment: Literal["sentinel_hub", "cdse"] | None = None
     """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
     the first."""
@@ -274,7 +392,7 @@ class Imagery(_Section):
         if self.source == "stac" and self.catalog is None:
             raise ValueError(
                 "catalog: this key is missing. Source stac needs the path or URL of a STAC API or "
-                "of a catalog.json"
+                f"of a catalog.json, or one of {', '.join(CATALOGS)}"
             )
         for key, owner in (
             ("catalog", "stac"),
@@ -300,6 +418,50 @@ class Imagery(_Section):
                     f"{', '.join(SENTINEL2_BANDS)}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _each_collection_has_its_name(self) -> Self:
+        for i, one in enumerate(self.also):
+            if one.catalog is not None and self.source == "simulated":
+                raise ValueError(
+                    f"also[{i}].catalog: the simulated planet is in no catalog. Remove the key"
+                )
+            if one.collection == self.collection and one.catalog in (None, self.catalog):
+                raise ValueError(
+                    f"also[{i}].collection: {one.collection} is the main collection already. "
+                    "Remove it"
+                )
+            source = self.further_source(one)
+            if one.collection not in FURTHER_OF[source]:
+                raise ValueError(
+                    f"also[{i}].collection: source {source} has no {one.collection}; of what can "
+                    f"be added it has {', '.join(FURTHER_OF[source])}"
+                )
+            has = SIMULATED_FURTHER_BANDS[one.collection] if source == "simulated" else one.bands
+            absent = [band for band in one.bands if band not in has]
+            if absent:
+                raise ValueError(
+                    f"also[{i}].bands: the simulated {one.collection} has no {', '.join(absent)}; "
+                    f"it has {', '.join(has)}"
+                )
+            for j, other in enumerate(self.also[:i]):
+                if one.name == other.name:
+                    raise ValueError(
+                        f"also[{i}].name: {one.name} is also that of also[{j}] "
+                        f"({other.collection}). Give one of them another name"
+                    )
+        return self
+
+    def further_source(self, further: Also) -> Literal["sentinel_hub", "stac", "simulated"]:
+        """Where a further collection is: in the STAC catalog that it names, or where the main one
+        is."""
+        return self.source if further.catalog is None else "stac"
+
+    def further_quantity(self, further: Also) -> Literal["reflectance", "power", "amplitude"]:
+        """What the archive's numbers are of; a radar's are as its source gives them."""
+        if further.quality_band is not None:
+            return "reflectance"
+        return "amplitude" if self.further_source(further) == "stac" else "power"
 
     @property
     def level_2a(self) -> bool:
@@ -786,6 +948,15 @@ class Config(_Section):
                     f"features.indices: {index.name} needs {', '.join(beyond)}, and the simulated "
                     f"archive has {', '.join(SENTINEL2_BANDS)}"
                 )
+        taken = {*imagery.bands, *(index.name for index in self.indices)}
+        for i, further in enumerate(imagery.also):
+            for name in (further.name, *(f"{further.name}_{band}" for band in further.bands)):
+                if name in taken:
+                    raise ValueError(
+                        f"imagery.also[{i}].name: {name} is also a band or an index of the "
+                        "features. Take another name"
+                    )
+                taken.add(name)
         if self.reference.path is None and imagery.source != "simulated":
             raise ValueError(
                 "reference.path: this key is missing. Give the reference map's file; only the "
@@ -813,6 +984,8 @@ class Config(_Section):
         """
         expanded = expand(path, key)
         if "://" in expanded or expanded.startswith("/vsi"):
+            return expanded
+        if key.endswith("catalog") and expanded in CATALOGS:
             return expanded
         return str((self._folder / Path(expanded).expanduser()).resolve())
 

@@ -51,7 +51,13 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
     group="features",
     kinds={"zarr"},
     code_version="1",
-    settings=("imagery.bands", "indices", "features.interval", "features.min_valid_fraction"),
+    settings=(
+        "imagery.bands",
+        "indices",
+        "further_features",
+        "features.interval",
+        "features.min_valid_fraction",
+    ),
     appearance=("features.stored",),
 )
 def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> Computed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,10 +61,33 @@ class AcquisitionStack:
         """What the cloud detector looks at: a coarser grid, or this one at full resolution."""
         return AcquisitionStack(self.cube, DETECTOR) if DETECTOR in self.cube.grids else self
 
+    @property
+    def further(self) -> Mapping[str, AcquisitionStack]:
+        """Those of the further collections, by name, each with its own times on the patch's
+        grid."""
+        names = self.cube.attributes.get("collections", {}) if self.grid == MAIN else {}
+        return {name: AcquisitionStack(self.cube, name) for name in names}
+
+    @property
+    def _own(self) -> Mapping[str, Any]:
+        """What is told of a further collection; of any other grid, of the main one."""
+        about = self.cube.attributes
+        own: Mapping[str, Any] = about.get("collections", {}).get(self.grid, about)
+        return own
+
+    @property
+    def collection(self) -> str:
+        """Its id in the archive."""
+        return str(self._own["collection"])
+
     @cached_property
     def acquisitions(self) -> list[dict[str, Any]]:
         """Facts of each acquisition, in order of time: key, datetime, items, platform, ..."""
-        return list(self.cube.attributes["acquisitions"])
+        return list(self._own["acquisitions"])
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(one["key"]) for one in self.acquisitions]
 
     def __len__(self) -> int:
         return len(self.acquisitions)
@@ -126,7 +149,7 @@ class AcquisitionStack:
 
     @cached_property
     def _calibrations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        key = self._prefix.replace("/", "_")
+        key = f"{DETECTOR}_" if self.grid == DETECTOR else ""
         scale = np.array([a[f"{key}scale"] for a in self.acquisitions], dtype=np.float64)
         offset = np.array([a[f"{key}offset"] for a in self.acquisitions], dtype=np.float64)
         return scale, offset

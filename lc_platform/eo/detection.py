@@ -96,14 +96,15 @@ def detect(
 ) -> Computed:
     """Cloud probability, cloud mask and validity of every acquisition.
 
-    method        ``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands, or ``scl``, the scene
-                  classification of L2A products
+    method        ``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands, ``scl``, the scene
+                  classification of L2A products, or ``provider``, Sentinel Hub's own masks
     threshold     of the mean probability, 0 to 1
     average_over  pixels of the detector's grid
     dilation      likewise
 
-    A pixel is valid where it has data, also for the detector, and is no cloud (``scl``: where
-    its class is clear). Raises ValueError for another method.
+    Threshold, average and dilation are those of s2cloudless. A pixel is valid where it has data,
+    also for the detector, and is no cloud (``scl``: where its class is clear). Raises ValueError
+    for another method.
     """
     detector = detector_of(raw_bands, method, threshold, average_over, dilation, threads)
     geobox = raw_bands.geobox

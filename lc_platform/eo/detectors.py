@@ -157,16 +157,13 @@ def _with_validity(
 
 
 @dataclass(frozen=True)
-class Scl:
+class Told:
+    """Clouds that bands of the archive tell, window by window."""
+
     raw: AcquisitionStack
 
-    layers: ClassVar[tuple[str, ...]] = (
-        "cloud_probability",
-        "cloud_mask",
-        "shadow_mask",
-        "snow_mask",
-        "valid",
-    )
+    layers: ClassVar[tuple[str, ...]] = ("cloud_probability", "cloud_mask", "valid")
+    bands: ClassVar[tuple[str, ...]]
 
     @property
     def looks(self) -> Iterator[tuple[int, Window | None]]:
@@ -175,8 +172,20 @@ class Scl:
                 yield time, window
 
     def see(self, time: int, window: Window | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        scl = self.raw.digital_numbers(window, [time], ["SCL"])[0, 0].astype(np.uint8)
-        return scl, self.raw.data_mask(window, [time])[0]
+        """The bands (band, y, x), and where there are data (y, x)."""
+        told = self.raw.digital_numbers(window, [time], self.bands)[0].astype(np.uint8)
+        return told, self.raw.data_mask(window, [time])[0]
+
+
+class Scl(Told):
+    layers: ClassVar[tuple[str, ...]] = (
+        "cloud_probability",
+        "cloud_mask",
+        "shadow_mask",
+        "snow_mask",
+        "valid",
+    )
+    bands: ClassVar[tuple[str, ...]] = ("SCL",)
 
     def masks(
         self,
@@ -185,7 +194,7 @@ class Scl:
         seen: tuple[NDArray[np.uint8], NDArray[np.bool_]],
     ) -> Iterator[tuple[Window, Masks]]:
         assert window is not None
-        scl, data = seen
+        (scl,), data = seen
         masks = clouds.scl_masks(scl)
         probability = np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan))
         yield (
@@ -196,6 +205,35 @@ class Scl:
                 "shadow_mask": masks.shadow & data,
                 "snow_mask": masks.snow & data,
                 "valid": masks.clear & data,
+            },
+        )
+
+
+class Provider(Told):
+    """Sentinel Hub's CLP, a probability in steps of 1/255, and CLM: 1 cloud, 0 none, 255 unknown.
+
+    See https://docs.sentinel-hub.com/api/latest/user-guides/cloud-masks/
+    """
+
+    bands: ClassVar[tuple[str, ...]] = ("CLP", "CLM")
+
+    def masks(
+        self,
+        time: int,  # noqa: ARG002
+        window: Window | None,
+        seen: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    ) -> Iterator[tuple[Window, Masks]]:
+        assert window is not None
+        (probability, mask), data = seen
+        known = data & (mask != 255)
+        yield (
+            window,
+            {
+                "cloud_probability": np.where(
+                    known, probability / np.float32(255), np.float32(np.nan)
+                ),
+                "cloud_mask": known & (mask == 1),
+                "valid": known & (mask == 0),
             },
         )
 
@@ -217,4 +255,6 @@ def detector_of(
         return where(raw_bands, threshold, average_over, dilation, threads)
     if method == "scl":
         return Scl(raw_bands)
-    raise ValueError(f"clouds.method: {method} is not there; take s2cloudless or scl")
+    if method == "provider":
+        return Provider(raw_bands)
+    raise ValueError(f"clouds.method: {method} is not there; take s2cloudless, scl or provider")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,13 @@ from lc_platform.eo.cube import (
     Summary,
     Thumbnail,
     Window,
+    selected,
     stretched,
     whole,
     windows,
 )
 from lc_platform.eo.detection import CloudMasks
+from lc_platform.eo.further import FurtherBands, FurtherFeatures
 from lc_platform.eo.indices import Index
 from lc_platform.eo.overlap import read_ahead
 from lc_platform.eo.threads import in_parts
@@ -69,6 +71,17 @@ class FeatureStack:
         return values.reshape(-1, *values.shape[2:])
 
 
+class Observed(NamedTuple):
+    """What the features of a window are computed of."""
+
+    numbers: NDArray[np.uint16]
+    """(time, band, y, x), digital numbers of the main collection."""
+    valid: NDArray[np.bool_]
+    """(time, y, x), where they show the ground."""
+    further: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
+    """The same of each further collection, with its own times."""
+
+
 @dataclass(frozen=True)
 class ComputedFeatures:
     """A cube of features that holds none: a window is computed when it is read."""
@@ -81,6 +94,8 @@ class ComputedFeatures:
     """(date,), days since 1 January."""
     used: NDArray[np.intp]
     """(time,), which of the acquisitions."""
+    further: tuple[FurtherFeatures, ...] = ()
+    """Of other collections; all of their acquisitions are used."""
     threads: int = 0
 
     @property
@@ -88,9 +103,14 @@ class ComputedFeatures:
         return {MAIN: self.raw_bands.geobox}
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of bands and indices, in order."""
+    def main_names(self) -> tuple[str, ...]:
+        """Of the main collection's bands and indices, in order."""
         return (*self.bands, *(index.name for index in self.indices))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of those, and after them of the further collections' bands, in order."""
+        return (*self.main_names, *(name for one in self.further for name in one.which.features))
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -113,7 +133,7 @@ class ComputedFeatures:
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:
-        keys = [one["key"] for one in self.raw_bands.acquisitions]
+        keys = self.raw_bands.keys
         return {
             "patch": self.raw_bands.patch,
             "year": self.raw_bands.year,
@@ -122,6 +142,7 @@ class ComputedFeatures:
             "bands": list(self.bands),
             "indices": [asdict(index) for index in self.indices],
             "acquisitions": [keys[i] for i in self.used],
+            "also": [one.described for one in self.further],
             "made_of": _versions(self.raw_bands, self.cloud_masks),
         }
 
@@ -132,33 +153,28 @@ class ComputedFeatures:
         if layer != "features":
             raise KeyError(layer)
         here = whole(self.raw_bands.geobox) if window is None else window
-        computed = self.computed(*self.observed(here))
-        for axis, dim in reversed(list(enumerate(("date", "feature")))):
-            if dim in select:
-                computed = computed[(slice(None),) * axis + (select[dim],)]
-        return computed
+        return selected(self.computed(self.observed(here)), self.layers[layer].dims, select)
 
     @cached_property
     def _needed(self) -> tuple[str, ...]:
         return spectral.required_bands(self.indices, self.bands)
 
-    def observed(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """What the features of a window are computed of: digital numbers (time, band, y, x), and
-        where they are valid (time, y, x)."""
+    def observed(self, window: Window) -> Observed:
+        """What the features of a window are computed of."""
         times = self.used.tolist()
-        return (
+        return Observed(
             self.raw_bands.digital_numbers(window, times, self._needed),
             self.cloud_masks.valid(window, times),
+            [one.observed(window) for one in self.further],
         )
 
-    def computed(
-        self, numbers: NDArray[np.uint16], valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
+    def computed(self, seen: Observed) -> NDArray[np.float32]:
         """(date, feature, y, x) of what was ``observed``, NaN where missing."""
-        names, height, width = self.names, *valid.shape[1:]
+        numbers, valid, further = seen
+        names, height, width = self.main_names, *valid.shape[1:]
         days = self.raw_bands.days[self.used]
         times = self.used.tolist()
-        regular = np.empty((len(self.targets), len(names), height, width), np.float32)
+        regular = np.empty((len(self.targets), len(self.names), height, width), np.float32)
 
         def rows(part: slice) -> None:
             reflectance = self.raw_bands.calibrated(numbers[:, :, part], times, self._needed)
@@ -170,9 +186,11 @@ class ComputedFeatures:
                     observed[:, i] = named[band]
                 for i, index in enumerate(self.indices, len(self.bands)):
                     observed[:, i] = spectral.compute(index, named)
-            regularize(
-                observed, valid[:, part], days, self.targets, threads=1, out=regular[:, :, part]
-            )
+            out, rest = np.split(regular[:, :, part], [len(names)], axis=1)
+            regularize(observed, valid[:, part], days, self.targets, threads=1, out=out)
+            for one, (its_numbers, its_valid) in zip(self.further, further, strict=True):
+                out, rest = np.split(rest, [len(one.which.bands)], axis=1)
+                one.regular(its_numbers[:, :, part], its_valid[:, part], self.targets, out)
 
         in_parts(rows, height, _ROWS, self.threads)
         return regular
@@ -186,17 +204,21 @@ def on_the_fly(
     indices: Sequence[Index],
     interval: int,
     min_valid_fraction: float,
+    also: Sequence[FurtherBands] = (),
     threads: int = 0,
 ) -> ComputedFeatures:
     """Bands (reflectance) and indices, interpolated linearly to regular dates.
 
     interval            days between the dates, from 1 January
     min_valid_fraction  0 to 1; an acquisition with less of the patch valid is left out
+    also                bands of further collections, each interpolated between its own valid
+                        observations, however few of them an acquisition has
     threads             that may be used, 0 for all
 
     The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
-    valid observation. Raises DataError where no acquisition is left, or where the masks are not
-    those of these acquisitions.
+    valid observation in the feature's collection. Raises DataError where no acquisition of the
+    main collection is left, where raw_bands lacks a further one, or where the masks are not those
+    of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
     enough = cloud_masks.valid_fraction >= min_valid_fraction
@@ -211,8 +233,9 @@ def on_the_fly(
             "imagery.max_cloud_cover, or leave the patch out"
         )
     targets = target_days(raw_bands.year, interval)
+    further = tuple(one.of(raw_bands) for one in also)
     return ComputedFeatures(
-        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, threads
+        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, further, threads
     )
 
 
@@ -230,10 +253,14 @@ def recomputed(
     Raises DataError where they were made of other imagery or masks than there are now.
     """
     cloud_masks.check_made_of(raw_bands)
-    keys = [one["key"] for one in raw_bands.acquisitions]
+    keys = raw_bands.keys
     versions = _versions(raw_bands, cloud_masks)
     other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
-    if other or not set(attributes["acquisitions"]) <= set(keys):
+    # Features that were made when there was but one collection tell of no other.
+    also = attributes.get("also", ())
+    there = {name: stack.keys for name, stack in raw_bands.further.items()}
+    gone = any(there.get(one["name"]) != one["acquisitions"] for one in also)
+    if other or gone or not set(attributes["acquisitions"]) <= set(keys):
         raise DataError(
             f"{raw_bands.name}: features were made of other {' and '.join(other) or 'raw_bands'} "
             "than there are now. Materialize features of this patch again"
@@ -245,8 +272,14 @@ def recomputed(
         tuple(Index(**index | {"bands": tuple(index["bands"])}) for index in attributes["indices"]),
         np.array(attributes["days"], np.int32),
         np.array([keys.index(key) for key in attributes["acquisitions"]], np.intp),
+        tuple(_bands(one).of(raw_bands) for one in also),
         threads,
     )
+
+
+def _bands(about: Mapping[str, Any]) -> FurtherBands:
+    bands = tuple(about["bands"])
+    return FurtherBands(about["name"], bands, about["quantity"], about["quality_band"])
 
 
 def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
@@ -278,15 +311,16 @@ def build(
         summary.facts |= {
             "acquisitions": len(raw_bands),
             "acquisitions_used": len(computed.used),
+            **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.further},
             "features": len(names) * len(targets),
         }
         if not stored:
             return
         picture = Thumbnail(geobox.shape, 1)
         missing = 0.0
-        shown = len(names) - 1 if computed.indices else 0
+        shown = len(computed.main_names) - 1 if computed.indices else 0
         for tile, observed in read_ahead(computed.observed, windows(geobox.shape, window)):
-            regular = computed.computed(*observed)
+            regular = computed.computed(observed)
             missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
             picture.take(tile, regular[len(targets) // 2, shown][None])
             yield Block("features", (slice(None), slice(None)), tile, regular)

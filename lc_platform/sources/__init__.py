@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lc_platform.config import Config, Simulation
-from lc_platform.sources.protocol import Source, SourceError
+from lc_platform.sources.protocol import Ledger, Source
 
 
-def open_source(config: Config) -> Source:
+def open_source(config: Config, ledger: Ledger | None = None) -> Source:
     """The archive that ``imagery.source`` names.
+
+    ledger  counts what is spent; where None nobody does
 
     Raises SourceError where the platform cannot read it.
     """
     imagery = config.imagery
-    if imagery.also:
-        raise SourceError(
-            f"imagery.also: {', '.join(imagery.also)} cannot be added yet; one collection is read. "
-            "Remove the key"
+    return _opened(
+        config, imagery.source, imagery.collection, imagery.catalog, "imagery.catalog", ledger
+    )
+
+
+def open_further(config: Config, ledger: Ledger | None = None) -> Mapping[str, Source]:
+    """The archives of ``imagery.also``, by the names of the collections, in order.
+
+    Errors are those of ``open_source``.
+    """
+    imagery = config.imagery
+    return {
+        one.name: _opened(
+            config,
+            imagery.further_source(one),
+            one.collection,
+            imagery.catalog if one.catalog is None else one.catalog,
+            "imagery.catalog" if one.catalog is None else f"imagery.also[{i}].catalog",
+            ledger,
         )
-    if imagery.source == "simulated":
-        from lc_platform.sources.simulated import ReferenceMistakes, SimulatedArchive
+        for i, one in enumerate(imagery.also)
+    }
+
+
+def _opened(
+    config: Config,
+    source: str,
+    collection: str,
+    catalog: str | None,
+    catalog_key: str,
+    ledger: Ledger | None,
+) -> Source:
+    imagery = config.imagery
+    if source == "simulated":
+        from lc_platform.sources.simulated import COLLECTIONS, ReferenceMistakes
 
         simulation = imagery.simulation or Simulation()
-        return SimulatedArchive(
+        return COLLECTIONS[collection](
             seed=simulation.seed,
             cloudiness=simulation.cloudiness,
             mistakes=ReferenceMistakes(**simulation.mistakes.model_dump()),
         )
-    if imagery.source == "stac":
+    if source == "stac":
         from lc_platform.sources.stac import StacArchive
 
-        assert imagery.catalog is not None
-        return StacArchive(config.located(imagery.catalog, "imagery.catalog"), imagery.collection)
-    raise SourceError(
-        f"imagery.source: {imagery.source} cannot be read yet. Take stac or simulated"
+        assert catalog is not None
+        return StacArchive(
+            config.located(catalog, catalog_key),
+            collection,
+            connections=imagery.connections,
+            requests_per_minute=imagery.requests_per_minute,
+            retries=imagery.retries,
+            ledger=ledger,
+        )
+    from lc_platform.sources.sentinel_hub import SentinelHubArchive
+
+    return SentinelHubArchive(
+        collection,
+        deployment=imagery.deployment or "sentinel_hub",
+        profile=imagery.profile,
+        connections=imagery.connections,
+        requests_per_minute=imagery.requests_per_minute,
+        retries=imagery.retries,
+        ledger=ledger,
     )

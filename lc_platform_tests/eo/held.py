@@ -83,6 +83,55 @@ def stack(
     return AcquisitionStack(HeldCube(grids, layers, arrays, coordinates, attributes))
 
 
+def beside(
+    raw: AcquisitionStack,
+    name: str,
+    numbers: NDArray[Any],
+    days: Sequence[int],
+    bands: Sequence[str],
+    *,
+    collection: str = "sentinel-1-grd",
+    scale: float | Sequence[float] = 1e-4,
+    offset: float = 0.0,
+    data: NDArray[np.bool_] | None = None,
+) -> AcquisitionStack:
+    """``raw`` with a further collection of that name: ``numbers`` (time, band, y, x) on its grid,
+    at six in the evening of ``days`` since 1 January."""
+    cube = raw.cube
+    assert isinstance(cube, HeldCube)
+    evening = np.datetime64(f"{raw.year}-01-01T18:00:00") + np.array(days, "timedelta64[D]")
+    if data is None:
+        data = np.ones((len(days), *raw.geobox.shape), np.bool_)
+    facts = [
+        {
+            "key": f"{name}_{day:03d}_{i}",
+            "datetime": str(evening[i]),
+            "scale": np.broadcast_to(scale, len(bands)).tolist(),
+            "offset": np.broadcast_to(offset, len(bands)).tolist(),
+        }
+        for i, day in enumerate(days)
+    ]
+    collections = cube.attributes.get("collections", {})
+    collections = collections | {name: {"collection": collection, "acquisitions": facts}}
+    return AcquisitionStack(
+        HeldCube(
+            {**cube.grids, name: raw.geobox},
+            {
+                **cube.layers,
+                f"{name}/bands": Layer((f"{name}/time", f"{name}/band"), "uint16", name, 0),
+                f"{name}/data_mask": Layer((f"{name}/time",), "uint8", name),
+            },
+            {
+                **cube.arrays,
+                f"{name}/bands": numbers.astype(np.uint16),
+                f"{name}/data_mask": data.astype(np.uint8),
+            },
+            {**cube.coordinates, f"{name}/time": evening, f"{name}/band": np.array(bands)},
+            {**cube.attributes, "collections": collections},
+        )
+    )
+
+
 def masks(
     raw: AcquisitionStack,
     valid: NDArray[np.bool_],

@@ -149,6 +149,18 @@ def test_a_patch_beyond_one_window_has_no_seam_even_without_a_margin() -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_the_providers_mask_and_probability_are_taken_as_they_are() -> None:
+    # A clear pixel, a cloud, one that the provider knows nothing of, and one without data.
+    told = np.array([[[[51, 255, 0, 102]], [[0, 1, 255, 1]]]])  # CLP and CLM
+    raw = held.stack(told, [10], ["CLP", "CLM"], data=np.array([[[True, True, True, False]]]))
+    masks = CloudMasks(detection.detect(raw, **{**S2CLOUDLESS, "method": "provider"}).held())  # type: ignore[arg-type]
+    assert masks.valid().ravel().tolist() == [True, False, False, False]
+    assert masks.cloud().ravel().tolist() == [False, True, False, False]
+    np.testing.assert_array_equal(
+        masks.probability().ravel(), np.array([0.2, 1.0, np.nan, np.nan], np.float32)
+    )
+
+
 def test_scl_takes_classes_4_5_6_7_and_11_for_clear() -> None:
     scl = np.arange(12).reshape(1, 1, 3, 4)
     raw = held.stack(scl, [10], ["SCL"], data=scl[:, 0] != 0)

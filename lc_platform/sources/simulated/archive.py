@@ -24,7 +24,7 @@ from lc_platform.sources.protocol import Acquisition, Cost, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
 from lc_platform.sources.simulated.landscape import Ground, Landscape
 from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
-from lc_platform.sources.simulated.orbits import PLATFORMS, Pass, across_track, passes
+from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
 from lc_platform.sources.simulated.places import (
     RADIUS,
     metres_per_unit,
@@ -187,6 +187,8 @@ class SimulatedArchive:
     """
 
     remote = False
+    mission: Mission = SENTINEL2
+    bands: tuple[str, ...] = spectra.BANDS
 
     def __init__(
         self,
@@ -216,12 +218,13 @@ class SimulatedArchive:
         outline = shapely.segmentize(area.geom, 50e3 / metres_per_unit(area.crs))
         x, y = to_mercator(str(area.crs)).transform(*shapely.get_coordinates(outline).T)
         centre = to_mercator(str(area.crs)).transform(*area.centroid.coords[0])
-        touched: dict[int, bool] = {}
+        touched: dict[tuple[int, str], bool] = {}
         found = []
-        for flown in passes(_utc(start), _utc(end)):
-            if flown.orbit not in touched:
-                touched[flown.orbit] = bool((np.abs(_across(flown, x, y)) <= 1.0).any())
-            if touched[flown.orbit]:
+        for flown in self.mission.passes(_utc(start), _utc(end)):
+            track = (flown.orbit, flown.direction)
+            if track not in touched:
+                touched[track] = bool((np.abs(_across(flown, x, y)) <= 1.0).any())
+            if touched[track]:
                 found.append(self._acquisition(flown, *centre))
         return found
 
@@ -234,21 +237,24 @@ class SimulatedArchive:
 
         Raises SourceError naming a band or an acquisition the archive does not have.
         """
-        for band in bands:
-            if band not in spectra.BANDS:
-                raise SourceError(
-                    f"acquisition {acquisition.key}: the simulated archive has no band {band}. "
-                    f"It has {', '.join(spectra.BANDS)}."
-                )
+        return self._read(acquisition, geobox, bands, places_a_side(geobox))
+
+    def points(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
+        """As `read`, but of the pixel centres alone, however coarse the grid."""
+        return self._read(acquisition, geobox, bands, 1)
+
+    def _read(
+        self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str], split: int
+    ) -> Pixels:
+        self._check(acquisition, bands)
         flown = self._pass(acquisition)
-        split = _split(geobox)
+        shifted = flown.time >= BASELINE_0400
         shape = geobox.shape
         values = np.zeros((len(bands), *shape), np.uint16)
         data_mask = np.zeros(shape, np.bool_)
-        for rows, block in _blocks(geobox, split):
-            seen, numbers = self._numbers(flown, block, tuple(bands))
-            values[:, rows], data_mask[rows] = _mean(numbers, seen, split)
-        shifted = flown.time >= BASELINE_0400
+        for rows, block in blocks_of(geobox, split):
+            seen, numbers = self._numbers(flown, block, tuple(bands), 1000.0 if shifted else 0.0)
+            values[:, rows], data_mask[rows] = mean_of(numbers, seen, split)
         return Pixels(
             values,
             data_mask,
@@ -263,7 +269,7 @@ class SimulatedArchive:
     def truth(self, geobox: GeoBox) -> NDArray[np.uint8]:
         """Class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
         out = np.empty(geobox.shape, np.uint8)
-        for rows, block in _blocks(geobox, 1):
+        for rows, block in blocks_of(geobox, 1):
             out[rows] = self._landscape.ground(block).code
         return out
 
@@ -289,7 +295,7 @@ class SimulatedArchive:
         each (y, x); whether the swath covers the pixel or not."""
         now = self._weather(self._pass(acquisition).time.date())
         out = np.empty((3, *geobox.shape), np.bool_)
-        for rows, block in _blocks(geobox, 1):
+        for rows, block in blocks_of(geobox, 1):
             ground = self._landscape.ground(block)
             air = atmosphere.sky(now, _box(ground))
             _label_air(
@@ -302,16 +308,18 @@ class SimulatedArchive:
         """Where snow covers more than 15 % of the ground, (y, x)."""
         now = self._weather(self._pass(acquisition).time.date())
         out = np.empty(geobox.shape, np.bool_)
-        for rows, block in _blocks(geobox, 1):
+        for rows, block in blocks_of(geobox, 1):
             ground = self._landscape.ground(block)
             _label_snow(ground.x, ground.y, ground.code, ground.metres, now.snow_lines, out[rows])
         return out
 
     def _numbers(
-        self, flown: Pass, block: GeoBox, bands: tuple[str, ...]
+        self, flown: Pass, block: GeoBox, bands: tuple[str, ...], addend: float
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
+        """Which places are covered (y, x), and reflectance x 10 000 + ``addend`` (band, y, x) in
+        bands of Sentinel-2."""
         ground = self._landscape.ground(block)
-        seen = _seen(flown, ground)
+        seen = covered(flown, ground)
         out = np.empty((len(bands), *block.shape), np.uint16)
         if not seen.any():
             out[:] = 0
@@ -332,7 +340,7 @@ class SimulatedArchive:
             atmosphere.sun_direction(now),
             salt(self.seed, 4, flown.time.date().toordinal(), flown.orbit),
             np.array([salt(5, n) for n in index], np.uint64),
-            1000.0 if flown.time >= BASELINE_0400 else 0.0,
+            addend,
             out,
         )  # fmt: skip
         return seen, out
@@ -345,7 +353,7 @@ class SimulatedArchive:
             key=flown.key,
             datetime=flown.time,
             items=(flown.key,),
-            platform=PLATFORMS[flown.satellite],
+            platform=flown.platform,
             cloud_cover=atmosphere.cloud_cover(now, *centre),
             properties={
                 "s2:processing_baseline": "04.00" if flown.time >= BASELINE_0400 else "02.05",
@@ -353,13 +361,20 @@ class SimulatedArchive:
             },
         )
 
+    def _check(self, acquisition: Acquisition, bands: Sequence[str]) -> None:
+        for band in bands:
+            if band not in self.bands:
+                raise SourceError(
+                    f"acquisition {acquisition.key}: the simulated archive has no band {band}. "
+                    f"It has {', '.join(self.bands)}."
+                )
+
     def _weather_of(self, when: date) -> atmosphere.Weather:
         return atmosphere.weather(self.seed, when, self.cloudiness)
 
-    @staticmethod
-    def _pass(acquisition: Acquisition) -> Pass:
+    def _pass(self, acquisition: Acquisition) -> Pass:
         try:
-            return _pass_of_key(acquisition.key)
+            return _pass_of(self.mission, acquisition.key)
         except ValueError as error:
             raise SourceError(
                 f"acquisition {acquisition.key}: not in the simulated archive ({error}). Give one "
@@ -367,16 +382,16 @@ class SimulatedArchive:
             ) from error
 
 
-_pass_of_key = lru_cache(maxsize=1024)(Pass.of_key)
+_pass_of = lru_cache(maxsize=1024)(Mission.pass_of)
 
 
-def _split(geobox: GeoBox) -> int:
+def places_a_side(geobox: GeoBox) -> int:
     """Into how many places a side a pixel of a grid is divided."""
     coarser = int(resolution(geobox) / NATIVE + 1e-6)
     return min(max(coarser, 1), 4)
 
 
-def _blocks(geobox: GeoBox, split: int) -> Iterator[tuple[slice, GeoBox]]:
+def blocks_of(geobox: GeoBox, split: int) -> Iterator[tuple[slice, GeoBox]]:
     """Rows of a grid with the finer grid of the places in them, so many rows at a time that
     memory stays bounded."""
     rows, columns = geobox.shape
@@ -389,7 +404,7 @@ def _blocks(geobox: GeoBox, split: int) -> Iterator[tuple[slice, GeoBox]]:
         yield slice(first, last), GeoBox(shape, affine, geobox.crs)
 
 
-def _mean(
+def mean_of(
     numbers: NDArray[np.uint16], seen: NDArray[np.bool_], split: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """Mean of the places seen in each pixel: (band, y, x), and where there is one, (y, x)."""
@@ -402,7 +417,7 @@ def _mean(
     return half_up.astype(np.uint16), count > 0
 
 
-def _seen(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
+def covered(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
     """Which places the swath covers, (y, x)."""
     # A swath's edge is nearly straight: a grid whose rim is clear of it lies on one side.
     rim_x = np.concatenate([ground.x[[0, -1]].ravel(), ground.x[:, [0, -1]].ravel()])
@@ -418,7 +433,7 @@ def _seen(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
 
 def _across(flown: Pass, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     latitude = np.degrees(np.arctan(np.sinh(y / RADIUS)))
-    return across_track(flown.node_longitude, np.degrees(x / RADIUS), latitude)
+    return flown.across_track(np.degrees(x / RADIUS), latitude)
 
 
 def _box(ground: Ground) -> tuple[float, float, float, float]:
