@@ -149,15 +149,17 @@ def site(folder: Path, days: tuple[str, ...] = DATES, patches: int = 1) -> Site:
 
 
 def half_written(store: Path) -> list[str]:
-    """What is in a store and is neither a visible artefact nor what a visible one points to."""
+    """What is in a store and is neither a visible artefact, nor what a visible one points to, nor
+    acquisitions that came before one that failed, which the next run takes over."""
     found = []
     pointed = {link.resolve() for link in store.rglob("*") if link.is_symlink()}
+    pointed |= {marks.parent for marks in store.glob("raw_bands/*/.*/.marks")}
     for path in store.rglob("*"):
         if path.is_symlink() and not path.exists():
             found.append(f"{path} points to nothing")
         within = [p for p in (path, *path.parents) if store in p.parents]
         if path.name.startswith(".") and not path.is_symlink() and path.name != RECORDS:
-            inside = any(path == p or path in p.parents for p in pointed)
+            inside = any(path == p or path in p.parents or p in path.parents for p in pointed)
             if not inside:
                 found.append(f"{path} is hidden and nothing points to it")
         elif not any(p.name.startswith(".") for p in within) and ".tmp" in path.name:

@@ -1,17 +1,24 @@
-"""From an archive to a patch's year of raw bands."""
+"""From archives to a patch's year of raw bands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import math
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.config import Config
+from lc_platform.config import Config, Simulation
 from lc_platform.eo.acquisitions import DETECTOR, detector_grid
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.eo.cube import (
@@ -19,16 +26,31 @@ from lc_platform.eo.cube import (
     Block,
     Computed,
     DataError,
+    Kept,
     Layer,
+    Mark,
     Summary,
     Thumbnail,
     stretched,
     whole,
 )
 from lc_platform.eo.grid import Patch
-from lc_platform.sources.protocol import Acquisition, Pixels, Source
+from lc_platform.sources.held import Held, fingerprint, identity, is_of, is_whole, mark
+from lc_platform.sources.protocol import (
+    Acquisition,
+    Cost,
+    Pixels,
+    QuotaError,
+    Source,
+    TransientSourceError,
+)
 
 TRUE_COLOUR = ("B04", "B03", "B02")
+IN_MEMORY = 2**29
+"""Bytes of acquisitions that are read at the same time, beyond the first."""
+COVERED = 0.2
+"""Share of a patch that an acquisition covers by its footprint, from which on it must have data
+there; footprints are drawn roughly, so that a corner may have none."""
 
 
 class NoAcquisitionError(DataError):
@@ -36,139 +58,359 @@ class NoAcquisitionError(DataError):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Grid:
     """Which bands are read on which grid."""
 
+    name: str
     geobox: GeoBox
     bands: tuple[str, ...]
-    margin: int
-    detector: GeoBox | None
-    detector_bands: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}/" if self.name else ""
 
 
-def _plan(patch: Patch, config: Config) -> _Plan:
+@dataclass(frozen=True)
+class Plan:
+    """How the acquisitions of one collection are read: the first grid is the patch's."""
+
+    collection: str
+    """Names the archive and the collection, and what else pixels hang on."""
+    grids: tuple[_Grid, ...]
+    margin: int = 0
+    name: str = ""
+    """Of a further collection."""
+
+    @property
+    def time(self) -> str:
+        """Name of the dim that acquisitions lie along."""
+        return f"{self.name}/time" if self.name else "time"
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for grid in self.grids:
+            dims = (self.time, f"{grid.prefix}band")
+            count = len(grid.bands)
+            found[f"{grid.prefix}bands"] = Layer(dims, "uint16", grid.name, 0, (1, count))
+            found[f"{grid.prefix}data_mask"] = Layer((self.time,), "uint8", grid.name)
+        return found
+
+    @property
+    def bytes(self) -> int:
+        """Of an acquisition, in memory."""
+        return sum(math.prod(g.geobox.shape) * (2 * len(g.bands) + 1) for g in self.grids)
+
+    def cost(self, source: Source) -> Cost:
+        """Of an acquisition, by the archive's price list."""
+        return sum((source.cost(grid.geobox, grid.bands) for grid in self.grids), Cost())
+
+    def described(self) -> str:
+        """Names what is read of an acquisition, and how it is laid."""
+        told = [
+            [str(g.geobox.crs), list(g.geobox.affine)[:6], list(g.geobox.shape), g.bands]
+            for g in self.grids
+        ]
+        layers = {name: asdict(layer) for name, layer in self.layers.items()}
+        text = json.dumps([self.collection, told, layers], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plans(patch: Patch, config: Config) -> list[Plan]:
+    """How the acquisitions of a patch are read: those of the main collection, and of each further
+    one."""
+    imagery = config.imagery
+    found = [_plan(patch, config)]
+    for one in imagery.also:
+        source, catalog = imagery.further_source(one), one.catalog or imagery.catalog
+        archive = _archive(config, source, one.collection, catalog)
+        grid = _Grid(one.name, patch.geobox, one.acquired_bands)
+        found.append(Plan(archive, (grid,), name=one.name))
+    return found
+
+
+def _plan(patch: Patch, config: Config) -> Plan:
     clouds, bands = config.clouds, config.acquired_bands
-    if clouds.method == "scl":
-        return _Plan(patch.geobox, tuple(dict.fromkeys([*bands, "SCL"])), 0, None, ())
+    imagery = config.imagery
+    archive = _archive(config, imagery.source, imagery.collection, imagery.catalog)
+    own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}.get(clouds.method)
+    if own is not None:
+        together = tuple(dict.fromkeys([*bands, *own]))
+        return Plan(archive, (_Grid(MAIN, patch.geobox, together),))
     margin = detector_margin(clouds.average_over, clouds.dilation)
     if clouds.resolution == config.aoi.resolution:
         together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
-        return _Plan(patch.geobox.pad(margin), together, margin, None, ())
+        return Plan(archive, (_Grid(MAIN, patch.geobox.pad(margin), together),), margin)
     # One pixel more, for the bilinear way back to the patch's grid.
     coarse = detector_grid(patch.geobox, clouds.resolution, margin + 1)
-    return _Plan(patch.geobox, bands, 0, coarse, DETECTOR_BANDS)
+    main = _Grid(MAIN, patch.geobox, bands)
+    return Plan(archive, (main, _Grid(DETECTOR, coarse, DETECTOR_BANDS)))
+
+
+def _archive(config: Config, source: str, collection: str, catalog: str | None) -> str:
+    drawn = config.imagery.simulation or Simulation()
+    simulated = [drawn.seed, drawn.cloudiness] if source == "simulated" else []
+    return json.dumps([source, catalog, collection, *simulated])
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What an archive has of a patch in a year, and is to be acquired."""
+    """What the archives have of a patch in a year, and is to be acquired."""
 
     patch: Patch
     year: int
     acquisitions: Sequence[Acquisition]
+    """Of the main collection."""
     too_cloudy: int
-    """Acquisitions that the archive has beside them."""
+    """Acquisitions that it has beside them."""
+    further: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
+    """Of further collections by their names; there may be none."""
 
     @property
     def named(self) -> Any:
         """What tells one offer from another: items, and what is known of their processing."""
-        return [(a.key, a.items, sorted(a.properties.items())) for a in self.acquisitions]
+        main = [identity(acquisition) for acquisition in self.acquisitions]
+        if not self.further:
+            return main
+        return [main, {name: [*map(identity, found)] for name, found in self.further.items()}]
 
 
-def offer(source: Source, patch: Patch, year: int, config: Config) -> Offer:
-    """Search the archive.
+def offer(
+    source: Source,
+    patch: Patch,
+    year: int,
+    config: Config,
+    further: Mapping[str, Source] = MappingProxyType({}),
+) -> Offer:
+    """Search the archive, and those of further collections by their names.
 
-    Raises NoAcquisitionError where it has none, SourceError where it cannot be searched.
+    Raises NoAcquisitionError where the main collection has none, SourceError where an archive
+    cannot be searched.
     """
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     limit = config.imagery.max_cloud_cover
-    found = source.search(patch.geobox.extent, start, end)
-    kept = [a for a in found if a.cloud_cover is None or a.cloud_cover <= limit]
+
+    def found(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
+        """All that is not left out by its key, and of these what is not too cloudy."""
+        there = [
+            acquisition
+            for acquisition in archive.search(patch.geobox.extent, start, end)
+            if acquisition.key not in config.imagery.exclude
+        ]
+        return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
+
+    there, kept = found(source)
     if not kept:
-        raise NoAcquisitionError(_nothing(patch, year, config, found))
-    return Offer(patch, year, kept, len(found) - len(kept))
+        raise NoAcquisitionError(_nothing(patch, year, config, there))
+    others = {name: found(archive)[1] for name, archive in further.items()}
+    return Offer(patch, year, kept, len(there) - len(kept), others)
 
 
-def acquire(source: Source, offer: Offer, config: Config) -> Computed:
-    """Every acquisition of an offer, one by one, as the archive has it.
+@dataclass(frozen=True)
+class _Collection:
+    """What of one collection is to be there in the end."""
 
-    Raises SourceError where it cannot give one.
+    source: Source
+    plan: Plan
+    wanted: Sequence[Acquisition]
+
+
+def acquire(
+    source: Source,
+    offer: Offer,
+    config: Config,
+    held: Sequence[Held] = (),
+    further: Mapping[str, Source] = MappingProxyType({}),
+) -> Computed:
+    """Every acquisition of an offer, as the archives have it.
+
+    held     what is there from before: it is taken over where the archive has nothing newer, and
+             what is not known to be whole is looked at first
+    further  archives of further collections by their names
+
+    Raises SourceError where an archive cannot give an acquisition; those that were under way are
+    waited for and marked, so that they need not be acquired again. Raises QuotaError where nothing
+    more can be had.
     """
-    patch, kept = offer.patch, offer.acquisitions
-    plan = _plan(patch, config)
-    grids: dict[str, GeoBox] = {MAIN: plan.geobox}
-    coordinates: dict[str, NDArray[Any]] = {
-        "time": np.array([a.datetime.replace(tzinfo=None) for a in kept], dtype="datetime64[s]"),
-        "band": np.array(plan.bands),
-    }
-    layers = _layers("", len(plan.bands))
-    if plan.detector is not None:
-        grids[DETECTOR] = plan.detector
-        coordinates[f"{DETECTOR}/band"] = np.array(plan.detector_bands)
-        layers = {**layers, **_layers(DETECTOR, len(plan.detector_bands))}
+    main, *others = plans(offer.patch, config)
+    collections = [_Collection(source, main, offer.acquisitions)]
+    collections += [_Collection(further[p.name], p, offer.further[p.name]) for p in others]
     attributes: dict[str, Any] = {
-        "patch": patch.key,
+        "patch": offer.patch.key,
         "year": offer.year,
-        "margin": plan.margin,
+        "margin": main.margin,
         "collection": config.imagery.collection,
         "acquisitions": [],
     }
-
-    def blocks(summary: Summary) -> Iterator[Block]:
-        picture = _ClearestPicture(plan)
-        valid = 0.0
-        for index, acquisition in enumerate(kept):
-            pixels = source.read(acquisition, plan.geobox, plan.bands)
-            facts = _facts(acquisition, pixels)
-            valid += facts["data_fraction"]
-            yield from _blocks("", index, plan.geobox, pixels)
-            if plan.detector is not None:
-                coarse = source.read(acquisition, plan.detector, plan.detector_bands)
-                facts |= {
-                    f"{DETECTOR}_scale": coarse.scale.tolist(),
-                    f"{DETECTOR}_offset": coarse.offset.tolist(),
-                }
-                yield from _blocks(DETECTOR, index, plan.detector, coarse)
-            attributes["acquisitions"].append(facts)
-            picture.offer(pixels)
-        summary.picture = picture.best
-        summary.facts |= {
-            "acquisitions": len(kept),
-            "acquisitions_too_cloudy": offer.too_cloudy,
-            "valid_fraction": valid / len(kept),
-            "bands": ", ".join(plan.bands),
+    if others:
+        attributes["collections"] = {
+            one.name: {"collection": one.collection, "acquisitions": []}
+            for one in config.imagery.also
         }
 
-    return Computed(grids, layers, blocks, coordinates, attributes)
+    def blocks(summary: Summary) -> Iterator[Block | Kept | Mark]:
+        told: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
+        for of, facts in zip(collections, told, strict=True):
+            for position, one in _taken_over(of, held).items():
+                facts[position] = one.facts
+                for layer in of.plan.layers:
+                    yield Kept(layer, position, one.origin, one.position)
+                yield _mark(of.plan, position, one.facts)
+        kept = sum(map(len, told))
+        picture, spent = _ClearestPicture(main.grids[0]), Cost()
+        for of, facts in zip(collections, told, strict=True):
+            for position, pixels in _arriving(of, facts, config):
+                facts[position] = _facts(of.wanted[position], of.plan, pixels)
+                for grid, read in zip(of.plan.grids, pixels, strict=True):
+                    yield from _blocks(grid, position, read)
+                    spent += read.cost
+                yield _mark(of.plan, position, facts[position])
+                if of.plan is main:
+                    picture.offer(pixels[0])
+            _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
+        summary.picture = picture.best
+        summary.facts |= {
+            "acquisitions": len(offer.acquisitions),
+            **{f"acquisitions_{name}": len(found) for name, found in offer.further.items()},
+            "acquisitions_new": sum(map(len, told)) - kept,
+            "acquisitions_too_cloudy": offer.too_cloudy,
+            "valid_fraction": fmean(one["data_fraction"] for one in told[0].values()),
+            "bands": ", ".join(main.grids[0].bands),
+        }
+        if spent != Cost():
+            summary.facts |= {
+                "requests": spent.requests,
+                "processing_units": round(spent.processing_units, 3),
+                "bytes_moved": spent.bytes,
+            }
+
+    coordinates: dict[str, NDArray[Any]] = {}
+    for of in collections:
+        coordinates |= _coordinates(of.plan, of.wanted)
+    return Computed(
+        {grid.name: grid.geobox for of in collections for grid in of.plan.grids},
+        {name: layer for of in collections for name, layer in of.plan.layers.items()},
+        blocks,
+        coordinates,
+        attributes,
+    )
 
 
-def _layers(grid: str, bands: int) -> Mapping[str, Layer]:
-    prefix = f"{grid}/" if grid else ""
-    return {
-        f"{prefix}bands": Layer(("time", f"{prefix}band"), "uint16", grid, 0, (1, bands)),
-        f"{prefix}data_mask": Layer(("time",), "uint8", grid),
-    }
+def _list(attributes: dict[str, Any], of: Plan) -> list[Any]:
+    """Where the facts of a collection's acquisitions are listed."""
+    told = attributes["collections"][of.name] if of.name else attributes
+    listed: list[Any] = told["acquisitions"]
+    return listed
 
 
-def _blocks(grid: str, index: int, geobox: GeoBox, pixels: Pixels) -> Iterator[Block]:
-    prefix, here = (f"{grid}/" if grid else ""), slice(index, index + 1)
-    yield Block(f"{prefix}bands", (here, slice(None)), whole(geobox), pixels.values[None])
-    mask = pixels.data_mask[None].astype(np.uint8)
-    yield Block(f"{prefix}data_mask", (here,), whole(geobox), mask)
+def _coordinates(of: Plan, acquisitions: Sequence[Acquisition]) -> dict[str, NDArray[Any]]:
+    times = [a.datetime.replace(tzinfo=None) for a in acquisitions]
+    found: dict[str, NDArray[Any]] = {of.time: np.array(times, dtype="datetime64[s]")}
+    return found | {f"{grid.prefix}band": np.array(grid.bands) for grid in of.grids}
 
 
-def _facts(acquisition: Acquisition, pixels: Pixels) -> dict[str, Any]:
-    return {
+def _taken_over(of: _Collection, held: Sequence[Held]) -> Mapping[int, Held]:
+    """Position -> what is held of the acquisition, where it is as it would be acquired now."""
+    described, grids = of.plan.described(), [grid.name for grid in of.plan.grids]
+    known: dict[str, list[Held]] = {}
+    for one in held:
+        if one.facts.get("read_as") == described:
+            known.setdefault(str(one.facts["key"]), []).append(one)
+    found: dict[int, Held] = {}
+    for position, acquisition in enumerate(of.wanted):
+        for one in known.get(acquisition.key, ()):
+            if is_of(one.facts, acquisition) and (one.sure or is_whole(one, grids)):
+                found[position] = one
+                break
+    return found
+
+
+def _arriving(
+    of: _Collection, there: Collection[int], config: Config
+) -> Iterator[tuple[int, list[Pixels]]]:
+    """The positions that are not there yet, with the acquisition's pixels on each grid.
+
+    Where one cannot be had no further one is asked for, and its error is raised after those that
+    were under way have come.
+    """
+
+    def read(position: int) -> list[Pixels]:
+        acquisition = of.wanted[position]
+        pixels = [of.source.read(acquisition, g.geobox, g.bands) for g in of.plan.grids]
+        for grid, one in zip(of.plan.grids, pixels, strict=True):
+            _check(acquisition, grid, one)
+        return pixels
+
+    together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
+    ahead = together if of.source.remote else 1
+    failure: Exception | None = None
+    waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
+    left = iter([n for n in range(len(of.wanted)) if n not in there])
+    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool:
+        while True:
+            while failure is None and len(waiting) < ahead:
+                position = next(left, None)
+                if position is None:
+                    break
+                waiting.append((position, pool.submit(read, position)))
+            if not waiting:
+                break
+            position, future = waiting.popleft()
+            try:
+                pixels = future.result()
+            except Exception as error:
+                if failure is None or isinstance(error, QuotaError):
+                    failure = error
+                continue
+            yield position, pixels
+    if failure:
+        raise failure
+
+
+def _check(acquisition: Acquisition, grid: _Grid, pixels: Pixels) -> None:
+    """Raises SourceError where the archive has given something else than was asked for."""
+    shape = tuple(grid.geobox.shape)
+    given = pixels.values.shape, pixels.data_mask.shape
+    if given != ((len(grid.bands), *shape), shape) or pixels.values.dtype != np.uint16:
+        raise TransientSourceError(
+            f"acquisition {acquisition.key}: {pixels.values.dtype} of {given[0]} with a mask of "
+            f"{given[1]} came, and not uint16 of {(len(grid.bands), *shape)}. Run again"
+        )
+    if grid.name != DETECTOR and acquisition.coverage >= COVERED and not pixels.data_mask.any():
+        raise TransientSourceError(
+            f"acquisition {acquisition.key}: no pixel has data, and by the archive's catalog it "
+            f"covers {acquisition.coverage:.0%} of the patch. Run again later; if that stays, "
+            f"leave it out by imagery.exclude: [{acquisition.key}]"
+        )
+
+
+def _mark(of: Plan, position: int, facts: Mapping[str, Any]) -> Mark:
+    return Mark(f"{of.name}-{position}", mark(position, facts))
+
+
+def _blocks(grid: _Grid, position: int, pixels: Pixels) -> Iterator[Block]:
+    here = slice(position, position + 1)
+    values, mask = pixels.values[None], pixels.data_mask[None].astype(np.uint8)
+    yield Block(f"{grid.prefix}bands", (here, slice(None)), whole(grid.geobox), values)
+    yield Block(f"{grid.prefix}data_mask", (here,), whole(grid.geobox), mask)
+
+
+def _facts(acquisition: Acquisition, of: Plan, pixels: Sequence[Pixels]) -> dict[str, Any]:
+    facts = {
         "key": acquisition.key,
         "datetime": acquisition.datetime.replace(tzinfo=None).isoformat(timespec="seconds"),
         "items": list(acquisition.items),
         "platform": acquisition.platform,
         "cloud_cover": acquisition.cloud_cover,
         "properties": dict(acquisition.properties),
-        "scale": pixels.scale.tolist(),
-        "offset": pixels.offset.tolist(),
-        "data_fraction": float(pixels.data_mask.mean()),
+        "data_fraction": float(pixels[0].data_mask.mean()),
+        "hash": fingerprint([(one.values, one.data_mask) for one in pixels]),
+        "read_as": of.described(),
     }
+    for grid, one in zip(of.grids, pixels, strict=True):
+        key = grid.prefix.replace("/", "_") if grid.name == DETECTOR else ""
+        facts |= {f"{key}scale": one.scale.tolist(), f"{key}offset": one.offset.tolist()}
+    return facts
 
 
 def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisition]) -> str:
@@ -196,12 +438,12 @@ def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisiti
 class _ClearestPicture:
     """True colour of the acquisition that is darkest in the blue among the most complete."""
 
-    def __init__(self, plan: _Plan) -> None:
+    def __init__(self, grid: _Grid) -> None:
         self.best: NDArray[np.uint8] | None = None
         self._score = (-1, 0.0)
-        shown = [b for b in TRUE_COLOUR if b in plan.bands] or [plan.bands[0]]
-        self._positions = [plan.bands.index(b) for b in (shown * 3)[:3]]
-        self._geobox = plan.geobox
+        shown = [b for b in TRUE_COLOUR if b in grid.bands] or [grid.bands[0]]
+        self._positions = [grid.bands.index(b) for b in (shown * 3)[:3]]
+        self._geobox = grid.geobox
 
     def offer(self, pixels: Pixels) -> None:
         small = Thumbnail(self._geobox.shape)

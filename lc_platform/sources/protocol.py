@@ -83,6 +83,8 @@ class Acquisition:
     """Percent of the scene as the archive states it, None where it does not."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Further facts worth keeping, for example ``s2:processing_baseline``."""
+    coverage: float = 0.0
+    """Share of the area searched that its footprints cover, 0 to 1; 0 where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

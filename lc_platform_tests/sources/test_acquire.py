@@ -20,7 +20,7 @@ from lc_platform.eo.cube import HeldCube
 from lc_platform.eo.detection import CloudMasks, detect
 from lc_platform.eo.grid import Patch
 from lc_platform.sources.acquire import NoAcquisitionError, acquire, offer
-from lc_platform.sources.protocol import Acquisition, Pixels, Source
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
 
 LEFT, TOP = 600_000.0, 5_199_360.0  # both multiples of 80 and of 10
@@ -79,6 +79,10 @@ class Memory:
     without_data: tuple[str, ...] = ()
     searched: list[tuple[datetime, datetime]] = field(default_factory=list)
     asked: list[tuple[str, GeoBox, tuple[str, ...]]] = field(default_factory=list)
+    remote = False
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
+        return Cost(1, 0.5, 2 * len(bands) * geobox.shape[0] * geobox.shape[1])
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         assert area.crs is not None
@@ -270,6 +274,10 @@ class Chosen:
 
     archive: SimulatedArchive
     keys: tuple[str, ...]
+    remote = False
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
+        return self.archive.cost(geobox, bands)
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         return [a for a in self.archive.search(area, start, end) if a.key in self.keys]

@@ -20,12 +20,14 @@ import pytest
 from lc_platform import running
 from lc_platform.config import Config, ObjectStore
 from lc_platform.eo.cube import Layer
+from lc_platform.sources.protocol import TransientSourceError
 from lc_platform.storage import zarr_format
 from lc_platform.storage.cog_format import RasterCube
 from lc_platform.storage.formats import CogFormat, formats
 from lc_platform.storage.io_manager import is_permanent
 from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS, key
 from lc_platform.storage.store import MissingArtefactError, StorageError, Store, UnavailableError
+from lc_platform.verification import Verification
 from lc_platform_tests.faulty_proxy import (
     Cut,
     Failure,
@@ -46,6 +48,7 @@ from lc_platform_tests.storage.artefacts import (
     stored,
     write,
 )
+from lc_platform_tests.storage.growing import Archive, Site, acquisition, fresh, same
 from lc_platform_tests.test_graph import YEAR, configured
 
 KINDS = tuple(FORMATS)
@@ -561,3 +564,59 @@ def test_the_graph_in_an_object_store_equals_that_in_a_folder(
     for name in (LAND_COVER, CONFIDENCE, VALID_OBSERVATIONS):
         one, other = (s.fs.cat_file(m[name]) for s, m in zip(stores, maps, strict=True))
         assert one == other
+
+
+# A year that grows
+
+
+@pytest.fixture
+def site(server: SeaweedFS, url: str, tmp_path: Path) -> Site:
+    reached = settings(server.endpoint).model_dump(exclude_unset=True)
+    found = Site.at(tmp_path, {"storage": url, "object_store": reached})
+    assert not found.store.local
+    return found
+
+
+def test_a_year_that_grew_is_acquired_where_it_is_new(site: Site, tmp_path: Path) -> None:
+    archive = Archive([acquisition(n) for n in (1, 3)])
+    site.made(archive)
+    archive.asked.clear()
+    archive.acquisitions = [acquisition(n) for n in (1, 2, 3, 4)]
+    site.made(archive)
+    assert set(archive.asked) == {"A02", "A04"}
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def test_what_has_come_before_a_failure_is_kept_until_it_is_pruned(
+    site: Site, tmp_path: Path
+) -> None:
+    archive = Archive(
+        [acquisition(n) for n in range(1, 7)], {"A04": TransientSourceError("it did not answer")}
+    )
+    with pytest.raises(TransientSourceError):
+        site.made(archive)
+    came = set(archive.asked) - {"A04"}
+    assert came >= {"A01", "A02", "A03"}
+    archive.asked.clear()
+    archive.failing.clear()
+    site.made(archive)
+    assert set(archive.asked) == {"A04", "A05", "A06"} - came
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
+    site.store.prune(NOW)
+    assert site.store.versions(site.key) == []
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def test_what_was_damaged_in_a_year_is_acquired_again(site: Site, tmp_path: Path) -> None:
+    archive = Archive([acquisition(n) for n in (1, 2, 3)])
+    site.made(archive)
+    version = site.store.physical(site.key)
+    (part,) = site.store.fs.find(f"{version}/bands/c/1")
+    content = site.store.fs.cat_file(part)
+    site.store.fs.pipe_file(part, content[:-1] + bytes([content[-1] ^ 1]))
+    (found,) = Verification(site.config)
+    assert found.problem.endswith("damaged are A02")
+    archive.asked.clear()
+    site.made(archive)
+    assert set(archive.asked) == {"A02"}
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
