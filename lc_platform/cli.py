@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,6 +126,54 @@ def run(
 
 
 @app.command()
+def plan(
+    config: ConfigFile,
+    year: Annotated[
+        list[int] | None, typer.Option(help="A year; all of the configuration by default.")
+    ] = None,
+    patch: Annotated[list[str] | None, typer.Option(help="A patch's key; all by default.")] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Ask the archive nothing; estimate from its satellites."),
+    ] = False,
+    patches: Annotated[bool, typer.Option("--patches", help="Tell of each patch too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+) -> None:
+    """What the imagery takes before it is acquired: requests, units, bytes, hours, budget."""
+    import json
+
+    from lc_platform import planning
+
+    configuration = load(config)
+    found = planning.make(
+        configuration, _searches, years=year or (), patches=patch or (), offline=offline
+    )
+    if as_json:
+        print(json.dumps(found.told(), indent=1))
+        return
+    imagery = configuration.imagery
+    also = "".join(f" and {one.collection}" for one in imagery.also)
+    out.print(
+        f"{configuration.name}: {len(found.patches)} patches, {imagery.collection}{also} from "
+        f"{imagery.source}"
+    )
+    rows: list[tuple[str, ...]] = [(str(y), *_amounts(found, n)) for y, n in found.years.items()]
+    if len(rows) > 1:
+        rows.append(("all", *_amounts(found, found.total)))
+    out.print(_numbers(("year", *_AMOUNTS), rows, found.remote))
+    if patches:
+        rows = [(f"{p} {y}", *_amounts(found, n)) for (p, y), n in found.needs.items()]
+        out.print(_numbers(("patch", *_AMOUNTS), rows, found.remote))
+    for line in _told_beside(found):
+        out.print(line, markup=False)
+    for place, y in found.without[:_FAILURES_SHOWN]:
+        err.print(f"[yellow]warning[/yellow]: {place} {y}: the archive has no acquisition")
+    more = len(found.without) - _FAILURES_SHOWN
+    if more > 0:
+        err.print(f"  and none of {more} more patches and years")
+
+
+@app.command()
 def status(config: ConfigFile) -> None:
     """Of each asset and year: what is done, missing, stale and why, failed and why.
 
@@ -168,6 +216,31 @@ def check(config: ConfigFile) -> None:
 
 
 @app.command()
+def verify(
+    config: ConfigFile,
+    year: Annotated[
+        list[int] | None, typer.Option(help="A year; may be given several times.")
+    ] = None,
+    patch: Annotated[
+        list[str] | None, typer.Option(help="A patch's key; may be given several times.")
+    ] = None,
+) -> None:
+    """Read all that is stored again, and say what is damaged; `run` makes that again."""
+    from lc_platform.verification import Verification
+
+    found = Verification(load(config), year or (), patch or ())
+    problems = 0
+    for one in _progress("verify", len(found.places), found):
+        if one.problem:
+            problems += 1
+            out.print(f"{one.asset} {one.place}: {one.problem}", markup=False)
+    out.print(f"{len(found.places)} artefacts read, {problems} damaged.")
+    if problems:
+        out.print("`lc-platform run` makes them again.")
+        raise typer.Exit(1)
+
+
+@app.command()
 def prune(
     config: ConfigFile,
     older_than: Annotated[
@@ -199,7 +272,7 @@ def metrics(
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform import metrics as exporter
 
-    exporter.main(["-c", str(config), "--port", str(port), "--host", host])
+    exporter.run(load(config), port=port, host=host)
 
 
 @app.command()
@@ -240,8 +313,13 @@ def _run(config: Config, **asked: Any) -> Any:
     )
     if report.notes:
         out.print(report.notes, markup=False)
+    alike: dict[tuple[str, str], list[str]] = {}
     for job, place, why in report.failures:
-        err.print(f"[red]failed[/red] {job} {place}")
+        alike.setdefault((job, why), []).append(str(place))
+    for (job, why), where in alike.items():
+        more = len(where) - _FAILURES_SHOWN
+        named = ", ".join(where[:_FAILURES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        err.print(f"[red]failed[/red] {job} {named}")
         err.print(f"  {why}", markup=False)
     if report.stopped:
         err.print(f"[red]stopped[/red]: {report.stopped}")
@@ -264,6 +342,80 @@ def _progress(stage: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
         for outcome in outcomes:
             bar.advance(task, len(outcome.task.places))
             yield outcome
+
+
+def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
+    """Pass results on, with a bar where a person waits."""
+    columns = (TextColumn("patch-years"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        yield from bar.track(results, total=total)
+
+
+_AMOUNTS = ("acquisitions", "there", "requests", "units", "to move", "to keep", "hours")
+_OF_THE_NETWORK = {"requests", "units", "to move", "hours"}
+
+
+def _amounts(plan: Any, need: Any) -> tuple[str, ...]:
+    return (
+        f"{need.acquisitions:,}",
+        f"{need.there:,}",
+        f"{need.cost.requests:,}",
+        f"{need.cost.processing_units:,.0f}",
+        _bytes(need.cost.bytes),
+        _bytes(need.bytes_kept),
+        f"{plan.hours(need):,.1f}",
+    )
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB" if count < 999.5 else f"{count:,.0f} TB"
+
+
+def _numbers(titles: Sequence[str], rows: Sequence[Sequence[str]], remote: bool) -> Table:
+    shown = [i for i, title in enumerate(titles) if remote or title not in _OF_THE_NETWORK]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for i in shown:
+        table.add_column(titles[i], justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[i] for i in shown))
+    return table
+
+
+def _told_beside(plan: Any) -> Iterator[str]:
+    """What the numbers of a plan rest on, and whether the budget suffices."""
+    from lc_platform import planning
+
+    imagery = plan.config.imagery
+    yield (
+        f"To keep: raw bands and cloud masks, at {planning.BYTES_KEPT:g} bytes a digital number, "
+        "as measured."
+    )
+    if not plan.remote:
+        yield "Nothing comes over the network."
+        return
+    pace = f"{imagery.connections} at a time"
+    if imagery.requests_per_minute:
+        pace += f", at most {imagery.requests_per_minute} a minute"
+    yield f"Hours: of one worker, at {plan.seconds_a_request:g} s a request, {pace}."
+    if plan.estimated:
+        yield f"Estimated, the archive was not asked: {plan.estimated}."
+    for limit in plan.budget:
+        what = limit.key.replace("_", " ")
+        yield (
+            f"Budget of {plan.spending.month}: {limit.left:,.0f} of {limit.most:,.0f} {what} are "
+            f"left, {limit.needed:,.0f} are needed: "
+            + ("that suffices." if limit.suffices else f"that takes {limit.months} months.")
+        )
+    spent = plan.spending.spent
+    if not plan.budget and spent.requests:
+        yield (
+            f"Spent in {plan.spending.month}: {spent.requests:,} requests, "
+            f"{spent.processing_units:,.0f} processing units. There is no imagery.budget."
+        )
 
 
 def _show_maps(config: Config) -> None:

@@ -9,6 +9,7 @@ from lc_platform.allocation import return_large_arrays
 from lc_platform.assets.platform import Platform
 from lc_platform.checks import checks
 from lc_platform.partitions import quiet
+from lc_platform.secret import conceal_warnings
 from lc_platform.storage.formats import formats
 from lc_platform.storage.io_manager import ArtefactIOManager
 
@@ -16,6 +17,7 @@ from lc_platform.storage.io_manager import ArtefactIOManager
 def build(configuration: config.Config) -> dg.Definitions:
     """The platform for a configuration."""
     return_large_arrays()
+    conceal_warnings()
     platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
     standing = automation.standing_checks(platform)
     aged = automation.freshness(configuration.operations)
@@ -37,7 +39,7 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "io_manager": ArtefactIOManager(
                     platform.store,
                     formats(platform.classes, configuration.processing.threads),
-                    report.describer(configuration.class_colors),
+                    report.describer(configuration.class_colors, platform.account),
                     platform.clock,
                 ),
             },

@@ -7,7 +7,6 @@ its beginning and its counters stand where they stood; in between it reads what 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import threading
 import time
@@ -15,7 +14,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import dagster as dg
@@ -29,8 +27,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from lc_platform.automation.states import failed
+from lc_platform.config import Config
 from lc_platform.failures import of_run
-from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.layout import ASSETS, years_of
 from lc_platform.storage.store import StorageError
 from lc_platform.storage.versions import Versions
 
@@ -189,10 +188,9 @@ class Exporter(Collector):
     def _counted(self) -> Iterator[tuple[Labels, int]]:
         look = self.versions.look()
         for asset in ASSETS:
-            for year in self.years if "year" in dimensions(asset) else (None,):
+            for year in years_of(asset, self.years):
                 stated = look.states(asset, year)
                 fell = failed(self.instance, asset, stated, self.years)
-                fell = {place for place in fell if stated[place].kind != "current"}
                 count = Counter[str](s.kind for place, s in stated.items() if place not in fell)
                 count["failed"] = len(fell)
                 for state in STATES:
@@ -281,28 +279,18 @@ def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServ
     return server
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """``python -m lc_platform.metrics -c FILE [--port PORT] [--host ADDRESS]``"""
-    from lc_platform import config, running
+def run(configuration: Config, *, port: int, host: str) -> None:
+    """Serve a configuration's metrics until Ctrl+C."""
+    from lc_platform import running
     from lc_platform.definitions import build
 
-    parser = argparse.ArgumentParser(prog="lc_platform.metrics", description=main.__doc__)
-    parser.add_argument("-c", "--config", type=Path, required=True, help="the configuration file")
-    parser.add_argument("--port", type=int, default=9464)
-    parser.add_argument("--host", default="127.0.0.1", help="the address it listens on")
-    given = parser.parse_args(arguments)
-    configuration = config.load(given.config)
     platform = (build(configuration).resources or {})["platform"]
     home = str(running.dagster_home(configuration))
     with dg.DagsterInstance.from_config(home) as instance:
         exporter = Exporter(instance, platform.versions, configuration.years)
-        server = serve(exporter, port=given.port, host=given.host)
-        print(f"Metrics at http://{given.host}:{server.server_port}/metrics; Ctrl+C ends it.")
+        server = serve(exporter, port=port, host=host)
+        print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             server.shutdown()
-
-
-if __name__ == "__main__":
-    main()

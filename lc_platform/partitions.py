@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import dagster as dg
@@ -26,6 +26,12 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return " ".join(str(part) for part in self if part is not None)
 
+    def within(self, dimensions: Collection[str]) -> Place:
+        """The partition that belongs to it of what is partitioned by ``dimensions``."""
+        return Place(
+            self.patch if PATCH in dimensions else None, self.year if YEAR in dimensions else None
+        )
+
 
 def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
     """Yearly windows from the first to the last configured year, the running year included."""
@@ -40,6 +46,17 @@ def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
 
 def patch_years(configured: Sequence[int]) -> dg.MultiPartitionsDefinition:
     return dg.MultiPartitionsDefinition({PATCH: patches, YEAR: years(configured)})
+
+
+def definition(
+    dimensions: Collection[str], configured: Sequence[int]
+) -> dg.PartitionsDefinition | None:
+    """How what is partitioned by ``dimensions`` is, in the configured years; None where by none."""
+    if set(dimensions) == {PATCH, YEAR}:
+        return patch_years(configured)
+    if set(dimensions) == {PATCH}:
+        return patches
+    return years(configured) if dimensions else None
 
 
 def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:

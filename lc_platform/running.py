@@ -24,8 +24,8 @@ from lc_platform.eo.grid import PatchGrid
 from lc_platform.errors import PlatformError
 from lc_platform.partitions import Place
 from lc_platform.storage.claim import claim
-from lc_platform.storage.io_manager import FAILED
-from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.io_manager import FAILED, REFUSED
+from lc_platform.storage.layout import ASSETS, dimensions, years_of
 from lc_platform.storage.versions import Look, State, summary
 
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -200,12 +200,14 @@ class Worker:
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result.all_events, result.run_id)
         elif not result.success:
-            gates = _failed_gates(result.all_events)
+            gates, spent = _failed_gates(result.all_events), _refused(result.all_events)
             for place in task.places:
                 refused = [g.description for g in gates if str(place) in _places_of(g)]
                 rest = _unfinished(result, task, place)
                 if refused:
                     errors[place] = "\n".join(str(why) for why in refused)
+                elif str(place) in spent:
+                    errors[place] = spent[str(place)]
                 elif rest:
                     errors |= self.run(Task(task.job, rest, (place,))).errors
         return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
@@ -248,6 +250,18 @@ def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvalua
         for evaluation in found
         if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
     ]
+
+
+def _refused(events: Sequence[dg.DagsterEvent]) -> Mapping[str, str]:
+    """Place -> why it could not be acquired and no other can: a quota or the budget is spent."""
+    found: dict[str, str] = {}
+    for event in events:
+        data = event.step_failure_data.user_failure_data if event.is_step_failure else None
+        if data is not None and REFUSED in data.metadata:
+            words: Any = data.metadata[FAILED].value
+            places: Any = data.metadata[REFUSED].value
+            found |= {place: f"{event.step_key}: {words[place]}" for place in places}
+    return found
 
 
 def _places_of(gate: dg.AssetCheckEvaluation) -> list[str]:
@@ -378,8 +392,8 @@ def run(
     patches or assets are asked for that there are not.
     """
     started = time.perf_counter()
-    wanted_years = _chosen(years, config.years, "--year", "years of the configuration")
-    assets = _chosen(select, ASSETS, "--select", "assets")
+    wanted_years = chosen(years, config.years, "--year", "years of the configuration")
+    assets = chosen(select, ASSETS, "--select", "assets")
     if patches and not select:
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
@@ -429,7 +443,7 @@ def _run(
     grid = worker.opened("patch_grid")
     partitions.fill(worker.instance, [patch.key for patch in grid.patches])
     report.notes = worker.notes()
-    keys = _chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
+    keys = chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
 
     def chunks(job: str, places: Sequence[Place]) -> list[Task]:
         size = config.processing.chunk or _chunk_size(grid, len(places), workers)
@@ -484,7 +498,11 @@ def _following(worker: Worker, places: Sequence[Place], size: int) -> Iterator[t
         yield tuple(group)
 
 
-def _chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
+def chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
+    """Those of what is there that are asked for; all where none is.
+
+    Raises RunError naming one that is not there, and the nearest that is.
+    """
     from difflib import get_close_matches
 
     for one in asked:
@@ -504,7 +522,7 @@ class AssetStatus:
     year: int | None
     states: Mapping[Place, State]
     failed: Mapping[Place, str]
-    """The run that failed last, of those partitions that are not current."""
+    """Why they failed last, of those partitions that are not current."""
 
     def count(self, kind: str) -> int:
         return sum(state.kind == kind for state in self.states.values())
@@ -527,14 +545,12 @@ def status(config: Config) -> list[AssetStatus]:
     """
     worker = Worker(config, dagster_home(config))
     look = worker.look()
-    graph = worker.definitions.resolve_asset_graph()
     rows = []
     for asset in ASSETS:
-        definition = graph.get(dg.AssetKey(asset)).partitions_def
-        for year in config.years if "year" in dimensions(asset) else (None,):
+        for year in years_of(asset, config.years):
             states = look.states(asset, year)
             open_ = [where for where, state in states.items() if state.kind != "current"]
-            failed = _failed(worker.instance, asset, open_, definition)
+            failed = _failed(worker.instance, asset, open_) if dimensions(asset) else {}
             rows.append(AssetStatus(asset, year, states, failed))
     return rows
 
@@ -547,10 +563,9 @@ def _failed(
     instance: dg.DagsterInstance,
     asset: str,
     places: Sequence[Place],
-    definition: dg.PartitionsDefinition | None,
 ) -> Mapping[Place, str]:
     """Why places that are not as they should be failed, where that is what their last run did."""
-    if definition is None or not places:
+    if not places:
         return {}
     names = {str(partitions.partition_key(where)): where for where in places}
     storage = instance.event_log_storage

@@ -205,5 +205,5 @@ def test_the_package_is_a_command_of_its_own() -> None:
         [sys.executable, "-m", "lc_platform", "--help"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0
-    for command in ("demo", "init", "run", "status", "ui"):
+    for command in ("demo", "init", "plan", "run", "status", "ui"):
         assert re.search(rf"\b{command}\b", ended.stdout)

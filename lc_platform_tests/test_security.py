@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import http.server
 import logging
-import os
 import pickletools
 import shutil
 import subprocess
@@ -209,9 +208,6 @@ def test_a_run_that_succeeds_tells_no_secret(served: Served) -> None:
     assert served.telling(served.lc("status")) == []
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LC_PLATFORM_REQUIRE_SERVERS"), reason="attempts are repeated for minutes"
-)
 @pytest.mark.parametrize(
     "change",
     [

@@ -76,7 +76,7 @@ class Asset:
             code_version=self.code_version,
             retry_policy=RETRIES,
             backfill_policy=_together(dimensions(self.name), patches_per_run),
-            partitions_def=_partitions(dimensions(self.name), years),
+            partitions_def=partitions.definition(dimensions(self.name), years),
             ins={n: dg.AssetIn(partition_mapping=self._mapping(n)) for n in self.inputs},
             **self.options,
         )(self._compute())
@@ -176,9 +176,7 @@ class Asset:
         assert isinstance(given, ByPlace)
         if "patch" in wanted and here.patch is None:
             return lambda: given.by_patch(here.year)
-        at = Place(
-            here.patch if "patch" in wanted else None, here.year if "year" in wanted else None
-        )
+        at = here.within(wanted)
         if at not in given:
             raise missing(name, at, platform.store)
         return lambda: given[at]
@@ -229,14 +227,6 @@ def asset(
     return lambda body: Asset(
         body, group, kinds, code_version, settings, appearance, given, unchanged, options
     )
-
-
-def _partitions(dims: frozenset[str], years: Sequence[int]) -> dg.PartitionsDefinition | None:
-    if dims == {"patch", "year"}:
-        return partitions.patch_years(years)
-    if dims == {"patch"}:
-        return partitions.patches
-    return partitions.years(years) if dims else None
 
 
 def _together(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy | None:

@@ -43,7 +43,8 @@ def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGr
 
 def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Offer:
     """What the archive has of a patch in a year."""
-    return offer(platform.source, patch_grid[patch], year, platform.config)
+    platform.may_acquire(patch, year)
+    return offer(platform.source, patch_grid[patch], year, platform.config, platform.further)
 
 
 @asset(
@@ -57,6 +58,7 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
         "imagery.max_cloud_cover",
         "simulated_imagery",
         "acquired_bands",
+        "further_imagery",
         "clouds.method",
         "detector_grid",
     ),
@@ -65,7 +67,8 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
 )
 def raw_bands(platform: Platform, given: Offer) -> Computed:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
-    return acquire(platform.source, given, platform.config)
+    held = platform.held(given.patch.key, given.year)
+    return acquire(platform.source, given, platform.config, held, platform.further)
 
 
 @asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", settings=("clouds",))

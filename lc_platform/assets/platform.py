@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from lc_platform.clock import Clock
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.clouds import detector_margin
+from lc_platform.eo.further import FurtherBands
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.sources import area, content, open_source
-from lc_platform.sources.protocol import Source
+from lc_platform.partitions import Place
+from lc_platform.sources import area, content, open_further, open_source
+from lc_platform.sources.held import Held, marked, stored
+from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.sources.reference import Reference, open_reference
 from lc_platform.storage.formats import GridFormat
 from lc_platform.storage.layout import key
+from lc_platform.storage.ledger import StoreLedger
 from lc_platform.storage.records import Records
-from lc_platform.storage.store import Store
+from lc_platform.storage.store import StorageError, Store
 from lc_platform.storage.versions import Recipe, Versions
+from lc_platform.storage.zarr_format import remaining
 
 
 class Platform:
@@ -35,7 +40,48 @@ class Platform:
     @cached_property
     def source(self) -> Source:
         """Raises SourceError where the archive cannot be read."""
-        return open_source(self.config)
+        return open_source(self.config, self.ledger)
+
+    @cached_property
+    def further(self) -> Mapping[str, Source]:
+        """The archives of further collections, by the collections' names."""
+        return open_further(self.config, self.ledger)
+
+    @cached_property
+    def ledger(self) -> StoreLedger:
+        """What all workers spend in the archive."""
+        return StoreLedger(self.store, self.config.imagery.budget)
+
+    def account(self) -> dict[str, Any]:
+        """What all workers have spent in the archive this month, and what the budget has left."""
+        self.ledger.flush()
+        try:
+            now = self.ledger.spending()
+        except StorageError:
+            return {}  # what was acquired is whole, and its page tells less
+        return {
+            "requests_this_month": now.spent.requests,
+            "processing_units_this_month": now.spent.processing_units,
+            **{f"{limit}_left": left for limit, left in now.left.items()},
+        }
+
+    def may_acquire(self, patch: str, year: int) -> None:
+        """Raises QuotaError where nothing of a patch's year is there and this month nothing more
+        can be acquired, so that the archive need not be searched."""
+        refused = self.ledger.refused
+        if refused and not self.store.exists(key("raw_bands", patch, year)):
+            raise QuotaError(str(refused))
+
+    def held(self, patch: str, year: int) -> list[Held]:
+        """What there is of a patch's raw bands from before."""
+        recorded = self.versions.records.of("raw_bands", Place(patch, year)) is not None
+        found: list[Held] = []
+        for remains in remaining(self.store, key("raw_bands", patch, year)):
+            if remains.cube is None:
+                found += marked(remains.marks, remains)
+            else:
+                found += stored(remains.cube, remains, sure=recorded)
+        return found
 
     @cached_property
     def reference(self) -> Reference:
@@ -114,6 +160,29 @@ class Platform:
         simulation = self.config.imagery.simulation or Simulation()
         return {"seed": simulation.seed, "cloudiness": simulation.cloudiness}
 
+    @property
+    def further_imagery(self) -> Any:
+        """What is acquired of further collections."""
+        return [
+            {
+                "name": one.name,
+                "source": self.config.imagery.further_source(one),
+                "collection": one.collection,
+                "catalog": one.catalog,
+                "bands": one.acquired_bands,
+            }
+            for one in self.config.imagery.also
+        ]
+
+    @property
+    def further_features(self) -> tuple[FurtherBands, ...]:
+        """What becomes of it."""
+        imagery = self.config.imagery
+        return tuple(
+            FurtherBands(one.name, one.bands, imagery.further_quantity(one), one.quality_band)
+            for one in imagery.also
+        )
+
     # What the science asks for, under the names of its parameters.
 
     @property
@@ -140,6 +209,7 @@ class Platform:
             "indices": self.config.indices,
             "interval": features.interval,
             "min_valid_fraction": features.min_valid_fraction,
+            "also": self.further_features,
             "stored": features.stored,
         } | self._threads
 
@@ -180,4 +250,11 @@ class Platform:
 
 
 _FILES = ("aoi.boundary", "aoi.natural_earth", "reference.path")
-_TOGETHER = ("split_area", "detector_grid", "simulated_imagery", "simulated_reference")
+_TOGETHER = (
+    "split_area",
+    "detector_grid",
+    "simulated_imagery",
+    "simulated_reference",
+    "further_imagery",
+    "further_features",
+)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lc_platform.assets.platform import Platform
 from lc_platform.partitions import Place
-from lc_platform.sources import open_source
+from lc_platform.sources import open_further, open_source
 from lc_platform.sources.acquire import NoAcquisitionError, offer
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 from lc_platform.storage.versions import Look, digest
@@ -47,7 +47,8 @@ def ask(
     """
     stop = time.monotonic() + seconds
     # Opened anew: a source may remember what a catalog said, and this process lives for months.
-    source = open_source(platform.config)
+    source = open_source(platform.config, platform.ledger)
+    further = open_further(platform.config, platform.ledger)
     order = sorted(
         ((Place(patch.key, year), patch) for patch in platform.grid().patches for year in years),
         key=lambda pair: (str(pair[0]) <= after, str(pair[0])),
@@ -62,7 +63,7 @@ def ask(
         assert place.year is not None
         had = look.recorded("raw_bands", place.year).get(place)
         try:
-            there = digest(offer(source, patch, place.year, platform.config).named)
+            there = digest(offer(source, patch, place.year, platform.config, further).named)
         except NoAcquisitionError:
             if had is None:
                 empty.add(place)

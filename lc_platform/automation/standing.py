@@ -11,7 +11,7 @@ from lc_platform.automation.jobs import JOBS, STANDING_ASSET, standing_name
 from lc_platform.automation.states import failed
 from lc_platform.config import Operations
 from lc_platform.partitions import Place
-from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.storage.layout import ASSETS, years_of
 from lc_platform.storage.versions import Look
 
 _WRONG = ("failed", "missing", "stale")
@@ -54,10 +54,9 @@ def _result(
     rows: list[dg.TableRecord] = []
     wrong: list[tuple[Place, str]] = []
     total: Counter[str] = Counter()
-    for year in years if "year" in dimensions(asset) else (None,):
+    for year in years_of(asset, years):
         stated = look.states(asset, year)
         fell = failed(instance, asset, stated, years)
-        fell = {place for place in fell if stated[place].kind != "current"}
         wrong += [(place, "failed") for place in stated if place in fell]
         wrong += [
             (place, f"{state.kind}: {state.why}" if state.why else state.kind)

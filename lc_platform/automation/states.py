@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from lc_platform import partitions
 from lc_platform.config import Config
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import dimensions
+from lc_platform.storage.versions import State
 
 
 def kept_years(config: Config, now: datetime) -> list[int]:
@@ -31,24 +32,18 @@ def outside_words(config: Config, now: datetime) -> str:
     return f"{year} is not among the years of the configuration. Add it to `years`"
 
 
-def definition(asset: str, years: Sequence[int]) -> dg.PartitionsDefinition | None:
-    """An asset's partitions; None where it has none."""
-    wanted = dimensions(asset)
-    if wanted == {"patch", "year"}:
-        return partitions.patch_years(years)
-    if wanted == {"patch"}:
-        return partitions.patches
-    return partitions.years(years) if wanted else None
-
-
 def failed(
-    instance: dg.DagsterInstance, asset: str, places: Iterable[Place], years: Sequence[int]
+    instance: dg.DagsterInstance, asset: str, stated: Mapping[Place, State], years: Sequence[int]
 ) -> set[Place]:
-    """The places whose last materialization failed."""
+    """The places that are not as they should be, and whose last materialization failed."""
     with partitions.quiet():
-        partitioned = definition(asset, years)
+        partitioned = partitions.definition(dimensions(asset), years)
     if partitioned is None:
         return set()
-    named = {str(partitions.partition_key(place)): place for place in places}
+    named = {
+        str(partitions.partition_key(place)): place
+        for place, state in stated.items()
+        if state.kind != "current"
+    }
     found = instance.get_status_by_partition(dg.AssetKey(asset), list(named), partitioned) or {}
     return {named[key] for key, status in found.items() if status and status.value == "FAILED"}

@@ -13,8 +13,13 @@ from lc_platform.eo.samples import Samples
 from lc_platform.report.pictures import inline, picture_of
 
 
-def describer(colors: Mapping[int, str]) -> Callable[[Any, int, float], Mapping[str, Any]]:
-    """What describes artefacts: (value, bytes, seconds) -> metadata; ``colors`` of the classes.
+def describer(
+    colors: Mapping[int, str], account: Callable[[], Mapping[str, Any]] = dict
+) -> Callable[[Any, int, float], Mapping[str, Any]]:
+    """What describes artefacts: (value, bytes, seconds) -> metadata.
+
+    colors   of the classes
+    account  what is spent in the archive and what is left, told of what has had requests to it
 
     The metadata are the artefact's facts, its picture, ``bytes`` and ``seconds``.
     """
@@ -22,6 +27,8 @@ def describer(colors: Mapping[int, str]) -> Callable[[Any, int, float], Mapping[
     def describe(value: Any, size: int, seconds: float) -> Mapping[str, Any]:
         metadata: dict[str, Any] = {"bytes": size, "seconds": round(seconds, 3)}
         facts = {**_shape(value), **_facts(value)}
+        if facts.get("requests"):
+            facts |= account()
         metadata |= {name: _shown(v) for name, v in facts.items() if v is not None}
         picture = picture_of(value, colors)
         if picture is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -17,6 +16,7 @@ from lc_platform.errors import PlatformError
 from lc_platform.logs import about
 from lc_platform.partitions import Place, place
 from lc_platform.secret import conceal
+from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.formats import Format
 from lc_platform.storage.layout import PatchKeyError, key
 from lc_platform.storage.records import Records
@@ -25,12 +25,11 @@ from lc_platform.storage.versions import Expected
 
 FAILED = "failed"
 """Metadata of a failed step or check: the places it failed for, of a step with the reasons."""
+REFUSED = "refused"
+"""Metadata of a failed step: the places that failed as the archive's quota or the budget is spent,
+which no further attempt is worth."""
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
-
-
-_ASKED_ONE_BY_ONE = 8
-"""Artefacts, whether they are there; of more their folder is listed."""
 
 
 class Made(NamedTuple):
@@ -106,6 +105,16 @@ def _naming(where: Place, error: Exception) -> str:
     return words if str(where.patch or where.year) in words else f"{where}: {words}"
 
 
+def _told(failures: Mapping[Place, Exception]) -> Iterator[str]:
+    """What failed and why: what several partitions have failed of in the same words, once."""
+    alike: dict[str, list[Place]] = {}
+    for where, error in failures.items():
+        alike.setdefault(str(error), []).append(where)
+    for places in alike.values():
+        words = _naming(places[0], failures[places[0]])
+        yield words if len(places) == 1 else f"{words} (and {len(places) - 1} more partitions)"
+
+
 class ArtefactIOManager(dg.IOManager):
     """Writes what assets give, partition by partition, and opens what they ask for."""
 
@@ -153,9 +162,12 @@ class ArtefactIOManager(dg.IOManager):
                 not_again(context.step_context.instance, context.run_id)
             raise dg.Failure(
                 description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
-                + "\n".join(_naming(where, error) for where, error in failures.items()),
+                + "\n".join(_told(failures)),
                 metadata={
-                    FAILED: dg.MetadataValue.json({str(w): str(e) for w, e in failures.items()})
+                    FAILED: dg.MetadataValue.json({str(w): str(e) for w, e in failures.items()}),
+                    REFUSED: dg.MetadataValue.json(
+                        [str(w) for w, e in failures.items() if isinstance(e, QuotaError)]
+                    ),
                 },
                 allow_retries=not for_good,
             ) from next(iter(failures.values()))
@@ -213,26 +225,17 @@ class ArtefactIOManager(dg.IOManager):
             return self.opened(asset, Place())
         places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
         try:
-            there = self._there_of(asset, places)
+            keys = {where: key(asset, where.patch, where.year) for where in places}
         except PatchKeyError as error:
             raise permanent_failure(error) from error
+        there = self.store.there(keys.values())
         return ByPlace(
             {
                 where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
-                for where in there
+                for where in places
+                if keys[where] in there
             }
         )
-
-    def _there_of(self, asset: str, places: Sequence[Place]) -> list[Place]:
-        """Those of many places whose artefact is there, by a listing a folder."""
-        if len(places) <= _ASKED_ONE_BY_ONE:
-            return [where for where in places if self.there(asset, where)]
-        paths = {w: PurePosixPath(key(asset, w.patch, w.year)) for w in places}
-        listed = {
-            folder: set(self.store.names(str(folder)))
-            for folder in {path.parent for path in paths.values()}
-        }
-        return [where for where, path in paths.items() if path.name in listed[path.parent]]
 
     def there(self, asset: str, where: Place) -> bool:
         """Whether an artefact is there."""

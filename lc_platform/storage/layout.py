@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lc_platform.eo.grid import PATCH_KEY
 from lc_platform.errors import PlatformError
 
@@ -28,6 +30,9 @@ RECORDS = ".records"
 CLAIM = f"{RECORDS}/deployment.json"
 """Says which deployment works on the store."""
 
+SPENDING = f"{RECORDS}/spending/{{month}}"
+"""The folder of what was spent in an archive in a month, see `lc_platform.storage.ledger`."""
+
 MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"
 METRICS = "metrics.json"
@@ -49,6 +54,11 @@ def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
             "one of patch_grid, and delete the partition where it was added by hand"
         )
     return _KEYS[asset].format(patch=patch, year=year)
+
+
+def years_of(asset: str, years: Sequence[int]) -> Sequence[int | None]:
+    """The years that an asset's partitions are of; None alone where they are of none."""
+    return years if "year" in dimensions(asset) else (None,)
 
 
 def dimensions(asset: str) -> frozenset[str]:

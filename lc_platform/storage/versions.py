@@ -95,17 +95,12 @@ class Look:
     def __init__(self, versions: Versions) -> None:
         self._of = versions
         self._recorded: dict[tuple[str, int | None], Mapping[Place, Version]] = {}
-        self._there: dict[str, set[str]] = {}
         self._own: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._states: dict[tuple[str, int | None], Mapping[Place, State]] = {}
 
     @cached_property
     def _boxes(self) -> Mapping[str, str]:
         return {patch.key: _box(patch) for patch in self._of.grid().patches}
-
-    def patches(self) -> list[str]:
-        """The keys of the grid's patches, in its order."""
-        return list(self._boxes)
 
     def places(self, asset: str, year: int | None) -> list[Place]:
         """The partitions that an asset has in a year."""
@@ -118,19 +113,13 @@ class Look:
         """The versions of those artefacts of a year that are there and have one."""
         year = year if "year" in dimensions(asset) else None
         if (asset, year) not in self._recorded:
+            recorded = self._of.records.of_year(asset, year)
+            keys = {where: key(asset, where.patch, where.year) for where in recorded}
+            there = self._of.records.store.there(keys.values())
             self._recorded[asset, year] = {
-                where: version
-                for where, version in self._of.records.of_year(asset, year).items()
-                if self._is_there(asset, where)
+                where: version for where, version in recorded.items() if keys[where] in there
             }
         return self._recorded[asset, year]
-
-    def _is_there(self, asset: str, where: Place) -> bool:
-        path = PurePosixPath(key(asset, where.patch, where.year))
-        folder = str(path.parent)
-        if folder not in self._there:
-            self._there[folder] = set(self._of.records.store.names(folder))
-        return path.name in self._there[folder]
 
     def unrecorded(self, asset: str, year: int) -> int:
         """How many artefacts of a year, in a folder of their own, have no record."""
@@ -196,9 +185,7 @@ class Look:
                 if p.patch in self._boxes and (loaded is None or p.patch in loaded)
             }
             return {patch: found[patch] for patch in sorted(found)}
-        at = Place(
-            where.patch if "patch" in wanted else None, where.year if "year" in wanted else None
-        )
+        at = where.within(wanted)
         return recorded[at].data if at in recorded else ""
 
     def states(self, asset: str, year: int | None) -> Mapping[Place, State]:
@@ -245,7 +232,7 @@ class Look:
                 continue
             states = self.states(name, where.year)
             if where.patch is not None and "patch" in dimensions(name):
-                at = Place(where.patch, where.year if "year" in dimensions(name) else None)
+                at = where.within(dimensions(name))
                 states = {at: states[at]}
             stale = [s for s in states.values() if s.kind == "stale" and not s.in_look_only]
             if stale:

@@ -14,8 +14,9 @@ from lc_platform.eo.cube import Computed, DataError, Layer
 from lc_platform.eo.samples import Samples
 from lc_platform.errors import PlatformError
 from lc_platform.partitions import PATCH, Place, patch_year_key, patch_years, place, quiet
+from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.formats import Format, formats
-from lc_platform.storage.io_manager import ArtefactIOManager, Failed, Made
+from lc_platform.storage.io_manager import REFUSED, ArtefactIOManager, Failed, Made
 from lc_platform.storage.layout import ASSETS, key
 from lc_platform.storage.records import Records, Version
 from lc_platform.storage.store import Store
@@ -176,6 +177,23 @@ def test_a_patch_that_fails_is_named_and_stops_no_other(bench: Bench) -> None:
     assert bench.store.names("predictions/2020") == [
         f"p{i}{end}" for i in (0, 2, 3) for end in (".parquet", ".tif", ".tif.aux.xml")
     ]
+    assert not [e for e in result.all_events if e.is_step_up_for_retry], "no retry mends it"
+
+
+def test_what_stops_several_patches_is_told_once_and_names_them_all_beside(bench: Bench) -> None:
+    def body(where: Place) -> Computed:
+        if where.patch == "p0":
+            return prediction(where)
+        raise QuotaError("the budget is spent. Raise imagery.budget")
+
+    result = bench.run(body, *PATCHES, retries=2)
+    assert failure(result) == (
+        "predictions: 3 of 4 partitions failed.\n"
+        "p1 2020: the budget is spent. Raise imagery.budget (and 2 more partitions)"
+    )
+    (step,) = [e for e in result.all_events if e.is_step_failure]
+    told = step.step_failure_data.user_failure_data.metadata
+    assert told[REFUSED].value == ["p1 2020", "p2 2020", "p3 2020"]
     assert not [e for e in result.all_events if e.is_step_up_for_retry], "no retry mends it"
 
 
