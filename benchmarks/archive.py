@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform.config import SENTINEL2_BANDS
-from lc_platform.sources.protocol import Acquisition, Pixels
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 
 CRS = "EPSG:32633"
 RESOLUTION = 10.0
@@ -38,6 +38,13 @@ class TiledArchive:
     """Standard deviation of the factor that a digital number is multiplied with."""
     origin: tuple[int, int] = (0, 0)
     """Row and column, in pixels from the CRS's origin, where a scene begins."""
+
+    @property
+    def remote(self) -> bool:
+        return False
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
+        return Cost()
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
         first, apart = datetime(YEAR, 1, 1, 10, tzinfo=UTC), 364 / max(self.acquisitions - 1, 1)

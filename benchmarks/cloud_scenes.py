@@ -18,7 +18,7 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.grid import Patch
 from lc_platform.sources import area, open_source
 from lc_platform.sources.acquire import acquire, offer
-from lc_platform.sources.protocol import Acquisition, Pixels, Source
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
 
 YEAR = 2018
@@ -34,6 +34,13 @@ class Listed:
 
     acquisitions: Sequence[Acquisition]
     archive: Source
+
+    @property
+    def remote(self) -> bool:
+        return False
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
+        return Cost()
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
         return list(self.acquisitions)

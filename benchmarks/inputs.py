@@ -17,7 +17,7 @@ from odc.geo.geom import Geometry
 from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
 from lc_platform.config import SENTINEL2_BANDS
 from lc_platform.eo.clouds import DETECTOR_BANDS, s2cloudless_mask, s2cloudless_probability
-from lc_platform.sources.protocol import Acquisition, Pixels
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 
 ACQUISITIONS = 70
 SCALE = 1e-4
@@ -89,6 +89,13 @@ class FileArchive:
 
     path: Path
     size: int
+
+    @property
+    def remote(self) -> bool:
+        return False
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
+        return Cost()
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
         return [

@@ -85,11 +85,6 @@ def look(config: Config) -> Look:
     return Platform(config, RECIPES).versions.look()
 
 
-def patches(seen: Look) -> list[str]:
-    """The keys of the grid's patches, in its order."""
-    return [str(where.patch) for where in seen.places("reference_rasters", None)]
-
-
 def stale(seen: Look) -> dict[str, list[Place]]:
     found = {
         asset: [w for w, state in seen.states(asset, YEAR).items() if state.kind != "current"]
@@ -157,7 +152,7 @@ def test_a_new_acquisition_makes_stale_its_patch_and_what_is_of_all_patches(
     copied: Config,
 ) -> None:
     seen = look(copied)
-    patch = patches(seen)[1]
+    patch = seen.patches()[1]
     records = Records(Platform(copied).store)
     where = Place(patch, YEAR)
     version = seen.recorded("raw_bands", YEAR)[where]
@@ -191,7 +186,7 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
     assert set(stale(look(more))) == {"patch_grid", "mosaic"}  # the grid is not laid anew yet
     assert run(more, select=["patch_grid"]).succeeded
     found = stale(look(more))
-    assert len(patches(look(more))) == 6
+    assert len(look(more).patches()) == 6
     for asset in ASSETS:
         if "patch" in dimensions(asset):
             assert len(found[asset]) == 2, asset
@@ -227,7 +222,7 @@ def test_a_changed_setting_makes_again_what_depends_on_it_and_no_more(copied: Co
 
 
 def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> None:
-    where = Place(patches(look(copied))[0], YEAR)
+    where = Place(look(copied).patches()[0], YEAR)
     Records(Platform(copied).store).forget("features", where)  # as a writer does when it begins
     assert stale(look(copied))["features"] == [where]
     assert run(copied).succeeded
@@ -235,7 +230,7 @@ def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> N
 
 
 def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
-    where = Place(patches(look(copied))[0], YEAR)
+    where = Place(look(copied).patches()[0], YEAR)
     Platform(copied).store.remove(key("cloud_masks", where.patch, YEAR))
     assert look(copied).states("cloud_masks", YEAR)[where].kind == "missing"
     assert run(copied).succeeded
@@ -243,7 +238,7 @@ def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
 
 
 def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
-    patch = patches(look(copied))[0]
+    patch = look(copied).patches()[0]
     features = Path(copied.storage_url) / key("features", patch, YEAR)
     for shard in (features / "features" / "c").rglob("*"):
         if shard.is_file():
@@ -273,7 +268,7 @@ def test_a_new_instance_learns_the_patches_of_a_store(copied: Config) -> None:
     shutil.rmtree(running.dagster_home(copied))
     assert run(copied, select=["patch_grid"]).succeeded
     instance = running.Worker(copied, running.dagster_home(copied)).instance
-    assert sorted(instance.get_dynamic_partitions("patch")) == sorted(patches(look(copied)))
+    assert sorted(instance.get_dynamic_partitions("patch")) == sorted(look(copied).patches())
 
 
 def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> None:
@@ -282,7 +277,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
         features={"stored": False},
     )  # fmt: skip
     assert run(config).succeeded
-    where = Place(patches(look(config))[0], YEAR)
+    where = Place(look(config).patches()[0], YEAR)
     records = Records(Platform(config).store)
     records.forget("raw_bands", where)
     records.forget("training_samples", where)
@@ -293,7 +288,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
 
 
 def test_a_damaged_record_is_none(copied: Config) -> None:
-    where = Place(patches(look(copied))[0], YEAR)
+    where = Place(look(copied).patches()[0], YEAR)
     records = Path(copied.storage_url) / ".records" / "features" / str(YEAR)
     (record,) = records.glob(f"{where.patch}.*")
     record.write_bytes(b"")
@@ -325,7 +320,7 @@ def test_a_guest_does_not_take_a_store_over(copied: Config, tmp_path: Path) -> N
 
 def test_two_records_of_one_artefact_are_none(copied: Config) -> None:
     seen = look(copied)
-    where = Place(patches(seen)[0], YEAR)
+    where = Place(seen.patches()[0], YEAR)
     version = seen.recorded("features", YEAR)[where]
     Records(Platform(copied).store).write("features", where, version._replace(made="b" * 16), {})
     assert look(copied).states("features", YEAR)[where].kind == "missing"

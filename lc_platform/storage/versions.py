@@ -102,6 +102,10 @@ class Look:
     def _boxes(self) -> Mapping[str, str]:
         return {patch.key: _box(patch) for patch in self._of.grid().patches}
 
+    def patches(self) -> list[str]:
+        """The keys of the grid's patches, in its order."""
+        return list(self._boxes)
+
     def places(self, asset: str, year: int | None) -> list[Place]:
         """The partitions that an asset has in a year."""
         year = year if "year" in dimensions(asset) else None

@@ -19,7 +19,7 @@ from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import Patch
 from lc_platform.sources import area
 from lc_platform.sources.acquire import acquire, offer
-from lc_platform.sources.protocol import Acquisition, Pixels
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 from lc_platform.sources.simulated import SimulatedArchive
 
 YEAR = 2018
@@ -28,6 +28,8 @@ YEAR = 2018
 class PartlyCloudy:
     """The simulated archive's acquisitions of a patch with 10 to 90 % thick cloud."""
 
+    remote = False
+
     def __init__(self, patch: Patch, count: int) -> None:
         self.archive = SimulatedArchive()
         start, end = datetime(YEAR, 1, 1), datetime(YEAR + 1, 1, 1)
@@ -35,6 +37,9 @@ class PartlyCloudy:
         shares = [self.archive.cloud_truth(a, patch.geobox)[0].mean() for a in found]
         chosen = [a for a, share in zip(found, shares, strict=True) if 0.1 <= share <= 0.9]
         self.acquisitions = chosen[:count]
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
+        return Cost()
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
         return self.acquisitions
