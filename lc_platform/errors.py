@@ -10,6 +10,8 @@ class PlatformError(Exception):
 
     transient = False
     """Whether the same attempt may succeed later without anybody mending anything."""
+    damaged = False
+    """Whether what is stored is not what was written; else it may be whole."""
 
     def __str__(self) -> str:
         return hidden(super().__str__())

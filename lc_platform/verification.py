@@ -9,12 +9,20 @@ from lc_platform import assets
 from lc_platform.assets.platform import Platform
 from lc_platform.config import Config
 from lc_platform.partitions import Place
+from lc_platform.running import chosen
 from lc_platform.sources.held import damaged
 from lc_platform.storage.formats import formats
 from lc_platform.storage.layout import ASSETS, key, years_of
 from lc_platform.storage.remains import Remains
-from lc_platform.storage.store import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.store import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    UnavailableError,
+)
 from lc_platform.storage.zarr_format import ZarrCube
+
+_TRIES = 3
+_OF_FEATURES = ("raw_bands", "cloud_masks")
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Verification:
 
     years    of the configuration; all where none is named
     patches  all where none is named
+
+    Raises RunError naming a year or a patch that is not there, StorageError where there is no grid.
     """
 
     def __init__(
@@ -39,13 +49,16 @@ class Verification:
     ) -> None:
         self._platform = Platform(config, [asset.recipe for asset in assets.ALL])
         self._formats = formats(self._platform.classes, config.processing.threads)
+        years = chosen(years, config.years, "--year", "years of the configuration")
+        keys = [patch.key for patch in self._platform.grid().patches]
+        patches = chosen(patches, keys, "--patch", "patches of the grid")
         look = self._platform.versions.look()
         self.places = [
             (asset, place)
             for asset in ASSETS
-            for year in years_of(asset, years or config.years)
+            for year in years_of(asset, years)
             for place in sorted(look.recorded(asset, year), key=str)
-            if not patches or place.patch is None or place.patch in patches
+            if place.patch is None or place.patch in patches
         ]
         """Of those that are there, in the order of the work."""
 
@@ -55,10 +68,25 @@ class Verification:
         for asset, place in self.places:
             problem = self._problem(asset, place)
             if problem:
-                self._platform.versions.records.forget(asset, place)
+                self._forget(asset, place)
             yield Verified(asset, place, problem)
 
+    def _forget(self, asset: str, place: Place) -> None:
+        records = self._platform.versions.records
+        records.forget(asset, place)
+        if asset in _OF_FEATURES and not self._platform.config.features.stored:
+            records.forget("features", place)  # which say of what writing they are computed
+
     def _problem(self, asset: str, place: Place) -> str:
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._damage(asset, place)
+            except UnavailableError:  # replaced while it was read, or the store is away
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _damage(self, asset: str, place: Place) -> str:
         store, target = self._platform.store, key(asset, place.patch, place.year)
         try:
             if asset != "raw_bands":

@@ -80,6 +80,27 @@ def test_a_run_that_the_daemon_tried_to_start_is_to_be_started(
     assert retries.look_again(instance, time.time() + LATER) == []  # it is given up
 
 
+def test_a_run_that_the_daemon_will_not_start_is_given_up(instance: dg.DagsterInstance) -> None:
+    run = failed(instance, {WILL_RETRY_TAG: "true"})
+    found = instance.get_run_by_id(run)
+    assert found is not None
+    for _ in range(11):
+        assert retries.look_again(instance, time.time() + LATER) in ([run], [])
+        words = "Run does not have an external job origin, unable to retry the run."
+        instance.report_engine_event(words, found)
+    assert retries.look_again(instance, time.time() + LATER) == []
+
+
+def test_a_run_that_was_made_and_never_queued_is_looked_at_again(
+    instance: dg.DagsterInstance,
+) -> None:
+    made = instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = failed(instance, {WILL_RETRY_TAG: "false", AUTO_RETRY_RUN_ID_TAG: made.run_id})
+    assert retries.look_again(instance, time.time() + LATER) == []  # the daemon is at it
+    instance.report_engine_event("Failed to retry run", instance.get_run_by_id(run))
+    assert retries.look_again(instance, time.time() + LATER) == [run]
+
+
 @pytest.mark.parametrize(
     "tags",
     [

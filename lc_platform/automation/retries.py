@@ -19,7 +19,8 @@ PATIENCE = 60.0
 _TRIES = 10
 _RUNS = 500
 _COULD_NOT = "Failed to retry run"
-"""What the daemon writes into the run's log, where it can."""
+_WILL_NOT = ("Run does not have an external job origin", "Could not find ")
+"""What the daemon writes into the run's log, where it can: of what may pass, and of what stays."""
 _CURSOR = _create_cursor_key(dg.DagsterEventType.RUN_FAILURE)
 
 
@@ -57,11 +58,16 @@ def _lost(instance: dg.DagsterInstance, runs: Iterable[str]) -> Iterator[str]:
     wanted = list(runs)
     found = instance.get_runs(dg.RunsFilter(run_ids=wanted)) if wanted else []
     for run in found:
-        if run.status != dg.DagsterRunStatus.FAILURE or AUTO_RETRY_RUN_ID_TAG in run.tags:
+        if run.status != dg.DagsterRunStatus.FAILURE:
             continue
         if _is_over(instance, run.tags.get(BACKFILL_ID_TAG)):
             continue
+        again = run.tags.get(AUTO_RETRY_RUN_ID_TAG)
+        if again is not None and not _was_not_submitted(instance, again):
+            continue
         tries = _tries(instance, run.run_id)
+        if again is not None and not tries:
+            continue  # the daemon is at it
         if run.tags.get(WILL_RETRY_TAG) == "true" and tries <= _TRIES:
             yield run.run_id
         elif 0 < tries <= _TRIES:
@@ -76,7 +82,14 @@ def _is_over(instance: dg.DagsterInstance, backfill: str | None) -> bool:
     return found is None or found.status in BULK_ACTION_TERMINAL_STATUSES
 
 
+def _was_not_submitted(instance: dg.DagsterInstance, run: str) -> bool:
+    """Whether a run was made, and the daemon failed before it was queued."""
+    found = instance.get_run_by_id(run)
+    return found is not None and found.status == dg.DagsterRunStatus.NOT_STARTED
+
+
 def _tries(instance: dg.DagsterInstance, run: str) -> int:
-    """How often the daemon could not."""
+    """How often the daemon could not, or would not."""
     told = instance.get_records_for_run(run, of_type=dg.DagsterEventType.ENGINE_EVENT).records
-    return sum(record.event_log_entry.message == _COULD_NOT for record in told)
+    words = (_COULD_NOT, *_WILL_NOT)
+    return sum(record.event_log_entry.message.startswith(words) for record in told)

@@ -119,6 +119,8 @@ class Mark(NamedTuple):
 
     name: str
     content: Mapping[str, Any]
+    new: bool = True
+    """False where the parts are there from before: for them alone nothing need be kept."""
 
 
 class Cube(Protocol):

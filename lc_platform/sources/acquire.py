@@ -48,6 +48,9 @@ from lc_platform.sources.protocol import (
 TRUE_COLOUR = ("B04", "B03", "B02")
 IN_MEMORY = 2**29
 """Bytes of acquisitions that are read at the same time, beyond the first."""
+READING = 1
+"""Another number where sources read other pixels than before: what was read then is not taken
+over."""
 COVERED = 0.2
 """Share of a patch that an acquisition covers by its footprint, from which on it must have data
 there; footprints are drawn roughly, so that a corner may have none."""
@@ -112,7 +115,7 @@ class Plan:
             for g in self.grids
         ]
         layers = {name: asdict(layer) for name, layer in self.layers.items()}
-        text = json.dumps([self.collection, told, layers], sort_keys=True)
+        text = json.dumps([READING, self.collection, told, layers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -255,7 +258,7 @@ def acquire(
                 facts[position] = one.facts
                 for layer in of.plan.layers:
                     yield Kept(layer, position, one.origin, one.position)
-                yield _mark(of.plan, position, one.facts)
+                yield _mark(of.plan, position, one.facts)._replace(new=False)
         kept = sum(map(len, told))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
         for of, facts in zip(collections, told, strict=True):
@@ -319,9 +322,12 @@ def _taken_over(of: _Collection, held: Sequence[Held]) -> Mapping[int, Held]:
     found: dict[int, Held] = {}
     for position, acquisition in enumerate(of.wanted):
         for one in known.get(acquisition.key, ()):
-            if is_of(one.facts, acquisition) and (one.sure or is_whole(one, grids)):
+            if not is_of(one.facts, acquisition):
+                continue
+            if one.sure or is_whole(one, grids):
                 found[position] = one
-                break
+            # What is damaged here is so in a failed writing too, which has linked or copied it.
+            break
     return found
 
 

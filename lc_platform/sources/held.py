@@ -50,7 +50,7 @@ def damaged(cube: Cube, origin: Origin) -> list[str]:
 
 def is_whole(one: Held, grids: Iterable[str]) -> bool:
     """Whether its pixels, on all grids, are those that were acquired; False where they cannot be
-    read. Raises a transient PlatformError where they cannot be reached for now."""
+    read. Raises PlatformError where they cannot be reached."""
     prefixes = [f"{grid}/" if grid else "" for grid in grids]
     try:
         pixels = [
@@ -58,7 +58,7 @@ def is_whole(one: Held, grids: Iterable[str]) -> bool:
             for at in prefixes
         ]
     except PlatformError as error:
-        if getattr(error, "transient", False):
+        if not error.damaged:
             raise
         return False
     return fingerprint(pixels) == one.facts.get("hash")
@@ -90,6 +90,6 @@ def fingerprint(pixels: Iterable[tuple[NDArray[Any], ...]]) -> str:
     """A hash of values and data mask, as they were read on one grid after another."""
     found = hashlib.blake2b(digest_size=16)
     for values, mask in pixels:
-        found.update(np.ascontiguousarray(values, np.uint16).tobytes())
+        found.update(np.ascontiguousarray(values, np.uint16).reshape(-1).data)
         found.update(np.packbits(mask.astype(bool)).tobytes())
     return found.hexdigest()

@@ -60,6 +60,8 @@ class UnavailableError(StorageError):
 class DamagedArtefactError(StorageError):
     """An artefact cannot be read; where it is made next, it is made anew."""
 
+    damaged = True
+
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
         self.key = key
@@ -670,6 +672,8 @@ class Staging:
         """In the store's file system; not visible to readers yet."""
         self.worth_keeping = False
         """Whether it stays, for the next writer to take parts over, where its writing fails."""
+        self.marked = False
+        """Whether it has marks, which go when it is there."""
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[Path]:

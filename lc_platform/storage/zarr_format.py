@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import os
 import re
@@ -42,6 +44,7 @@ from lc_platform.storage.store import (
     Staging,
     StorageError,
     Store,
+    UnavailableError,
 )
 
 _AT_ONCE = 2048
@@ -85,6 +88,12 @@ def _system_errors() -> Iterator[None]:
         if told := re.search(r"(.*)\(os error (\d+)\)", str(error)):
             raise OSError(int(told[2]), told[1].strip()) from error
         raise
+
+
+_NOT_DAMAGE = {
+    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE,
+    errno.ETIMEDOUT,
+}  # fmt: skip
 
 
 class _Strict(WrapperStore[ZarrStore]):
@@ -133,10 +142,14 @@ def write(store: Store, key: str, cube: Computed) -> int:
             _write_in_folder(staging, cube)
         else:
             _write_in_objects(staging, cube)
-        if staging.worth_keeping:
-            remains.unmark(store, staging.path)
         found = store.fs.find(staging.path, detail=True)
-        return sum(int(about["size"]) for about in found.values())
+        marks = f"{staging.path}/{remains.MARKS}/"
+        size = sum(int(one["size"]) for path, one in found.items() if not path.startswith(marks))
+    if staging.marked:
+        # Not before it is there: where the last step fails, what is marked is kept. Whole it is.
+        with contextlib.suppress(StorageError, OSError), store.reaching(store.path(key)):
+            remains.unmark(store, staging.path)
+    return size
 
 
 def _write_in_folder(staging: Staging, cube: Computed) -> None:
@@ -177,7 +190,8 @@ def _write_in_objects(staging: Staging, cube: Computed) -> None:
 
 
 def _mark(staging: Staging, mark: Mark) -> None:
-    staging.worth_keeping = True
+    staging.marked = True
+    staging.worth_keeping |= mark.new
     content = {**mark.content, _LAYOUT: LAYOUT}
     remains.mark(staging.store, staging.path, mark._replace(content=content))
 
@@ -383,6 +397,7 @@ class ZarrCube:
             with _CHOOSING:
                 store.current(key, lambda path: self._describe(path, store))
         except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            _check_is_damage(self.path, error)
             raise DamagedArtefactError(
                 f"{self.path}: is not a cube of this platform, or is damaged ({error}). "
                 "Materialize it again",
@@ -458,6 +473,7 @@ class ZarrCube:
                     result[here] = array[there]
                     self._check_was_there(array, there)
         except (OSError, ValueError, RuntimeError) as error:
+            _check_is_damage(self.path, error)
             problem = f"{layer} is damaged ({error})"
             raise self._store.unreadable(self._key, self.opened, problem) from error
         return result
@@ -478,6 +494,14 @@ class ZarrCube:
             raise FileNotFoundError(f"{missing} is missing")
 
 
+def _check_is_damage(path: str, error: Exception) -> None:
+    """Raises UnavailableError where the system refuses for now, which says nothing of the files."""
+    told = re.search(r"os error (\d+)", str(error))  # Rust's, which tells it in words
+    number = getattr(error, "errno", None) or (int(told[1]) if told else None)
+    if number in _NOT_DAMAGE:
+        raise UnavailableError(f"{path}: cannot be read now ({error}). Run again") from error
+
+
 def remaining(store: Store, key: str) -> list[Remains]:
     """What is there of a cube that is written again: of the current one, and of writings that did
     not end; of the same layout."""
@@ -490,9 +514,11 @@ def remaining(store: Store, key: str) -> list[Remains]:
     else:
         if cube.layout == LAYOUT:
             found.append(Remains(store, key, cube.opened, (), cube))
-    for path in store.versions(key):
-        marks = remains.marks(store, path)
-        found.append(Remains(store, key, path, tuple(m for m in marks if m[_LAYOUT] == LAYOUT)))
+    with store.reaching(store.path(key)):
+        for path in store.versions(key):
+            marks = remains.marks(store, path)
+            same = tuple(m for m in marks if m.get(_LAYOUT) == LAYOUT)
+            found.append(Remains(store, key, path, same))
     return found
 
 

@@ -128,8 +128,14 @@ class Site:
     def store(self) -> Store:
         return self.platform.store
 
+    def laid(self) -> None:
+        """Have the patch grid in the store."""
+        platform = self.platform
+        self.formats["patch_grid"].write(platform.store, key("patch_grid"), platform.lay_grid())
+
     def made(self, archive: Archive) -> dict[str, Any]:
         """Materialize raw_bands; returns its summary's facts."""
+        self.laid()
         platform, patch = self.platform, self.patch
         offered = offer(archive, patch, YEAR, self.config)
         cube = acquire(archive, offered, self.config, platform.held(patch.key, YEAR))

@@ -13,7 +13,9 @@ import pytest
 
 from lc_platform import config
 from lc_platform.partitions import Place
+from lc_platform.running import RunError
 from lc_platform.sources.protocol import QuotaError, SourceError, TransientSourceError
+from lc_platform.storage.store import StorageError
 from lc_platform.verification import Verification, Verified
 from lc_platform_tests.storage.growing import YEAR, Archive, Site, acquisition, fresh, same
 
@@ -99,6 +101,33 @@ def test_what_has_come_before_a_failure_is_kept(tmp_path: Path, failure: Excepti
     assert site.store.versions(site.key) == []  # nothing of the failed try is left
 
 
+def test_what_has_come_is_kept_where_the_last_step_fails(tmp_path: Path) -> None:
+    site, archive = Site.at(tmp_path), Archive([acquisition(n) for n in (1, 2, 3)])
+    in_the_way = tmp_path / "data" / site.key
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(StorageError, match="is a folder, and the platform keeps a link there"):
+        site.made(archive)
+    in_the_way.rmdir()
+    archive.asked.clear()
+    site.made(archive)
+    assert archive.asked == []
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
+    version = Path(site.store.physical(site.key))
+    assert not (version / ".marks").exists()
+
+
+def test_a_try_that_got_nothing_new_leaves_nothing(tmp_path: Path) -> None:
+    site = Site.at(tmp_path, connections=1)
+    archive = Archive(
+        [acquisition(n) for n in (1, 2, 3)], failing={"A03": TransientSourceError("A03")}
+    )
+    for _ in range(3):
+        with pytest.raises(TransientSourceError):
+            site.made(archive)
+        assert len(site.store.versions(site.key)) == 1
+    assert archive.asked.count("A01") == 2  # on its two grids, once
+
+
 def test_a_failure_leaves_what_was_there_and_keeps_what_is_new(tmp_path: Path) -> None:
     site, archive = Site.at(tmp_path), Archive([acquisition(n) for n in (1, 2)])
     site.made(archive)
@@ -171,6 +200,33 @@ def test_what_was_damaged_is_found_and_acquired_again(tmp_path: Path, array: str
     assert set(archive.asked) == {"A02"}
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
     assert list(Verification(site.config)) == [Verified("raw_bands", where)]
+
+
+def test_what_is_damaged_is_not_taken_over_from_a_try_that_has_linked_it(tmp_path: Path) -> None:
+    site, archive = Site.at(tmp_path), Archive([acquisition(n) for n in (1, 2)])
+    site.made(archive)
+    archive.acquisitions = [acquisition(n) for n in (1, 2, 3, 4)]
+    archive.failing["A04"] = TransientSourceError("A04")
+    with pytest.raises(TransientSourceError):
+        site.made(archive)
+    changed(parts(site, "bands", 1)[0])
+    (found,) = Verification(site.config)
+    assert found.problem.endswith("damaged are A02")
+    archive.asked.clear()
+    archive.failing.clear()
+    site.made(archive)
+    assert set(archive.asked) == {"A02", "A04"}
+    same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def test_what_is_not_there_cannot_be_verified(tmp_path: Path) -> None:
+    site = Site.at(tmp_path)
+    with pytest.raises(StorageError, match="Materialize it first"):
+        Verification(site.config)
+    site.laid()
+    for years, patches in (([1999], []), ([], ["33N-r1-c1"])):
+        with pytest.raises(RunError, match="is none of the"):
+            Verification(site.config, years, patches)
 
 
 def test_what_is_missing_is_found_and_acquired_again(tmp_path: Path) -> None:
