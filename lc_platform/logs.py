@@ -18,6 +18,8 @@ from typing import Any
 
 import dagster as dg
 
+from lc_platform.secret import hidden
+
 SUBJECTS = ("run", "asset", "patch", "year")
 """What every line tells; null where a line is about none."""
 LOGGER = "lc_platform"
@@ -48,7 +50,8 @@ class JsonFormatter(logging.Formatter):
     """A log record as one line of JSON.
 
     Its keys: ``time`` (ISO 8601, UTC), ``level``, ``logger``, ``run``, ``asset``, ``patch``,
-    ``year`` and ``message``; ``job``, ``event`` and ``error`` where there is one.
+    ``year`` and ``message``; ``job``, ``event`` and ``error`` where there is one. No value that
+    the configuration keeps secret is in it.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -67,7 +70,8 @@ class JsonFormatter(logging.Formatter):
             line["job"] = meta["job_name"]
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        told = {name: hidden(of) if isinstance(of, str) else of for name, of in line.items()}
+        return json.dumps(told, ensure_ascii=False, default=str)
 
 
 def _of_run(meta: Mapping[str, Any]) -> dict[str, Any]:

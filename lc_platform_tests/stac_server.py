@@ -59,7 +59,15 @@ class Answer:
 HTML = Answer(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
 """What a proxy says instead of the server."""
 
-Failure = Answer | Slow | Reset | Cut
+
+@dataclass(frozen=True)
+class Trickle:
+    """The answer's body comes byte by byte, of which each takes a time."""
+
+    seconds: float = 0.1
+
+
+Failure = Answer | Slow | Reset | Cut | Trickle
 
 
 @dataclass
@@ -307,6 +315,11 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if self.command == "HEAD":
+                return
+            if isinstance(failure, Trickle):
+                for place in range(len(content)):
+                    self.wfile.write(content[place : place + 1])
+                    time.sleep(failure.seconds)
                 return
             if isinstance(failure, Slow | Cut):
                 half = len(content) // 2

@@ -191,7 +191,7 @@ MAY_IMPORT = {
     },
     "failures": {"storage"},
     "notify": {"config", "errors"},
-    "logs": set(),
+    "logs": {"secret"},
     "errors": {"secret"},
     "secret": set(),
 }

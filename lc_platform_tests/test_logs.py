@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lc_platform import logs
+from lc_platform import logs, secret
 from lc_platform.partitions import PATCH, patch_year_key, patch_years
 
 
@@ -53,6 +53,21 @@ def test_a_line_about_nothing_has_the_same_keys(lines: io.StringIO) -> None:
     logging.getLogger("lc_platform.test").info("started")
     [line] = read(lines.getvalue())
     assert [line[name] for name in logs.SUBJECTS] == [None, None, None, None]
+
+
+def test_a_secret_of_the_configuration_is_in_no_line(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_KEY", 'a "key" of a log')
+    value = secret.read("LOG_KEY")
+    try:
+        raise ValueError(f"it has {value}")
+    except ValueError:
+        logging.getLogger("lc_platform.test").exception("https://archive?key=%s", value)
+    [line] = read(lines.getvalue())
+    assert line["message"] == "https://archive?key=${LOG_KEY}"
+    assert "it has ${LOG_KEY}" in line["error"]
+    assert "of a log" not in lines.getvalue()
 
 
 def test_what_a_block_is_about_ends_with_it_even_when_it_fails(lines: io.StringIO) -> None:

@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean
@@ -352,7 +353,7 @@ def _arriving(
     failure: Exception | None = None
     waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
     left = iter([n for n in range(len(of.wanted)) if n not in there])
-    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool:
+    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
         while True:
             while failure is None and len(waiting) < ahead:
                 position = next(left, None)
@@ -371,6 +372,18 @@ def _arriving(
             yield position, pixels
     if failure:
         raise failure
+
+
+@contextmanager
+def _broken_off(source: Source) -> Iterator[None]:
+    """Have a read that ends before its time (Ctrl+C, or nobody takes the rest) not wait for an
+    archive's retries."""
+    try:
+        yield
+    except BaseException:
+        if source.remote:
+            source.stop()
+        raise
 
 
 def _check(acquisition: Acquisition, grid: _Grid, pixels: Pixels) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
+import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +16,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from lc_platform.sources.limits import Refused
 from lc_platform.sources.protocol import SourceError, TransientSourceError
@@ -76,7 +79,7 @@ class Web:
                 _refuse(answer.status_code, answer.headers)
                 return self._received(answer, first, until)
         except _BROKEN as error:
-            failure = TransientSourceError(f"did not answer ({reason(error)}).")
+            failure = not_answered(error)
         except requests.RequestException as error:
             failure = SourceError(f"cannot be asked for ({reason(error)}).")
         # Outside of the handler: the error's words have the link with its signature.
@@ -86,18 +89,16 @@ class Web:
         told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
         if answer.status_code == 206 and (told is None or int(told[1]) != first):
             raise TransientSourceError("answered with another part of the file than was asked for.")
-        pieces, size = [], 0
-        for piece in answer.iter_content(65_536):
-            pieces.append(piece)
+        found, size = [], 0
+        for piece in pieces(answer, until):
+            found.append(piece)
             size += len(piece)
-            if time.monotonic() > until:
-                raise TransientSourceError("did not answer in time.")
             if told is None and size > _WHOLE_FILE_BYTES:
                 raise SourceError(
                     "comes only as a whole: its server gives no ranges of files (HTTP Range). Use "
                     "another archive, or a copy on a server that does."
                 )
-        content = b"".join(pieces)
+        content = b"".join(found)
         if (first == 0 or told is None) and MARKUP.match(content):
             raise SourceError(
                 "is a web page and no image: a proxy or a login page answers instead of the "
@@ -128,7 +129,13 @@ class Buckets:
                 "is in S3, for which a package is missing. Install lc-platform with its extra s3: "
                 "pip install 'lc-platform[s3]'"
             )
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+            NoCredentialsError,
+        )
 
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         pays = {"RequestPayer": "requester"} if self._requester_pays else {}
@@ -146,10 +153,22 @@ class Buckets:
             raise SourceError(_NO_ACCOUNT) from error
         except ClientError as error:
             told = error.response.get("ResponseMetadata", {})
-            _refuse(int(told.get("HTTPStatusCode", 0)), told.get("HTTPHeaders", {}))
-            raise SourceError(f"cannot be asked for ({error}).") from error
-        except BotoCoreError as error:
+            status = int(told.get("HTTPStatusCode", 0))
+            if is_passing(status) or status in (404, 410, 416):
+                _refuse(status, told.get("HTTPHeaders", {}))
+            # S3 says why: an unknown account, a right that lacks, a clock that is off.
+            kind = AccessError if status in (401, 403) else SourceError
+            raise kind(
+                f"is refused by the archive ({error}). Check the account, its rights and this "
+                "machine's clock."
+            ) from error
+        except (HTTPClientError, IncompleteReadError) as error:
             raise TransientSourceError(f"did not answer ({error}).") from error
+        except BotoCoreError as error:
+            raise SourceError(
+                f"cannot be asked for ({error}). Correct the AWS account's settings: AWS_PROFILE, "
+                "AWS_REGION and the files they are read from."
+            ) from error
         told_range = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.get("ContentRange", ""))
         if told_range is None:
             return Part(0, bytes(content), len(content))
@@ -186,6 +205,51 @@ _NO_ACCOUNT = (
     "pay. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; or take an archive "
     "that is free to read."
 )
+
+
+def pieces(answer: requests.Response, until: float) -> Iterator[bytes]:
+    """An answer's body as it arrives, however slowly. Raises RequestException where it breaks off,
+    ReadTimeout where it has not ended at a time of the monotonic clock."""
+    # requests' own way waits until there are as many bytes as were asked for.
+    try:
+        while piece := answer.raw.read1(65_536, decode_content=True):
+            yield piece
+            if time.monotonic() > until:
+                raise requests.ReadTimeout
+    except ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except DecodeError as error:
+        raise requests.exceptions.ContentDecodingError(error) from error
+    except HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from error
+
+
+def receive(answer: requests.Response, until: float) -> None:
+    """Read the body of an answer that was asked for as a stream, as `pieces` does; ``content`` of
+    the answer has it from then on."""
+    answer.raw = io.BytesIO(b"".join(pieces(answer, until)))
+    _ = answer.content
+
+
+def not_answered(error: BaseException) -> SourceError:
+    """What a request means that no answer came to, without its subject."""
+    if is_untrusted(error):
+        return SourceError(
+            "answers with a certificate that is not trusted. A proxy may answer in its place: "
+            "check HTTPS_PROXY and NO_PROXY, and name its authority's file in REQUESTS_CA_BUNDLE."
+        )
+    return TransientSourceError(f"did not answer ({reason(error)}).")
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether a server's certificate is what an error came from."""
+    seen: list[Any] = [error]
+    for one in seen:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return True
+        causes = [*getattr(one, "args", ()), getattr(one, "reason", None)]
+        seen += [cause for cause in causes if isinstance(cause, BaseException)]
+    return False
 
 
 class AccessError(SourceError):

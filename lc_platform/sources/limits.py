@@ -88,16 +88,18 @@ class Limits:
     def send(self, what: str, request: Callable[[], _T]) -> _T:
         """Call ``request`` when it is its turn, and again where it raises TransientSourceError.
 
-        Before the next attempt it waits for what `Refused` tells, or else for a random time up to
-        a limit that doubles. After status 429, and wherever the archive says how long to wait,
-        this process' other requests wait too. Errors of other kinds pass.
+        Before the next attempt it waits for what `Refused` tells, and where that did not help or
+        nothing is told for a random time up to a limit that doubles. After status 429, and
+        wherever the archive says how long to wait, this process' other requests wait too. Errors
+        of other kinds pass.
 
-        Raises TransientSourceError naming ``what`` after the last attempt, at once where the
-        archive wants to be left alone for longer than `LONGEST_WAIT`, and where `stop` was called.
+        Raises TransientSourceError naming ``what`` after the last attempt (a turn that is lost, as
+        the archive refused another request meanwhile, is one), at once where the archive wants to
+        be left alone for longer than `LONGEST_WAIT`, and where `stop` was called.
         """
         stops, attempt = self._gate.stops, 0
         while True:
-            self._enter(what, stops)
+            attempt = self._enter(what, stops, attempt)
             try:
                 return request()
             except TransientSourceError as error:
@@ -122,7 +124,8 @@ class Limits:
             self._gate.stops += 1
             self._gate.changed.notify_all()
 
-    def _enter(self, what: str, stops: int) -> None:
+    def _enter(self, what: str, stops: int, attempt: int) -> int:
+        """Wait for one's turn: the attempts used up, as each turn that is lost is one."""
         while True:
             with self._gate.changed:
                 self._gate.changed.wait_for(
@@ -132,11 +135,17 @@ class Limits:
                 self._gate.under_way += 1
             try:
                 if self._its_turn(what, stops):
-                    return
+                    return attempt
             except BaseException:
                 self._leave()
                 raise
             self._leave()
+            attempt += 1
+            if attempt > max(self.retries, 1):
+                raise TransientSourceError(
+                    f"{what}: not asked for, as the archive goes on to refuse other requests. "
+                    "Run it again later"
+                )
 
     def _its_turn(self, what: str, stops: int) -> bool:
         """Wait for the archive and the rate; False where the archive was told to be busy
@@ -162,10 +171,13 @@ class Limits:
 
     def _wait_after(self, failure: TransientSourceError, attempt: int) -> float:
         told = failure.retry_after if isinstance(failure, Refused) else None
-        if told is not None:
-            wait = told + random.uniform(0.0, 0.05 + 0.05 * told)
+        grown = min(LAST_WAIT, FIRST_WAIT * 2.0**attempt)
+        if told is None:
+            wait = random.uniform(0.0, grown)
         else:
-            wait = random.uniform(0.0, min(LAST_WAIT, FIRST_WAIT * 2.0**attempt))
+            # Who refuses again and again says too short a time.
+            wait = told + random.uniform(0.0, max(0.05 + 0.05 * told, grown if attempt else 0.0))
+            wait = min(wait, max(told, LONGEST_WAIT))
         if told is not None or getattr(failure, "status", None) == _TOO_MANY_REQUESTS:
             until = time.monotonic() + wait
             with self._gate.changed:

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+import numpy as np
 import shapely
 from odc.geo.geom import Geometry
+from shapely.affinity import translate
 
 PASS_GAP = timedelta(minutes=10)
 """Granules of one satellite further apart in time than this belong to two passes."""
@@ -57,4 +59,14 @@ def in_degrees(area: Geometry) -> shapely.Geometry:
     """An area in longitude and latitude, as footprints are told."""
     west, south, east, north = area.boundingbox
     side = max(east - west, north - south)
-    return area.to_crs("EPSG:4326", resolution=side / 16 if side > 0 else math.inf).geom
+    found = area.to_crs("EPSG:4326", resolution=side / 16 if side > 0 else math.inf).geom
+    west, _, east, _ = found.bounds
+    if east - west <= 180 or (area.crs is not None and area.crs.geographic):
+        return found
+    # Across 180 degrees: a part on each side.
+    whole = shapely.make_valid(
+        shapely.transform(found, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    )
+    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
+    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
+    return shapely.union(western, translate(eastern, xoff=-360.0))

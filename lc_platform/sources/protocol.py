@@ -132,6 +132,11 @@ class Source(Protocol):
         """
         ...
 
+    def stop(self) -> None:
+        """End the waits that are under way: what is read then fails with TransientSourceError.
+        What is asked for later is waited for again."""
+        ...
+
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         """What `read` of one acquisition takes by the archive's price list, without asking it."""
         ...

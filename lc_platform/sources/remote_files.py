@@ -50,6 +50,7 @@ from urllib.parse import urlsplit
 
 import rasterio
 from rasterio.abc import MultiByteRangeResourceContainer
+from rasterio.session import DummySession
 
 from lc_platform.sources.byte_ranges import HTTP_SECONDS, AccessError, Buckets, Part, Web
 from lc_platform.sources.limits import Limits
@@ -114,7 +115,8 @@ class RemoteFiles:
         opener = _Opener(file)
         try:
             with (
-                rasterio.Env(**GDAL_OPTIONS),
+                # No account of a cloud's: GDAL itself asks nobody.
+                rasterio.Env(session=DummySession(), **GDAL_OPTIONS),
                 rasterio.open(opener.name(uri), opener=opener, sharing=False) as dataset,
             ):
                 yield dataset, file

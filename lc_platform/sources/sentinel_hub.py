@@ -175,13 +175,14 @@ class SentinelHubArchive:
         catalog.client = Client(service, what, Cost(requests=1))
         granules: dict[str, _Granule] = {}
         try:
-            for item in catalog.search(
-                self._of.definition,
-                bbox=BBox(footprint.bounds, CRS.WGS84),
-                time=(start, end),
-                limit=MOST_ITEMS,
-            ):
-                _take(granules, item)
+            for part in shapely.get_parts(footprint):
+                for item in catalog.search(
+                    self._of.definition,
+                    bbox=BBox(part.bounds, CRS.WGS84),
+                    time=(start, end),
+                    limit=MOST_ITEMS,
+                ):
+                    _take(granules, item, what)
         except (MissingDataInRequestException, AttributeError, KeyError, TypeError) as error:
             raise SourceError(
                 f"{what}: {service.config.sh_base_url} does not answer as Sentinel Hub's catalog "
@@ -240,6 +241,12 @@ class SentinelHubArchive:
             offset=np.zeros(len(bands)),
             cost=cost,
         )
+
+    def stop(self) -> None:
+        """End the waits for the archive that are under way: what is read then fails with
+        TransientSourceError. What is asked for later is waited for again."""
+        if self._opened is not None:
+            self._opened.limits.stop()
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         """Requests and processing units by the price list, bytes without compression. Needs no
@@ -332,8 +339,8 @@ class _Granule:
     properties: Mapping[str, Any]
 
 
-def _take(granules: dict[str, _Granule], item: Mapping[str, Any]) -> None:
-    """Add an item's granule, unless nothing can be made of it."""
+def _take(granules: dict[str, _Granule], item: Mapping[str, Any], what: str) -> None:
+    """Add an item's granule, unless it lies nowhere."""
     name, properties = str(item["id"]), item["properties"]
     if not item.get("geometry"):
         logger.warning(
@@ -342,20 +349,13 @@ def _take(granules: dict[str, _Granule], item: Mapping[str, Any]) -> None:
             name,
         )
         return
-    when = _time(properties["datetime"])
-    platform = str(properties.get("platform") or properties.get("constellation") or "").lower()
-    baseline = _BASELINE.search(name)
-    clouds = properties.get("eo:cloud_cover")
-    granule = _Granule(
-        id=name,
-        datetime=when,
-        footprint=shapely.make_valid(shapely.geometry.shape(item["geometry"])),
-        platform=platform,
-        track=_track(name, when, platform),
-        baseline=".".join(baseline.groups()) if baseline else "",
-        cloud_cover=None if clouds is None else float(clouds),
-        properties=properties,
-    )
+    try:
+        granule = _granule(name, item, properties)
+    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
+        raise SourceError(
+            f"{what}: item {name} cannot be understood ({type(error).__name__}: {error}). Tell the "
+            "archive's support"
+        ) from error
     known = granules.setdefault(name, granule)
     # A page may begin with the last item of the page before it.
     if (known.datetime, known.footprint) != (granule.datetime, granule.footprint):
@@ -366,6 +366,23 @@ def _take(granules: dict[str, _Granule], item: Mapping[str, Any]) -> None:
             known.datetime.isoformat(),
             granule.datetime.isoformat(),
         )
+
+
+def _granule(name: str, item: Mapping[str, Any], properties: Mapping[str, Any]) -> _Granule:
+    when = _time(properties["datetime"])
+    platform = str(properties.get("platform") or properties.get("constellation") or "").lower()
+    baseline = _BASELINE.search(name)
+    clouds = properties.get("eo:cloud_cover")
+    return _Granule(
+        id=name,
+        datetime=when,
+        footprint=shapely.make_valid(shapely.geometry.shape(item["geometry"])),
+        platform=platform,
+        track=_track(name, when, platform),
+        baseline=".".join(baseline.groups()) if baseline else "",
+        cloud_cover=None if clouds is None else float(clouds),
+        properties=properties,
+    )
 
 
 def _track(name: str, when: datetime, platform: str) -> str:
@@ -412,14 +429,21 @@ def _acquisition(key: str, granules: Sequence[_Granule], searched: shapely.Geome
 
 
 def _image(response: DownloadResponse, asked: GeoBox, bands: int) -> NDArray[np.uint16]:
-    """(band + 1, y, x), the last the data mask. Raises ValueError for anything else."""
+    """(band + 1, y, x), the last the data mask. Raises SourceError for another image, which would
+    come again and is paid for each time, and whatever the decoder does for a damaged one."""
     image = response.decode()
     expected = (*asked.shape, bands + 1)
     if image.dtype != np.uint16:
-        raise ValueError(f"its values are {image.dtype}, not uint16")
+        raise SourceError(
+            f"the image's values are {image.dtype}, not uint16 as asked for. Tell the archive's "
+            "support"
+        )
     # The decoder leaves out axes of length one.
     if [n for n in image.shape if n != 1] != [n for n in expected if n != 1]:
-        raise ValueError(f"its shape is {image.shape}, not {expected}")
+        raise SourceError(
+            f"the image's shape is {image.shape}, not {expected} as asked for. Tell the archive's "
+            "support"
+        )
     return np.moveaxis(image.reshape(expected), -1, 0)
 
 

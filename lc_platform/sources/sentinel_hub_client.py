@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Lock, Thread
@@ -23,6 +23,7 @@ import tomli
 from oauthlib.oauth2 import OAuth2Error
 from oauthlib.oauth2.rfc6749.errors import InsecureTransportError, MissingTokenError
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from sentinelhub.config import SHConfig
 from sentinelhub.constants import SHConstants
 from sentinelhub.download.models import DownloadRequest, DownloadResponse
@@ -31,6 +32,7 @@ from sentinelhub.download.session import SentinelHubSession
 from sentinelhub.exceptions import DownloadFailedException
 
 from lc_platform import secret
+from lc_platform.sources.byte_ranges import SLOWEST, is_untrusted, receive
 from lc_platform.sources.limits import Limits, Refused
 from lc_platform.sources.protocol import (
     Cost,
@@ -50,6 +52,8 @@ _SPENT_SECONDS = 600.0
 """For how long a quota that was spent is taken to be spent, without asking again."""
 _RENEWED_SECONDS = SentinelHubSession.DEFAULT_SECONDS_BEFORE_EXPIRY
 _CLOCK_SECONDS = 60.0
+_LOST = 10
+"""Time-outs, after which a token that did not come is asked for anew."""
 _FROM_HERE_ON_SERVERS = 500
 _NO_PERMISSION = "INSUFFICIENT_PERMISSIONS"
 # At level DEBUG these two log the secret and the tokens.
@@ -119,6 +123,8 @@ class Service:
         for scheme in ("https://", "http://"):
             self.http.mount(scheme, HTTPAdapter(pool_maxsize=limits.connections))
         self._token, self._renewed_from = "", 0.0
+        self._fetching: tuple[float, Future[dict[str, Any]]] | None = None
+        self._failed: tuple[float, Exception] | None = None
         self._lock = Lock()
         self._spent: tuple[float, str] | None = None
         for name in _TALKATIVE:
@@ -128,19 +134,37 @@ class Service:
     def token(self) -> str:
         """An access token that has not expired. Raises SourceError where the account is refused,
         TransientSourceError where the service of the tokens did not answer."""
+        came = time.monotonic()
         with self._lock:
             if time.time() >= self._renewed_from:
+                if self._failed is not None and came < self._failed[0]:
+                    error = self._failed[1]  # that others waited for meanwhile
+                    raise self._refused_account(error) from error
                 try:
-                    told = _within(self.config.download_timeout_seconds, self._fetch)
+                    told = self._fetched()
                 except (OAuth2Error, DownloadFailedException, requests.RequestException) as error:
                     secret.conceal(error)
+                    self._failed = (time.monotonic(), error)
                     raise self._refused_account(error) from error
                 self._token = str(told["access_token"])
                 self._renewed_from = float(told.get("expires_at", 0.0)) - _RENEWED_SECONDS
             return self._token
 
+    def _fetched(self) -> dict[str, Any]:
+        """A new token. sentinelhub waits for it without end: here it is left to itself after a
+        time, and who asks again waits for the same answer, unless it seems to be lost."""
+        seconds = self.config.download_timeout_seconds
+        if self._fetching is None or time.monotonic() - self._fetching[0] > _LOST * seconds:
+            self._fetching = (time.monotonic(), _begun(self._fetch))
+        fetching = self._fetching[1]
+        wait([fetching], timeout=seconds)
+        if not fetching.done():
+            raise requests.ReadTimeout
+        self._fetching = None
+        return fetching.result()
+
     def _fetch(self) -> dict[str, Any]:
-        return SentinelHubSession(self.config, refresh_before_expiry=None).token
+        return _Session(self.config, refresh_before_expiry=None).token
 
     def renew(self, refused: str) -> None:
         """Have the next token be another than one that was refused."""
@@ -253,6 +277,8 @@ class Client(SentinelHubDownloadClient):
             raise SourceError(f"{what}: {_page(response)}")
         try:
             return decode(DownloadResponse.from_response(response, request))
+        except SourceError as error:
+            raise SourceError(f"{what}: {error}") from error
         except Exception as error:  # decoders raise whatever damaged bytes bring about
             size = len(response.content)
             raise TransientSourceError(
@@ -263,27 +289,32 @@ class Client(SentinelHubDownloadClient):
 
     def _post(self, request: DownloadRequest, token: str) -> requests.Response:
         service, price = self._service, self._price
+        seconds = service.config.download_timeout_seconds
         service.check_quota()
         if service.ledger is not None:
             service.ledger.reserve(price)
-        spent = Cost(requests=1)
+        spent, answered = Cost(requests=1), False
         try:
-            response = service.http.request(
+            with service.http.request(
                 request.request_type.value,
                 request.url or "",
                 json=request.post_values,
-                headers={
-                    **SHConstants.HEADERS,
-                    **request.headers,
-                    "Authorization": f"Bearer {token}",
-                },
-                timeout=service.config.download_timeout_seconds,
-            )
-            spent = Cost(1, _units(response, price), len(response.content))
+                headers={**SHConstants.HEADERS, **request.headers},
+                auth=_Bearer(token),
+                timeout=seconds,
+                stream=True,
+            ) as response:
+                # What it costs is told before the body, which may break off.
+                spent, answered = Cost(1, _units(response, price)), True
+                until = time.monotonic() + seconds + price.bytes / SLOWEST
+                receive(response, until)
+                spent += Cost(bytes=len(response.content))
             return response
         except requests.RequestException as error:
-            where = f"Sentinel Hub ({service.config.sh_base_url})"
-            raise _broken(where, error, service.config.download_timeout_seconds) from error
+            if isinstance(error, requests.ReadTimeout) and not answered:
+                # It may have been computed, and is paid for then.
+                spent = Cost(1, price.processing_units)
+            raise _broken(f"Sentinel Hub ({service.config.sh_base_url})", error, seconds) from error
         finally:
             self.spent += spent
             if service.ledger is not None:
@@ -296,8 +327,31 @@ _PROXY = (
 )
 
 
-def _within(seconds: float, call: Callable[[], _T]) -> _T:
-    """sentinelhub waits for tokens without end; here it is left to itself after a time."""
+class _Session(SentinelHubSession):
+    """Tells apart who is to wait and who is refused: sentinelhub takes both to be refused."""
+
+    @staticmethod
+    def _compliance_hook(response: requests.Response) -> requests.Response:
+        if response.status_code in (
+            requests.codes.request_timeout,
+            requests.codes.too_many_requests,
+        ):
+            response.raise_for_status()
+        return SentinelHubSession._compliance_hook(response)
+
+
+class _Bearer(AuthBase):
+    """Who asks. As a mere header requests would replace it by what ~/.netrc has for the host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _begun(call: Callable[[], _T]) -> Future[_T]:
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -307,10 +361,7 @@ def _within(seconds: float, call: Callable[[], _T]) -> _T:
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
-    try:
-        return future.result(timeout=seconds)
-    except TimeoutError as error:
-        raise requests.Timeout from error
+    return future
 
 
 def _units(response: requests.Response, price: Cost) -> float:
@@ -389,7 +440,7 @@ def _wrong_credentials(where: str, said: str) -> SourceError:
 
 
 def _broken(where: str, error: requests.RequestException, timeout: float) -> SourceError:
-    if isinstance(error, requests.exceptions.SSLError):
+    if is_untrusted(error):
         return SourceError(f"{where}: its certificate is not trusted. {_PROXY}")
     if isinstance(error, requests.Timeout):
         return TransientSourceError(f"{where} did not answer within {timeout:g} s.")

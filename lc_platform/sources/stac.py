@@ -28,6 +28,7 @@ from pystac.utils import make_absolute_href
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 
+from lc_platform import secret
 from lc_platform.sources.byte_ranges import HTTP_SECONDS
 from lc_platform.sources.limits import Limits
 from lc_platform.sources.passes import in_degrees, passes
@@ -35,7 +36,7 @@ from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, Sour
 from lc_platform.sources.remote_files import HEAD_BYTES, RemoteFiles
 from lc_platform.sources.signing import Signing
 from lc_platform.sources.stac_documents import Documents
-from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, understood, utc
+from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, joined, understood, utc
 from lc_platform.sources.stac_pixels import Layer, Read, read_layer
 from lc_platform.sources.stac_presets import PRESETS, Held, Preset
 
@@ -49,7 +50,7 @@ _COMPRESSED = 0.7
 """Of what reflectance takes without compression."""
 _NAMED_COLLECTIONS = 20
 _REPLACED_SHARE = 0.99
-_REMEMBERED_API_ITEMS = 5000
+_REMEMBERED_API_ITEMS = 1000
 _KEPT_PROPERTIES = (
     "s2:processing_baseline",
     "platform",
@@ -115,6 +116,7 @@ class StacArchive:
             requests_per_minute=requests_per_minute,
             retries=retries,
         )
+        self._limits = limits
         self._io = Documents(limits, seconds)
         self._how_held = preset.collections.get(collection, Held())
         signing = None
@@ -151,7 +153,10 @@ class StacArchive:
         self._open()
         items = self._items
         if self._api is not None:
-            items = self._ask_api(bbox=footprint.bounds, datetime=[start, end], limit=100)
+            items = joined(
+                self._ask_api(bbox=part.bounds, datetime=[start, end], limit=100)
+                for part in shapely.get_parts(footprint)
+            )
         for unclear in items.unclear:
             if unclear.footprint is None or unclear.footprint.intersects(footprint):
                 raise unclear.error
@@ -200,6 +205,11 @@ class StacArchive:
             if data_mask.all():
                 break
         return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset, cost=spent)
+
+    def stop(self) -> None:
+        """End the waits for the archive that are under way: what is read then fails with
+        TransientSourceError. What is asked for later is waited for again."""
+        self._limits.stop()
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.
@@ -387,7 +397,7 @@ class StacArchive:
             shown = ", ".join(items.nowhere[:3]) + (", ..." if len(items.nowhere) > 3 else "")
             _log.warning(
                 "%s: %d items of %s tell no geometry and are passed over: %s",
-                self.catalog,
+                secret.hidden(self.catalog),
                 len(items.nowhere),
                 self.collection,
                 shown,
@@ -483,8 +493,8 @@ def _common_calibration(
         granule, band = differ[0]
         raise SourceError(
             f"acquisition {key}: its granules store band {bands[band]} with different scales or "
-            f"offsets ({layers[0][band].uri} and {layers[granule][band].uri}), which whole digital "
-            f"numbers cannot reconcile. Use an archive with one processing baseline."
+            f"offsets ({layers[0][band].link} and {layers[granule][band].link}), which whole "
+            f"digital numbers cannot reconcile. Use an archive with one processing baseline."
         )
     return scale, offset, shifts.round().astype(np.int64)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,15 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 
-from lc_platform.sources.byte_ranges import MARKUP, is_passing, reason, seconds_to_wait
+from lc_platform.sources.byte_ranges import (
+    MARKUP,
+    is_passing,
+    not_answered,
+    receive,
+    seconds_to_wait,
+)
 from lc_platform.sources.limits import Limits, Refused
-from lc_platform.sources.protocol import SourceError, TransientSourceError
+from lc_platform.sources.protocol import SourceError
 
 
 class Documents(StacApiIO):
@@ -28,7 +35,8 @@ class Documents(StacApiIO):
         adapter = HTTPAdapter(pool_maxsize=limits.connections)
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
-        self.session.hooks["response"].append(_heed)
+        self._seconds = seconds
+        self.session.hooks["response"] += [self._receive, _heed]
 
     def request(
         self,
@@ -58,9 +66,16 @@ class Documents(StacApiIO):
             if isinstance(error.__context__, Refused):
                 raise error.__context__ from None
             if getattr(error, "status_code", None) is None:
-                words = reason(error.__context__ or error)
-                raise TransientSourceError(f"did not answer ({words}).") from error
+                failure = not_answered(error.__context__ or error)
+                if not failure.transient:
+                    failure = SourceError(f"imagery.catalog: {href.partition('?')[0]} {failure}")
+                raise failure from error
             raise
+
+    def _receive(self, answer: requests.Response, **_: Any) -> None:
+        """Within a time of its own, however slowly it comes."""
+        until = time.monotonic() + self._seconds
+        receive(answer, until)
 
 
 def _heed(answer: requests.Response, **_: Any) -> None:

@@ -16,7 +16,7 @@ import shapely.geometry
 
 from lc_platform.sources import amplitude
 from lc_platform.sources.protocol import SourceError
-from lc_platform.sources.stac_pixels import Layer
+from lc_platform.sources.stac_pixels import Layer, unsigned
 from lc_platform.sources.stac_presets import Held
 
 SENTINEL2_ASSETS: Mapping[str, str] = {
@@ -80,8 +80,9 @@ class Granule:
         own = f"s3://{how_held.bucket}/"
         if how_held.bucket and source.uri.startswith("s3://") and not source.uri.startswith(own):
             raise SourceError(
-                f"acquisition {acquisition}, band {band}: {source.uri} is not in {own}, where the "
-                f"files of {self.item.collection_id} are (item {self.id}). Use another archive."
+                f"acquisition {acquisition}, band {band}: {unsigned(source.uri)} is not in {own}, "
+                f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
+                f"archive."
             )
         told = _told_of_band(asset, key[1])
         scale, offset = told.get("scale"), told.get("offset")
@@ -109,7 +110,7 @@ class Granule:
             backscatter = "decibel" if str(told.get("unit", "")).lower() == "db" else "power"
             scale, offset = amplitude.SCALE, 0.0
         return Layer(
-            where=f"acquisition {acquisition}, band {band}: {source.uri}",
+            where=f"acquisition {acquisition}, band {band}: {unsigned(source.uri)}",
             band=band,
             uri=source.uri,
             index=max(source.band, 1),
@@ -194,6 +195,18 @@ def understood(items: Iterable[pystac.Item]) -> Items:
             )
             unclear.append(Unclear(twice, other.footprint | granule.footprint))
     return Items(granules, unclear, nowhere)
+
+
+def joined(answers: Iterable[Items]) -> Items:
+    """Those of several answers, of which one item may be in more than one."""
+    granules: dict[str, Granule] = {}
+    unclear: list[Unclear] = []
+    nowhere: dict[str, None] = {}
+    for answer in answers:
+        granules |= answer.granules
+        unclear += answer.unclear
+        nowhere |= dict.fromkeys(answer.nowhere)
+    return Items(granules, unclear, [*nowhere])
 
 
 def _content(item: pystac.Item) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from odc.geo import CRS, Resolution
 from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, reproject, transform_bounds
 from rasterio.windows import from_bounds
@@ -35,6 +36,11 @@ _MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m to
 # In pixels. A centre on the border of two file pixels then falls on one side in every window.
 _NUDGE = 1e-6
 _EXACT = 1e-6
+
+
+def unsigned(uri: str) -> str:
+    """A link as it may be told: its query may be a signature."""
+    return uri.partition("?")[0] if "://" in uri else uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,11 @@ class Layer:
     """Never averaged."""
     backscatter: amplitude.Unit | None = None
     """What floating-point numbers of a radar are; they come as amplitude."""
+
+    @property
+    def link(self) -> str:
+        """Of the file, without what may sign it."""
+        return unsigned(self.uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ def _opened(
             yield opened
     else:
         # Not shared: one file may be read by several threads at a time.
-        quick = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+        quick = rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
         with quick, rasterio.open(layer.uri, sharing=False) as file:
             yield file, None
 

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 import threading
@@ -149,6 +150,42 @@ def test_the_rate_is_reached_and_not_crossed() -> None:
     with ThreadPoolExecutor(8) as pool:
         times = list(pool.map(lambda _: limits.send("patch", time.monotonic), range(75)))
     assert 0.9 * 3000 <= spaced(times) <= 3000
+
+
+def test_of_an_archive_that_refuses_everything_all_soon_give_up() -> None:
+    """Each refusal takes their turns from those that wait for theirs: seven threads with four
+    attempts each do not make 28 requests one after another."""
+    limits = Limits(uuid4().hex, connections=7, requests_per_minute=3000, retries=3)
+    asked: list[float] = []
+
+    def refuse() -> None:
+        asked.append(time.monotonic())
+        raise Refused(429, "too many.", 0.05)
+
+    with ThreadPoolExecutor(7) as pool:
+        sent = [pool.submit(limits.send, "patch", refuse) for _ in range(7)]
+        assert all(isinstance(one.exception(), TransientSourceError) for one in sent)
+    assert 4 <= len(asked) <= 14
+
+
+def test_who_refuses_again_and_again_is_waited_for_longer_than_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits_module.random, "uniform", lambda _, high: high)
+    limits = Limits(uuid4().hex, connections=1, retries=4)
+    asked: list[float] = []
+
+    def refuse() -> None:
+        asked.append(time.monotonic())
+        raise Refused(503, "busy.", 0.01)
+
+    with pytest.raises(TransientSourceError, match="tried 5 times"):
+        limits.send("patch", refuse)
+    waits = [later - before for before, later in itertools.pairwise(asked)]
+    # The limit of 0.02 s doubles to 0.04, 0.08 and 0.16 s.
+    assert waits[2] >= 0.09
+    assert waits[3] >= 0.17
+    assert waits[0] < 0.15
 
 
 WORKER = """

@@ -20,7 +20,10 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from lc_platform.config import Config
+from lc_platform.eo.cube import Mark
+from lc_platform.eo.grid import Patch
 from lc_platform.sources import limits, open_source
+from lc_platform.sources.acquire import acquire, offer
 from lc_platform.sources.protocol import (
     Acquisition,
     Cost,
@@ -126,6 +129,24 @@ def test_pages_are_turned(server: SentinelHubServer, archive: SentinelHubArchive
     assert archive.search(BETWEEN.extent, *JUNE) == whole
     items = sum(len(a.items) for a in whole)
     assert server.count("search") - before == -(-items // 5)
+
+
+def test_an_area_across_180_degrees_is_searched_on_both_sides(
+    server: SentinelHubServer, archive: SentinelHubArchive
+) -> None:
+    # 0.1 degrees a side, of zone 60; its middle is 180 degrees east, 16.8 degrees south.
+    easting, northing = Transformer.from_crs(4326, 32760, always_xy=True).transform(180, -16.8)
+    across = Affine(10, 0, round(easting, -1) - 5000, 0, -10, round(northing, -1) + 5000)
+    found = archive.search(GeoBox((1000, 1000), across, "EPSG:32760").extent, *JUNE)
+    assert server.count("search") == 2
+    assert found
+    assert all(0 < one.coverage <= 1 for one in found)
+    # Granules are of one degree: one on each side. The most a part takes is half of the area.
+    assert max(one.coverage for one in found) == pytest.approx(
+        max(len(one.items) for one in found) / 2, abs=0.02
+    )
+    # Zones of the granules' tiles.
+    assert set(re.findall(r"_T(\d\d)", str([one.items for one in found]))) == {"60", "01"}
 
 
 def test_where_nothing_flew_there_is_an_empty_list(archive: SentinelHubArchive) -> None:
@@ -349,6 +370,22 @@ def test_the_ledger_is_told_of_every_request_also_of_those_that_failed(
     assert ledger.spent.processing_units == pytest.approx(server.processing_units)
 
 
+@pytest.mark.parametrize("fault", [Cut(), Slow(1.5)], ids=["cut", "slow"])
+def test_an_answer_that_is_paid_for_and_does_not_come_is_counted(
+    server: SentinelHubServer, environment: Callable[..., None], fault: Fault
+) -> None:
+    environment(timeout=1.0)
+    ledger = Counted()
+    archive = archive_of("sentinel-2-l1c", ledger=ledger)
+    acquisition = first(archive)
+    server.misbehave(fault)
+    found = archive.read(acquisition, GRID, BANDS)
+    # 60 x 70 pixels of three bands, twice.
+    assert ledger.spent.processing_units == pytest.approx(2 * 60 * 70 / 512**2)
+    assert found.cost.processing_units == ledger.spent.processing_units
+    assert ledger.open == []
+
+
 def test_nothing_is_asked_for_beyond_the_budget(
     server: SentinelHubServer,
 ) -> None:
@@ -457,7 +494,44 @@ def test_the_tokens_service_may_fail_too(
     archive = archive_of("sentinel-2-l1c")
     server.misbehave(fault, on="token")
     archive.read(first(archive), GRID, BANDS)
+    # Who is slow is waited for again, and not asked anew.
+    assert server.count("token") == (1 if isinstance(fault, Slow) else 2)
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_a_busy_service_of_tokens_is_no_refusal_of_the_account(
+    server: SentinelHubServer, archive: SentinelHubArchive, status: int
+) -> None:
+    server.misbehave(Refuse(status, retry_after=300), on="token")
+    begun = time.monotonic()
+    archive.read(first(archive), GRID, BANDS)
     assert server.count("token") == 2
+    assert status == 408 or time.monotonic() - begun >= 0.3
+
+
+def test_threads_wait_together_for_tokens_that_do_not_come(
+    server: SentinelHubServer, environment: Callable[..., None]
+) -> None:
+    environment(timeout=0.5)
+    archive = archive_of("sentinel-2-l1c", retries=0)
+    server.misbehave(Slow(2.5), on="token")
+    begun = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(archive.search, GRID.extent, *JUNE) for _ in range(4)]
+        told = [one.exception() for one in sent]
+    assert time.monotonic() - begun < 1.5  # one after another it would be 2 s
+    assert all(isinstance(one, TransientSourceError) for one in told)
+    time.sleep(max(0.0, 2.2 - (time.monotonic() - begun)))
+    assert archive.search(GRID.extent, *JUNE)
+    assert server.count("token") == 1
+
+
+def test_the_account_of_a_netrc_file_is_another(
+    archive: SentinelHubArchive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert archive.read(first(archive), GRID, BANDS).data_mask.all()
 
 
 def test_after_all_retries_the_acquisition_is_named(
@@ -479,6 +553,20 @@ def test_a_tiff_that_stays_damaged_is_named(
     server.misbehave(Damaged(), times=99)
     with pytest.raises(TransientSourceError, match=rf"{acquisition.key}.*damaged.*no TIFF"):
         archive.read(acquisition, GRID, BANDS)
+
+
+def test_another_image_than_was_asked_for_is_paid_for_once(
+    server: SentinelHubServer, archive: SentinelHubArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquisition = first(archive)
+    own = sentinel_hub_server._tiff
+    monkeypatch.setattr(sentinel_hub_server, "_tiff", lambda image, _: own(image, "UINT8"))
+    with pytest.raises(
+        SourceError, match=rf"{acquisition.key}.*values are uint8, not uint16"
+    ) as error:
+        archive.read(acquisition, GRID, BANDS)
+    assert not error.value.transient
+    assert server.count("process") == 1
 
 
 def test_a_spent_quota_ends_all_acquisition_with_one_request(
@@ -695,6 +783,25 @@ def test_items_need_no_projection(server: SentinelHubServer, archive: SentinelHu
     assert [a.items for a in archive.search(GRID.extent, *JUNE)] == [a.items for a in without]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0]]]}},
+        {"geometry": {"type": "Nothing", "coordinates": []}},
+        {"properties": {"datetime": "yesterday or so"}},
+        {"properties": {"datetime": None}},
+    ],
+    ids=["ring", "kind", "time", "no time"],
+)
+def test_an_item_that_cannot_be_understood_is_named(
+    server: SentinelHubServer, archive: SentinelHubArchive, wrong: dict[str, Any]
+) -> None:
+    name = first(archive).items[0]
+    server.items = changed(lambda item: item.update(wrong))
+    with pytest.raises(SourceError, match=f"search of .*: item {name} cannot be understood"):
+        archive.search(GRID.extent, *JUNE)
+
+
 def test_a_catalog_that_is_none_is_named(
     server: SentinelHubServer, archive: SentinelHubArchive
 ) -> None:
@@ -743,16 +850,15 @@ def test_no_secret_is_in_any_log_error_or_representation(
 # Wiring
 
 
-def test_the_configuration_opens_it(
-    tmp_path: Path,
-) -> None:
-    config = Config.model_validate(
+def configured(folder: Path, **imagery: Any) -> Config:
+    return Config.model_validate(
         {
             "name": "area",
-            "storage": str(tmp_path),
+            "storage": str(folder),
             "years": [2019],
             "aoi": {"bbox": [14.4, 46.0, 14.5, 46.1], "crs": "utm", "patch_size": 1000},
-            "imagery": {"source": "sentinel_hub", "collection": "sentinel-2-l1c"},
+            "imagery": {"source": "sentinel_hub", "collection": "sentinel-2-l1c", **imagery},
+            "clouds": {"method": "provider"},
             "reference": {
                 "path": "reference.gpkg",
                 "attribute": "class",
@@ -760,7 +866,37 @@ def test_the_configuration_opens_it(
             },
         }
     )
+
+
+def test_what_is_broken_off_does_not_wait_for_the_retries(
+    server: SentinelHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, connections=2)
     source = open_source(config)
+    patch = Patch("33N-r000-c000", GRID, "33N", 0, 0)
+    found = offer(source, patch, 2019, config)
+    monkeypatch.setattr(limits, "FIRST_WAIT", 60.0)
+    server.misbehave(Refuse(503), at=3, times=99)
+    parts = acquire(source, found, config).parts()
+    # Once the second acquisition has come, the third is asked for.
+    marks = (part for part in parts if isinstance(part, Mark))
+    assert [next(marks), next(marks)]
+    while server.count("process") < 3:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    begun = time.monotonic()
+    marks.close()
+    parts.close()
+    assert time.monotonic() - begun < 1
+    server.behave()
+    for acquisition in found.acquisitions[:3]:
+        assert source.read(acquisition, GRID, BANDS).values.any()
+
+
+def test_the_configuration_opens_it(
+    tmp_path: Path,
+) -> None:
+    source = open_source(configured(tmp_path))
     assert isinstance(source, Source)
     assert source.remote
     assert first(source).platform == "sentinel-2b"

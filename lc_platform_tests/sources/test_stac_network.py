@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import ssl
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +27,7 @@ from pyproj import Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from lc_platform import config
+from lc_platform import config, secret
 from lc_platform.sources import open_source
 from lc_platform.sources.protocol import (
     Acquisition,
@@ -51,6 +56,7 @@ from lc_platform_tests.stac_server import (
     Reset,
     Slow,
     StacServer,
+    Trickle,
     stac_server,
 )
 
@@ -314,6 +320,71 @@ def test_a_server_that_never_answers_ends_after_the_retries(server: StacServer) 
     assert len(server.of_files) == UNDISTURBED * len(NAMES) - 1
 
 
+def test_a_server_that_never_ends_is_left_alone(server: StacServer) -> None:
+    """Of an answer of 32768 bytes, a byte comes in a tenth of a second."""
+    source, one = opened(server, seconds=0.4, retries=0)
+    server.fail = lambda _: Trickle()
+    begun = time.monotonic()
+    with pytest.raises(TransientSourceError, match=r"1-B03.tif: did not answer \(it took too long"):
+        source.read(one, GRID, ["B03"])
+    with pytest.raises(TransientSourceError, match="/api/search: did not answer"):
+        source.search(GRID.extent, *YEAR)
+    assert time.monotonic() - begun < 4
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> Iterator[tuple[str, list[float]]]:
+    """URL of a server with a certificate that nobody vouches for, and when it was connected to."""
+    pem = tmp_path / "server.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(pem), "-out", f"{pem}.crt"]
+    try:
+        subprocess.run(made, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not there")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{pem}.crt", str(pem))
+    connected: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                connected.append(time.monotonic())
+                with connection, suppress(OSError):
+                    context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{listening.getsockname()[1]}", connected
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
+    server: StacServer, untrusted: tuple[str, list[float]]
+) -> None:
+    url, connected = untrusted
+
+    def elsewhere(found: dict[str, Any]) -> dict[str, Any]:
+        assets = {"B03": {**found["assets"]["B03"], "href": f"{url}/B03.tif"}}
+        return {**found, "assets": assets}
+
+    server.change = elsewhere
+    source, one = opened(server)
+    with pytest.raises(SourceError, match=r"B03.tif answers with a certificate") as raised:
+        source.read(one, GRID, ["B03"])
+    assert not isinstance(raised.value, TransientSourceError)
+    with pytest.raises(SourceError, match=rf"imagery.catalog: {url} answers with a certificate"):
+        StacArchive(url, COLLECTION).search(GRID.extent, *YEAR)
+    assert len(connected) == 2
+
+
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
@@ -380,6 +451,49 @@ def test_a_search_of_a_fresh_archive_takes_three_requests(server: StacServer) ->
     asked = [(request.method, request.path) for request in server.requests]
     expected = ["/api", f"/api/collections/{COLLECTION}", "/api/search"]
     assert asked == list(zip(("GET", "GET", "POST"), expected, strict=True))
+
+
+def test_an_area_across_180_degrees_is_searched_on_both_sides(tmp_path: Path) -> None:
+    easting, northing = Transformer.from_crs(4326, 32760, always_xy=True).transform(180, -16.8)
+    across = Affine(10, 0, round(easting, -1) - 5000, 0, -10, round(northing, -1) + 5000)
+    area = GeoBox((1000, 1000), across, "EPSG:32760").extent
+
+    def at(name: str, west: float) -> dict[str, Any]:
+        ring = [(0, -17), (1, -17), (1, -16), (0, -16), (0, -17)]
+        placed = [[[west + x, y] for x, y in ring]]
+        box = [west, -17, west + 1, -16]
+        time_ = f"2021-07-0{len(items) + 1}T10:00:00Z"
+        return {
+            **item(name, time_, {}, WHOLE),
+            "geometry": {"type": "Polygon", "coordinates": placed},
+            "bbox": box,
+        }
+
+    items: list[dict[str, Any]] = []
+    for name, west in [("west-of-it", 179), ("east-of-it", -180), ("far", 0), ("near", 178)]:
+        items.append(at(name, west))
+    write_catalog(tmp_path, items)
+    with stac_server(tmp_path) as server:
+        for catalog in (str(tmp_path / "catalog.json"), server.api):
+            found = StacArchive(catalog, COLLECTION).search(area, *YEAR)
+            assert [one.items for one in found] == [("west-of-it",), ("east-of-it",)]
+            assert [one.coverage for one in found] == pytest.approx([0.5, 0.5], abs=0.01)
+        assert len(server.asked("/api/search")) == 2
+
+
+def test_of_what_was_found_long_ago_items_are_asked_for_anew(folder: Path) -> None:
+    """So that a worker's memory has a bound: of more than 1000 items none is kept."""
+    with stac_server(folder) as server:
+        (like,) = [one for one in server.items if one["id"] == "day-1"]
+        server.items = [*server.items, *({**like, "id": f"copy-{n}"} for n in range(1100))]
+        source, one = opened(server)
+        source.read(one, GRID, ["B02"])
+        assert server.asked("/api/search") == []
+        later = datetime(2021, 7, 3, tzinfo=UTC), datetime(2021, 7, 4, tzinfo=UTC)
+        source.search(GRID.extent, *later)
+        server.reset()
+        source.read(one, GRID, ["B03"])
+        assert len(server.asked("/api/search")) > 0
 
 
 def test_a_search_is_retried_page_by_page(server: StacServer) -> None:
@@ -464,6 +578,43 @@ def test_a_signature_is_in_no_error_and_no_log(
     assert not [words for words in told for signature in signatures if signature in words]
 
 
+def test_a_signature_of_the_archive_s_own_links_is_told_nowhere(server: StacServer) -> None:
+    def signed(found: dict[str, Any]) -> dict[str, Any]:
+        assets = found["assets"]
+        links = {
+            "B02": f"{server.files}/gone.tif?sig=its-own-signature",
+            "B03": "s3://another-bucket/B03.tif?sig=its-own-signature",
+            "B04": f"{server.files}/1-B04.tif?sig=its-own-signature",
+        }
+        return {
+            **found,
+            "assets": {name: {**assets[name], "href": to} for name, to in links.items()},
+        }
+
+    server.change = signed
+    source, one = opened(server, preset=Preset(server.api, {COLLECTION: Held(bucket="a-bucket")}))
+    for name in ("B02", "B03"):
+        with pytest.raises(SourceError, match=r"/\w+\.tif is ") as raised:
+            source.read(one, GRID, [name])
+        assert "its-own" not in str(raised.value)
+    np.testing.assert_array_equal(source.read(one, GRID, ["B04"]).values[0], expected()[2])
+    assert {request.query for request in server.of_files} == {"sig=its-own-signature"}
+
+
+def test_a_secret_of_the_catalog_s_url_is_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ARCHIVE_KEY", "a-key-for-the-archive-7a31")
+    key = secret.read("ARCHIVE_KEY")
+    nowhere = {**item("a", "2021-07-01T10:00:00Z", {}, WHOLE), "geometry": None}
+    del nowhere["bbox"]
+    write_catalog(tmp_path, [nowhere])
+    with stac_server(tmp_path) as server:
+        StacArchive(f"{server.files}/catalog.json?key={key}", COLLECTION).search(GRID.extent, *YEAR)
+    (warning,) = (r for r in caplog.records if r.name.startswith("lc_platform"))
+    assert "catalog.json?key=${ARCHIVE_KEY}: 1 items" in warning.getMessage()
+
+
 def test_no_other_host_is_told_a_token(signed: tuple[StacServer, Preset]) -> None:
     server, preset = signed
     elsewhere = replace(preset, signed_hosts=".blob.core.windows.net")
@@ -523,6 +674,41 @@ def test_whoever_reads_pays_with_an_account(tmp_path: Path, amazon: pytest.Monke
         fresh, one = opened(server, preset=paying(server))
         with pytest.raises(SourceError, match=r"s3://a-bucket/B02.tif is listed .*status 404"):
             fresh.read(one, GRID, ["B02"])
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, amazon: pytest.MonkeyPatch) -> Iterator[StacServer]:
+    """A bucket with a file, and an account."""
+    amazon.setenv("AWS_ACCESS_KEY_ID", "an-account")
+    amazon.setenv("AWS_SECRET_ACCESS_KEY", "its-secret-key")
+    assets = {"B02": band("s3://a-bucket/B02.tif")}
+    write_catalog(tmp_path, [item("a", "2021-07-01T10:00:00Z", assets, WHOLE)])
+    with stac_server(tmp_path) as server:
+        amazon.setenv("AWS_ENDPOINT_URL_S3", server.files)
+        yield server
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_why_a_bucket_refuses_is_told(bucket: StacServer, status: int) -> None:
+    words = "The difference between the request time and the current time is too large."
+    body = f"<Error><Code>RequestTimeTooSkewed</Code><Message>{words}</Message></Error>"
+    source, one = opened(bucket, preset=paying(bucket))
+    bucket.fail = lambda _: Answer(status, body.encode(), {"Content-Type": "application/xml"})
+    with pytest.raises(SourceError, match=rf"B02.tif is refused .*{words}.*clock") as raised:
+        source.read(one, GRID, ["B02"])
+    assert not isinstance(raised.value, TransientSourceError)
+    assert len(bucket.of_files) == 1
+
+
+def test_a_profile_that_is_not_there_is_named_and_not_tried_again(
+    bucket: StacServer, amazon: pytest.MonkeyPatch
+) -> None:
+    amazon.setenv("AWS_PROFILE", "no-such-profile")
+    source, one = opened(bucket, preset=paying(bucket))
+    with pytest.raises(SourceError, match=r"no-such-profile.*AWS_PROFILE") as raised:
+        source.read(one, GRID, ["B02"])
+    assert not isinstance(raised.value, TransientSourceError)
+    assert bucket.of_files == []
 
 
 def test_nobody_pays_for_files_of_another_bucket(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,8 @@ class Archive:
     asked: list[str] = field(default_factory=list)
     searches: int = 0
     remote: bool = True
+    seconds: float = 0.0
+    """That a read takes."""
     together: int = 0
     """The most reads that were under way at the same time."""
 
@@ -60,6 +63,9 @@ class Archive:
         self.searches += 1
         return [a for a in self.acquisitions if start <= a.datetime < end]
 
+    def stop(self) -> None:
+        """Nothing waits."""
+
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
         return Cost(1)
 
@@ -69,6 +75,7 @@ class Archive:
             self.together = max(self.together, self._now)
             self.asked.append(acquisition.key)
         try:
+            time.sleep(self.seconds)
             if acquisition.key in self.failing:
                 raise self.failing[acquisition.key]
             # Text's own hash differs between processes.

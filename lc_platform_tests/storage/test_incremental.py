@@ -257,10 +257,10 @@ def test_what_is_recorded_is_taken_over_without_being_read(tmp_path: Path) -> No
 
 
 def test_no_more_is_under_way_than_the_configuration_says(tmp_path: Path) -> None:
-    archive = Archive([acquisition(n) for n in range(1, 9)])
+    archive = Archive([acquisition(n) for n in range(1, 9)], seconds=0.1)
     Site.at(tmp_path, connections=2).made(archive)
     assert archive.together == 2
-    alone = Archive([acquisition(n) for n in range(1, 5)], remote=False)
+    alone = Archive([acquisition(n) for n in range(1, 5)], remote=False, seconds=0.1)
     Site.at(tmp_path / "alone", connections=8).made(alone)
     assert alone.together == 1
 

@@ -204,6 +204,9 @@ class SimulatedArchive:
         self._landscape = Landscape(seed)
         self._weather = lru_cache(maxsize=512)(self._weather_of)
 
+    def stop(self) -> None:
+        """Nothing waits."""
+
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
 
