@@ -40,6 +40,7 @@ os.environ.setdefault("GDAL_CACHEMAX", "128")
 _ATTRIBUTES = "LC_PLATFORM"
 _BLOCK = 256
 _COG_BLOCK = 512
+_WIDE = 8192
 
 
 def write(
@@ -182,9 +183,8 @@ def check_file(store: Store, key: str, physical: str) -> None:
 
 
 def _read_all(raster: Any) -> None:
-    for first in range(0, raster.height, _COG_BLOCK):
-        rows = min(_COG_BLOCK, raster.height - first)
-        raster.read(window=RasterWindow(0, first, raster.width, rows))
+    for window in _parts(raster):
+        raster.read(window=window)
 
 
 def _checksums(raster: Any) -> list[int]:
@@ -192,12 +192,19 @@ def _checksums(raster: Any) -> list[int]:
     sums = []
     for band in raster.indexes:
         checksum = 0
-        for first in range(0, raster.height, _COG_BLOCK):
-            rows = min(_COG_BLOCK, raster.height - first)
-            strip = raster.read(band, window=RasterWindow(0, first, raster.width, rows))
-            checksum = zlib.crc32(np.ascontiguousarray(strip).data, checksum)
+        for window in _parts(raster):
+            part = raster.read(band, window=window)
+            checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
         sums.append(checksum)
     return sums
+
+
+def _parts(raster: Any) -> Iterator[RasterWindow]:
+    """Windows of a raster that are blocks high and hold little, however wide it is."""
+    for row in range(0, raster.height, _COG_BLOCK):
+        for column in range(0, raster.width, _WIDE):
+            width = min(_WIDE, raster.width - column)
+            yield RasterWindow(column, row, width, min(_COG_BLOCK, raster.height - row))
 
 
 def _verify(path: Path, expected: list[int]) -> None:
