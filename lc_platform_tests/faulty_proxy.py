@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import urlsplit
+
+from lc_platform_tests.breakable import BreakableHandler
 
 
 @dataclass
@@ -102,7 +101,7 @@ def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
     address = urlsplit(proxy.upstream)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(BreakableHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass(self) -> None:
@@ -112,7 +111,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             with proxy.counted(request):
                 failure = proxy.fail(request)
                 if isinstance(failure, Reset):
-                    self._break()
+                    self.reset()
                 elif isinstance(failure, Refuse):
                     self._refuse(failure)
                 else:
@@ -146,7 +145,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             if isinstance(failure, Cut) and content:
                 self.wfile.write(content[: len(content) // 2])
                 self.wfile.flush()
-                self._break()
+                self.reset()
                 return
             self.wfile.write(content)
 
@@ -161,25 +160,5 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)
-
-        def _break(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:
-                self.close_connection = True  # the client is gone, as it may be
-
-        def finish(self) -> None:
-            try:
-                super().finish()
-            except (OSError, ValueError):
-                self.close_connection = True
-
-        def log_message(self, *_: Any) -> None:
-            return
 
     return Handler

@@ -12,8 +12,6 @@ import json
 import math
 import re
 import secrets
-import socket
-import struct
 import tarfile
 import threading
 import time
@@ -39,6 +37,7 @@ from pyproj import Transformer
 
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated import COLLECTIONS, SimulatedArchive
+from lc_platform_tests.breakable import BreakableHandler
 
 TOKEN = "/auth/realms/main/protocol/openid-connect/token"
 SEARCH = "/api/v1/catalog/1.0.0/search"
@@ -636,11 +635,11 @@ class _Server(ThreadingHTTPServer):
 
 
 def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(BreakableHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             kind = KINDS.get(self.path, "other")
             fault = stand_in.begin(kind, body)
@@ -649,14 +648,14 @@ def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:
             finally:
                 stand_in.end()
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802
             self.do_POST()
 
         def _answer(self, kind: str, body: bytes, fault: Fault | None) -> None:
             if kind != "token" and stand_in.latency:
                 time.sleep(stand_in.latency)
             if isinstance(fault, Reset):
-                self._break()
+                self.reset()
                 return
             if isinstance(fault, Slow):
                 time.sleep(fault.seconds)
@@ -754,30 +753,10 @@ def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:
             if cut:
                 self.wfile.write(content[: len(content) // 2])
                 self.wfile.flush()
-                self._break()
+                self.reset()
                 return
             self.wfile.write(content)
             with stand_in._lock:
                 stand_in.bytes += len(content)
-
-        def _break(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:
-                self.close_connection = True  # the client is gone, as it may be
-
-        def finish(self) -> None:
-            try:
-                super().finish()
-            except (OSError, ValueError):
-                self.close_connection = True
-
-        def log_message(self, *_: Any) -> None:
-            return
 
     return Handler

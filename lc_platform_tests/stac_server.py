@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +25,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import shapely
 import shapely.geometry
 
+from lc_platform_tests.breakable import BreakableHandler
 from lc_platform_tests.faulty_proxy import Cut, Reset, Slow
 
 
@@ -207,7 +206,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(BreakableHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -226,7 +225,7 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
                 time.sleep(served.latency)
                 failure = served.fail(self.request_of)
                 if isinstance(failure, Reset):
-                    self._break()
+                    self.reset()
                     return
                 answer = failure if isinstance(failure, Answer) else self._answer(body)
                 self._send(answer, failure)
@@ -327,32 +326,12 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
                 self.request_of.bytes = half
                 if isinstance(failure, Cut):
-                    self._break()
+                    self.reset()
                     return
                 time.sleep(failure.seconds)
                 content = content[half:]
             self.wfile.write(content)
             self.request_of.bytes += len(content)
-
-        def _break(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:
-                self.close_connection = True  # the client is gone, as it may be
-
-        def finish(self) -> None:
-            try:
-                super().finish()
-            except (OSError, ValueError):
-                self.close_connection = True
-
-        def log_message(self, *_: Any) -> None:
-            return
 
     return Handler
 
