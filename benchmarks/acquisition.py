@@ -2,18 +2,18 @@
 stand-in on this machine, beside the same requests by sentinelhub's own ``get_data``.
 
 256 x 256 pixels of six bands an acquisition (0.66 MB as they come), on a machine with two
-processors that others used too; the stand-in in a process of its own has the other one, and the
-last column is a thread for each connection that calls ``get_data``:
+processors; the stand-in in a process of its own has the other one, and the last column is a thread
+for each connection that calls ``get_data``:
 
 latency  connections  acquisitions/s      MB/s         get_data
-  50 ms            1            16.6      10.9      16.3 (x 1.02)
-  50 ms            4            57.8      38.2      54.0 (x 1.07)
-  50 ms           16            98.0      64.7     101.4 (x 0.97)
- 200 ms            1             4.6       3.1       4.6 (x 1.00)
- 200 ms            4            16.5      10.9      16.4 (x 1.00)
- 200 ms           16            63.0      41.6      57.2 (x 1.10)
+  50 ms            1            16.7      11.0      16.5 (x 1.01)
+  50 ms            4            61.0      40.3      60.8 (x 1.00)
+  50 ms           16           137.8      91.1     139.7 (x 0.99)
+ 200 ms            1             4.7       3.1       4.7 (x 1.00)
+ 200 ms            4            17.3      11.4      17.1 (x 1.01)
+ 200 ms           16            67.1      44.3      65.3 (x 1.03)
 
-1200 requests a minute configured: 1165 made (97.0%), 0 refused
+1200 requests a minute configured: 1165 made (97.1%), 0 refused
 
 With few connections the latency is all there is. With 16 of them decoding is: 7.3 ms of processor
 time an acquisition, of which most is inflating the TIFF (``get_data`` takes 8.8). Connections are
