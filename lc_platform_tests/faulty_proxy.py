@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from lc_platform_tests.breakable import BreakableHandler
+from lc_platform_tests.breakable import BreakableHandler, serving
 
 
 @dataclass
@@ -85,17 +85,8 @@ class FaultyProxy:
 def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
     """A running proxy."""
     proxy = FaultyProxy(upstream)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
-    server.daemon_threads = True
-    proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(_handler(proxy)) as proxy.endpoint:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:

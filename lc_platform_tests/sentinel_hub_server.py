@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -37,7 +37,7 @@ from pyproj import Transformer
 
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated import COLLECTIONS, SimulatedArchive
-from lc_platform_tests.breakable import BreakableHandler
+from lc_platform_tests.breakable import BreakableHandler, serving
 
 TOKEN = "/auth/realms/main/protocol/openid-connect/token"
 SEARCH = "/api/v1/catalog/1.0.0/search"
@@ -616,22 +616,8 @@ def started(
     `SentinelHubServer`."""
     archives = {name: of(seed, cloudiness) for name, of in _ARCHIVES.items()}
     stand_in = SentinelHubServer(archives, **settings)
-    server = _Server(("127.0.0.1", 0), _handler(stand_in))
-    stand_in.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(_handler(stand_in)) as stand_in.base_url:
         yield stand_in
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
 
 
 def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import shapely
 import shapely.geometry
 
-from lc_platform_tests.breakable import BreakableHandler
+from lc_platform_tests.breakable import BreakableHandler, serving
 from lc_platform_tests.faulty_proxy import Cut, Reset, Slow
 
 
@@ -188,21 +188,8 @@ def _is_of_file(request: Request) -> bool:
 def stac_server(folder: Path, **settings: Any) -> Iterator[StacServer]:
     """A running server of a folder; ``settings`` are `StacServer`'s."""
     served = StacServer(folder, **settings)
-    server = _Server(("127.0.0.1", 0), _handler(served))
-    served.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(_handler(served)) as served.url:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
 
 
 def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:

@@ -259,7 +259,7 @@ def acquire(
                 facts[position] = one.facts
                 for layer in of.plan.layers:
                     yield Kept(layer, position, one.origin, one.position)
-                yield _mark(of.plan, position, one.facts)._replace(new=False)
+                yield _mark(of.plan, position, one.facts, new=False)
         kept = sum(map(len, told))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
         for of, facts in zip(collections, told, strict=True):
@@ -403,8 +403,8 @@ def _check(acquisition: Acquisition, grid: _Grid, pixels: Pixels) -> None:
         )
 
 
-def _mark(of: Plan, position: int, facts: Mapping[str, Any]) -> Mark:
-    return Mark(f"{of.name}-{position}", mark(position, facts))
+def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True) -> Mark:
+    return Mark(f"{of.name}-{position}", mark(position, facts), new)
 
 
 def _blocks(grid: _Grid, position: int, pixels: Pixels) -> Iterator[Block]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 import numpy as np
 import shapely
 from odc.geo.geom import Geometry
 from shapely.affinity import translate
+
+from lc_platform.sources.protocol import Acquisition
 
 PASS_GAP = timedelta(minutes=10)
 """Granules of one satellite further apart in time than this belong to two passes."""
@@ -53,6 +56,40 @@ def passes(granules: Iterable[_Granule]) -> dict[str, list[_Granule]]:
             latest[granule.platform] = key
         found.setdefault(key, []).append(granule)
     return found
+
+
+def as_acquisition(
+    key: str,
+    granules: Sequence[Granule],
+    clouds: Iterable[float | None],
+    facts: Mapping[str, Iterable[object]],
+    coverage: float,
+) -> Acquisition:
+    """Granules of one pass, in order of preference, as an acquisition.
+
+    clouds    percent of each granule, None where it is not told
+    facts     properties by name: of each granule, None where it is not told
+    coverage  see `Acquisition`
+    """
+    known = [percent for percent in clouds if percent is not None]
+    distinct = {
+        name: dict.fromkeys(str(value) for value in of if value is not None)
+        for name, of in facts.items()
+    }
+    return Acquisition(
+        key=re.sub(r"[^A-Za-z0-9_-]+", "-", key).strip("_"),
+        datetime=min(granule.datetime for granule in granules),
+        items=tuple(granule.id for granule in granules),
+        platform=granules[0].platform,
+        cloud_cover=sum(known) / len(known) if known else None,
+        properties={name: ",".join(values) for name, values in distinct.items() if values},
+        coverage=coverage,
+    )
+
+
+def utc(when: datetime) -> datetime:
+    """A time without a zone is one already."""
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def in_degrees(area: Geometry) -> shapely.Geometry:

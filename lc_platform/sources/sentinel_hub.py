@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -34,7 +34,7 @@ from lc_platform.sources.evalscript import (
     evalscript,
 )
 from lc_platform.sources.limits import Limits
-from lc_platform.sources.passes import PASS_GAP, in_degrees, passes
+from lc_platform.sources.passes import PASS_GAP, as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.processing_units import processing_units
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.sentinel_hub_client import Client, Service, account
@@ -168,7 +168,7 @@ class SentinelHubArchive:
         retries, and QuotaError.
         """
         footprint = in_degrees(area)
-        start, end = _utc(start), _utc(end)
+        start, end = utc(start), utc(end)
         what = f"search of {self.collection} from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
         service = self._service
         catalog = SentinelHubCatalog(config=service.config)
@@ -406,26 +406,12 @@ def _newest(granules: Iterable[_Granule]) -> list[_Granule]:
 
 
 def _acquisition(key: str, granules: Sequence[_Granule], searched: shapely.Geometry) -> Acquisition:
-    clouds = [g.cloud_cover for g in granules if g.cloud_cover is not None]
     facts = {name: [g.properties.get(name) for g in granules] for name in _KEPT_PROPERTIES}
     facts["s2:processing_baseline"] = [g.baseline or None for g in granules]
-    distinct = {
-        name: dict.fromkeys(str(value) for value in of if value is not None)
-        for name, of in facts.items()
-    }
+    facts[END] = [max(g.datetime for g in granules).isoformat()]
     covered = shapely.union_all([g.footprint for g in granules]).intersection(searched)
-    return Acquisition(
-        key=re.sub(r"[^A-Za-z0-9_-]+", "-", key).strip("_"),
-        datetime=min(g.datetime for g in granules),
-        items=tuple(g.id for g in granules),
-        platform=granules[0].platform,
-        cloud_cover=sum(clouds) / len(clouds) if clouds else None,
-        coverage=min(covered.area / searched.area, 1.0) if searched.area else 0.0,
-        properties={
-            **{name: ",".join(values) for name, values in distinct.items() if values},
-            END: max(g.datetime for g in granules).isoformat(),
-        },
-    )
+    coverage = min(covered.area / searched.area, 1.0) if searched.area else 0.0
+    return as_acquisition(key, granules, [g.cloud_cover for g in granules], facts, coverage)
 
 
 def _image(response: DownloadResponse, asked: GeoBox, bands: int) -> NDArray[np.uint16]:
@@ -467,8 +453,4 @@ def _crs(geobox: GeoBox) -> CRS:
 def _time(text: str) -> datetime:
     when = parse_time(text, force_datetime=True)
     assert isinstance(when, datetime)
-    return _utc(when)
-
-
-def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return utc(when)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,12 +30,12 @@ from pystac_client.exceptions import APIError
 from lc_platform import secret
 from lc_platform.sources.byte_ranges import HTTP_SECONDS
 from lc_platform.sources.limits import Limits
-from lc_platform.sources.passes import in_degrees, passes
+from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.remote_files import HEAD_BYTES, RemoteFiles
 from lc_platform.sources.signing import Signing
 from lc_platform.sources.stac_documents import Documents
-from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, joined, understood, utc
+from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, joined, understood
 from lc_platform.sources.stac_pixels import Layer, Read, read_layer
 from lc_platform.sources.stac_presets import PRESETS, Held, Preset
 
@@ -455,18 +454,7 @@ def _acquisition(key: str, granules: Sequence[Granule], coverage: float) -> Acqu
     clouds = [float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None]
     facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
     facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
-    distinct = {
-        name: dict.fromkeys(str(v) for v in of if v is not None) for name, of in facts.items()
-    }
-    return Acquisition(
-        key=re.sub(r"[^A-Za-z0-9_-]+", "-", key).strip("_"),
-        datetime=min(granule.datetime for granule in granules),
-        items=tuple(granule.id for granule in granules),
-        platform=granules[0].platform,
-        cloud_cover=sum(clouds) / len(clouds) if clouds else None,
-        properties={name: ",".join(values) for name, values in distinct.items() if values},
-        coverage=coverage,
-    )
+    return as_acquisition(key, granules, clouds, facts, coverage)
 
 
 def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import shapely
 import shapely.geometry
 
 from lc_platform.sources import amplitude
+from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.stac_pixels import Layer, unsigned
 from lc_platform.sources.stac_presets import Held
@@ -273,7 +274,3 @@ def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
     for name in ("bands", "raster:bands"):
         told |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
     return {name.removeprefix("raster:"): value for name, value in told.items()}
-
-
-def utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

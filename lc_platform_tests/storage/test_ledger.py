@@ -26,7 +26,7 @@ from lc_platform.storage import ledger as ledgers
 from lc_platform.storage.layout import RECORDS
 from lc_platform.storage.ledger import Spending, StoreLedger
 from lc_platform.storage.store import StorageError, Store
-from lc_platform_tests.servers import BUCKET, SeaweedFS, seaweedfs
+from lc_platform_tests.servers import BUCKET, SeaweedFS
 
 NOVEMBER = datetime(2026, 11, 30, 23, 59, tzinfo=UTC)
 DECEMBER = datetime(2026, 12, 1, 0, 1, tzinfo=UTC)
@@ -371,17 +371,6 @@ def test_a_process_that_ends_leaves_nothing_set_aside(store: Store) -> None:
 
 
 # An object store
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
-            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(running.credentials))
-            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            yield running
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from lc_platform_tests.faulty_proxy import (
     Slow,
     faulty_proxy,
 )
-from lc_platform_tests.servers import BUCKET, SeaweedFS, free_ports, seaweedfs
+from lc_platform_tests.servers import BUCKET, SeaweedFS, free_ports
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     cube,
@@ -53,17 +53,6 @@ from lc_platform_tests.test_graph import YEAR, configured
 
 KINDS = tuple(FORMATS)
 NOW = timedelta(0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
-            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(running.credentials))
-            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            yield running
 
 
 @pytest.fixture

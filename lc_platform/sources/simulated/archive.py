@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
 from lc_platform.sources.simulated.landscape import Ground, Landscape
@@ -223,7 +224,7 @@ class SimulatedArchive:
         centre = to_mercator(str(area.crs)).transform(*area.centroid.coords[0])
         touched: dict[tuple[int, str], bool] = {}
         found = []
-        for flown in self.mission.passes(_utc(start), _utc(end)):
+        for flown in self.mission.passes(utc(start), utc(end)):
             track = (flown.orbit, flown.direction)
             if track not in touched:
                 touched[track] = bool((np.abs(_across(flown, x, y)) <= 1.0).any())
@@ -443,7 +444,3 @@ def _box(ground: Ground) -> tuple[float, float, float, float]:
     return (
         float(ground.x.min()), float(ground.y.min()), float(ground.x.max()), float(ground.y.max())
     )  # fmt: skip
-
-
-def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
