@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lc_platform.assets.platform import Platform
@@ -12,6 +14,9 @@ from lc_platform.sources import open_further, open_source
 from lc_platform.sources.acquire import NoAcquisitionError, offer
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 from lc_platform.storage.versions import Look, digest
+
+ANSWER = 5.0
+"""Seconds that a search may take, where the time of the look is over."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ def ask(
     after: str = "",
     seconds: float,
 ) -> Found:
-    """Ask the archive about all patches in years, for ``seconds`` and the search that is on then.
+    """Ask the archive about all patches in years, of several at the same time where it is waited
+    for: for ``seconds``, and at most `ANSWER` longer for the searches that are on then.
 
     after  where the last time stopped; what comes later is asked first
 
@@ -46,37 +52,75 @@ def ask(
     not help.
     """
     stop = time.monotonic() + seconds
+    config = platform.config
     # Opened anew: a source may remember what a catalog said, and this process lives for months.
-    source = open_source(platform.config, platform.ledger)
-    further = open_further(platform.config, platform.ledger)
+    source = open_source(config, platform.ledger)
+    further = open_further(config, platform.ledger)
+    remote = [one for one in (source, *further.values()) if one.remote]
+    together = config.imagery.connections if remote else 1
+
+    grid = platform.grid()
+
+    def search(place: Place) -> str | None:
+        """Names what the archive has; None where that is nothing."""
+        assert place.patch is not None
+        assert place.year is not None
+        try:
+            return digest(offer(source, grid[place.patch], place.year, config, further).named)
+        except NoAcquisitionError:
+            return None
+
     order = sorted(
-        ((Place(patch.key, year), patch) for patch in platform.grid().patches for year in years),
-        key=lambda pair: (str(pair[0]) <= after, str(pair[0])),
+        (Place(patch.key, year) for patch in grid.patches for year in years),
+        key=lambda place: (str(place) <= after, str(place)),
     )
     new: dict[Place, str] = {}
     empty: set[Place] = set()
-    last = after
+    last, asked = after, 0
     trouble, failed = "", 0
-    for count, (place, patch) in enumerate(order):
-        if count and time.monotonic() > stop:
-            return Found(new, frozenset(empty), count, last, trouble)
-        assert place.year is not None
-        had = look.recorded("raw_bands", place.year).get(place)
-        try:
-            there = digest(offer(source, patch, place.year, platform.config, further).named)
-        except NoAcquisitionError:
-            if had is None:
-                empty.add(place)
-        except TransientSourceError as error:
-            # The next look begins behind it: one patch's trouble is not that of all others.
-            return Found(new, frozenset(empty), count + 1, str(place), str(error))
-        except SourceError as error:
-            failed += 1
-            trouble = trouble or str(error)
-            if failed == len(order):
-                raise
-        else:
-            if had is None or had.given != there:
+    left = iter(order)
+    waiting: deque[tuple[Place, float, Future[str | None]]] = deque()
+    pool = ThreadPoolExecutor(together, thread_name_prefix="search")
+    try:
+        while True:
+            while len(waiting) < together and (asked + len(waiting) == 0 or _now() < stop):
+                if (chosen := next(left, None)) is None:
+                    break
+                waiting.append((chosen, _now(), pool.submit(search, chosen)))
+            if not waiting:
+                break
+            place, began, future = waiting.popleft()
+            asked, last = asked + 1, str(place)
+            try:
+                there = future.result(max(stop, began + ANSWER) - _now())
+            except TransientSourceError as error:
+                # The next look begins behind it: one patch's trouble is not that of all others.
+                trouble = str(error)
+                break
+            except SourceError as error:
+                failed += 1
+                trouble = trouble or str(error)
+                if failed == len(order):
+                    raise
+                continue
+            except TimeoutError:
+                trouble = f"{place}: the archive has not answered for {_now() - began:.0f} s"
+                break
+            assert place.year is not None
+            had = look.recorded("raw_bands", place.year).get(place)
+            if there is None:
+                if had is None:
+                    empty.add(place)
+            elif had is None or had.given != there:
                 new[place] = there
-        last = str(place)
-    return Found(new, frozenset(empty), len(order), trouble=trouble)
+    finally:
+        # What is still asked for is not waited for; it ends by its own time-out.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for one in remote if trouble or waiting else ():
+            one.stop()
+    stopped_at = last if asked < len(order) else ""
+    return Found(new, frozenset(empty), asked, stopped_at, trouble)
+
+
+def _now() -> float:
+    return time.monotonic()
