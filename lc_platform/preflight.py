@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ OLDEST_POSTGRES = 14
 """Major release; older ones get no security fixes."""
 CLOCK_TOLERANCE = 60.0
 """Seconds that this machine's clock and the database's may differ by."""
+_OF = "lc_platform/configuration"
 
 
 class PreflightError(PlatformError):
@@ -30,8 +32,10 @@ def check(config: Config, instance: dg.DagsterInstance) -> list[str]:
     PreflightError where the work would go wrong: all problems that there are, one line each.
     """
     problems = [*_of_schema(instance), *_of_postgres(instance), *_of_pools(instance)]
-    if problems:
+    if problems := problems or list(_of_another(config, instance)):
         raise PreflightError("\n".join([f"{config.name}: Dagster is not ready", *problems]))
+    own = json.dumps({"name": config.name, "storage": config.storage_url})
+    instance.daemon_cursor_storage.set_cursor_values({_OF: own})
     return list(_of_monitoring(instance))
 
 
@@ -92,6 +96,18 @@ def _of_pools(instance: dg.DagsterInstance) -> Iterator[str]:
                 "concurrency.pools.default_limit in dagster.yaml, or run "
                 f"`dagster instance concurrency set {pool} 4`"
             )
+
+
+def _of_another(config: Config, instance: dg.DagsterInstance) -> Iterator[str]:
+    """One that is renamed, or whose store is moved, is the same."""
+    known = instance.daemon_cursor_storage.get_cursor_values({_OF}).get(_OF)
+    told = json.loads(known) if known else {}
+    if told and told["name"] != config.name and told["storage"] != config.storage_url:
+        yield (
+            f"Dagster's records: are those of the configuration {told['name']}, whose artefacts "
+            f"are in {told['storage']}; each would take the other's patches away. Set "
+            "DAGSTER_HOME to a folder of this one's own, or unset it"
+        )
 
 
 def _of_monitoring(instance: dg.DagsterInstance) -> Iterator[str]:

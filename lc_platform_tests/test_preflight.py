@@ -64,6 +64,22 @@ def test_a_laptops_instance_has_no_problem(tmp_path: Path) -> None:
         assert preflight.check(CONFIG, sound) == []
 
 
+def test_the_records_of_another_configuration_are_left_alone(tmp_path: Path) -> None:
+    monitored = "run_monitoring: {enabled: true, max_runtime_seconds: 60}"
+    other = CONFIG.model_copy(update={"name": "elsewhere", "storage": str(tmp_path / "other")})
+    renamed = CONFIG.model_copy(update={"name": "renamed"})
+    moved = renamed.model_copy(update={"storage": str(tmp_path / "moved")})
+    with instance(tmp_path, monitored) as shared:
+        assert preflight.check(CONFIG, shared) == []
+        with pytest.raises(
+            preflight.PreflightError,
+            match=rf"are those of the configuration {CONFIG.name}, .*DAGSTER_HOME",
+        ):
+            preflight.check(other, shared)
+        for same in (CONFIG, renamed, moved):
+            assert preflight.check(same, shared) == []
+
+
 def test_a_schema_that_is_not_migrated_is_found(
     tmp_path: Path, server: servers.Postgres, database: str
 ) -> None:
