@@ -1,25 +1,40 @@
-"""infra/helm/values.yaml. The chart itself is not here: what its values become is checked against
-the classes that the chart configures."""
+"""infra/helm/values.yaml. What the values become is checked against the classes that the chart
+configures and, where LC_PLATFORM_DAGSTER_CHART names the chart's folder or .tgz, in the chart."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
+from dagster._cli.instance import migrate_command
 from dagster._config import validate_config
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance.config import dagster_instance_config_schema
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from lc_platform_tests.infra import servers
+from lc_platform_tests.infra.deployment import deploy
 
+CHART = "LC_PLATFORM_DAGSTER_CHART"
 OF_THE_CHART = {
     "global", "generatePostgresqlPasswordSecret", "postgresql", "rabbitmq", "redis", "flower",
     "telemetry", "migrate", "dagsterWebserver", "dagsterDaemon", "dagster-user-deployments",
-    "runLauncher", "computeLogManager", "retention", "additionalInstanceConfig",
+    "runLauncher", "computeLogManager", "retention", "additionalInstanceConfig", "serviceAccount",
+    "imagePullSecrets",
 }  # fmt: skip
+OF_EVERY_POD = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "LC_PLATFORM_BUCKET"}
+MEMORY_OF_A_RUN = "4Gi"
 
 
 @pytest.fixture
@@ -43,6 +58,68 @@ def snake(value: Any) -> Any:
     return [snake(v) for v in value] if isinstance(value, list) else value
 
 
+def launcher_settings(values: Any) -> Any:
+    """Of the run launcher, as the chart writes them into dagster.yaml."""
+    given = snake(values["runLauncher"]["config"]["k8sRunLauncher"])
+    given["env_secrets"] = [secret["name"] for secret in given["env_secrets"]]
+    return given | {
+        "job_namespace": "platform",
+        "service_account_name": values["global"]["serviceAccountName"],
+        "dagster_home": values["global"]["dagsterHome"],
+        "instance_config_map": "lc-platform-dagster-instance",
+        "postgres_password_secret": values["global"]["postgresqlSecretName"],
+    }
+
+
+def job_of_a_run(
+    launcher: Any, image: str, context: Any = None, tags: Mapping[str, str] | None = None
+) -> Any:
+    """The Kubernetes job that a launcher makes for a run of a code location; it is valid."""
+    k8s = servers.module("dagster_k8s.job", "dagster-k8s")
+    kubernetes_validate = servers.module("kubernetes_validate", "kubernetes-validate")
+    location = RepositoryPythonOrigin(
+        executable_path="python",
+        code_pointer=ModuleCodePointer("lc_platform.definitions", "defs"),
+        container_image=image,
+        container_context=context,
+    )
+    run = DagsterRun("maps", job_code_origin=JobPythonOrigin("maps", location), tags=tags)
+    settings = launcher.get_container_context_for_run(run)
+    job = k8s.construct_dagster_k8s_job(
+        settings.get_k8s_job_config(job_image=image, run_launcher=launcher),
+        args=["dagster", "api", "execute_run"],
+        job_name="dagster-run-1",
+        user_defined_k8s_config=settings.run_k8s_config,
+    )
+    client = servers.module("kubernetes.client", "kubernetes")
+    written = client.ApiClient().sanitize_for_serialization(job)
+    kubernetes_validate.validate(written, "1.33", strict=True)
+    return written
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launchers can be made although there is no cluster."""
+    config = servers.module("kubernetes.config", "kubernetes")
+    monkeypatch.setattr(config, "load_incluster_config", lambda: None)
+
+
+def assert_restricted(pod: Any) -> None:
+    """The pod security standard "restricted", and no container without limits."""
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        rights = container["securityContext"]
+        assert rights == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert container["resources"]["requests"], container["name"]
+        assert container["resources"]["limits"]["memory"], container["name"]
+
+
+def names(variables: Any) -> set[str]:
+    return {variable["name"] for variable in variables}
+
+
 def test_every_section_is_one_of_the_chart(values: Any) -> None:
     assert set(values) <= OF_THE_CHART
 
@@ -62,54 +139,93 @@ def test_every_process_is_of_the_same_image_and_no_root(values: Any) -> None:
     assert len({str(p["image"]) for p in parts}) == 1
     assert parts[0]["image"]["tag"] != "latest"
     for part in parts:
-        assert part["podSecurityContext"]["runAsNonRoot"] is True
-        assert part["podSecurityContext"]["runAsUser"] > 0
-        assert part["securityContext"]["allowPrivilegeEscalation"] is False
-        assert part["resources"]["requests"]
-        assert part["resources"]["limits"]["memory"]
+        container = {"name": "main", **part}
+        assert_restricted(
+            {"securityContext": part["podSecurityContext"], "containers": [container]}
+        )
+    for part in parts[:2]:  # the chart puts others before these
+        assert part["initContainerResources"]["limits"]["memory"]
+
+
+def test_the_database_is_migrated_by_the_image_before_the_daemon_starts(values: Any) -> None:
+    """The chart's own job cannot be upgraded."""
+    assert values["migrate"]["enabled"] is False
+    daemon = values["dagsterDaemon"]
+    (migrate,) = daemon["extraPrependedInitContainers"]
+    assert migrate["image"] == "{repository}:{tag}".format(**daemon["image"])
+    assert migrate["command"] == ["dagster", "instance", "migrate"]
+    assert_restricted({"securityContext": daemon["podSecurityContext"], "containers": [migrate]})
+    password, bucket = migrate["env"]
+    secret = password["valueFrom"]["secretKeyRef"]["name"]
+    assert secret == values["global"]["postgresqlSecretName"]
+    assert bucket in daemon["env"]
+    (mount,) = migrate["volumeMounts"]
+    assert mount["mountPath"] == f"{values['global']['dagsterHome']}/dagster.yaml"
 
 
 def test_runs_are_launched_as_the_launcher_understands(values: Any) -> None:
     launcher = servers.module("dagster_k8s", "dagster-k8s").K8sRunLauncher
-    given = snake(values["runLauncher"]["config"]["k8sRunLauncher"])
-    given |= {"service_account_name": "dagster", "instance_config_map": "dagster-instance",
-              "postgres_password_secret": values["global"]["postgresqlSecretName"]}  # fmt: skip
-    result = validate_config(launcher.config_type(), given)
+    result = validate_config(launcher.config_type(), launcher_settings(values))
     assert result.success, result.errors
 
 
-def test_a_run_is_a_valid_kubernetes_job_with_its_own_resources(values: Any) -> None:
-    """What the tag of a run asks for wins over what all runs get."""
-    k8s = servers.module("dagster_k8s.job", "dagster-k8s")
-    contexts = servers.module("dagster_k8s.container_context", "dagster-k8s")
-    client = servers.module("kubernetes.client", "kubernetes")
-    kubernetes_validate = servers.module("kubernetes_validate", "kubernetes-validate")
-    of_all = snake(values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"])
-    of_tag = {"container_config": {"resources": {"limits": {"memory": "16Gi"}}}}
-
-    def context(settings: Any) -> Any:
-        config = k8s.UserDefinedDagsterK8sConfig.from_dict(settings)
-        return contexts.K8sContainerContext(run_k8s_config=config)
-
-    job = k8s.construct_dagster_k8s_job(
-        k8s.DagsterK8sJobConfig(
-            job_image="registry.example.org/lc-platform:0.1.0",
-            dagster_home=values["global"]["dagsterHome"],
-            instance_config_map="dagster-instance",
-            image_pull_policy="IfNotPresent",
-        ),
-        args=["dagster", "api", "execute_run"],
-        job_name="dagster-run-1",
-        user_defined_k8s_config=context(of_all).merge(context(of_tag)).run_k8s_config,
+@pytest.mark.usefixtures("cluster")
+def test_a_run_has_its_own_resources_and_the_code_locations_settings(values: Any) -> None:
+    """What the code location hands to its runs would win over what the launcher gives them."""
+    launcher = servers.module("dagster_k8s", "dagster-k8s").K8sRunLauncher
+    (location,) = values["dagster-user-deployments"]["deployments"]
+    assert location["includeConfigInLaunchedRuns"]["enabled"] is False
+    job = job_of_a_run(launcher(**launcher_settings(values)), "lc-platform:0.1.0")
+    spec = job["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert_restricted(pod)
+    assert container["resources"]["limits"]["memory"] == MEMORY_OF_A_RUN
+    assert names(location["env"]) | {"DAGSTER_HOME", "DAGSTER_PG_PASSWORD"} <= names(
+        container["env"]
     )
-    written = client.ApiClient().sanitize_for_serialization(job)
-    kubernetes_validate.validate(written, "1.33", strict=True)
-    spec = written["spec"]
-    resources = spec["template"]["spec"]["containers"][0]["resources"]
-    assert resources["limits"]["memory"] == "16Gi"
-    assert resources["requests"]["memory"] == "3Gi"
+    assert [{"secretRef": secret} for secret in location["envSecrets"]] == container["envFrom"]
+    assert [m for m in container["volumeMounts"] if m in location["volumeMounts"]]
+    assert [v for v in pod["volumes"] if v in location["volumes"]]
     assert spec["backoffLimit"] == 0
     assert spec["ttlSecondsAfterFinished"] == 86400
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_tag_of_a_run_wins_over_what_all_runs_get(values: Any) -> None:
+    launcher = servers.module("dagster_k8s", "dagster-k8s").K8sRunLauncher
+    tag = {"container_config": {"resources": {"limits": {"memory": "16Gi"}}}}
+    job = job_of_a_run(
+        launcher(**launcher_settings(values)),
+        "lc-platform:0.1.0",
+        tags={"dagster-k8s/config": json.dumps(tag)},
+    )
+    resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert resources["limits"]["memory"] == "16Gi"
+    assert resources["requests"]["memory"] == "3Gi"
+
+
+def test_every_process_gets_the_same_variables(values: Any) -> None:
+    parts = [values["dagsterWebserver"], values["dagsterDaemon"],
+             *values["dagster-user-deployments"]["deployments"],
+             values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]["containerConfig"],
+             ]  # fmt: skip
+    for part in parts:
+        assert part["env"] == parts[0]["env"]
+    assert OF_EVERY_POD | {"LC_PLATFORM_CONFIG"} <= names(parts[0]["env"])
+
+
+def test_dagster_takes_the_queue_and_the_limits_together(values: Any, tmp_path: Path) -> None:
+    """A limit of the queue's own next to `concurrency` would stop every process at its start."""
+    coordinator = values["dagsterDaemon"]["runCoordinator"]
+    settings = {
+        **values["additionalInstanceConfig"],
+        "run_coordinator": coordinator["config"]["customRunCoordinator"],
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert coordinator["type"] == "CustomRunCoordinator"
+    queue = InstanceRef.from_dir(str(tmp_path)).run_coordinator
+    assert type(queue).__name__ == "QueuedRunCoordinator"
 
 
 def test_the_additional_settings_are_dagsters(values: Any) -> None:
@@ -154,3 +270,158 @@ def test_helm_reads_the_values(infra: Path, tmp_path: Path) -> None:
 def test_dagster_and_the_chart_are_of_one_release(infra: Path) -> None:
     text = (infra / "helm" / "values.yaml").read_text(encoding="utf-8")
     assert f"--version {dg.__version__}" in text
+
+
+class OnceOnly(yaml.SafeLoader):
+    """Refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        assert len(mapping) == len(node.value), f"a key stands twice: {node.start_mark}"
+        return mapping
+
+
+class Rendered:
+    """The objects that the chart makes of the values."""
+
+    def __init__(self, infra: Path, folder: Path, *options: str) -> None:
+        chart = os.environ.get(CHART)
+        if not chart:
+            pytest.skip(f"{CHART} names no chart (helm pull dagster, see infra/README.md)")
+        done = subprocess.run(
+            [servers.helm(folder), "template", "lc-platform", chart, "--namespace", "platform",
+             "-f", str(infra / "helm" / "values.yaml"), *options],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        loaded = yaml.load_all(done.stdout, OnceOnly)
+        self.objects: list[Any] = [one for one in loaded if one]
+
+    def of(self, kind: str) -> dict[str, Any]:
+        return {o["metadata"]["name"]: o for o in self.objects if o["kind"] == kind}
+
+    def file(self, name: str) -> str:
+        """A file of one of the config maps."""
+        (text,) = (
+            m["data"][name] for m in self.of("ConfigMap").values() if name in (m["data"] or {})
+        )
+        assert isinstance(text, str)
+        return text
+
+    def pods(self) -> dict[str, Any]:
+        return {n: d["spec"]["template"]["spec"] for n, d in self.of("Deployment").items()}
+
+    def variables(self, container: Any) -> dict[str, str]:
+        """What a container sees, but for secrets; those are in none of the objects."""
+        maps = self.of("ConfigMap")
+        known: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            if "configMapRef" in source:
+                known |= maps[source["configMapRef"]["name"]]["data"] or {}
+        return known | {v["name"]: v.get("value", "") for v in container["env"]}
+
+
+@pytest.fixture
+def rendered(infra: Path, tmp_path: Path) -> Rendered:
+    return Rendered(infra, tmp_path)
+
+
+def test_the_chart_makes_valid_objects_and_no_secret(rendered: Rendered) -> None:
+    kubernetes_validate = servers.module("kubernetes_validate", "kubernetes-validate")
+    for one in rendered.objects:
+        kubernetes_validate.validate(one, "1.33", strict=True)
+    assert not rendered.of("Secret")
+    assert list(rendered.of("ServiceAccount")) == ["lc-platform"]
+    for service in rendered.of("Service").values():
+        wanted = service["spec"]["selector"].items()
+        pods = [d["spec"]["template"] for d in rendered.of("Deployment").values()]
+        assert sum(wanted <= pod["metadata"]["labels"].items() for pod in pods) == 1
+    assert "lc-platform-dagster-webserver-read-only" in rendered.of("Service")
+
+
+def test_the_chart_makes_restricted_pods_that_have_their_variables(rendered: Rendered) -> None:
+    for name, pod in rendered.pods().items():
+        assert_restricted(pod)
+        assert pod["serviceAccountName"] == "lc-platform"
+        (container,) = pod["containers"]
+        needed = OF_EVERY_POD | {"DAGSTER_HOME", "DAGSTER_PG_PASSWORD"}
+        assert needed <= set(rendered.variables(container)), name
+        assert {"secretRef": {"name": "lc-platform-object-store"}} in container["envFrom"]
+        volumes = names(pod["volumes"])
+        for one in [*pod.get("initContainers", []), container]:
+            assert names(one.get("volumeMounts", [])) <= volumes, name
+    commands = [str(p["containers"][0].get("command")) for p in rendered.pods().values()]
+    assert sum("--read-only" in command for command in commands) == 1
+
+
+def test_the_chart_writes_a_workspace_of_the_code_location(
+    rendered: Rendered, tmp_path: Path
+) -> None:
+    file = tmp_path / "workspace.yaml"
+    file.write_text(rendered.file("workspace.yaml"), encoding="utf-8")
+    (origin,) = location_origins_from_yaml_paths([str(file)])
+    (port,) = rendered.of("Service")["lc-platform"]["spec"]["ports"]
+    assert (origin.host, origin.port) == ("lc-platform", port["port"])  # type: ignore[attr-defined]
+
+
+def test_the_charts_dagster_yaml_is_dagsters(rendered: Rendered) -> None:
+    given = OnceOnly(rendered.file("dagster.yaml")).get_data()
+    schema = dagster_instance_config_schema()
+    result = validate_config({name: schema[name] for name in given}, given)
+    assert result.success, result.errors
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_of_the_chart_has_its_own_resources_and_the_code_locations_settings(
+    rendered: Rendered, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(rendered.file("dagster.yaml"), encoding="utf-8")
+    launcher = InstanceRef.from_dir(str(tmp_path)).run_launcher
+    location = rendered.pods()["lc-platform-dagster-user-deployments-lc-platform"]
+    (server,) = location["containers"]
+    seen = rendered.variables(server)
+    context = json.loads(seen.pop("DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT", "null"))
+    job = job_of_a_run(launcher, seen.pop("DAGSTER_CURRENT_IMAGE"), context)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert_restricted(pod)
+    assert container["resources"]["limits"]["memory"] == MEMORY_OF_A_RUN
+    own = {name for name in seen if not name.startswith("DAGSTER_K8S_")}
+    assert own <= names(container["env"])
+    assert {"secretRef": {"name": "lc-platform-imagery"}} in container["envFrom"]
+    mounted = names(container["volumeMounts"])
+    assert names(server["volumeMounts"]) <= mounted <= names(pod["volumes"])
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_chart_starts_on_an_empty_database(
+    rendered: Rendered,
+    infra: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """What the daemon's container `migrate` is given is enough for it, and for the instance."""
+    (migrate,) = (
+        c
+        for c in rendered.pods()["lc-platform-dagster-daemon"]["initContainers"]
+        if c["name"] == "migrate"
+    )
+    server = request.getfixturevalue("postgres")
+    server.create("chart")
+    here = {"postgresqlHost": "127.0.0.1", "service.port": server.port,
+            "postgresqlUsername": server.user, "postgresqlDatabase": "chart",
+            "postgresqlParams.sslmode": "disable"}  # fmt: skip
+    options = [o for name, value in here.items() for o in ("--set", f"postgresql.{name}={value}")]
+    file = tmp_path / "dagster.yaml"
+    file.write_text(Rendered(infra, tmp_path, *options).file("dagster.yaml"), encoding="utf-8")
+    given = {**rendered.variables(migrate), "DAGSTER_PG_PASSWORD": server.password}
+    deployment = deploy(file, tmp_path / "home", monkeypatch, given)
+    done = CliRunner().invoke(migrate_command, [])
+    assert done.exit_code == 0, done.output
+    with deployment.instance() as instance:
+        assert instance.run_storage.alembic_version()
+        assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
+        assert type(instance.compute_log_manager).__name__ == "S3ComputeLogManager"
+        assert instance.get_concurrency_config().run_queue_config is not None
+        assert instance.run_retries_max_retries > 0
