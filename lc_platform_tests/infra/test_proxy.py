@@ -199,7 +199,7 @@ def test_a_connection_for_one_host_does_not_reach_another(proxy: Proxy) -> None:
 
 def test_the_viewer_may_look_and_not_operate(proxy: Proxy) -> None:
     assert proxy.ask("/graphql", host=FULL, user="viewer")[0] == 401
-    status, body = proxy.ask("/graphql", host=READ_ONLY, user="viewer")
+    status, body = proxy.ask("/graphql", host=READ_ONLY, user="viewer", method="POST")
     assert (status, json.loads(body)["behind"]) == (200, "webserver-read-only")
 
 
@@ -217,3 +217,48 @@ def test_plain_http_gives_nothing_but_the_way_to_https(proxy: Proxy) -> None:
     assert response.status == 308
     assert response.headers["Location"].startswith("https://localhost")
     connection.close()
+
+
+OWN = {"Origin": f"https://{FULL}", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+EVIL = "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/graphql?query=mutation", {"Origin": EVIL}),
+        ("POST", "/graphql", {"Origin": "null"}),
+        ("POST", "/graphql", {"Origin": f"http://{FULL}"}),
+        ("POST", "/report_asset_materialization/mosaic", {"Origin": EVIL}),
+        ("GET", "/graphql", {"Origin": EVIL, "Connection": "Upgrade", "Upgrade": "websocket"}),
+        # An image in a mail; a page of a neighbouring host; a browser that tells nothing.
+        ("GET", "/logs", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}),
+        ("POST", "/logs", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}),
+        ("GET", "/graphql?query=mutation", {"Accept": "image/*"}),
+        ("GET", "/graphql?query=mutation", {"Sec-Fetch-Site": "none"}),
+        ("HEAD", "/GraphQL/?query=mutation", {}),
+    ],
+)
+def test_a_page_of_another_site_asks_for_nothing_with_the_operators_password(
+    proxy: Proxy, method: str, path: str, headers: dict[str, str]
+) -> None:
+    status, body = proxy.ask(path, method=method, headers=headers, user="operator")
+    assert status == 403
+    assert b"behind" not in body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/graphql", OWN),
+        ("POST", "/graphql", {}),  # a program, no browser
+        ("GET", "/graphql", {**OWN, "Connection": "Upgrade", "Upgrade": "websocket"}),
+        ("GET", "/static/app.js", OWN),
+        # A link in a message.
+        ("GET", "/runs/1", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}),
+    ],
+)
+def test_the_web_ui_a_program_and_a_link_are_let_through(
+    proxy: Proxy, method: str, path: str, headers: dict[str, str]
+) -> None:
+    assert proxy.ask(path, method=method, headers=headers, user="operator")[0] == 200
