@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
-from lc_platform.storage.io_manager import FAILED
+from lc_platform.storage.io_manager import FAILED, REFUSAL, REFUSED
 
 WILL_RETRY = "dagster/will_retry"
 """Dagster's tag of a failed run that it will try again."""
@@ -33,6 +38,8 @@ class Failure:
     words: str
     """Why, as the error says it."""
     run: str
+    refused: bool = False
+    """Whether the archive's quota or the budget was spent."""
 
     @property
     def cause(self) -> str:
@@ -72,7 +79,7 @@ def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
         record.event_log_entry.dagster_event
         for record in instance.get_records_for_run(run_id, of_type=wanted).records
     ]
-    partition = (run.tags.get("dagster/partition", "") if run else "").replace("|", " ")
+    partition = _partition(run.tags if run else {})
     found: list[Failure] = []
     for event in events:
         if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -83,6 +90,13 @@ def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
         words = [e.message for e in events if e is not None and e.message]
         found = [Failure("", partition, words[-1] if words else "the run failed", run_id)]
     return list(dict.fromkeys(found))
+
+
+def _partition(tags: Mapping[str, str]) -> str:
+    """The one partition that a run is of; empty where it is of several."""
+    first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    named = tags.get(PARTITION_NAME_TAG, "") or (first if first and first == last else "")
+    return named.replace("|", " ")
 
 
 def _of_check(evaluation: Any, partition: str, run: str) -> Iterator[Failure]:
@@ -104,9 +118,11 @@ def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
     asset = str(event.step_key or "")
     described = data.user_failure_data
     named = described.metadata.get(FAILED) if described else None
-    if named is not None:
+    if described and named is not None:
+        refused = described.metadata.get(REFUSED)
+        spent = set(refused.value) if refused is not None else set()
         for where, words in named.value.items():
-            yield Failure(asset, str(where), str(words), run)
+            yield Failure(asset, str(where), str(words), run, where in spent)
         return
     text = described.description if described else None
     if text and _CHUNK.match(text):
@@ -122,4 +138,5 @@ def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
     while error is not None and error.cause is not None:
         error = error.cause
     words = text or (error.message.strip() if error else "failed without an error")
-    yield Failure(asset, partition, words, run)
+    refused = error is not None and error.cls_name == REFUSAL
+    yield Failure(asset, partition, words, run, refused)

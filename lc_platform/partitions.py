@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import dagster as dg
@@ -32,15 +33,21 @@ class Place(NamedTuple):
             self.patch if PATCH in dimensions else None, self.year if YEAR in dimensions else None
         )
 
+    def covers(self, other: Place) -> bool:
+        """Whether another partition is this one, or a part of it."""
+        return self.patch in (None, other.patch) and self.year in (None, other.year)
+
 
 def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
-    """Yearly windows from the first to the last configured year, the running year included."""
+    """Yearly windows of the configured years, the running year included."""
+    between = set(range(min(configured), max(configured))) - set(configured)
     return dg.TimeWindowPartitionsDefinition(
         start=str(min(configured)),
         end=str(max(configured) + 1),
         fmt="%Y",
         cron_schedule="0 0 1 1 *",
         end_offset=1,
+        exclusions=[datetime(year, 1, 1) for year in sorted(between)] or None,
     )
 
 

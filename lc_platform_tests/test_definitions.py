@@ -90,11 +90,20 @@ def test_every_asset_is_in_exactly_one_job() -> None:
     ("years", "keys"),
     [
         ([2018], ["2018"]),
-        ([2018, 2020], ["2018", "2019", "2020"]),
+        ([2017, 2020, 2021, 2024], ["2017", "2020", "2021", "2024"]),
     ],
 )
-def test_years_are_the_configured_ones_and_those_between(years: list[int], keys: list[str]) -> None:
+def test_years_are_the_configured_ones_and_none_between(years: list[int], keys: list[str]) -> None:
+    """One click on all partitions acquires no year that nobody asked for."""
     assert partitions.years(years).get_partition_keys() == keys
+    every = dg.PartitionKeyRange(keys[0], keys[-1])
+    assert list(partitions.years(years).get_partition_keys_in_range(every)) == keys
+    with partitions.quiet():
+        both = partitions.patch_years(years)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(partitions.PATCH, ["a"])
+        found = both.get_partition_keys(dynamic_partitions_store=instance)
+    assert found == [f"a|{key}" for key in keys]
 
 
 def test_the_running_year_is_a_partition_before_it_is_over() -> None:

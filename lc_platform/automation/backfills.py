@@ -44,6 +44,16 @@ def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
         )
 
 
+def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Place]]:
+    """The places of each asset of a subset; of an asset without partitions, the one without a
+    name."""
+    found: dict[str, set[Place]] = {}
+    for asset, key in subset.iterate_asset_partitions():
+        named = Place() if key is None else partitions.place(key, graph.get(asset).partitions_def)
+        found.setdefault(asset.path[-1], set()).add(named)
+    return found
+
+
 def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Place]]:
     """What backfills are still to make, by asset."""
     found: dict[str, set[Place]] = {}
@@ -52,10 +62,8 @@ def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Place
             continue
         data = backfill.get_asset_backfill_data(graph)
         left = data.target_subset - data.materialized_subset - data.failed_and_downstream_subset
-        for asset, key in left.iterate_asset_partitions():
-            if key is not None:
-                place = partitions.place(key, graph.get(asset).partitions_def)
-                found.setdefault(asset.path[-1], set()).add(place)
+        for asset, own in places(graph, left).items():
+            found.setdefault(asset, set()).update(own - {Place()})
     return found
 
 

@@ -12,16 +12,18 @@ import dagster as dg
 
 from lc_platform import notify
 from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills, retries
+from lc_platform.automation import acquisitions, backfills, remainders, retries
 from lc_platform.automation.alarms import Alarms
 from lc_platform.automation.jobs import JOBS
 from lc_platform.automation.states import kept_years, outside_words
 from lc_platform.failures import of_run
 from lc_platform.notify import NotifyError
 from lc_platform.partitions import Place
+from lc_platform.storage.layout import ASSETS
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
 LOST_RETRIES = "lost_retries"
+REMAINDERS = "remainders"
 _RUNS_A_TICK = 200
 _SECONDS_A_TICK = 30.0
 
@@ -129,7 +131,21 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         found = retries.look_again(context.instance, time.time())
         return dg.SensorResult(skip_reason=f"{len(found)} runs to be looked at again")
 
-    return [new_acquisitions, failed_runs, lost_retries]
+    @dg.sensor(
+        name=REMAINDERS,
+        asset_selection=dg.AssetSelection.assets(*ASSETS),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ask for what a backfill has left undone as other patches failed: one patch "
+        "that cannot be made keeps no other from the map.",
+    )
+    def remainders_of_backfills(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        settled = json.loads(context.cursor) if context.cursor else []
+        told, now = remainders.ask(context.instance, _graph(context), time.time(), settled)
+        words = "; ".join(told) or "no backfill has left anything that can be made"
+        return dg.SensorResult(skip_reason=words, cursor=json.dumps(sorted(now)))
+
+    return [new_acquisitions, failed_runs, lost_retries, remainders_of_backfills]
 
 
 def _remembered(context: dg.SensorEvaluationContext) -> tuple[str | None, Alarms]:

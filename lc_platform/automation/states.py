@@ -18,12 +18,12 @@ from lc_platform.storage.versions import State
 def kept_years(config: Config, now: datetime) -> list[int]:
     """The years that are kept up to date: the running one, and in its first days the one before.
 
-    Only of the configured ones, and those between them.
+    Only of the configured ones.
     """
     local = now.astimezone(ZoneInfo(config.operations.timezone))
     late = timedelta(days=config.operations.update.late_days)
     running = {local.year, (local - late).year}
-    return sorted(running & set(range(min(config.years), max(config.years) + 1)))
+    return sorted(running & set(config.years))
 
 
 def outside_words(config: Config, now: datetime) -> str:

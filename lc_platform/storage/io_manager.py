@@ -28,6 +28,8 @@ FAILED = "failed"
 REFUSED = "refused"
 """Metadata of a failed step: the places that failed as the archive's quota or the budget is spent,
 which no further attempt is worth."""
+REFUSAL = QuotaError.__name__
+"""The same of a step of one place: the name of the error that began it."""
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
 """(value, bytes, seconds) -> the metadata that the UI shows."""
 

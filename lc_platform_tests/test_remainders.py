@@ -1,0 +1,139 @@
+"""One patch that cannot be made keeps no other of its chunk from the map: also in a backfill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+from odc.geo.geom import Geometry
+
+from lc_platform.automation import backfills, remainders
+from lc_platform.automation.jobs import JOBS
+from lc_platform.partitions import Place
+from lc_platform.sources.protocol import Acquisition, Source
+from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform_tests.test_automation import YEAR, Deployment, places_of, settings
+
+TERMINAL = {BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.COMPLETED_SUCCESS}
+
+
+@dataclass
+class Blank:
+    """An archive that has nothing at a place, given in longitude and latitude."""
+
+    archive: Source
+    x: float
+    y: float
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.archive, name)
+
+    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+        west, south, east, north = area.to_crs("EPSG:4326").boundingbox
+        if west < self.x < east and south < self.y < north:
+            return []
+        return self.archive.search(area, start, end)
+
+
+DEFINITIONS = """
+import json
+from pathlib import Path
+from lc_platform import config
+from lc_platform.sources import open_source
+from lc_platform_tests.test_automation import operated
+from lc_platform_tests.test_remainders import Blank
+
+folder = Path({folder!r})
+settings = config.parse(json.loads((folder / "settings.json").read_text()), folder)
+defs = operated(settings)
+platform = defs.resources["platform"]
+platform.reference  # is of the whole simulated planet
+platform.source = Blank(open_source(settings), {x!r}, {y!r})
+"""
+
+
+@contextmanager
+def daemon(deployment: Deployment, x: float, y: float) -> Iterator[Path]:
+    """Dagster's daemon on a deployment whose archive has nothing at a place; its log."""
+    folder = deployment.folder
+    (folder / "settings.json").write_text(json.dumps(deployment.data), encoding="utf-8")
+    file, log = folder / "deployed.py", folder / "daemon.log"
+    file.write_text(DEFINITIONS.format(folder=str(folder), x=x, y=y), encoding="utf-8")
+    home = folder / "dagster"
+    with log.open("w") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster._daemon", "run", "-f", str(file)],
+            env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"},
+            cwd=folder,
+            stdout=told,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield log
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.production
+def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others(
+    tmp_path: Path,
+) -> None:
+    data = settings(operations={}) | {"processing": {"threads": 1, "chunk": 4}}
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    deployment = Deployment(tmp_path, data)
+    assert deployment.launch("grid").success
+    blank = deployment.patches[1]
+    box = deployment.platform.grid()[blank].geobox.geographic_extent.boundingbox
+    graph = deployment.definitions.resolve_asset_graph()
+    asked = {
+        asset: {
+            Place(patch, YEAR if "year" in dimensions(asset) else None)
+            for patch in (deployment.patches if "patch" in dimensions(asset) else [None])
+        }
+        for asset in ASSETS
+        if asset != "patch_grid"
+    }
+    backfills.request(deployment.instance, graph, asked, name="everything", title="Everything")
+    rest = "everything-rest"
+    with daemon(deployment, (box.left + box.right) / 2, (box.bottom + box.top) / 2) as log:
+        stop = time.monotonic() + 600
+        while time.monotonic() < stop:
+            found = deployment.instance.get_backfill(rest)
+            if found is not None and found.status in TERMINAL:
+                break
+            time.sleep(1)
+        words = log.read_text(encoding="utf-8")[-3000:]
+    first, second = (deployment.instance.get_backfill(name) for name in ("everything", rest))
+    assert first is not None
+    assert second is not None, words
+    assert first.status is BulkActionStatus.COMPLETED_FAILED
+    assert second.status is BulkActionStatus.COMPLETED_SUCCESS, words
+    assert second.title == "The rest of: Everything"
+    again = places_of(second.get_asset_backfill_data(graph).target_subset)
+    healthy = {place for place in deployment.places if place.patch != blank}
+    assert again == {
+        **{a: healthy for a in (*JOBS["patch_year"], *JOBS["mapping"]) if a != "raw_bands"},
+        **{a: {Place(year=YEAR)} for a in (*JOBS["learning"], *JOBS["joining"])},
+    }
+    look = deployment.platform.versions.look()
+    assert look.states("mosaic", YEAR)[Place(year=YEAR)].kind == "current"
+    assert set(look.recorded("predictions", YEAR)) == healthy
+    told, settled = remainders.ask(deployment.instance, graph, time.time(), {"everything"})
+    assert (told, settled) == ([], {"everything"})
