@@ -1,14 +1,18 @@
-"""infra/Dockerfile: what a reviewer would ask for, since no image is built here."""
+"""infra/Dockerfile: what a reviewer would ask for, and the image itself where one can be built."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lc_platform_tests.infra.servers import program
+from lc_platform_tests.servers import REQUIRED
 
 Instructions = list[tuple[str, str]]
 
@@ -89,3 +93,39 @@ def test_hadolint_finds_nothing(infra: Path) -> None:
         [hadolint, str(infra / "Dockerfile")], capture_output=True, text=True, check=False
     )
     assert done.stdout + done.stderr == ""
+
+
+@pytest.fixture
+def in_the_image(infra: Path, instructions: Instructions) -> Iterator[Callable[[str], str]]:
+    """Runs a shell's line in a container of the image, which is built for it."""
+    base = of(instructions, "FROM")[-1]
+    if not os.environ.get(REQUIRED):
+        pytest.skip(f"builds the image: only where {REQUIRED} is set")
+    if shutil.which("buildah") is None:
+        pytest.skip("needs Debian's buildah, which is not installed")
+    if subprocess.run(["buildah", "images", base], capture_output=True, check=False).returncode:
+        pytest.skip(f"needs the base image: buildah pull {base}")
+    image = f"lc-platform-test:{os.getpid()}"
+
+    def buildah(*arguments: str) -> str:
+        done = subprocess.run(
+            ["buildah", *arguments], cwd=infra.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done.stdout.strip()
+
+    buildah("build", "--file", "infra/Dockerfile", "--tag", image, ".")
+    container = buildah("from", image)
+    try:
+        yield lambda line: buildah("run", container, "--", "sh", "-ec", line)
+    finally:
+        buildah("rm", container)
+        buildah("rmi", image)
+
+
+@pytest.mark.production
+def test_it_builds_and_keeps_nothing_of_its_build(in_the_image: Callable[[str], str]) -> None:
+    assert in_the_image("id --user") == "10001"
+    assert "No broken requirements" in in_the_image("pip check && lc-platform --help >/dev/null")
+    assert in_the_image("find /tmp /opt/dagster /scratch -mindepth 1") == ""
+    assert in_the_image("find $NUMBA_CACHE_DIR -name 'timeseries.*.nbc' -print -quit") != ""
