@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
 PATCH = "patch"
 YEAR = "year"
+UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+"""Of backfills that have runs to launch or to wait for."""
+_log = logging.getLogger(__name__)
 
 patches = dg.DynamicPartitionsDefinition(name=PATCH)
 """Filled by the asset patch_grid."""
@@ -102,8 +107,19 @@ with quiet():
 
 
 def fill(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
-    """Make the set of patches ``keys``: those that are new come, those that are not in it go."""
+    """Make the set of patches ``keys``: those that are new come, those that are not in it go.
+
+    They stay while a backfill is under way, which would fail as a whole if one of its partitions
+    were gone; the next time they go.
+    """
     there = set(instance.get_dynamic_partitions(PATCH))
     instance.add_dynamic_partitions(PATCH, [k for k in keys if k not in there])
-    for key in there - set(keys):
+    gone = there - set(keys)
+    if gone and instance.get_backfills(filters=BulkActionsFilter(statuses=UNDER_WAY), limit=1):
+        _log.warning(
+            "%d patches are no longer of the area, and stay while backfills are under way",
+            len(gone),
+        )
+        return
+    for key in gone:
         instance.delete_dynamic_partition(PATCH, key)

@@ -12,10 +12,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 
 import lc_platform
 from lc_platform import config, partitions
+from lc_platform.automation import backfills
 from lc_platform.definitions import build
+from lc_platform.partitions import Place
 from lc_platform.storage.layout import ASSETS
 
 PACKAGE = Path(lc_platform.__file__).parent
@@ -104,6 +107,21 @@ def test_years_are_the_configured_ones_and_none_between(years: list[int], keys: 
         instance.add_dynamic_partitions(partitions.PATCH, ["a"])
         found = both.get_partition_keys(dynamic_partitions_store=instance)
     assert found == [f"a|{key}" for key in keys]
+
+
+def test_patches_that_are_gone_stay_while_a_backfill_may_want_them() -> None:
+    graph = of_the_demo().resolve_asset_graph()
+    with dg.DagsterInstance.ephemeral() as instance:
+        partitions.fill(instance, ["a", "b"])
+        wanted = {"reference_rasters": {Place("b")}}
+        backfills.request(instance, graph, wanted, name="one", title="One")
+        partitions.fill(instance, ["a", "c"])
+        assert set(instance.get_dynamic_partitions(partitions.PATCH)) == {"a", "b", "c"}
+        one = instance.get_backfill("one")
+        assert one is not None
+        instance.update_backfill(one.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+        partitions.fill(instance, ["a", "c"])
+        assert set(instance.get_dynamic_partitions(partitions.PATCH)) == {"a", "c"}
 
 
 def test_the_running_year_is_a_partition_before_it_is_over() -> None:

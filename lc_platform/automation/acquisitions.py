@@ -59,19 +59,19 @@ def ask(
     remote = [one for one in (source, *further.values()) if one.remote]
     together = config.imagery.connections if remote else 1
 
-    grid = platform.grid()
+    patches = {patch.key: patch for patch in platform.grid().patches}
 
     def search(place: Place) -> str | None:
         """Names what the archive has; None where that is nothing."""
         assert place.patch is not None
         assert place.year is not None
         try:
-            return digest(offer(source, grid[place.patch], place.year, config, further).named)
+            return digest(offer(source, patches[place.patch], place.year, config, further).named)
         except NoAcquisitionError:
             return None
 
     order = sorted(
-        (Place(patch.key, year) for patch in grid.patches for year in years),
+        (Place(patch, year) for patch in patches for year in years),
         key=lambda place: (str(place) <= after, str(place)),
     )
     new: dict[Place, str] = {}

@@ -14,11 +14,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.execution.backfill import (
-    BulkActionsFilter,
-    BulkActionStatus,
-    PartitionBackfill,
-)
+from dagster._core.execution.backfill import BulkActionsFilter, PartitionBackfill
 
 from lc_platform import partitions
 from lc_platform.partitions import Place
@@ -28,7 +24,6 @@ Wanted = Mapping[str, Collection[Place]]
 Graph = BaseAssetGraph[Any]
 TAG = "lc_platform/requested_by"
 """Tag of runs and backfills that nobody asked for by hand."""
-_UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.FAILING]
 
 
 def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
@@ -57,7 +52,9 @@ def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Place]]:
 def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Place]]:
     """What backfills are still to make, by asset."""
     found: dict[str, set[Place]] = {}
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=_UNDER_WAY)):
+    for backfill in instance.get_backfills(
+        filters=BulkActionsFilter(statuses=partitions.UNDER_WAY)
+    ):
         if not backfill.is_asset_backfill:
             continue
         data = backfill.get_asset_backfill_data(graph)
