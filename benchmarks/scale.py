@@ -758,7 +758,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="which to run; all by default")
     parser.add_argument("--patches", type=int, default=3000, help="(3000)")
-    parser.add_argument("--years", type=int, default=3, help="(3)")
+    parser.add_argument("--years", type=int, default=6, help="(6)")
     parser.add_argument("--runs", type=int, default=500, help="tiny runs (500)")
     parser.add_argument("--folder", type=Path, help="for stores; temporary by default")
     parser.add_argument("--paper", action="store_true", help="only the tables on paper")
