@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lc_platform_tests.infra.servers import program
 
@@ -107,11 +108,13 @@ def test_only_the_proxy_publishes_ports(composed: Any) -> None:
 
 def test_what_the_proxy_does_not_guard_has_no_way_in(composed: Any) -> None:
     inner = {n for n, network in composed["networks"].items() if network.get("internal")}
-    assert inner == {"frontend", "backend"}
+    assert inner == {"frontend", "backend", "monitoring"}
     on_edge = [n for n, s in composed["services"].items() if "edge" in s["networks"]]
     assert on_edge == ["proxy"]
     assert set(composed["services"]["proxy"]["networks"]) == {"edge", "frontend"}
     assert set(composed["services"]["postgres"]["networks"]) == {"backend"}
+    watched = [n for n, s in composed["services"].items() if "monitoring" in s["networks"]]
+    assert watched == ["metrics"]
 
 
 def test_every_service_that_stays_has_a_health_check_and_is_started_again(composed: Any) -> None:
@@ -132,12 +135,29 @@ def test_no_service_has_more_rights_than_it_needs(composed: Any) -> None:
         assert not [s for s in sources if s.endswith("docker.sock")], name
 
 
+def test_prometheus_scrapes_the_service_of_the_metrics(infra: Path, composed: Any) -> None:
+    file = infra / "dashboards" / "prometheus.yml"
+    (scrape,) = yaml.safe_load(file.read_text(encoding="utf-8"))["scrape_configs"]
+    (target,) = scrape["static_configs"][0]["targets"]
+    name, _, port = target.partition(":")
+    command = composed["services"][name]["command"]
+    assert command[:2] == ["lc-platform", "metrics"]
+    assert command[command.index("--port") + 1] == port
+
+
+def test_no_service_of_the_image_writes_into_it(composed: Any) -> None:
+    own = {n: s for n, s in composed["services"].items() if "lc-platform" in s["image"]}
+    assert {"metrics", "code-location", "webserver", "daemon"} <= own.keys()
+    assert [n for n, s in own.items() if not s["read_only"] or s["tmpfs"] != ["/tmp"]] == []
+
+
 def test_secrets_reach_only_those_who_need_them(composed: Any) -> None:
     def holders(value: str) -> set[str]:
         services = composed["services"].items()
         return {n for n, s in services if value in s.get("environment", {}).values()}
 
-    platform = {"prepare", "code-location", "webserver", "webserver-read-only", "daemon", "bucket"}
+    platform = {"prepare", "code-location", "webserver", "webserver-read-only", "daemon", "metrics",
+                "bucket"}  # fmt: skip
     assert holders("postgres-password") == {*platform, "postgres", "trim-event-logs"}
     assert holders("secret-key") == {*platform, "object-store"}
     assert holders(HASH) | holders(HASH.replace("$", "$$")) == {"proxy"}

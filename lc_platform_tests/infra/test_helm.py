@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,16 +23,20 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.workspace.load import location_origins_from_yaml_paths
+from typer.testing import CliRunner as TyperRunner
 
+from lc_platform.cli import app
+from lc_platform.config import FILE_NAME
 from lc_platform_tests.infra import servers
 from lc_platform_tests.infra.deployment import deploy
+from lc_platform_tests.production.areas import Area
 
 CHART = "LC_PLATFORM_DAGSTER_CHART"
 OF_THE_CHART = {
     "global", "generatePostgresqlPasswordSecret", "postgresql", "rabbitmq", "redis", "flower",
     "telemetry", "migrate", "dagsterWebserver", "dagsterDaemon", "dagster-user-deployments",
     "runLauncher", "computeLogManager", "retention", "additionalInstanceConfig", "serviceAccount",
-    "imagePullSecrets",
+    "imagePullSecrets", "pythonLogs",
 }  # fmt: skip
 OF_EVERY_POD = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "LC_PLATFORM_BUCKET"}
 MEMORY_OF_A_RUN = "4Gi"
@@ -161,6 +166,54 @@ def test_the_database_is_migrated_by_the_image_before_the_daemon_starts(values: 
     assert bucket in daemon["env"]
     (mount,) = migrate["volumeMounts"]
     assert mount["mountPath"] == f"{values['global']['dagsterHome']}/dagster.yaml"
+
+
+def test_the_code_location_is_checked_by_the_image_before_it_starts(values: Any) -> None:
+    (location,) = values["dagster-user-deployments"]["deployments"]
+    (check,) = location["initContainers"]
+    assert check["image"] == "{repository}:{tag}".format(**location["image"])
+    assert check["command"] == ["lc-platform", "check"]
+    assert check["resources"] == location["resources"]
+    assert_restricted({"securityContext": location["podSecurityContext"], "containers": [check]})
+    password, *variables = check["env"]
+    assert password["name"] == "DAGSTER_PG_PASSWORD"
+    assert [v for v in variables if v not in location["env"]] == []
+    assert OF_EVERY_POD | {"LC_PLATFORM_CONFIG"} == names(variables)
+    assert check["envFrom"] == [{"secretRef": secret} for secret in location["envSecrets"]]
+    mounts = [m for m in check["volumeMounts"] if m["name"] != "dagster-instance"]
+    assert mounts == location["volumeMounts"]
+
+
+def test_the_metrics_are_of_the_same_image_and_settings(infra: Path, values: Any) -> None:
+    kubernetes_validate = servers.module("kubernetes_validate", "kubernetes-validate")
+    text = (infra / "helm" / "metrics.yaml").read_text(encoding="utf-8")
+    deployment, service = objects = list(yaml.load_all(text, OnceOnly))
+    for one in objects:
+        kubernetes_validate.validate(one, "1.33", strict=True)
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels == service["spec"]["selector"]
+    assert_restricted(pod["spec"])
+    assert pod["spec"]["serviceAccountName"] == values["global"]["serviceAccountName"]
+    assert pod["spec"]["imagePullSecrets"] == values["imagePullSecrets"]
+    (metrics,) = pod["spec"]["containers"]
+    (location,) = values["dagster-user-deployments"]["deployments"]
+    (check,) = location["initContainers"]
+    for part in ("image", "env", "envFrom", "volumeMounts"):
+        assert metrics[part] == check[part], part
+    assert pod["spec"]["volumes"] == location["volumes"]
+    assert metrics["command"][:2] == ["lc-platform", "metrics"]
+    port = int(metrics["command"][metrics["command"].index("--port") + 1])
+    assert [port] == [p["containerPort"] for p in metrics["ports"]]
+    assert [port] == [p["port"] for p in service["spec"]["ports"]]
+    assert service["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+
+
+def test_runs_write_the_same_lines_as_on_plain_machines(infra: Path, values: Any) -> None:
+    file = infra / "compose" / "dagster.yaml"
+    theirs = yaml.safe_load(file.read_text(encoding="utf-8"))["python_logs"]
+    assert snake(values["pythonLogs"]) == theirs
+    assert "python_logs" not in values["additionalInstanceConfig"]
 
 
 def test_runs_are_launched_as_the_launcher_understands(values: Any) -> None:
@@ -364,11 +417,25 @@ def test_the_chart_writes_a_workspace_of_the_code_location(
     assert (origin.host, origin.port) == ("lc-platform", port["port"])  # type: ignore[attr-defined]
 
 
+def test_the_code_location_is_called_the_same_wherever_it_runs(infra: Path, values: Any) -> None:
+    """Dagster keeps the states of schedules and sensors by its name."""
+    (location,) = values["dagster-user-deployments"]["deployments"]
+    files = [infra / "compose", infra / "cluster", infra.parent]
+    origins = location_origins_from_yaml_paths([str(f / "workspace.yaml") for f in files])
+    assert {origin.location_name for origin in origins} == {location["name"]}
+    starts = [infra / "Dockerfile", infra / "compose" / "compose.yaml",
+              infra / "cluster" / "lc-platform-code.service"]  # fmt: skip
+    for file in starts:
+        named = re.findall(r'--location-name[", ]+([\w-]+)', file.read_text(encoding="utf-8"))
+        assert named == [location["name"]], file
+
+
 def test_the_charts_dagster_yaml_is_dagsters(rendered: Rendered) -> None:
     given = OnceOnly(rendered.file("dagster.yaml")).get_data()
     schema = dagster_instance_config_schema()
     result = validate_config({name: schema[name] for name in given}, given)
     assert result.success, result.errors
+    assert given["python_logs"]["managed_python_loggers"] == ["lc_platform"]
 
 
 @pytest.mark.usefixtures("cluster")
@@ -401,11 +468,10 @@ def test_the_chart_starts_on_an_empty_database(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    """What the daemon's container `migrate` is given is enough for it, and for the instance."""
-    (migrate,) = (
-        c
-        for c in rendered.pods()["lc-platform-dagster-daemon"]["initContainers"]
-        if c["name"] == "migrate"
+    """What `migrate` and `check` are given is enough for them, and for the instance."""
+    migrate, check = (
+        next(c for p in rendered.pods().values() for c in p["initContainers"] if c["name"] == name)
+        for name in ("migrate", "check")
     )
     server = request.getfixturevalue("postgres")
     server.create("chart")
@@ -425,3 +491,13 @@ def test_the_chart_starts_on_an_empty_database(
         assert type(instance.compute_log_manager).__name__ == "S3ComputeLogManager"
         assert instance.get_concurrency_config().run_queue_config is not None
         assert instance.run_retries_max_retries > 0
+    store = request.getfixturevalue("object_store")
+    settings = Area(1, 1, (2023,), 1).settings(storage=f"s3://{store['LC_PLATFORM_BUCKET']}/chart")
+    configuration = tmp_path / FILE_NAME
+    configuration.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    given = {**rendered.variables(check), **store, "LC_PLATFORM_CONFIG": str(configuration)}
+    for name, value in given.items():
+        monkeypatch.setenv(name, server.password if name == "DAGSTER_PG_PASSWORD" else value)
+    checked = TyperRunner().invoke(app, check["command"][1:])
+    assert checked.exit_code == 0, (checked.output, checked.exception)
+    assert "ready, s3://" in checked.output

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "lc_platform"}
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "lc-platform"}
 
 _LAUNCH = """
 mutation LaunchAllPartitions($params: LaunchBackfillParams!) {
