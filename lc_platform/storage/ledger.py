@@ -14,6 +14,8 @@ has spent, and what it has set aside beyond that. The sum of all files is what c
 
 A folder on a network file system must show a new file on all hosts at once (NFS: mount it with
 ``lookupcache=none`` or ``actimeo=0``), or hosts may together spend more by what one has set aside.
+An object store must show what was written in every listing and read that begins later, as S3,
+Google Cloud Storage and Azure do. As no file has two writers, none is written on a condition.
 """
 
 from __future__ import annotations

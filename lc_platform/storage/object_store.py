@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import contextlib
+import ssl
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
 from typing import Any, NamedTuple
 
+from fsspec import AbstractFileSystem
+from fsspec.asyn import get_loop
 from fsspec.utils import get_protocol
+from upath import UPath
 
-from lc_platform.config import ObjectStore
+from lc_platform.config import AZURE, GCS, ObjectStore
 
-_S3, _GCS, _AZURE = ("s3", "s3a"), ("gs", "gcs"), ("az", "abfs", "abfss")
+_S3 = ("s3", "s3a")
 _DRIVERS = (
     dict.fromkeys(_S3, ("s3fs", "s3"))
-    | dict.fromkeys(_GCS, ("gcsfs", "gcs"))
-    | dict.fromkeys(_AZURE, ("adlfs", "azure"))
+    | dict.fromkeys(GCS, ("gcsfs", "gcs"))
+    | dict.fromkeys(AZURE, ("adlfs", "azure"))
 )
 PART = 16 * 2**20
 """Bytes of a part of an upload; a few are in memory."""
-_PARTS_AT_ONCE = 4
+PARTS_AT_ONCE = 4
+_LONGEST_PAUSE = 20.0
 # What the driver does itself again, over the retries below it: bodies that were cut short.
 _BODIES = 2
 
@@ -28,32 +37,89 @@ def driver(url: str) -> tuple[str, str] | None:
     return _DRIVERS.get(get_protocol(url))
 
 
-def options(url: str, settings: ObjectStore) -> dict[str, Any]:
-    """What fsspec's file system of a URL is made with."""
+class UnusableError(Exception):
+    """What keeps a store from being reached is here: the environment, or a file."""
+
+
+def file_system(url: str, settings: ObjectStore) -> AbstractFileSystem:
+    """What reaches a URL; nothing is asked of the store yet.
+
+    Raises ImportError where its driver is not installed, ValueError where the URL names no place,
+    UnusableError where credentials, or the authorities' file, are missing.
+    """
     protocol = get_protocol(url)
-    if protocol in _S3:
-        styles = {None: "auto", True: "path", False: "virtual"}
-        given = {"endpoint_url": settings.endpoint, "profile": settings.profile}
-        return {
-            **{name: value for name, value in given.items() if value},
-            "client_kwargs": {"verify": settings.verify}
-            | ({"region_name": settings.region} if settings.region else {}),
-            "config_kwargs": {
-                "s3": {"addressing_style": styles[settings.path_style]},
-                "max_pool_connections": settings.connections,
-                "retries": {"mode": "standard", "total_max_attempts": settings.retries + 1},
-                "connect_timeout": settings.connect_timeout,
-                "read_timeout": settings.read_timeout,
-            },
-            "max_concurrency": _PARTS_AT_ONCE,
-            "use_listings_cache": False,
-        }
-    if protocol in _GCS:
-        endpoint = {"endpoint_url": settings.endpoint} if settings.endpoint else {}
-        return {**endpoint, "use_listings_cache": False}
-    if protocol in _AZURE:
-        return {"anon": False, "use_listings_cache": False}
-    return {}
+    if protocol in GCS:
+        from lc_platform.storage.gcs import GoogleFileSystem
+
+        return GoogleFileSystem(settings=settings.model_dump(), use_listings_cache=False)
+    if protocol in AZURE:
+        from lc_platform.storage.azure import AzureFileSystem
+
+        account = AzureFileSystem._get_kwargs_from_urls(url)
+        return AzureFileSystem(settings=settings.model_dump(), use_listings_cache=False, **account)
+    return UPath(url, **(_s3(settings) if protocol in _S3 else {})).fs
+
+
+def _s3(settings: ObjectStore) -> dict[str, Any]:
+    styles = {None: "auto", True: "path", False: "virtual"}
+    given = {"endpoint_url": settings.endpoint, "profile": settings.profile}
+    return {
+        **{name: value for name, value in given.items() if value},
+        "client_kwargs": {"verify": settings.verify}
+        | ({"region_name": settings.region} if settings.region else {}),
+        "config_kwargs": {
+            "s3": {"addressing_style": styles[settings.path_style]},
+            "max_pool_connections": settings.connections,
+            "retries": {"mode": "standard", "total_max_attempts": settings.retries + 1},
+            "connect_timeout": settings.connect_timeout,
+            "read_timeout": settings.read_timeout,
+        },
+        "max_concurrency": PARTS_AT_ONCE,
+        "use_listings_cache": False,
+    }
+
+
+def connector(settings: ObjectStore) -> Callable[[], Any]:
+    """What makes the connections of a session of aiohttp, in the loop that they belong to.
+
+    Raises UnusableError where the authorities' file cannot be read.
+    """
+    from aiohttp import TCPConnector
+
+    trusted: Any = settings.verify
+    if isinstance(trusted, str):
+        try:
+            trusted = ssl.create_default_context(cafile=trusted)
+        except OSError as error:  # as ssl's own are
+            raise UnusableError(
+                f"object_store.verify: {settings.verify} is no file of certificates ({error}). "
+                "Name one in PEM format"
+            ) from error
+    return lambda: TCPConnector(limit=settings.connections, ssl=trusted)
+
+
+def close_at_exit(owner: object, session: Any) -> None:
+    """Have a session of aiohttp, which belongs to the running loop, closed with its owner."""
+    weakref.finalize(owner, _close, session, asyncio.get_running_loop())
+
+
+def _close(session: Any, loop: asyncio.AbstractEventLoop) -> None:
+    closing = asyncio.run_coroutine_threadsafe(
+        session.close(), loop if loop.is_running() else get_loop()
+    )
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return
+    # Any thread may come by here, also one that the loop is waiting for.
+    wait([closing], timeout=1.0)
+
+
+def pause(attempt: int, chance: float) -> float:
+    """Seconds before a request is tried again, for the first time where ``attempt`` is 0.
+
+    chance  random, from 0 to 1, so that those who were refused together do not come together
+    """
+    return chance * min(2.0**attempt, _LONGEST_PAUSE)
 
 
 def prepare(fs: Any) -> None:
@@ -64,8 +130,12 @@ def prepare(fs: Any) -> None:
 
 def upload(url: str) -> Mapping[str, Any]:
     """What a large file is sent with."""
-    protocol = get_protocol(url)
-    return {"chunksize": PART} if protocol in (*_S3, *_GCS) else {}
+    return {"chunksize": PART} if get_protocol(url) in (*_S3, *GCS) else {}
+
+
+def place(fs: Any, settings: ObjectStore) -> str | None:
+    """The server, for messages; None where it is the provider's own."""
+    return getattr(fs, "place", None) or settings.endpoint
 
 
 class Fault(NamedTuple):
@@ -91,7 +161,14 @@ _KEY = (
     "and object_store.endpoint"
 )
 _BUSY = "{endpoint} cannot serve this now ({code}). It was tried several times; run again later"
+_UNKNOWN = (
+    "these credentials are not accepted, or have expired ({code}). Renew them, or take others, "
+    "and run again"
+)
+_NAMELESS = "404 without a name"
+"""What Azure never answers: it says what is not there."""
 _ANSWERS = {
+    _NAMELESS: "what answers at {endpoint} is no such store. Check object_store.endpoint",
     "NoSuchBucket": "there is no bucket of this name at {endpoint}. Make it, or change `storage`",
     "InvalidBucketName": "this is no name of a bucket. Change `storage`",
     "InvalidAccessKeyId": _KEY,
@@ -101,7 +178,38 @@ _ANSWERS = {
     "InvalidToken": "the session token is not valid ({code}). Check AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "this machine's clock is too far from the store's ({code}). Set it, "
     "for example by NTP, and run again",
-    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), _DENIED),
+    "ContainerNotFound": "there is no container of this name at {endpoint}. Make it, or change "
+    "`storage`",
+    "InvalidResourceName": "this is no name of a container. Change `storage`",
+    "AuthenticationFailed": "the key, or the token, is not accepted ({code}). Check "
+    "AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_ACCOUNT_NAME, and this "
+    "machine's clock",
+    "KeyBasedAuthenticationNotPermitted": "the account takes no keys ({code}). Unset "
+    "AZURE_STORAGE_ACCOUNT_KEY, and sign in by `az login`, or by AZURE_CLIENT_ID",
+    **dict.fromkeys(
+        (
+            "401",
+            "authError",
+            "required",
+            "NoAuthenticationInformation",
+            "InvalidAuthenticationInfo",
+        ),
+        _UNKNOWN,
+    ),
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "AllAccessDisabled",
+            "403",
+            "forbidden",
+            "AccountIsDisabled",
+            "AuthorizationFailure",
+            "AuthorizationPermissionMismatch",
+            "AuthorizationSourceIPMismatch",
+            "InsufficientAccountPermissions",
+        ),
+        _DENIED,
+    ),
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
         _EXPIRED,
@@ -116,11 +224,14 @@ _ANSWERS = {
 _PASSING = {
     "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling",
     "ThrottlingException", "RequestLimitExceeded", "OperationAborted",
+    "ServerBusy", "OperationTimedOut", "ContainerBeingDeleted",
     "408", "429", "500", "502", "503", "504",
 }  # fmt: skip
 EMPTY = {"416", "InvalidRange"}
 """The answer to a request for an object from its first byte on, where it has none."""
-_NOT_THERE = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchVersion"} | EMPTY
+_NOT_THERE = {
+    "404", "NoSuchKey", "NoSuchUpload", "NoSuchVersion", "BlobNotFound", "ResourceNotFound",
+} | EMPTY  # fmt: skip
 
 _CLIENT_ERRORS = {
     "NoCredentialsError": "no credentials were found. Set AWS_ACCESS_KEY_ID and "
@@ -135,15 +246,15 @@ _CLIENT_ERRORS = {
         "the certificate of {endpoint} is not trusted. Name the file of its authority in "
         "object_store.verify",
     ),
-    "DefaultCredentialsError": "no Google credentials were found. Set "
-    "GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`",
-    "ClientAuthenticationError": "the Azure credentials are refused. Check AZURE_CLIENT_ID, "
-    "AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or run `az login`",
+    "AzureSigningError": "the account key is none. Check AZURE_STORAGE_ACCOUNT_KEY",
+    "ClientAuthenticationError": "no Azure credentials were found, or they are refused. Set "
+    "AZURE_STORAGE_ACCOUNT_KEY, or AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or "
+    "run `az login`",
 }
 """By the name of the error's type, which says the same in each provider's library."""
 _UNREACHED = {
     "EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError",
-    "ClientConnectorError", "ConnectionRefusedError", "ServiceRequestError",
+    "ClientConnectorError", "ConnectionRefusedError", "ServiceRequestError", "TransportError",
 }  # fmt: skip
 _CUT = {
     "ReadTimeoutError", "ConnectionClosedError", "ConnectionError", "HTTPClientError",
@@ -202,14 +313,28 @@ def _code(error: BaseException) -> str | None:
     response = getattr(error, "response", None)
     if isinstance(response, Mapping) and "Error" in response:
         status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-        code = str(response["Error"].get("Code") or status)
-        known = code in _ANSWERS or code in _PASSING or code in _NOT_THERE
-        return code if known or not status.startswith("5") else status
+        return _known(str(response["Error"].get("Code") or status), status)
+    if hasattr(error, "error_code"):
+        status = str(getattr(error, "status_code", None) or "")
+        told = error.error_code
+        if not told and status == "404":
+            return _NAMELESS
+        return _known(str(getattr(told, "value", told) or status), status) or None
+    if type(error).__name__ in _CLIENT_ERRORS:
+        return None  # of who gives the credentials, not of the store
+    if type(error).__module__.startswith("aiohttp."):
+        return None  # whose codes are its own words for a broken answer
     for name in ("status_code", "code"):
         number = getattr(error, name, None)
         if isinstance(number, int) and 400 <= number < 600:
             return str(number)
     return None
+
+
+def _known(code: str, status: str) -> str:
+    """A store's own code; where it is not known here, rather the status that says "later"."""
+    known = code in _ANSWERS or code in _PASSING or code in _NOT_THERE
+    return code if known or not status.startswith("5") else status
 
 
 def abandoned_uploads(fs: Any, root: str) -> Iterator[tuple[str, str, Any]]:

@@ -17,10 +17,7 @@ import zarr
 from numpy.typing import NDArray
 
 from lc_platform.eo.cube import Cube, Mark
-from lc_platform.storage.store import DamagedArtefactError, Store, UnavailableError
-
-MARKS = ".marks"
-"""Folder in a store in the making. What a mark speaks of changes no more."""
+from lc_platform.storage.store import MARKS, DamagedArtefactError, Store, UnavailableError
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
@@ -83,8 +82,8 @@ class Store:
         the URL, or what reaches it, is not usable; nothing is asked of the store yet."""
         self.settings = settings or ObjectStore()
         try:
-            self.root = UPath(url, **object_store.options(url, self.settings))
-            self.fs: fsspec.AbstractFileSystem = self.root.fs
+            self.root = UPath(url)
+            self.fs = object_store.file_system(url, self.settings)
         except ImportError as error:
             package, extra = object_store.driver(url) or (str(error), "s3")
             raise StorageError(
@@ -96,6 +95,8 @@ class Store:
                 f"{url}: is no place to store anything ({error}). Write a folder, or s3://, gs:// "
                 "or az:// with a bucket and a prefix"
             ) from error
+        except object_store.UnusableError as error:
+            raise StorageError(f"{url}: {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
         if not self.local:
             object_store.prepare(self.fs)
@@ -170,7 +171,7 @@ class Store:
         """What an error says of the way to the store, None where it is about something else."""
         if self.local or isinstance(error, PlatformError):
             return None
-        found = object_store.fault(error, self.settings.endpoint)
+        found = object_store.fault(error, object_store.place(self.fs, self.settings))
         if found is None:
             return None
         kind = UnavailableError if found.transient else StorageError
@@ -211,7 +212,7 @@ class Store:
             )
         with self.reaching(str(self)):
             listed = [PurePosixPath(str(path)).name for path in self.fs.ls(self._base, False)]
-            self.fs.rm_file(self._raw(key))
+            self._remove_file(self._raw(key))
         if key not in listed:
             raise StorageError(
                 f"{self}: what was written is not listed. Change `storage`, or "
@@ -309,8 +310,15 @@ class Store:
             self._sweep(key, done=version)
             return
         for path in (self._raw(_pointer(key)), self._raw(key)):
-            if self.fs.isfile(path):
-                self.fs.rm_file(path)
+            # Asked so, because "no file" is what some drivers answer where they cannot tell.
+            with contextlib.suppress(FileNotFoundError):
+                if self.fs.info(path)["type"] == "file":
+                    self._remove_file(path)
+
+    def _remove_file(self, path: str) -> None:
+        # It is not there either where the answer to its removal was lost, and it was tried again.
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(path)
 
     # Writing
 
@@ -488,27 +496,45 @@ class Store:
 
     # Removing what is left over
 
-    def prune(self, older_than: timedelta, *, dry_run: bool = False) -> list[Leftover]:
+    def prune(
+        self,
+        older_than: timedelta,
+        *,
+        unfinished: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> list[Leftover]:
         """Remove versions that no key stands for, where they, and what replaced them, are older
         than a time; of uploads that never ended too. Returns what was removed, or would be.
+
+        unfinished  of versions with marks that nothing has replaced since: the next writer goes on
+                    from there. By default what the settings say
 
         What a writer is still at is younger than its last part; take a time that is longer than
         the writing of one part and the reading of one artefact take.
         """
-        before = datetime.now(UTC) - older_than
+        now = datetime.now(UTC)
+        before = now - older_than
+        if unfinished is None:
+            unfinished = timedelta(days=self.settings.keep_unfinished)
+        long_before = min(before, now - unfinished)
         sizes: dict[str, int] = {}
         latest: dict[str, datetime] = {}
+        marked: set[str] = set()
         with self.reaching(str(self)):
             for key, size, modified in self._listed():
                 one = _version_in(key) or key
                 sizes[one] = sizes.get(one, 0) + size
                 latest[one] = max(modified, latest.get(one, modified))
+                if key.startswith(f"{one}/{MARKS}/"):
+                    marked.add(one)
             found = []
             for one, size in sorted(sizes.items()):
                 if (of := _key_of(one)) is None:
                     continue
-                pointer = of if self.local else _pointer(of)
-                if max(latest[one], latest.get(pointer, before)) <= before and not self._used(one):
+                replaced = latest.get(of if self.local else _pointer(of))
+                left = one in marked and (replaced is None or replaced < latest[one])
+                since = latest[one] if replaced is None else max(latest[one], replaced)
+                if since <= (long_before if left else before) and not self._used(one):
                     found.append(Leftover(one, size))
                     if not dry_run and self.local:
                         self._discard(self._raw(one))
@@ -629,6 +655,8 @@ class Store:
 
 PART = "part"
 """What siblings are called in their version, before the ending."""
+MARKS = ".marks"
+"""Folder in a version in the making. What a mark speaks of changes no more."""
 
 _POINTER = ".pointer"
 _CURRENT = ".current"

@@ -281,10 +281,14 @@ def _changes(name: str, before: Any, after: Any) -> list[str]:
 
 def summary(states: Iterable[State]) -> str:
     """The commonest reasons why artefacts are stale, with how many each."""
+    return commonest(state.why for state in states if state.kind == "stale")
+
+
+def commonest(reasons: Iterable[str]) -> str:
+    """The commonest of many reasons, with how many each."""
     counts: dict[str, int] = {}
-    for state in states:
-        if state.kind == "stale":
-            counts[state.why] = counts.get(state.why, 0) + 1
+    for reason in reasons:
+        counts[reason] = counts.get(reason, 0) + 1
     most = sorted(counts.items(), key=lambda item: -item[1])
     shown = [f"{why} ({count})" if count > 1 else why for why, count in most[:_SHOWN]]
     return "; ".join([*shown, *(["..."] if len(most) > _SHOWN else [])])

@@ -39,6 +39,7 @@ from lc_platform.eo.overlap import write_behind
 from lc_platform.storage import remains
 from lc_platform.storage.remains import Remains
 from lc_platform.storage.store import (
+    MARKS,
     DamagedArtefactError,
     MissingArtefactError,
     Staging,
@@ -143,7 +144,7 @@ def write(store: Store, key: str, cube: Computed) -> int:
         else:
             _write_in_objects(staging, cube)
         found = store.fs.find(staging.path, detail=True)
-        marks = f"{staging.path}/{remains.MARKS}/"
+        marks = f"{staging.path}/{MARKS}/"
         size = sum(int(one["size"]) for path, one in found.items() if not path.startswith(marks))
     if staging.marked:
         # Not before it is there: where the last step fails, what is marked is kept. Whole it is.
@@ -224,7 +225,7 @@ def _describe(root: zarr.Group, cube: Computed) -> None:
     root.attrs.update(_attributes(cube))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        warnings.filterwarnings("ignore", message=f"Object at {remains.MARKS}")
+        warnings.filterwarnings("ignore", message=f"Object at {MARKS}")
         zarr.consolidate_metadata(root.store)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +144,66 @@ def test_a_failure_leaves_what_was_there_and_keeps_what_is_new(tmp_path: Path) -
     site.made(archive)
     assert set(archive.asked) == {"A04"}
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def aged(site: Site, hours: float) -> None:
+    """Have all there is be older."""
+    root = site.folder / "data"
+    for path in (root, *root.rglob("*")):
+        then = path.lstat().st_mtime - hours * 3600
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+def broken_off(site: Site, *numbers: int) -> Archive:
+    """Have the last of a year's acquisitions refused for want of budget."""
+    last = numbers[-1]
+    refused = {f"A{last:02d}": QuotaError("the budget is spent")}
+    archive = Archive([acquisition(n) for n in numbers], failing=refused)
+    with pytest.raises(QuotaError):
+        site.made(archive)
+    archive.failing.clear()
+    archive.asked.clear()
+    return archive
+
+
+def test_what_a_spent_budget_left_is_not_pruned_before_the_month_is_over(tmp_path: Path) -> None:
+    site = Site.at(tmp_path, connections=1)
+    archive = broken_off(site, 1, 2, 3)
+    aged(site, 31 * 24)
+    assert site.store.prune(timedelta(hours=24)) == []
+    site.made(archive)
+    assert set(archive.asked) == {"A03"}
+
+
+def test_what_nobody_has_gone_on_from_is_pruned_in_the_end(tmp_path: Path) -> None:
+    site = Site.at(tmp_path, {"object_store": {"keep_unfinished": 2}}, connections=1)
+    broken_off(site, 1, 2, 3)
+    aged(site, 47)
+    assert site.store.prune(timedelta(hours=24)) == []
+    aged(site, 2)
+    assert len(site.store.prune(timedelta(hours=24))) == 1
+    assert site.store.versions(site.key) == []
+
+
+def test_an_unfinished_version_beside_a_finished_one_is_kept_while_it_is_the_newer(
+    tmp_path: Path,
+) -> None:
+    site = Site.at(tmp_path, connections=1)
+    site.made(Archive([acquisition(n) for n in (1, 2)]))
+    aged(site, 1)
+    broken_off(site, 1, 2, 3, 4)
+    [unfinished] = site.store.versions(site.key)
+    aged(site, 25)
+    assert site.store.prune(timedelta(hours=24)) == []
+    # As in an object store, where what is replaced is left to `prune`.
+    shutil.copytree(unfinished, tmp_path / "aside", copy_function=shutil.copy2)
+    site.made(Archive([acquisition(n) for n in (1, 2, 3, 4)]))
+    shutil.move(tmp_path / "aside", unfinished)
+    aged(site, 25)
+    assert [one.key for one in site.store.prune(timedelta(hours=24))] == [
+        str(Path(unfinished).relative_to(tmp_path / "data"))
+    ]
+    assert len(site.stack().acquisitions) == 4
 
 
 KILLED = """

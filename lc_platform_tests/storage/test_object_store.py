@@ -586,6 +586,8 @@ def test_what_has_come_before_a_failure_is_kept_until_it_is_pruned(
         site.made(archive)
     came = set(archive.asked) - {"A04"}
     assert came >= {"A01", "A02", "A03"}
+    assert site.store.prune(NOW) == []
+    assert len(site.store.prune(NOW, unfinished=NOW, dry_run=True)) == 1
     archive.asked.clear()
     archive.failing.clear()
     site.made(archive)
