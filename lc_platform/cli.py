@@ -177,6 +177,8 @@ def plan(
 def status(config: ConfigFile) -> None:
     """Of each asset and year: what is done, missing, stale and why, failed and why.
 
+    What is missing since something it is made of failed counts as missing, not as failed.
+
     An archive is not asked: its new acquisitions show when raw_bands is run.
     """
     from lc_platform import running
@@ -184,13 +186,14 @@ def status(config: ConfigFile) -> None:
     rows = running.status(load(config))
     table = Table("asset", "year", "done", "of", "missing", "stale", "failed", box=None)
     for row in rows:
-        stale = row.count("stale")
+        missing, stale = row.count("missing"), row.count("stale")
+        why = row.why_missing
         table.add_row(
             row.asset,
             str(row.year or ""),
-            str(row.count("current")),
+            str(row.done),
             str(len(row.states)),
-            str(row.count("missing") or ""),
+            f"{missing}: {why}" if why else str(missing or ""),
             f"{stale}: {row.why_stale}" if stale else "",
             str(len(row.failed) or ""),
         )
@@ -247,6 +250,13 @@ def prune(
         float | None,
         typer.Option(help="Hours; object_store.keep_replaced of the configuration by default."),
     ] = None,
+    unfinished_older_than: Annotated[
+        float | None,
+        typer.Option(
+            help="Days, of imagery whose acquiring has stopped on the way; "
+            "object_store.keep_unfinished of the configuration by default."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and remove nothing.")] = False,
 ) -> None:
     """Remove what no artefact consists of any more: replaced versions, and unfinished ones."""
@@ -256,7 +266,8 @@ def prune(
 
     configuration = load(config)
     hours = configuration.object_store.keep_replaced if older_than is None else older_than
-    found = Store.of(configuration).prune(timedelta(hours=hours), dry_run=dry_run)
+    days = None if unfinished_older_than is None else timedelta(days=unfinished_older_than)
+    found = Store.of(configuration).prune(timedelta(hours=hours), unfinished=days, dry_run=dry_run)
     for one in found:
         out.print(f"{one.key}  {one.bytes / 1e6:.1f} MB", markup=False)
     did = "would be removed" if dry_run else "removed"
@@ -268,11 +279,14 @@ def metrics(
     config: ConfigFile,
     port: Annotated[int, typer.Option(help="The port.")] = 9464,
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+    every: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between two looks at the store.")
+    ] = 60.0,
 ) -> None:
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform import metrics as exporter
 
-    exporter.run(load(config), port=port, host=host)
+    exporter.run(load(config), port=port, host=host, every=every)
 
 
 @app.command()
@@ -284,7 +298,10 @@ def ui(
     """Open Dagster's web UI on a configuration, with its history."""
     from lc_platform import running
 
-    home = running.dagster_home(load(config))
+    configuration = load(config)
+    for warning in running.check(configuration):
+        err.print(f"[yellow]warning[/yellow]: {warning}")
+    home = running.dagster_home(configuration)
     environment = {
         **os.environ,
         ENVIRONMENT_VARIABLE: str(config.resolve()),

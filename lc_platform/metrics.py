@@ -3,17 +3,22 @@
 Runs are short-lived processes, so nothing is counted in them: the exporter reads Dagster's event
 log and the store. What it says is a function of these alone. After a restart it reads the log from
 its beginning and its counters stand where they stood; in between it reads what is new.
+
+A look may take minutes where the area is large, longer than Prometheus waits for an answer: it is
+taken at intervals, and what the last one found is answered at once. What cannot be reached has no
+series, but one that says so.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import dataclasses
+import logging
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import dagster as dg
@@ -25,13 +30,16 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
-from lc_platform.automation.states import failed
+from lc_platform.assets.platform import Platform
+from lc_platform.attempts import Attempts, Known
 from lc_platform.config import Config
 from lc_platform.failures import of_run
+from lc_platform.sources.protocol import Cost
 from lc_platform.storage.layout import ASSETS, years_of
+from lc_platform.storage.ledger import Spending
 from lc_platform.storage.store import StorageError
-from lc_platform.storage.versions import Versions
 
 SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 BYTES = tuple(float(10**power) for power in range(3, 12))
@@ -40,8 +48,10 @@ CAUSES = 20
 """Causes of failure that have a series of their own; the others are told together."""
 OTHERS = "others"
 STATES = ("current", "stale", "missing", "failed")
+EVERY = 60.0
+"""Seconds between the end of a look and the beginning of the next."""
 _PAGE = 500
-_NUMBERS = (dg.IntMetadataValue, dg.FloatMetadataValue)
+_logger = logging.getLogger(__name__)
 _UNDER_WAY = {
     "queued": [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED],
     "running": [
@@ -144,66 +154,106 @@ class EventLog:
 
 
 class Exporter(Collector):
-    """The metrics of a platform.
+    """The metrics of a platform, as of its last `look`."""
 
-    refresh  seconds for which the store is not looked at again: a look lists it
-    """
-
-    def __init__(
-        self,
-        instance: dg.DagsterInstance,
-        versions: Versions,
-        years: Sequence[int],
-        *,
-        refresh: float = 60.0,
-    ) -> None:
+    def __init__(self, instance: dg.DagsterInstance, platform: Platform) -> None:
         self.instance = instance
-        self.versions = versions
-        self.years = years
-        self.refresh = refresh
+        self.platform = platform
         self._log = EventLog(instance)
-        self._lock = threading.Lock()
-        self._partitions: Mapping[Labels, int] = {}
-        self._looked = float("-inf")
+        self._known: Known = {}
+        self._of_records: Sequence[Metric] = ()
+        self._of_store: Sequence[Metric] = ()
+        self._of_look: Sequence[Metric] = ()
+        self._looked: float | None = None
+        self._away: set[str] = set()
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: the registry is to register without looking at the store."""
+        """Nothing: the registry is to register without looking."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        with self._lock:
-            started = time.perf_counter()
+        """What the last look found; nothing before the first."""
+        started = time.perf_counter()
+        yield from self._of_records
+        yield from self._of_store
+        yield from self._of_look
+        yield _gauge(
+            "lc_platform_scrape_seconds",
+            "Seconds that this answer took.",
+            (),
+            {(): time.perf_counter() - started},
+        )
+
+    def look(self) -> None:
+        """Look at Dagster's records and at the store, one after the other."""
+        started = time.perf_counter()
+        away: dict[str, Exception] = {}
+        try:
             self._log.read()
-            if time.monotonic() - self._looked >= self.refresh:
-                with contextlib.suppress(StorageError):  # there is no grid yet, or no store
-                    self._partitions = dict(self._counted())
-                self._looked = time.monotonic()
-            yield from self._metrics()
-            yield GaugeMetricFamily(
-                "lc_platform_scrape_seconds",
-                "Seconds that these metrics took.",
-                time.perf_counter() - started,
+            self._of_records = list(self._recorded())
+        except (SQLAlchemyError, dg.DagsterError) as error:
+            self._of_records, away["records"] = (), error
+        try:
+            self._of_store = list(self._stored())
+        except (StorageError, OSError) as error:
+            self._of_store, away["store"] = (), error
+        except (SQLAlchemyError, dg.DagsterError) as error:
+            self._of_store, away["records"] = (), error
+        for what in away.keys() - self._away:
+            _logger.warning("the %s cannot be read: %s", what, away[what])
+        self._away = set(away)
+        if not away:
+            self._looked = time.time()
+        self._of_look = list(self._told(time.perf_counter() - started))
+
+    def _told(self, seconds: float) -> Iterator[Metric]:
+        yield _gauge(
+            "lc_platform_store_up",
+            "Whether the last look could read the store.",
+            (),
+            {(): "store" not in self._away},
+        )
+        yield _gauge(
+            "lc_platform_records_up",
+            "Whether the last look could read Dagster's records.",
+            (),
+            {(): "records" not in self._away},
+        )
+        yield _gauge(
+            "lc_platform_look_seconds", "Seconds that the last look took.", (), {(): seconds}
+        )
+        if self._looked is not None:
+            yield _gauge(
+                "lc_platform_last_look_timestamp_seconds",
+                "When the last look ended that could read everything, in seconds since 1970.",
+                (),
+                {(): self._looked},
             )
 
-    def _counted(self) -> Iterator[tuple[Labels, int]]:
-        look = self.versions.look()
-        for asset in ASSETS:
-            for year in years_of(asset, self.years):
-                stated = look.states(asset, year)
-                fell = failed(self.instance, asset, stated, self.years)
-                count = Counter[str](s.kind for place, s in stated.items() if place not in fell)
-                count["failed"] = len(fell)
-                for state in STATES:
-                    yield (asset, str(year or ""), state), count[state]
-
-    def _metrics(self) -> Iterator[Metric]:
-        log = self._log
+    def _stored(self) -> Iterator[Metric]:
+        store = self.platform.store
+        if store.local and not Path(store.plain("")).is_dir():
+            raise StorageError(f"{store}: is not there")
         yield _gauge(
             "lc_platform_partitions",
             "Partitions by how they stand: current are done, all others are left.",
             ("asset", "year", "state"),
-            self._partitions,
+            dict(self._counted()),
         )
+        yield from _spent(self.platform.ledger.spending())
+
+    def _counted(self) -> Iterator[tuple[Labels, int]]:
+        versions, years = self.platform.versions, self.platform.config.years
+        look = versions.look()
+        attempts = Attempts(self.instance, versions, look, years, self._known)
+        for asset in attempts.assets:
+            for year in years_of(asset, years):
+                count = attempts.of[asset].counted(look.states(asset, year))
+                for state in STATES:
+                    yield (asset, str(year or ""), state), count[state]
+
+    def _recorded(self) -> Iterator[Metric]:
+        log = self._log
         yield _gauge(
             "lc_platform_runs",
             "Runs that wait or are under way.",
@@ -224,10 +274,15 @@ class Exporter(Collector):
             log.bytes,
         )
         # Without a series where no source tells: unknown is not zero.
-        yield _counter("lc_platform_requests", "Requests to the archive.", ("asset",), log.requests)
+        yield _counter(
+            "lc_platform_requests",
+            "Requests to the archive for what was made.",
+            ("asset",),
+            log.requests,
+        )
         yield _counter(
             "lc_platform_processing_units",
-            "Processing units that the archive charged.",
+            "Processing units that the archive charged for what was made.",
             ("asset",),
             log.units,
         )
@@ -239,6 +294,19 @@ class Exporter(Collector):
         )
 
 
+def _spent(now: Spending) -> Iterator[Metric]:
+    """Of the month, whatever came of it; left and budget where there is one."""
+    limits = now.budget.model_dump(exclude_none=True)
+    for name, text, values in (
+        ("spent", "Spent in the archive this month, also for what failed.", now.spent),
+        ("left", "Left of this month's budget, without what workers have set aside.", now.left),
+        ("budget", "What may be spent in a month.", limits),
+    ):
+        of = dataclasses.asdict(values) if isinstance(values, Cost) else values
+        by_unit: dict[Labels, float] = {(unit,): value for unit, value in of.items()}
+        yield _gauge(f"lc_platform_month_{name}", text, ("unit",), by_unit)
+
+
 def _commonest(failures: Counter[Labels]) -> Mapping[Labels, float]:
     """The causes seen first keep their series, so that no counter ever falls."""
     found: Counter[Labels] = Counter()
@@ -247,7 +315,7 @@ def _commonest(failures: Counter[Labels]) -> Mapping[Labels, float]:
     return found
 
 
-def _gauge(name: str, text: str, labels: Labels, values: Mapping[Labels, int]) -> Metric:
+def _gauge(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for labelled, value in values.items():
         family.add_metric(labelled, value)
@@ -279,18 +347,23 @@ def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServ
     return server
 
 
-def run(configuration: Config, *, port: int, host: str) -> None:
-    """Serve a configuration's metrics until Ctrl+C."""
+def run(configuration: Config, *, port: int, host: str, every: float = EVERY) -> None:
+    """Serve a configuration's metrics until Ctrl+C.
+
+    every  seconds between the end of a look and the beginning of the next
+    """
     from lc_platform import running
     from lc_platform.definitions import build
 
     platform = (build(configuration).resources or {})["platform"]
     home = str(running.dagster_home(configuration))
     with dg.DagsterInstance.from_config(home) as instance:
-        exporter = Exporter(instance, platform.versions, configuration.years)
+        exporter = Exporter(instance, platform)
         server = serve(exporter, port=port, host=host)
-        print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.")
+        print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.", flush=True)
         try:
-            threading.Event().wait()
+            while True:
+                exporter.look()
+                time.sleep(every)
         except KeyboardInterrupt:
             server.shutdown()

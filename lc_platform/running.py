@@ -17,7 +17,9 @@ import dagster as dg
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from lc_platform import failures, partitions, preflight
+from lc_platform import partitions, preflight
+from lc_platform.assets.platform import Platform
+from lc_platform.attempts import Attempts
 from lc_platform.automation import JOBS
 from lc_platform.config import Config
 from lc_platform.eo.grid import PatchGrid
@@ -26,7 +28,7 @@ from lc_platform.partitions import Place
 from lc_platform.storage.claim import claim
 from lc_platform.storage.io_manager import FAILED, REFUSED
 from lc_platform.storage.layout import ASSETS, dimensions, years_of
-from lc_platform.storage.versions import Look, State, summary
+from lc_platform.storage.versions import Look, State, commonest, summary
 
 HOME_VARIABLE = "DAGSTER_HOME"
 _HOME = "dagster"
@@ -173,10 +175,14 @@ class Worker:
             )
         return warnings
 
+    @property
+    def platform(self) -> Platform:
+        platform: Platform = self._resources["platform"]
+        return platform
+
     def look(self) -> Look:
         """What is recorded in the store now."""
-        look: Look = self._resources["platform"].versions.look()
-        return look
+        return self.platform.versions.look()
 
     def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
         return bool(self._resources["io_manager"].there(asset, where))
@@ -522,15 +528,29 @@ class AssetStatus:
     year: int | None
     states: Mapping[Place, State]
     failed: Mapping[Place, str]
-    """Why they failed last, of those partitions that are not current."""
+    """Why they failed last, of those that are not current, or whose check failed."""
+    not_reached: Mapping[Place, str] = field(default_factory=dict)
+    """What others waited for, of those that are not current."""
 
     def count(self, kind: str) -> int:
         return sum(state.kind == kind for state in self.states.values())
 
     @property
+    def done(self) -> int:
+        """How many are current, and have not failed their check."""
+        states = self.states.items()
+        return sum(s.kind == "current" and where not in self.failed for where, s in states)
+
+    @property
     def why_stale(self) -> str:
         """The commonest reasons, with how many artefacts each makes stale."""
         return summary(self.states.values())
+
+    @property
+    def why_missing(self) -> str:
+        """The commonest reasons why artefacts were not reached that are missing."""
+        waited = self.not_reached.items()
+        return commonest(why for where, why in waited if self.states[where].kind == "missing")
 
 
 def check(config: Config) -> list[str]:
@@ -541,51 +561,21 @@ def check(config: Config) -> list[str]:
 def status(config: Config) -> list[AssetStatus]:
     """What of every asset and year is done, missing, stale, and what failed last.
 
-    Raises StorageError where there is no patch grid yet.
+    Raises StorageError where there is no patch grid yet, unless it is known why: then of it alone.
     """
     worker = Worker(config, dagster_home(config))
     look = worker.look()
+    attempts = Attempts(worker.instance, worker.platform.versions, look, config.years)
+    if attempts.assets != ASSETS and not attempts.of["patch_grid"].failed:
+        look.patches()
     rows = []
-    for asset in ASSETS:
+    for asset in attempts.assets:
+        unmade = attempts.of[asset]
         for year in years_of(asset, config.years):
             states = look.states(asset, year)
-            open_ = [where for where, state in states.items() if state.kind != "current"]
-            failed = _failed(worker.instance, asset, open_) if dimensions(asset) else {}
-            rows.append(AssetStatus(asset, year, states, failed))
+            failed = {where: unmade.failed[where] for where in states if where in unmade.failed}
+            waited = {
+                where: unmade.not_reached[where] for where in states if where in unmade.not_reached
+            }
+            rows.append(AssetStatus(asset, year, states, failed, waited))
     return rows
-
-
-_FAILED_RUNS_READ = 50
-"""Of an asset and year, for the words in which they failed."""
-
-
-def _failed(
-    instance: dg.DagsterInstance,
-    asset: str,
-    places: Sequence[Place],
-) -> Mapping[Place, str]:
-    """Why places that are not as they should be failed, where that is what their last run did."""
-    if not places:
-        return {}
-    names = {str(partitions.partition_key(where)): where for where in places}
-    storage = instance.event_log_storage
-    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
-        dg.AssetKey(asset)
-    )
-    by_run: dict[str, list[Place]] = {}
-    for name, (run_id, _) in sorted(attempts.items(), key=lambda item: -item[1][1]):
-        if name in names:
-            by_run.setdefault(run_id, []).append(names[name])
-    found: dict[Place, str] = {}
-    for count, (run_id, members) in enumerate(by_run.items()):
-        run = instance.get_run_by_id(run_id)
-        if run is None or run.status not in (
-            dg.DagsterRunStatus.FAILURE,
-            dg.DagsterRunStatus.CANCELED,
-        ):
-            continue
-        told = failures.of_run(instance, run_id) if count < _FAILED_RUNS_READ else []
-        words = {one.where: one.words for one in told if one.asset in (asset, "")}
-        for where in members:
-            found[where] = words.get(str(where)) or "\n".join(words.values()) or f"run {run_id}"
-    return found

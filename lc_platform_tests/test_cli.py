@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from lc_platform import cli, config, running
+from lc_platform.sources.protocol import QuotaError
+from lc_platform_tests.storage import growing
 from lc_platform_tests.test_bad_input import Site, site
 
 
@@ -166,6 +169,27 @@ def test_a_part_of_the_graph_is_run_for_a_patch(lc: Command, small: Site) -> Non
     assert "Map of" not in ended.out
     visible = {p.name for p in (small.store / "raw_bands" / "2021").glob("[!.]*")}
     assert visible == {f"{first}.zarr"}
+
+
+# prune
+
+
+def test_prune_leaves_what_a_spent_budget_left_unless_it_is_told(
+    lc: Command, tmp_path: Path
+) -> None:
+    stopped = growing.Site.at(tmp_path, connections=1)
+    archive = growing.Archive(
+        [growing.acquisition(n) for n in (1, 2)], failing={"A02": QuotaError("the budget is spent")}
+    )
+    with pytest.raises(QuotaError):
+        stopped.made(archive)
+    file = tmp_path / "lc.yaml"
+    file.write_text(yaml.safe_dump(stopped.config.model_dump(mode="json", exclude_unset=True)))
+    nothing = lc("prune", "-c", file, "--older-than", "0")
+    assert nothing.out == "0 versions, 0.00 GB removed.\n"
+    told = lc("prune", "-c", file, "--older-than", "0", "--unfinished-older-than", "0", "--dry-run")
+    assert "1 versions, 0.00 GB would be removed." in told.out
+    assert len(stopped.store.versions(stopped.key)) == 1
 
 
 # Errors

@@ -209,6 +209,7 @@ MAY_IMPORT = {
     "automation": {
         "automation",
         "assets",
+        "attempts",
         "config",
         "failures",
         "notify",
@@ -217,6 +218,7 @@ MAY_IMPORT = {
         "storage",
     },
     "failures": {"storage"},
+    "attempts": {"failures", "partitions", "storage"},
     "notify": {"config", "errors"},
     "logs": {"secret"},
     "errors": {"secret"},

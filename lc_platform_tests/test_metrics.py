@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
@@ -16,7 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from lc_platform.failures import Failure
 from lc_platform.metrics import CAUSES, OTHERS, STATES, EventLog, Exporter, serve
 from lc_platform.partitions import Place, patch_year_key
+from lc_platform.sources.protocol import Cost
 from lc_platform.storage.layout import ASSETS, key
+from lc_platform.storage.ledger import StoreLedger
 from lc_platform_tests.test_automation import YEAR, Deployment, settings
 
 DASHBOARDS = Path(__file__).resolve().parents[1] / "infra" / "dashboards"
@@ -30,14 +34,25 @@ class Scraped(dict[str, Samples]):
     """Names of samples that may come, those without any included."""
 
 
+class Served(NamedTuple):
+    exporter: Exporter
+    url: str
+
+    def look(self) -> Scraped:
+        """What a scrape tells after another look."""
+        self.exporter.look()
+        return self.scrape()
+
+    def scrape(self) -> Scraped:
+        return scrape(self.url)
+
+
 @contextmanager
-def serving(deployment: Deployment, refresh: float = 0) -> Iterator[str]:
-    exporter = Exporter(
-        deployment.instance, deployment.platform.versions, deployment.config.years, refresh=refresh
-    )
+def serving(deployment: Deployment) -> Iterator[Served]:
+    exporter = Exporter(deployment.instance, deployment.platform)
     server = serve(exporter, port=0)
     try:
-        yield f"http://127.0.0.1:{server.server_port}/metrics"
+        yield Served(exporter, f"http://127.0.0.1:{server.server_port}/metrics")
     finally:
         server.shutdown()
         server.server_close()
@@ -75,8 +90,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 
 @pytest.fixture(scope="module")
 def scraped(made: Deployment) -> Scraped:
-    with serving(made) as url:
-        return scrape(url)
+    with serving(made) as served:
+        return served.look()
 
 
 def test_partitions_are_counted_by_asset_year_and_state(scraped: Scraped) -> None:
@@ -134,31 +149,101 @@ def test_requests_and_units_are_added_up_where_a_source_tells_them(tmp_path: Pat
 
 
 def test_what_was_up_to_date_and_only_reported_counts_as_no_work(made: Deployment) -> None:
-    with serving(made) as url:
-        before = scrape(url)["lc_platform_step_seconds_count"]["reference_rasters",]
+    with serving(made) as served:
+        before = served.look()["lc_platform_step_seconds_count"]["reference_rasters",]
         assert made.launch("reference", made.patches[0]).success
-        assert scrape(url)["lc_platform_step_seconds_count"]["reference_rasters",] == before
+        assert served.look()["lc_platform_step_seconds_count"]["reference_rasters",] == before
 
 
 def test_counters_stand_where_they_stood_after_a_restart(made: Deployment) -> None:
-    with serving(made) as url:
-        scrape(url)
-        before = scrape(url)
-    with serving(made) as url:
-        after = scrape(url)
+    with serving(made) as served:
+        served.look()
+        before = served.look()
+    with serving(made) as served:
+        after = served.look()
     for name in (n for n in before if n.startswith(("lc_platform_step", "lc_platform_failures"))):
         assert after[name] == before[name]
 
 
-def test_the_store_is_not_looked_at_in_every_scrape(made: Deployment) -> None:
+def test_a_scrape_waits_for_no_look(made: Deployment) -> None:
     place = Place(made.patches[1], YEAR)
     stored, missing = made.platform.store, ("observation_stats", "missing", str(YEAR))
-    with serving(made, refresh=3600) as url:
-        assert scrape(url)["lc_platform_partitions"][missing] == 0
+    with serving(made) as served:
+        assert set(served.scrape()) == {"lc_platform_scrape_seconds"}
+        assert served.look()["lc_platform_partitions"][missing] == 0
         stored.remove(key("observation_stats", *place))
-        assert scrape(url)["lc_platform_partitions"][missing] == 0
-    with serving(made) as url:
-        assert scrape(url)["lc_platform_partitions"][missing] == 1
+        assert served.scrape()["lc_platform_partitions"][missing] == 0
+        assert served.look()["lc_platform_partitions"][missing] == 1
+
+
+def test_what_only_waited_for_another_is_not_counted_as_failed(made: Deployment) -> None:
+    clear = made.changed(imagery={"max_cloud_cover": 0})
+    with serving(clear) as served:
+        counted = served.look()["lc_platform_partitions"]
+    assert counted["raw_bands", "failed", str(YEAR)] == 1
+    failed = [asset for (asset, state, _), n in counted.items() if state == "failed" and n]
+    assert failed == ["raw_bands"]
+
+
+@pytest.fixture
+def own(made: Deployment, tmp_path: Path) -> Deployment:
+    """The same in a folder of its own."""
+    shutil.copytree(made.folder, tmp_path / "own", symlinks=True)
+    return Deployment(tmp_path / "own", made.data)
+
+
+def test_a_store_that_is_gone_leaves_no_old_numbers(own: Deployment) -> None:
+    data, aside = own.folder / "data", own.folder / "aside"
+    with serving(own) as served:
+        before = served.look()
+        assert before["lc_platform_store_up"][()] == 1
+        data.rename(aside)
+        away = served.look()
+        assert away["lc_platform_store_up"][()] == 0
+        gone = ("lc_platform_partitions", "lc_platform_month_spent")
+        assert all(name in before and name not in away for name in gone)
+        assert away["lc_platform_step_seconds_count"] == before["lc_platform_step_seconds_count"]
+        looked = "lc_platform_last_look_timestamp_seconds"
+        assert away[looked] == before[looked]
+        aside.rename(data)
+        back = served.look()
+        assert back["lc_platform_store_up"][()] == 1
+        assert back["lc_platform_partitions"] == before["lc_platform_partitions"]
+        assert back[looked][()] > before[looked][()]
+
+
+def test_records_that_are_gone_leave_no_old_numbers(own: Deployment) -> None:
+    with serving(own) as served:
+        assert served.look()["lc_platform_records_up"][()] == 1
+        (own.folder / "dagster" / "history" / "runs.db").write_bytes(b"no database" * 100)
+        away = served.look()
+        assert away["lc_platform_records_up"][()] == 0
+        assert "lc_platform_runs" not in away
+
+
+def test_before_the_grid_is_laid_it_alone_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with serving(Deployment(tmp_path, settings())) as served:
+        told = served.look()
+    assert told["lc_platform_store_up"][()] == 1
+    counted = {name for name, value in told["lc_platform_partitions"].items() if value}
+    assert counted == {("patch_grid", "missing", "")}
+
+
+def test_the_month_counts_what_came_to_nothing_too(own: Deployment) -> None:
+    budgeted = own.changed(imagery={"budget": {"processing_units": 100}})
+    worker = StoreLedger(own.platform.store, budgeted.config.imagery.budget)
+    price = Cost(3, 12.5)
+    worker.reserve(price)
+    worker.settle(price, Cost(3, 12.5, 4000))  # and no artefact came of it
+    worker.flush()
+    with serving(budgeted) as served:
+        told = served.look()
+    spent = {("requests",): 3, ("processing_units",): 12.5, ("bytes",): 4000}
+    assert told["lc_platform_month_spent"] == spent
+    assert told["lc_platform_month_left"] == {("processing_units",): 87.5}
+    assert told["lc_platform_month_budget"] == {("processing_units",): 100}
+    assert "lc_platform_processing_units_total" not in told
 
 
 def test_causes_beyond_the_first_are_told_together_and_no_counter_falls() -> None:

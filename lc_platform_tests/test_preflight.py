@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -155,6 +156,44 @@ def test_run_monitoring_that_would_miss_something_is_a_warning(
         (warning,) = preflight.check(CONFIG, lax)
     assert said in warning
     assert "dagster.yaml" in warning
+
+
+def ui(folder: Path, settings: str, port: int) -> subprocess.Popen[str]:
+    """`lc-platform ui` on an instance of such settings."""
+    with instance(folder, settings):
+        pass
+    file = folder / config.FILE_NAME
+    file.write_text(config.template("simulated"), encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "lc_platform", "ui", "-c", str(file), "--port", str(port)],
+        env={**os.environ, "DAGSTER_HOME": str(folder), "PYTHONWARNINGS": "ignore"},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.usefixtures("database")
+def test_the_web_ui_does_not_start_on_what_cannot_work(tmp_path: Path) -> None:
+    process = ui(tmp_path, STORAGE, servers.free_port())
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert told.startswith("error: ")
+    assert "pool acquisition: has no limit" in told
+    assert "Traceback" not in told
+
+
+def test_the_web_ui_starts_after_the_warnings(tmp_path: Path) -> None:
+    port = servers.free_port()
+    process = ui(tmp_path, "", port)
+    try:
+        servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=180)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert "warning: run monitoring: is off" in told
 
 
 @pytest.mark.usefixtures("database")

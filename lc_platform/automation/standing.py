@@ -7,8 +7,8 @@ from datetime import timedelta
 import dagster as dg
 
 from lc_platform.assets.platform import Platform
+from lc_platform.attempts import Attempts, Unmade
 from lc_platform.automation.jobs import JOBS, STANDING_ASSET, standing_name
-from lc_platform.automation.states import failed
 from lc_platform.config import Operations
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import ASSETS, years_of
@@ -40,31 +40,28 @@ def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
     )
     def complete(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         look, years = platform.versions.look(), platform.config.years
+        attempts = Attempts(context.instance, platform.versions, look, years)
         for asset in assets:
             key = dg.AssetCheckKey(dg.AssetKey(STANDING_ASSET), standing_name(asset))
             if key in context.selected_asset_check_keys:
-                yield _result(context.instance, look, asset, years)
+                yield _result(look, attempts.of[asset], asset, years)
 
     return complete
 
 
-def _result(
-    instance: dg.DagsterInstance, look: Look, asset: str, years: Sequence[int]
-) -> dg.AssetCheckResult:
+def _result(look: Look, unmade: Unmade, asset: str, years: Sequence[int]) -> dg.AssetCheckResult:
     rows: list[dg.TableRecord] = []
     wrong: list[tuple[Place, str]] = []
     total: Counter[str] = Counter()
     for year in years_of(asset, years):
         stated = look.states(asset, year)
-        fell = failed(instance, asset, stated, years)
-        wrong += [(place, "failed") for place in stated if place in fell]
-        wrong += [
-            (place, f"{state.kind}: {state.why}" if state.why else state.kind)
-            for place, state in stated.items()
-            if state.kind != "current" and place not in fell
-        ]
-        counts = Counter[str](s.kind for place, s in stated.items() if place not in fell)
-        counts["failed"] = len(fell)
+        for place, state in stated.items():
+            if place in unmade.failed:
+                wrong.append((place, "failed"))
+            elif state.kind != "current":
+                why = state.why or unmade.not_reached.get(place)
+                wrong.append((place, f"{state.kind}: {why}" if why else state.kind))
+        counts = unmade.counted(stated)
         total += counts
         row = {kind: counts[kind] for kind in ("current", *_WRONG)}
         rows.append(dg.TableRecord({"year": str(year or ""), **row}))
