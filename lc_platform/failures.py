@@ -13,6 +13,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
+from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform.storage.io_manager import FAILED, REFUSAL, REFUSED
 
@@ -21,23 +22,28 @@ WILL_RETRY = "dagster/will_retry"
 _CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
 _KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
 _VARYING = re.compile(
-    rf"({_KEPT})|\b(?:https?|s3|gs|az)://\S+|(?:/[\w.@+-]+){{2,}}|[\w:.+-]*\d[\w:.+-]*",
+    rf"({_KEPT})|\b(?:https?|s3|gs|gcs|az|abfss?)://\S+|[\w.@+#-]*(?:/[\w.@+#-]+){{2,}}"
+    r"|[\w:.+-]*\d[\w:.+-]*",
     re.IGNORECASE,
 )
 _CAUSE_LENGTH = 160
+_WRAPPERS = {"SensorExecutionError", "ScheduleExecutionError", "DagsterUserCodeProcessError"}
+"""Dagster's errors around that of a tick."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One partition that a run did not make, or the run itself."""
+    """One partition that a run did not make, or the run itself; or what came to no run."""
 
     asset: str
-    """Empty where the run failed before any asset was at work."""
+    """Empty where the run failed before any asset was at work. Of what came to no run, what that
+    was: a schedule, a sensor, a backfill."""
     where: str
-    """The partition's patch and year; empty where that is not known."""
+    """The partition's patch and year, or the backfill's id; empty where that is not known."""
     words: str
     """Why, as the error says it."""
     run: str
+    """Its id; empty where there is none."""
     refused: bool = False
     """Whether the archive's quota or the budget was spent."""
 
@@ -60,6 +66,16 @@ def cause(words: str, names: Collection[str] = ()) -> str:
     text = _VARYING.sub(lambda match: match.group(1) or "#", text)
     text = re.sub(r"(#[\s,;/]*)+#", "#", text)
     return text if len(text) <= _CAUSE_LENGTH else f"{text[: _CAUSE_LENGTH - 3]}..."
+
+
+def told_by(error: SerializableErrorInfo) -> str:
+    """An error of Dagster's records in words, without what Dagster has put around it, and without
+    the names of modules."""
+    while error.cause is not None and (
+        error.cls_name in _WRAPPERS or error.cls_name == error.cause.cls_name
+    ):
+        error = error.cause
+    return re.sub(r"^(?:lc_platform[\w.]*: |(?:\w+\.)+(?=\w+(?::|$)))", "", error.message.strip())
 
 
 def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:

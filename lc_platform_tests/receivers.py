@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Webhook:
     """The texts, in order."""
     status: int = 200
     """That is answered."""
+    delay: float = 0.0
+    """Seconds after which it is."""
 
 
 @contextmanager
@@ -33,6 +36,7 @@ def webhook() -> Iterator[Webhook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            time.sleep(hook.delay)
             if hook.status == 200:
                 hook.received.append(body["text"])
             self.send_response(hook.status)
@@ -63,7 +67,9 @@ class MailServer:
 
 
 @contextmanager
-def mail_server(user: str | None = None, password: str = "") -> Iterator[MailServer]:
+def mail_server(
+    user: str | None = None, password: str = "", port: int | None = None
+) -> Iterator[MailServer]:
     """A mail server; with a user, one that takes nothing from anybody else."""
 
     class Inbox:
@@ -81,9 +87,10 @@ def mail_server(user: str | None = None, password: str = "") -> Iterator[MailSer
         )
         return AuthResult(success=right, handled=False, auth_data=data if right else None)
 
-    with socket.socket() as free:  # the controller asks itself at its port, and 0 is none
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    if port is None:
+        with socket.socket() as free:  # the controller asks itself at its port, and 0 is none
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
     controller = Controller(
         Inbox(),
         hostname="127.0.0.1",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,18 +17,40 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import geopandas as gpd
 import pytest
+import shapely
 from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
+from lc_platform.automation import telling, unlaunched
+from lc_platform.automation.alarms import Alarms
 from lc_platform.automation.jobs import JOBS, STANDING, standing_name
+from lc_platform.automation.retries import GIVEN_UP
 from lc_platform.automation.schedules import rebuild_due
 from lc_platform.automation.states import kept_years
 from lc_platform.config import Config, ConfigError
 from lc_platform.definitions import build
+from lc_platform.failures import Failure
+from lc_platform.notify import Slack
 from lc_platform.partitions import PATCH, Place, patch_year_key
 from lc_platform.storage.layout import key
-from lc_platform_tests.receivers import Webhook, webhook
+from lc_platform_tests.receivers import Webhook, mail_server, webhook
+from lc_platform_tests.test_acquisition import REFERENCE
 from lc_platform_tests.test_graph import QUIET, degrees
 
 YEAR = datetime.now(UTC).year
@@ -192,6 +215,7 @@ def test_nothing_runs_by_itself_unless_it_is_enabled() -> None:
     sensors = {s.name: s.default_status for s in repository.sensor_defs}
     # What Dagster was told to start again is started again, without being enabled here.
     assert sensors.pop("lost_retries") is dg.DefaultSensorStatus.RUNNING
+    assert sensors.pop("remainders") is dg.DefaultSensorStatus.RUNNING
     assert set(sensors) == {"new_acquisitions", "failed_runs"}
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
@@ -242,14 +266,21 @@ def test_what_is_wrong_in_operations_is_refused(operations: dict[str, Any], word
     [
         (datetime(2024, 6, 1, tzinfo=UTC), [2024]),
         (datetime(2024, 1, 20, tzinfo=UTC), [2023, 2024]),
-        (datetime(2023, 12, 31, 23, 30, tzinfo=UTC), [2023, 2024]),  # it is 2024 in Ljubljana
+        (datetime(2023, 12, 31, 23, 30, tzinfo=UTC), [2023]),  # it is 2024 in Ljubljana alone
+        (datetime(2024, 1, 1, tzinfo=UTC), [2023, 2024]),
         (datetime(2025, 1, 20, tzinfo=UTC), [2024]),
         (datetime(2026, 1, 1, tzinfo=UTC), []),
     ],
 )
 def test_the_year_before_is_kept_up_to_date_in_january(now: datetime, years: list[int]) -> None:
-    data = settings(operations={"timezone": "Europe/Ljubljana"}) | {"years": [2022, 2024]}
+    data = settings(operations={"timezone": "Europe/Ljubljana"}) | {"years": [2022, 2023, 2024]}
     assert kept_years(config.parse(data), now) == years
+
+
+def test_a_year_is_kept_up_to_date_where_it_has_begun_here_too() -> None:
+    data = settings(operations={"timezone": "America/Los_Angeles"}) | {"years": [2023, 2024]}
+    early = datetime(2024, 1, 1, 5, tzinfo=UTC)  # it is 2023 there
+    assert kept_years(config.parse(data), early) == [2023]
 
 
 # The current year.
@@ -330,6 +361,16 @@ def test_a_patch_that_the_archive_has_nothing_of_yet_is_left_for_later(
     assert all(Place(patch, YEAR) not in places for one in asked for places in one.values())
 
 
+def test_patches_that_are_no_partitions_are_not_asked_for(deployment: Deployment) -> None:
+    gone, there, *_ = deployment.patches
+    deployment.instance.delete_dynamic_partition(PATCH, gone)
+    for patch in (gone, there):
+        deployment.take_away("features", patch)
+    said = deployment.tick("update_current_year")
+    assert f"1 patches, such as {gone}, are no partitions in Dagster" in said
+    assert [one["features"] for one in deployment.backfills()] == [{Place(there, YEAR)}]
+
+
 # The sensor of new acquisitions.
 
 
@@ -347,6 +388,25 @@ def test_a_patch_with_new_acquisitions_is_asked_for_once(deployment: Deployment)
     second = deployment.sense("new_acquisitions", first.cursor)
     assert not second.run_requests
     assert second.skip_message == "4 patches asked, 1 lack acquisitions"
+
+
+def test_a_patch_that_was_asked_for_and_not_made_is_asked_for_again_after_a_day(
+    deployment: Deployment,
+) -> None:
+    patch = deployment.patches[2]
+    deployment.acquired_earlier(patch)
+    cursor = json.loads(deployment.sense("new_acquisitions").cursor)
+    [[place, (name, at)]] = cursor["asked"].items()
+    cursor["asked"] = {place: [name, at - 23 * 3600]}
+    assert not deployment.sense("new_acquisitions", json.dumps(cursor)).run_requests
+    cursor["asked"] = {place: [name, at - 25 * 3600]}
+    again = deployment.sense("new_acquisitions", json.dumps(cursor))
+    assert requested(again)["raw_bands"] == {Place(patch, YEAR)}
+
+
+def test_a_cursor_of_before_days_were_counted_is_understood(deployment: Deployment) -> None:
+    before = json.dumps({"after": "", "asked": {f"{deployment.patches[0]} {YEAR}": "y"}})
+    assert not deployment.sense("new_acquisitions", before).run_requests
 
 
 def test_still_newer_acquisitions_are_asked_for_again(deployment: Deployment) -> None:
@@ -368,9 +428,11 @@ def test_a_look_that_runs_out_of_time_goes_on_where_it_stopped(deployment: Deplo
 
 
 def test_the_cursor_forgets_years_that_are_over(deployment: Deployment) -> None:
-    before = json.dumps({"after": "", "asked": {f"a {YEAR - 1}": "x", f"b {YEAR}": "y"}})
+    now = time.time()
+    asked = {f"a {YEAR - 1}": ["x", now], f"b {YEAR}": ["y", now]}
+    before = json.dumps({"after": "", "asked": asked})
     tick = deployment.sense("new_acquisitions", before)
-    assert json.loads(tick.cursor)["asked"] == {f"b {YEAR}": "y"}
+    assert json.loads(tick.cursor)["asked"] == {f"b {YEAR}": ["y", now]}
 
 
 # Model and map.
@@ -446,14 +508,14 @@ def test_one_cause_is_one_message_however_many_patches(
     runs = [broken.launch("patch_year", first), broken.launch("patch_year", *others)]
     assert not any(run.success for run in runs)
     after = broken.sense("failed_runs", before.cursor)
-    assert after.skip_message == "2 failed runs, 1 messages"
+    assert after.skip_message == "2 failures, 1 messages"
     [text] = hook.received
     assert text.startswith("*small: raw_bands failed (4 partitions): patch #")
     for patch in broken.patches:
         assert f"{patch} {YEAR}" in text
     assert f"https://dagster.example.org/runs/{runs[0].run_id}" in text
     again = broken.sense("failed_runs", after.cursor)
-    assert again.skip_message == "0 failed runs, 0 messages"
+    assert again.skip_message == "0 failures, 0 messages"
     assert len(hook.received) == 1
 
 
@@ -506,6 +568,207 @@ def test_a_run_that_dagster_tries_again_is_no_failure_yet(
     assert hook.received == []
 
 
+def test_one_cause_is_one_message_whatever_assets_it_strikes(hook: Webhook) -> None:
+    failures = [
+        Failure(asset, f"p{n} {YEAR}", f"s3://maps/{asset}/{YEAR}/p{n}.zarr: ExpiredToken", f"r{n}")
+        for n, asset in enumerate(["raw_bands", "raw_bands", "cloud_masks", "features"])
+    ]
+    alarms = Alarms()
+    alarms.take(failures, 0)
+    [alarm] = alarms.due(1e9, 3600)
+    Slack(hook.url, 5).send(alarm.message("small"))
+    assert hook.received == [
+        "*small: raw_bands, cloud_masks, features failed (4 partitions): # ExpiredToken*\n"
+        f"s3://maps/raw_bands/{YEAR}/p0.zarr: ExpiredToken\n\n"
+        f"raw_bands (2 partitions): p0 {YEAR}, p1 {YEAR}\n"
+        f"cloud_masks: p2 {YEAR}\n"
+        f"features: p3 {YEAR}\n"
+        "Runs: r0, r1, r2"
+    ]
+
+
+def test_alarms_are_remembered_as_they_are() -> None:
+    alarms = Alarms()
+    alarms.take([Failure("raw_bands", "a", "broken", "1"), Failure("", "", "died", "2")], 5)
+    [first, _] = alarms.due(1e9, 3600)
+    alarms.told(first, 1e9)
+    again = Alarms.from_json(json.loads(json.dumps(alarms.to_json())))
+    assert again.to_json() == alarms.to_json()
+    [left] = again.due(1e9 + 1, 3600)
+    assert left.message("small").subject == "small: a run failed (once): died"
+
+
+def test_a_cursor_of_an_earlier_version_is_understood(
+    deployment: Deployment, hook: Webhook
+) -> None:
+    broken = listening(deployment)
+    broken.launch("patch_year", broken.patch_years()[0])
+    before = json.dumps({"position": None, "alarms": [{"cause": "x", "asset": "raw_bands"}]})
+    assert broken.sense("failed_runs", before).skip_message == "1 failures, 1 messages"
+    assert len(hook.received) == 1
+
+
+# What came to no run.
+
+
+def failed_tick(
+    instance: dg.DagsterInstance, name: str, words: str, location: str = "here"
+) -> None:
+    """As Dagster's daemon records it."""
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(
+            GrpcServerCodeLocationOrigin("localhost", 4000, location_name=location), "all"
+        ),
+        name,
+    )
+    kind = InstigatorType.SENSOR
+    state = InstigatorState(origin, kind, InstigatorStatus.DECLARED_IN_CODE, SensorInstigatorData())
+    if instance.get_instigator_state(origin.get_id(), state.selector_id) is None:
+        instance.add_instigator_state(state)
+    own = SerializableErrorInfo(f"lc_platform.config.ConfigError: {words}\n", [], "ConfigError")
+    error = SerializableErrorInfo("dagster: an error\n", [], "SensorExecutionError", own)
+    now = time.time()
+    instance.create_tick(
+        TickData(
+            origin.get_id(), name, kind, TickStatus.FAILURE, now,
+            error=error, end_timestamp=now, selector_id=state.selector_id,
+        )
+    )  # fmt: skip
+
+
+def test_a_tick_that_failed_is_told_once(deployment: Deployment, hook: Webhook) -> None:
+    heard = listening(deployment)
+    failed_tick(heard.instance, "new_acquisitions", "what was before")
+    cursor = heard.sense("failed_runs").cursor
+    for _ in range(2):
+        failed_tick(heard.instance, "new_acquisitions", "imagery.catalog: ${KEY} is not set")
+    for _ in range(2):
+        cursor = heard.sense("failed_runs", cursor).cursor
+    assert hook.received == [
+        "*small: sensor new_acquisitions failed (2 times): imagery.catalog: ${KEY} is not set*\n"
+        "imagery.catalog: ${KEY} is not set\n\nsensor new_acquisitions: 2 times"
+    ]
+
+
+def test_the_ticks_of_another_code_location_are_not_told(deployment: Deployment) -> None:
+    instance, now = deployment.instance, time.time()
+    for location in ("here", "there"):
+        failed_tick(instance, "new_acquisitions", location, location)
+    found = unlaunched.wrong(instance, "small", "here", now, now)
+    assert [failure.words for failure in found.values()] == ["here"]
+
+
+def test_a_server_that_was_away_for_a_moment_is_not_told(deployment: Deployment) -> None:
+    instance, now = deployment.instance, time.time()
+    failed_tick(instance, "x", "Could not reach user code server. gRPC Error code: UNAVAILABLE")
+    assert unlaunched.wrong(instance, "small", "here", now, now) == {}
+
+
+@pytest.mark.parametrize("looker", ["update_current_year", "new_acquisitions"])
+def test_an_archive_that_cannot_be_asked_is_told(
+    deployment: Deployment, hook: Webhook, looker: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/catalog.json"
+    land = {"class": [1], "geometry": [shapely.box(*degrees(2, 2))]}
+    gpd.GeoDataFrame(land, crs="EPSG:4326").to_file(deployment.folder / "reference.gpkg")
+    away = listening(deployment).changed(
+        imagery={"source": "stac", "catalog": address, "retries": 0}, reference=REFERENCE
+    )
+    cursor = away.sense("failed_runs").cursor
+    said = (
+        away.tick(looker) if looker.startswith("update") else away.sense(looker).skip_message or ""
+    )
+    for _ in range(2):
+        cursor = away.sense("failed_runs", cursor).cursor
+    [text] = hook.received
+    assert f" {looker} failed (once): " in text
+    assert address in text
+    assert address in said
+
+
+def test_a_backfill_that_failed_as_a_whole_is_told(deployment: Deployment, hook: Webhook) -> None:
+    heard = listening(deployment)
+    heard.take_away("features", heard.patches[0])
+    heard.changed(imagery={"max_cloud_cover": 12}).tick("update_current_year")
+    cursor = heard.sense("failed_runs").cursor
+    [backfill] = heard.instance.get_backfills()
+    words = "dagster._core.errors.DagsterBackfillFailedError: partitions have been removed"
+    error = SerializableErrorInfo(words, [], "DagsterBackfillFailedError")
+    for status in (BulkActionStatus.FAILING, BulkActionStatus.FAILED):
+        heard.instance.update_backfill(backfill.with_status(status).with_error(error))
+        cursor = heard.sense("failed_runs", cursor).cursor
+    [text] = hook.received
+    assert text.startswith(
+        f"*small: backfill failed ({backfill.backfill_id}): DagsterBackfillFailedError: partitions"
+    )
+
+
+def test_a_run_that_is_given_up_is_told(deployment: Deployment, hook: Webhook) -> None:
+    broken = listening(deployment)
+    cursor = broken.sense("failed_runs").cursor
+    run = broken.launch("patch_year", broken.patch_years()[0])
+    broken.instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    cursor = broken.sense("failed_runs", cursor).cursor
+    assert hook.received == []
+    broken.instance.add_run_tags(run.run_id, {"dagster/will_retry": "false", GIVEN_UP: "true"})
+    for _ in range(2):
+        cursor = broken.sense("failed_runs", cursor).cursor
+    assert len(hook.received) == 1
+
+
+# How long a look takes, and which way.
+
+
+def test_mail_that_was_refused_is_sent_when_it_is_taken_and_slack_is_told_once(
+    deployment: Deployment, hook: Webhook
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    email = {"host": "127.0.0.1", "port": port, "security": "none", "sender": "a@a.org"}
+    heard = listening(deployment, email={**email, "to": ["b@a.org"]})
+    cursor = heard.sense("failed_runs").cursor
+    failed_tick(heard.instance, "new_acquisitions", "no archive")
+    tick = heard.sense("failed_runs", cursor)
+    assert tick.skip_message.startswith("1 failures, 1 messages; operations.notify.email")
+    with mail_server(port=port) as server:
+        heard.sense("failed_runs", tick.cursor)
+        assert len(server.received) == 1
+    assert len(hook.received) == 1
+
+
+def test_a_look_ends_in_time_and_the_next_tells_the_rest(
+    deployment: Deployment, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_TICK", 5.0)
+    heard = listening(deployment, timeout=2)
+    cursor = heard.sense("failed_runs").cursor
+    for word in ("one", "two", "three", "four", "five", "six"):
+        failed_tick(heard.instance, "new_acquisitions", f"the cause is {word}")
+    hook.delay = 0.9
+    began, ticks = time.monotonic(), 0
+    while len(hook.received) < 6 and ticks < 6:
+        cursor = heard.sense("failed_runs", cursor).cursor
+        ticks += 1
+        assert time.monotonic() - began < 5.0 * ticks
+    assert 1 < ticks < 6
+    assert len(set(hook.received)) == len(hook.received) == 6
+
+
+def test_ways_that_hang_do_not_keep_a_look(deployment: Deployment, hook: Webhook) -> None:
+    heard = listening(deployment, timeout=1)
+    cursor = heard.sense("failed_runs").cursor
+    for word in ("one", "two", "three", "four", "five", "six"):
+        failed_tick(heard.instance, "new_acquisitions", f"the cause is {word}")
+    hook.delay = 5
+    began = time.monotonic()
+    tick = heard.sense("failed_runs", cursor)
+    assert time.monotonic() - began < 4
+    assert tick.skip_message.startswith("6 failures, 0 messages; operations.notify.slack")
+
+
 # The standing checks, and how old the map is.
 
 
@@ -544,6 +807,19 @@ def test_a_standing_check_lists_what_failed_first(deployment: Deployment) -> Non
     assert str(failed.description).startswith("raw_bands: 1 failed")
     first, *_ = str(failed.metadata["partitions"].value).splitlines()
     assert first == f"- `{broken} {YEAR}` failed"
+
+
+def test_a_standing_check_tells_what_only_waited_from_what_failed(deployment: Deployment) -> None:
+    broken = deployment.patches[-1]
+    deployment.take_away("features", broken)
+    clear = deployment.changed(imagery={"max_cloud_cover": 0})
+    assert not clear.launch("patch_year", str(patch_year_key(broken, YEAR))).success
+    waited = evaluations(clear)[standing_name("features")]
+    assert waited.severity is dg.AssetCheckSeverity.WARN
+    assert waited.description == "features: 1 missing, 3 stale"
+    why = f"not reached: raw_bands of {broken} {YEAR} failed"
+    told = str(waited.metadata["partitions"].value)
+    assert f"- `{broken} {YEAR}` missing: {why}" in told.splitlines()
 
 
 def test_materializing_a_patch_runs_no_standing_check(deployment: Deployment) -> None:

@@ -36,6 +36,10 @@ NOTHING = (
             Failure("model", "2023", "s3://bucket/a/2023: HTTP 503 after 12.5 s", "a"),
             Failure("model", "2024", "s3://bucket/b/2024: HTTP 503 after 3 s", "a"),
         ),
+        (
+            Failure("raw_bands", "a 2023", "raw_bands/2023/a.zarr: ExpiredToken", "a"),
+            Failure("features", "b 2023", "features/2023/b.zarr: ExpiredToken", "a"),
+        ),
     ],
 )
 def test_failures_that_differ_in_place_and_number_alone_have_one_cause(

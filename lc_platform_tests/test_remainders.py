@@ -135,5 +135,7 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     look = deployment.platform.versions.look()
     assert look.states("mosaic", YEAR)[Place(year=YEAR)].kind == "current"
     assert set(look.recorded("predictions", YEAR)) == healthy
-    told, settled = remainders.ask(deployment.instance, graph, time.time(), {"everything"})
+    told, settled = remainders.ask(
+        deployment.instance, graph, deployment.config, time.time(), {"everything"}
+    )
     assert (told, settled) == ([], {"everything"})

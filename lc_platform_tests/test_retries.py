@@ -91,6 +91,54 @@ def test_a_run_that_the_daemon_will_not_start_is_given_up(instance: dg.DagsterIn
     assert retries.look_again(instance, time.time() + LATER) == []
 
 
+def tags(instance: dg.DagsterInstance, run: str) -> Mapping[str, str]:
+    found = instance.get_run_by_id(run)
+    assert found is not None
+    return found.tags
+
+
+def test_a_run_that_was_lost_at_a_weekend_is_found_after_it(instance: dg.DagsterInstance) -> None:
+    lost = failed(instance, {WILL_RETRY_TAG: "true"})
+    assert retries.look_again(instance, time.time() + 3 * retries.DAY) == [lost]
+    assert seen_again(instance) == [lost]
+
+
+def test_a_run_that_was_lost_for_a_week_is_given_up(instance: dg.DagsterInstance) -> None:
+    lost = failed(instance, {WILL_RETRY_TAG: "true"})
+    now = time.time() + 8 * retries.DAY
+    assert retries.given_up(instance, now) == []
+    assert retries.look_again(instance, now) == []
+    assert seen_again(instance) == []
+    assert tags(instance, lost)[WILL_RETRY_TAG] == "false"  # no backfill waits for it
+    assert retries.given_up(instance, time.time()) == [lost]
+
+
+def test_a_run_that_was_looked_at_in_vain_is_given_up(instance: dg.DagsterInstance) -> None:
+    run = failed(instance, {WILL_RETRY_TAG: "true"})
+    for _ in range(11):
+        assert retries.look_again(instance, time.time() + LATER) == [run]
+        words = "Run does not have an external job origin, unable to retry the run."
+        instance.report_engine_event(words, instance.get_run_by_id(run))
+    assert retries.look_again(instance, time.time() + LATER) == []
+    assert tags(instance, run)[WILL_RETRY_TAG] == "false"
+    assert retries.given_up(instance, time.time()) == [run]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {WILL_RETRY_TAG: "true", AUTO_RETRY_RUN_ID_TAG: "another"},
+        {WILL_RETRY_TAG: "false"},
+        {WILL_RETRY_TAG: "true", BACKFILL_ID_TAG: "deleted"},
+    ],
+    ids=["was started again", "failed for good", "of a backfill that is no more"],
+)
+def test_no_other_run_is_given_up(instance: dg.DagsterInstance, told: dict[str, str]) -> None:
+    failed(instance, told)
+    assert retries.look_again(instance, time.time() + 8 * retries.DAY) == []
+    assert retries.given_up(instance, time.time()) == []
+
+
 def test_a_run_that_was_made_and_never_queued_is_looked_at_again(
     instance: dg.DagsterInstance,
 ) -> None:

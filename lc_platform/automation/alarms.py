@@ -13,6 +13,8 @@ from lc_platform.notify import Message
 
 PLACES_SHOWN = 10
 RUNS_SHOWN = 3
+NAMES_SHOWN = 3
+"""Assets in a message's first line; its text has all."""
 SUBJECT = 80
 """Characters of the cause in a message's first line."""
 CAUSES = 200
@@ -20,21 +22,48 @@ CAUSES = 200
 
 
 @dataclass
+class Struck:
+    """What a cause has struck of one asset, or how often it struck a schedule or a sensor."""
+
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+    """The first of them."""
+
+    def __str__(self) -> str:
+        if not self.places:
+            return "once" if self.count == 1 else f"{self.count} times"
+        rest = self.count - len(self.places)
+        return ", ".join(self.places) + (f" and {rest} more" if rest > 0 else "")
+
+
+@dataclass
 class Alarm:
     """What is known of one cause since it was last told."""
 
     cause: str
-    asset: str
     words: str
     """Of the first failure."""
-    count: int = 0
-    places: list[str] = field(default_factory=list)
-    """The first of them."""
+    struck: dict[str, Struck] = field(default_factory=dict)
+    """By asset; under no name, runs that failed before any asset was at work."""
     runs: list[str] = field(default_factory=list)
     since: float = 0.0
     """Seconds since 1970 of the first failure that is not told."""
     told: float = 0.0
     """Likewise of the last message; 0 where there was none."""
+
+    @property
+    def count(self) -> int:
+        return sum(one.count for one in self.struck.values())
+
+    def add(self, failure: Failure, now: float) -> None:
+        if not self.count:
+            self.words, self.since = failure.words, now
+        one = self.struck.setdefault(failure.asset, Struck())
+        one.count += 1
+        if failure.where and failure.where not in one.places:
+            one.places = [*one.places, failure.where][:PLACES_SHOWN]
+        if failure.run and failure.run not in self.runs:
+            self.runs = [*self.runs, failure.run][:RUNS_SHOWN]
 
     def message(self, name: str, ui: str | None = None) -> Message:
         """What people are told.
@@ -42,38 +71,35 @@ class Alarm:
         name  of the configuration
         ui    address of Dagster's UI, for links
         """
-        what = f"{self.asset} failed" if self.asset else "a run failed"
-        times = f"{self.count} partitions" if self.count > 1 else (self.places or ["once"])[0]
+        names = [asset or "a run" for asset in self.struck]
+        more = len(names) - NAMES_SHOWN
+        what = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        unit = "partitions" if any(one.places for one in self.struck.values()) else "times"
+        [*_, last] = self.struck.values()
+        times = f"{self.count} {unit}" if self.count > 1 else str(last)
         again = " again" if self.told else ""
         lines = [self.words, ""]
-        if self.places:
-            rest = self.count - len(self.places)
-            more = f" and {rest} more" if rest > 0 else ""
-            lines.append(f"Partitions: {', '.join(self.places)}{more}")
-        runs = [f"{ui.rstrip('/')}/runs/{run}" if ui else run for run in self.runs]
-        lines.append(f"Runs: {', '.join(runs)}")
+        for asset, one in self.struck.items():
+            count = f" ({one.count} partitions)" if one.places and one.count > 1 else ""
+            lines.append(f"{asset or 'run'}{count}: {one}")
+        if self.runs:
+            runs = [f"{ui.rstrip('/')}/runs/{run}" if ui else run for run in self.runs]
+            lines.append(f"Runs: {', '.join(runs)}")
         cause = textwrap.shorten(self.cause, SUBJECT, placeholder=" ...")
-        return Message(f"{name}: {what}{again} ({times}): {cause}", "\n".join(lines))
+        return Message(f"{name}: {what} failed{again} ({times}): {cause}", "\n".join(lines))
 
 
 class Alarms:
     """The causes that were seen, in the order of their first failure."""
 
     def __init__(self, alarms: Iterable[Alarm] = ()) -> None:
-        self._alarms = {(a.asset, a.cause): a for a in alarms}
+        self._alarms = {alarm.cause: alarm for alarm in alarms}
 
     def take(self, failures: Iterable[Failure], now: float) -> None:
         """Count failures to their causes."""
         for failure in failures:
-            key = (failure.asset, failure.cause)
-            alarm = self._alarms.setdefault(key, Alarm(failure.cause, failure.asset, ""))
-            if not alarm.count:
-                alarm.words, alarm.since = failure.words, now
-            alarm.count += 1
-            if failure.where and failure.where not in alarm.places:
-                alarm.places = [*alarm.places, failure.where][:PLACES_SHOWN]
-            if failure.run not in alarm.runs:
-                alarm.runs = [*alarm.runs, failure.run][:RUNS_SHOWN]
+            alarm = self._alarms.setdefault(failure.cause, Alarm(failure.cause, ""))
+            alarm.add(failure, now)
 
     def due(self, now: float, quiet: float) -> Iterator[Alarm]:
         """What is to be told now: a cause is told at once, and then not for ``quiet`` seconds."""
@@ -86,7 +112,7 @@ class Alarms:
 
     def told(self, alarm: Alarm, now: float) -> None:
         """Note that an alarm went out: what comes now is counted from the beginning."""
-        alarm.told, alarm.count, alarm.places, alarm.runs = now, 0, [], []
+        alarm.told, alarm.struck, alarm.runs = now, {}, []
 
     def to_json(self) -> list[Mapping[str, Any]]:
         kept = sorted(self._alarms.values(), key=lambda a: (a.count > 0, a.told))[-CAUSES:]
@@ -94,4 +120,7 @@ class Alarms:
 
     @classmethod
     def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Alarms:
-        return cls(Alarm(**one) for one in data)
+        return cls(
+            Alarm(**{**one, "struck": {a: Struck(**s) for a, s in one["struck"].items()}})
+            for one in data
+        )

@@ -19,17 +19,23 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from lc_platform import failures
 from lc_platform.automation.backfills import Graph, places, request
+from lc_platform.automation.states import known
+from lc_platform.config import Config
 from lc_platform.partitions import PATCH, YEAR, Place
 from lc_platform.storage.layout import ASSETS, dimensions
 
 LOOK_BACK = 7 * 86400.0
-"""Seconds: older backfills are left as they are."""
+"""Seconds: backfills that ended earlier are left as they are."""
 _SUFFIX = "-rest"
 _REST = "The rest of: "
 
 
 def ask(
-    instance: dg.DagsterInstance, graph: Graph, now: float, settled: Collection[str]
+    instance: dg.DagsterInstance,
+    graph: Graph,
+    config: Config,
+    now: float,
+    settled: Collection[str],
 ) -> tuple[list[str], set[str]]:
     """Ask for the remainder of each backfill that ended with failures, once.
 
@@ -42,11 +48,15 @@ def ask(
     found = {
         one.backfill_id: one
         for one in instance.get_backfills(filters=ended)
-        if one.is_asset_backfill and one.backfill_timestamp > now - LOOK_BACK
+        if one.is_asset_backfill
+        and (one.backfill_end_timestamp or one.backfill_timestamp) > now - LOOK_BACK
     }
     told = []
     for name, backfill in found.items():
-        if name not in settled and (wanted := remainder(instance, graph, backfill)):
+        if name in settled:
+            continue
+        wanted, _ = known(instance, config, remainder(instance, graph, backfill))
+        if wanted:
             title = _REST + (backfill.title or name).removeprefix(_REST)
             done = request(instance, graph, wanted, name=f"{name}{_SUFFIX}", title=title)
             told.append(f"{done}, left by backfill {name}")

@@ -6,7 +6,8 @@ the run is never started again, and a backfill waits for it without end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
@@ -14,8 +15,12 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, BACKFILL_ID_TAG, W
 from dagster._daemon.auto_run_reexecution.event_log_consumer import _create_cursor_key
 
 DAY = 86400.0
+LOOK_BACK = 7 * DAY
+"""Seconds for which a run that is to be started again is waited for."""
 PATIENCE = 60.0
 """Seconds that the daemon has to start a run again."""
+GIVEN_UP = "lc_platform/given_up"
+"""Tag of failed runs that were to be started again, and never will be."""
 _TRIES = 10
 _RUNS = 500
 _COULD_NOT = "Failed to retry run"
@@ -25,14 +30,15 @@ _CURSOR = _create_cursor_key(dg.DagsterEventType.RUN_FAILURE)
 
 
 def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
-    """Have the daemon look again at the failed runs of the last day that it has not started again.
+    """Have the daemon look again at the failed runs of the last week that it has not started again.
 
     now  seconds since 1970
 
     Returns their ids. To look at a run twice does no harm: one that was started again is not
-    started another time.
+    started another time. One that is too old, or was looked at too often, is given up: it is
+    tagged, and no longer as one that is to be started, for which its backfill would wait.
     """
-    failed = instance.fetch_run_status_changes(
+    recent = instance.fetch_run_status_changes(
         dg.RunStatusChangeRecordsFilter(
             dg.DagsterEventType.RUN_FAILURE,
             after_timestamp=now - DAY,
@@ -40,39 +46,87 @@ def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
         ),
         limit=_RUNS,
     ).records
-    latest: dict[str, int] = {}
-    for record in failed:
-        latest.setdefault(record.run_id, record.storage_id)
-    lost = list(_lost(instance, latest))
+    older = _waiting(instance, now - LOOK_BACK, now - DAY)
+    overdue = _waiting(instance, now - 2 * LOOK_BACK, now - LOOK_BACK)
+    runs = [*_found(instance, [record.run_id for record in recent]), *older, *overdue]
+    too_old = {run.run_id for run in overdue}
+    lost = []
+    for run in _lost(instance, {run.run_id: run for run in runs}.values()):
+        if run.run_id in too_old or _tries(instance, run.run_id) > _TRIES:
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false", GIVEN_UP: "true"})
+            continue
+        if run.tags.get(WILL_RETRY_TAG) != "true":
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})
+        lost.append(run.run_id)
     if not lost:
         return []
     cursors = instance.daemon_cursor_storage.get_cursor_values({_CURSOR})
-    before = min(latest[run] for run in lost) - 1
+    before = min(_failed_at(instance, run) for run in lost) - 1
     if int(cursors.get(_CURSOR) or 0) > before:
         instance.daemon_cursor_storage.set_cursor_values({_CURSOR: str(before)})
     return lost
 
 
-def _lost(instance: dg.DagsterInstance, runs: Iterable[str]) -> Iterator[str]:
+def given_up(instance: dg.DagsterInstance, now: float) -> list[str]:
+    """The runs that were given up of late."""
+    wanted = dg.RunsFilter(tags={GIVEN_UP: "true"}, updated_after=_utc(now - LOOK_BACK))
+    return [run.run_id for run in instance.get_runs(wanted, limit=_RUNS)]
+
+
+def _found(instance: dg.DagsterInstance, runs: Sequence[str]) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(run_ids=list(dict.fromkeys(runs)))) if runs else []
+
+
+def _waiting(instance: dg.DagsterInstance, after: float, before: float) -> Sequence[dg.DagsterRun]:
+    """Those that failed in a time, and that are to be started again, or were."""
+    return instance.get_runs(
+        dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            tags={WILL_RETRY_TAG: "true"},
+            updated_after=_utc(after),
+            updated_before=_utc(before),
+        ),
+        limit=_RUNS,
+    )
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _failed_at(instance: dg.DagsterInstance, run: str) -> int:
+    """Where a run's failure is in the log of all events."""
+    failure = dg.DagsterEventType.RUN_FAILURE
+    records = instance.get_records_for_run(run, of_type=failure).records
+    return max(record.storage_id for record in records)
+
+
+def _lost(instance: dg.DagsterInstance, runs: Iterable[dg.DagsterRun]) -> Iterator[dg.DagsterRun]:
     """Those that are to be started again, or were when the daemon could not."""
-    wanted = list(runs)
-    found = instance.get_runs(dg.RunsFilter(run_ids=wanted)) if wanted else []
-    for run in found:
-        if run.status != dg.DagsterRunStatus.FAILURE:
+    wanted = [
+        run
+        for run in runs
+        if run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(GIVEN_UP) != "true"
+    ]
+    again = {found for run in wanted if (found := run.tags.get(AUTO_RETRY_RUN_ID_TAG))}
+    not_submitted = {
+        run.run_id
+        for run in _found(instance, sorted(again))
+        if run.status == dg.DagsterRunStatus.NOT_STARTED
+    }
+    over: dict[str | None, bool] = {}
+    for run in wanted:
+        again_as = run.tags.get(AUTO_RETRY_RUN_ID_TAG)
+        if again_as is not None and again_as not in not_submitted:
             continue
-        if _is_over(instance, run.tags.get(BACKFILL_ID_TAG)):
-            continue
-        again = run.tags.get(AUTO_RETRY_RUN_ID_TAG)
-        if again is not None and not _was_not_submitted(instance, again):
-            continue
-        tries = _tries(instance, run.run_id)
-        if again is not None and not tries:
-            continue  # the daemon is at it
-        if run.tags.get(WILL_RETRY_TAG) == "true" and tries <= _TRIES:
-            yield run.run_id
-        elif 0 < tries <= _TRIES:
-            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})
-            yield run.run_id
+        is_to_be = run.tags.get(WILL_RETRY_TAG) == "true"
+        if (again_as is not None or not is_to_be) and not _tries(instance, run.run_id):
+            continue  # the daemon is at it, or the run has failed for good
+        backfill = run.tags.get(BACKFILL_ID_TAG)
+        if backfill not in over:
+            over[backfill] = _is_over(instance, backfill)
+        if not over[backfill]:
+            yield run
 
 
 def _is_over(instance: dg.DagsterInstance, backfill: str | None) -> bool:
@@ -80,12 +134,6 @@ def _is_over(instance: dg.DagsterInstance, backfill: str | None) -> bool:
         return False
     found = instance.get_backfill(backfill)
     return found is None or found.status in BULK_ACTION_TERMINAL_STATUSES
-
-
-def _was_not_submitted(instance: dg.DagsterInstance, run: str) -> bool:
-    """Whether a run was made, and the daemon failed before it was queued."""
-    found = instance.get_run_by_id(run)
-    return found is not None and found.status == dg.DagsterRunStatus.NOT_STARTED
 
 
 def _tries(instance: dg.DagsterInstance, run: str) -> int:

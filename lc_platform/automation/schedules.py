@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills
+from lc_platform.automation import acquisitions, backfills, unlaunched
 from lc_platform.automation.backfills import Wanted
 from lc_platform.automation.jobs import JOBS, STANDING
-from lc_platform.automation.states import kept_years, outside_words
+from lc_platform.automation.states import kept_years, known, outside_words
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import dimensions
 from lc_platform.storage.versions import Look
@@ -47,8 +48,11 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         look = platform.versions.look()
         found = _asked(platform, look, instance, years)
         wanted = _together([outdated(look, year, found) for year in years])
+        wanted, unknown = known(instance, platform.config, wanted)
         wanted = backfills.left_out(wanted, backfills.under_way(instance, graph))
-        words = _asked_words(found)
+        trouble = found.trouble or unknown
+        unlaunched.note(instance, platform.config.name, unlaunched.UPDATE, trouble, time.time())
+        words = _asked_words(found) + (f". {unknown}" if unknown else "")
         if not wanted:
             return dg.SkipReason(f"nothing is to be made. {words}")
         title = f"Update of {', '.join(map(str, years))}"
@@ -78,7 +82,10 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         if not verdicts:
             return dg.SkipReason(outside_words(platform.config, now))
         words = "; ".join(verdicts)
-        both = backfills.left_out(_together(wanted), backfills.under_way(instance, graph))
+        both, unknown = known(instance, platform.config, _together(wanted))
+        both = backfills.left_out(both, backfills.under_way(instance, graph))
+        unlaunched.note(instance, platform.config.name, unlaunched.REBUILD, unknown, time.time())
+        words += f". {unknown}" if unknown else ""
         if not both:
             return dg.SkipReason(words)
         name = _name(REBUILD, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +12,18 @@ import dagster as dg
 
 from lc_platform import notify
 from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills, remainders, retries
-from lc_platform.automation.alarms import Alarms
+from lc_platform.automation import acquisitions, backfills, remainders, retries, unlaunched
 from lc_platform.automation.jobs import JOBS
-from lc_platform.automation.states import kept_years, outside_words
-from lc_platform.failures import of_run
-from lc_platform.notify import NotifyError
+from lc_platform.automation.states import kept_years, known, outside_words
+from lc_platform.automation.telling import Look
 from lc_platform.partitions import Place
 from lc_platform.storage.layout import ASSETS
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
 LOST_RETRIES = "lost_retries"
 REMAINDERS = "remainders"
-_RUNS_A_TICK = 200
-_SECONDS_A_TICK = 30.0
+_AGAIN = 86400.0
+"""Seconds after which what was asked for, and was not made, is asked for again."""
 
 
 def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
@@ -54,17 +52,21 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             after=before.get("after", ""),
             seconds=operations.acquisitions.seconds,
         )
-        # What was asked for once is not asked for again, even if it failed: that is the schedule's.
-        asked: dict[str, str] = before.get("asked", {})
-        fresh = {place for place, name in found.new.items() if asked.get(str(place)) != name}
+        asked = _asked_for(before.get("asked", {}), now.timestamp())
+        fresh = {p for p, name in found.new.items() if asked.get(str(p), ("",))[0] != name}
         graph = _graph(context)
         wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
         modelled = {y for y in years if look.states("model", y)[Place(year=y)].kind != "missing"}
         predicted = {place for place in fresh if place.year in modelled}
         wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
+        wanted, unknown = known(context.instance, platform.config, wanted)
         wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
+        trouble = found.trouble or unknown
+        who = unlaunched.ACQUISITIONS
+        unlaunched.note(context.instance, platform.config.name, who, trouble, now.timestamp())
         # What a backfill is at may be found again when that has ended.
-        asked |= {str(place): found.new[place] for place in wanted.get("raw_bands", ())}
+        when = now.timestamp()
+        asked |= {str(place): (found.new[place], when) for place in wanted.get("raw_bands", ())}
         kept = {str(year) for year in years}
         cursor = json.dumps(
             {
@@ -73,7 +75,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             }
         )
         words = f"{found.asked} patches asked, {len(found.new)} lack acquisitions" + (
-            f"; stopped: {found.trouble}" if found.trouble else ""
+            f"; {'stopped: ' if found.trouble else ''}{trouble}" if trouble else ""
         )
         if not wanted:
             return dg.SensorResult(skip_reason=words, cursor=cursor)
@@ -86,7 +88,8 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         name=FAILED_RUNS,
         minimum_interval_seconds=60,
         default_status=_status(bool(operations.notify.slack or operations.notify.email)),
-        description="Tell of failed runs: one message a cause, not one a patch or a run.",
+        description="Tell of what failed, runs and what came to no run: one message a cause, not "
+        "one a patch or a run.",
     )
     def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         ways = notify.channels(platform.config)
@@ -94,29 +97,14 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             return dg.SensorResult(
                 skip_reason="nobody is to be told: operations.notify names neither slack nor email"
             )
-        now = time.time()
-        position, alarms = _remembered(context)
-        runs, position = _failed_since(context.instance, position)
-        for run_id in runs:
-            alarms.take(of_run(context.instance, run_id), now)
-        trouble = ""
-        told = 0
-        for due in alarms.due(now, platform.config.operations.notify.quiet * 3600):
-            if time.time() - now > _SECONDS_A_TICK:
-                break
-            try:
-                message = due.message(platform.config.name, operations.notify.ui)
-                for problem in notify.send(ways, message):
-                    context.log.warning(problem)
-            except NotifyError as error:
-                trouble = str(error)
-                context.log.error(trouble)
-                break
-            alarms.told(due, now)
-            told += 1
-        cursor = json.dumps({"position": position, "alarms": alarms.to_json()})
-        words = f"{len(runs)} failed runs, {told} messages"
-        return dg.SensorResult(skip_reason=trouble or words, cursor=cursor)
+        look = Look(platform, context.instance, ways, context.cursor)
+        origin = context.code_location_origin
+        look.gather(origin.location_name if origin else None)
+        problems = look.tell()
+        for problem in problems:
+            context.log.warning(problem)
+        words = "; ".join([f"{look.failed} failures, {look.told} messages", *problems])
+        return dg.SensorResult(skip_reason=words, cursor=look.cursor)
 
     @dg.sensor(
         name=LOST_RETRIES,
@@ -141,31 +129,22 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
     )
     def remainders_of_backfills(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settled = json.loads(context.cursor) if context.cursor else []
-        told, now = remainders.ask(context.instance, _graph(context), time.time(), settled)
+        told, now = remainders.ask(
+            context.instance, _graph(context), platform.config, time.time(), settled
+        )
         words = "; ".join(told) or "no backfill has left anything that can be made"
         return dg.SensorResult(skip_reason=words, cursor=json.dumps(sorted(now)))
 
     return [new_acquisitions, failed_runs, lost_retries, remainders_of_backfills]
 
 
-def _remembered(context: dg.SensorEvaluationContext) -> tuple[str | None, Alarms]:
-    if context.cursor:
-        before: dict[str, Any] = json.loads(context.cursor)
-        return before["position"], Alarms.from_json(before["alarms"])
-    # What failed before anybody wanted to know is not told.
-    newest = context.instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1)
-    return (newest.cursor if newest.records else None), Alarms()
-
-
-def _failed_since(
-    instance: dg.DagsterInstance, position: str | None
-) -> tuple[list[str], str | None]:
-    """The runs that failed since a position in the event log, and the new position."""
-    found = instance.fetch_run_status_changes(
-        dg.DagsterEventType.RUN_FAILURE, limit=_RUNS_A_TICK, cursor=position, ascending=True
-    )
-    runs = [record.event_log_entry.run_id for record in found.records]
-    return list(dict.fromkeys(runs)), found.cursor if runs else position
+def _asked_for(before: Mapping[str, Any], now: float) -> dict[str, tuple[str, float]]:
+    """What was asked for in the last day, and when; earlier versions did not note when."""
+    found = {
+        place: (one, 0.0) if isinstance(one, str) else (str(one[0]), float(one[1]))
+        for place, one in before.items()
+    }
+    return {place: (name, at) for place, (name, at) in found.items() if now - at < _AGAIN}
 
 
 def _graph(context: dg.SensorEvaluationContext) -> backfills.Graph:
