@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -286,6 +287,8 @@ def metrics(
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform import metrics as exporter
 
+    # Dagster has a process that was started without Ctrl+C take no other word to end either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     exporter.run(load(config), port=port, host=host, every=every)
 
 

@@ -191,7 +191,8 @@ def test_the_web_ui_starts_after_the_warnings(tmp_path: Path) -> None:
     try:
         servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=180)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        # Where Ctrl+C is ignored, Dagster ignores SIGTERM too.
+        os.killpg(process.pid, signal.SIGKILL)
         _, told = process.communicate(timeout=60)
     assert "warning: run monitoring: is off" in told
 

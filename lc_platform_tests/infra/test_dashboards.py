@@ -11,7 +11,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import yaml
 from lc_platform.partitions import patch_year_key
 from lc_platform.sources.protocol import Cost
 from lc_platform.storage.ledger import StoreLedger
+from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports, lacking
 from lc_platform_tests.test_automation import YEAR, Deployment, settings
 
@@ -31,17 +32,6 @@ EXPRESSIONS = [
     (panel["title"], target["expr"]) for panel in BOARD["panels"] for target in panel["targets"]
 ]
 LABELS = [v["query"]["query"] for v in BOARD["templating"]["list"] if v["type"] == "query"]
-
-
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("wb") as told:
-        process = subprocess.Popen(command, stdout=told, stderr=told)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 class Prometheus:
@@ -123,8 +113,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"),
     ]
     with ExitStack() as both:
-        both.enter_context(running(exporter, folder / "exporter.log"))
-        both.enter_context(running(server, folder / "prometheus.log"))
+        both.enter_context(servers.started(exporter))
+        both.enter_context(servers.started(server))
         api = Prometheus(port)
         counted = "lc_platform_step_seconds_count{asset='training_samples'}"
         api.wait(counted, lambda found: found == [1])

@@ -42,6 +42,7 @@ from lc_platform_tests.faulty_proxy import (
     Slow,
     faulty_proxy,
 )
+from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import AZURITE, BUCKET, Emulator, azurite, fake_gcs, free_ports
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
@@ -544,6 +545,7 @@ def test_a_signature_suffices_to_write_read_and_copy(
 def test_google_without_credentials_is_found_at_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    servers.module("gcsfs", "gcsfs")
     _no_google(monkeypatch, tmp_path)
     words = "no Google credentials were found.*GOOGLE_APPLICATION_CREDENTIALS"
     with pytest.raises(StorageError, match=words):
@@ -560,6 +562,7 @@ def test_google_without_credentials_is_found_at_start(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of 127.0.0.1 and of nobody's authority, with its key."""
+    servers.module("cryptography", "adlfs")
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -728,6 +731,7 @@ def _handler(answer: Callable[..., tuple[int, bytes]]) -> type[BaseHTTPRequestHa
 
 def _account(monkeypatch: pytest.MonkeyPatch, folder: Path, issuer: str) -> None:
     """A Google service account, whose tokens an issuer gives."""
+    servers.module("cryptography", "gcsfs")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 from odc.geo.geom import Geometry
 
@@ -52,7 +51,7 @@ from pathlib import Path
 from lc_platform import config
 from lc_platform.sources import open_source
 from lc_platform_tests.test_automation import operated
-from lc_platform_tests.test_remainders import Blank
+from lc_platform_tests.production.test_remainders import Blank
 
 folder = Path({folder!r})
 settings = config.parse(json.loads((folder / "settings.json").read_text()), folder)
@@ -90,7 +89,6 @@ def daemon(deployment: Deployment, x: float, y: float) -> Iterator[Path]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.production
 def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others(
     tmp_path: Path,
 ) -> None:
