@@ -101,7 +101,12 @@ class Attempts:
     def _read(self, runs: Sequence[str]) -> None:
         failed = [run for run in runs if self._status.get(run) is dg.DagsterRunStatus.FAILURE]
         for run in [run for run in failed if run not in self._known][:_RUNS_READ]:
-            self._known[run] = of_run(self._instance, run)
+            if told := of_run(self._instance, run):
+                self._known[run] = told
+            else:  # it is started again
+                self._status[run] = dg.DagsterRunStatus.QUEUED
+        for run in self._known.keys() - set(runs):
+            del self._known[run]
 
     def _judge(self, asset: str, where: Place, run: str) -> None:
         unmade, status = self.of[asset], self._status.get(run)

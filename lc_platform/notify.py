@@ -103,16 +103,18 @@ class Mail:
 
     def send(self, message: Message) -> None:
         mail = EmailMessage()
-        mail["Subject"] = " ".join(message.subject.split())
-        mail["From"] = self.sender
-        mail["To"] = ", ".join(self.to)
-        mail.set_content(message.text)
         try:
+            mail["Subject"] = " ".join(message.subject.split())
+            mail["From"] = self.sender
+            mail["To"] = ", ".join(self.to)
+            mail.set_content(message.text)
             self._deliver(mail)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, ValueError, smtplib.SMTPException) as error:
+            # A ValueError's words have what it is about in them: the password, perhaps.
+            why = type(error).__name__ if isinstance(error, ValueError) else _reason(error)
             raise NotifyError(
                 f"operations.notify.email: {self.host}:{self.port} did not take the message "
-                f"({_reason(error)}). Check host, port, security, user and password"
+                f"({why}). Check host, port, security, user and password"
             ) from None
 
     def _deliver(self, mail: EmailMessage) -> None:
@@ -206,6 +208,10 @@ def send(channels: Sequence[Channel], message: Message) -> dict[str, str]:
             future.result(max(0.0, began + channel.timeout + 1 - time.monotonic()))
         except NotifyError as error:
             problems[channel.name] = str(error)
+        except ValueError as error:  # of what a password or an address has in it: not shown
+            problems[channel.name] = (
+                f"operations.notify.{channel.name}: {type(error).__name__}. Check its settings"
+            )
         except TimeoutError:
             problems[channel.name] = (
                 f"operations.notify.{channel.name}: no answer for {channel.timeout:g} s. Check "

@@ -38,10 +38,6 @@ class Place(NamedTuple):
             self.patch if PATCH in dimensions else None, self.year if YEAR in dimensions else None
         )
 
-    def covers(self, other: Place) -> bool:
-        """Whether another partition is this one, or a part of it."""
-        return self.patch in (None, other.patch) and self.year in (None, other.year)
-
 
 def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
     """Yearly windows of the configured years, the running year included."""

@@ -105,8 +105,9 @@ def _of_another(config: Config, instance: dg.DagsterInstance) -> Iterator[str]:
     if told and told["name"] != config.name and told["storage"] != config.storage_url:
         yield (
             f"Dagster's records: are those of the configuration {told['name']}, whose artefacts "
-            f"are in {told['storage']}; each would take the other's patches away. Set "
-            "DAGSTER_HOME to a folder of this one's own, or unset it"
+            f"are in {told['storage']}; each would take the other's patches away. Give this one "
+            "records of its own (DAGSTER_HOME, or the database). If it is the same one, renamed "
+            "and moved, change `name` first, run `lc-platform check`, and then change `storage`"
         )
 
 

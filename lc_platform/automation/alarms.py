@@ -115,7 +115,9 @@ class Alarms:
         alarm.told, alarm.struck, alarm.runs = now, {}, []
 
     def to_json(self) -> list[Mapping[str, Any]]:
-        kept = sorted(self._alarms.values(), key=lambda a: (a.count > 0, a.told))[-CAUSES:]
+        kept = sorted(self._alarms.values(), key=lambda a: (a.count > 0, not a.told, a.told))[
+            -CAUSES:
+        ]
         return [dataclasses.asdict(alarm) for alarm in kept]
 
     @classmethod

@@ -24,6 +24,8 @@ Wanted = Mapping[str, Collection[Place]]
 Graph = BaseAssetGraph[Any]
 TAG = "lc_platform/requested_by"
 """Tag of runs and backfills that nobody asked for by hand."""
+LONGEST_NAME = 32
+"""Characters that Dagster's tables have for a backfill's name."""
 
 
 def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
@@ -75,8 +77,10 @@ def request(
 ) -> str:
     """Have a backfill make what is wanted; one of the same name is not made twice.
 
-    Returns what was done, in words.
+    Returns what was done, in words. Raises ValueError where the name is longer than Postgres takes.
     """
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"{name}: a backfill's name has at most {LONGEST_NAME} characters")
     if instance.get_backfill(name) is not None:
         return f"backfill {name} is there already"
     with partitions.quiet():

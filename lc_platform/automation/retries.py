@@ -61,8 +61,8 @@ def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
     if not lost:
         return []
     cursors = instance.daemon_cursor_storage.get_cursor_values({_CURSOR})
-    before = min(_failed_at(instance, run) for run in lost) - 1
-    if int(cursors.get(_CURSOR) or 0) > before:
+    before = min((at for run in lost if (at := _failed_at(instance, run))), default=0) - 1
+    if before >= 0 and int(cursors.get(_CURSOR) or 0) > before:
         instance.daemon_cursor_storage.set_cursor_values({_CURSOR: str(before)})
     return lost
 
@@ -95,10 +95,10 @@ def _utc(seconds: float) -> datetime:
 
 
 def _failed_at(instance: dg.DagsterInstance, run: str) -> int:
-    """Where a run's failure is in the log of all events."""
+    """Where a run's failure is in the log of all events; 0 where that was trimmed."""
     failure = dg.DagsterEventType.RUN_FAILURE
     records = instance.get_records_for_run(run, of_type=failure).records
-    return max(record.storage_id for record in records)
+    return max((record.storage_id for record in records), default=0)
 
 
 def _lost(instance: dg.DagsterInstance, runs: Iterable[dg.DagsterRun]) -> Iterator[dg.DagsterRun]:

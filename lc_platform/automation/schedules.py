@@ -227,7 +227,7 @@ def _graph(context: dg.ScheduleEvaluationContext) -> backfills.Graph:
 
 def _name(schedule: str, when: datetime) -> str:
     """The same for a tick that is tried again, so that nothing is launched twice."""
-    return f"{schedule}-{when.astimezone(UTC):%Y%m%dT%H%M}"
+    return f"{schedule}-{when.astimezone(UTC):%y%m%d%H%M}"
 
 
 def _status(enabled: bool) -> dg.DefaultScheduleStatus:

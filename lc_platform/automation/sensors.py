@@ -122,17 +122,17 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
     @dg.sensor(
         name=REMAINDERS,
         asset_selection=dg.AssetSelection.assets(*ASSETS),
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ask for what a backfill has left undone as other patches failed: one patch "
         "that cannot be made keeps no other from the map.",
     )
     def remainders_of_backfills(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        settled = json.loads(context.cursor) if context.cursor else []
+        settled = json.loads(context.cursor) if context.cursor else None
         told, now = remainders.ask(
             context.instance, _graph(context), platform.config, time.time(), settled
         )
-        words = "; ".join(told) or "no backfill has left anything that can be made"
+        words = "; ".join(told) or "nothing is to be asked for"
         return dg.SensorResult(skip_reason=words, cursor=json.dumps(sorted(now)))
 
     return [new_acquisitions, failed_runs, lost_retries, remainders_of_backfills]

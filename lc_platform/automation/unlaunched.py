@@ -21,7 +21,7 @@ _TICKS_BACK = 86400.0
 _BACKFILLS = 30 * 86400.0
 """Seconds: backfills that were asked for earlier are left out."""
 _TICKS = 50
-_AWAY = "Could not reach user code server"
+_AWAY = ("Could not reach user code server", "Unable to reach the user code server")
 """What Dagster says where it tries a tick again, as the code server is away for a moment."""
 
 
@@ -78,7 +78,7 @@ def _ticks(instance: dg.DagsterInstance, state: Any, after: float) -> Iterator[t
         statuses=[TickStatus.FAILURE],
     ):
         words = told_by(tick.error) if tick.error else "the tick failed"
-        if _AWAY not in words:
+        if not any(away in words for away in _AWAY):
             yield f"tick {tick.tick_id}", Failure(who, "", words, "")
 
 
