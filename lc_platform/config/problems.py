@@ -10,6 +10,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from lc_platform.errors import PlatformError
+
+
+class ConfigError(PlatformError, ValueError):
+    """The configuration is not usable; the message names the keys, one a line."""
+
 
 def nearest(name: str, valid: Sequence[str]) -> str:
     """A hint at the valid name that is nearest, empty where none is near."""

@@ -1,0 +1,92 @@
+"""The configuration file: its schema, its checks, and the one home of every default.
+
+A file is YAML. `load` reads it, refuses what it does not know with the key's path, what the value
+should be and the nearest valid name, and gives a frozen `Config`. Relative paths are relative to
+the file. `${NAME}` stands for an environment variable and is read when the value is used, so that
+no secret is ever part of the configuration.
+"""
+
+from lc_platform.catalogue import (
+    BAND_ALIASES,
+    CATALOGS,
+    FURTHER_COLLECTIONS,
+    FURTHER_OF,
+    SENTINEL2_BANDS,
+    SIMULATED_CLASSES,
+    SIMULATED_FURTHER_BANDS,
+    SOURCES,
+    FurtherCollection,
+)
+from lc_platform.config.aoi import Aoi
+from lc_platform.config.environment import expand
+from lc_platform.config.features import Features
+from lc_platform.config.imagery import Also, Budget, Imagery, SimulatedMistakes, Simulation
+from lc_platform.config.loading import (
+    DEMO_FOLDER,
+    ENVIRONMENT_VARIABLE,
+    FILE_NAME,
+    current,
+    load,
+    parse,
+    template,
+)
+from lc_platform.config.model import LIGHTGBM_DEFAULTS, LIGHTGBM_FIXED, lightgbm_parameters
+from lc_platform.config.object_store import AZURE, GCS, ObjectStore
+from lc_platform.config.operations import Email, Notifying, Operations
+from lc_platform.config.problems import ConfigError
+from lc_platform.config.reference import LandCoverClass, Reference
+from lc_platform.config.sections import (
+    RUN_PATCHES,
+    RUN_PIXELS,
+    SPLIT_PATCH_SIZE,
+    Clouds,
+    Config,
+    Processing,
+    Sampling,
+)
+
+__all__ = [
+    "AZURE",
+    "BAND_ALIASES",
+    "CATALOGS",
+    "DEMO_FOLDER",
+    "ENVIRONMENT_VARIABLE",
+    "FILE_NAME",
+    "FURTHER_COLLECTIONS",
+    "FURTHER_OF",
+    "GCS",
+    "LIGHTGBM_DEFAULTS",
+    "LIGHTGBM_FIXED",
+    "RUN_PATCHES",
+    "RUN_PIXELS",
+    "SENTINEL2_BANDS",
+    "SIMULATED_CLASSES",
+    "SIMULATED_FURTHER_BANDS",
+    "SOURCES",
+    "SPLIT_PATCH_SIZE",
+    "Also",
+    "Aoi",
+    "Budget",
+    "Clouds",
+    "Config",
+    "ConfigError",
+    "Email",
+    "Features",
+    "FurtherCollection",
+    "Imagery",
+    "LandCoverClass",
+    "Notifying",
+    "ObjectStore",
+    "Operations",
+    "Processing",
+    "Reference",
+    "Sampling",
+    "SimulatedMistakes",
+    "Simulation",
+    "current",
+    "expand",
+    "lightgbm_parameters",
+    "load",
+    "parse",
+    "template",
+]

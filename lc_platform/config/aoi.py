@@ -1,0 +1,56 @@
+"""The section `aoi`."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from lc_platform.config.fields import (
+    Counted,
+    Metres,
+    Number,
+    ProjectedCrs,
+    Section,
+    Text,
+    is_multiple,
+    neighbours,
+)
+
+
+class Aoi(Section):
+    """The area of interest and how it is split into patches."""
+
+    boundary: Text | None = None
+    bbox: tuple[Number, Number, Number, Number] | None = None
+    country: Text | None = None
+    natural_earth: Text | None = None
+    """A local copy of Natural Earth's countries; by default its public download, cached."""
+    buffer: Number = Field(0.0, ge=0)
+    crs: ProjectedCrs = "utm"
+    """``utm``: every patch in its own UTM zone."""
+    split: tuple[Counted, Counted] | None = None
+    patch_size: Metres | None = None
+    resolution: Metres = 10.0
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        places = [k for k in ("boundary", "bbox", "country") if getattr(self, k) is not None]
+        if len(places) != 1:
+            given = "none of them is given" if not places else f"{' and '.join(places)} are given"
+            raise ValueError(f"exactly one of boundary, bbox and country says where; {given}")
+        if (self.split is None) == (self.patch_size is None):
+            raise ValueError(
+                "exactly one of split (columns x rows) and patch_size (metres) says how the area "
+                "is split; " + ("neither is given" if self.split is None else "both are given")
+            )
+        if self.split is not None and self.crs == "utm":
+            raise ValueError(
+                "split cuts one bounding box and needs one CRS; with crs: utm give patch_size"
+            )
+        if self.patch_size is not None and not is_multiple(self.patch_size, self.resolution):
+            raise ValueError(
+                f"patch_size: {self.patch_size:g} m is not a multiple of resolution "
+                f"({self.resolution:g} m). Take {neighbours(self.patch_size, self.resolution)}"
+            )
+        return self

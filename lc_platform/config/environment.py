@@ -1,0 +1,28 @@
+"""Environment variables in the configuration's values."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from lc_platform import secret
+from lc_platform.config.problems import ConfigError
+
+
+def expand(text: str, key: str = "") -> str:
+    """`text` with each ${NAME} replaced by the environment variable.
+
+    Raises ConfigError naming ``key``, and a variable that is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ConfigError(
+                (f"{key}: " if key else "")
+                + f"{text} needs the environment variable {name}, which is not set. Set it, for "
+                f"example with `export {name}=...`"
+            )
+        return secret.read(name)
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)

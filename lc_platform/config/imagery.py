@@ -1,0 +1,246 @@
+"""The section `imagery`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from lc_platform.catalogue import (
+    CATALOGS,
+    FURTHER_COLLECTIONS,
+    FURTHER_OF,
+    SENTINEL2_BANDS,
+    SIMULATED_FURTHER_BANDS,
+    FurtherCollection,
+    canonical_band,
+)
+from lc_platform.config.fields import Counted, Fraction, Number, Section, Text, Whole
+from lc_platform.config.problems import nearest
+
+_TAKEN = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
+"""What raw_bands holds under names of the platform's own."""
+
+
+class SimulatedMistakes(Section):
+    """Share of the simulated reference's polygons that carry each mistake of a real one."""
+
+    shifted: Fraction = 0.05
+    mislabelled: Fraction = 0.03
+    overlapping: Fraction = 0.02
+    missing: Fraction = 0.05
+
+
+class Simulation(Section):
+    """The simulated archive's knobs."""
+
+    seed: Whole = 42
+    cloudiness: Number = Field(1.0, ge=0)
+    mistakes: SimulatedMistakes = SimulatedMistakes()
+
+
+class Also(Section):
+    """A further collection: its bands become features beside the main one's.
+
+    In the file, an id in place of the keys takes the defaults.
+    """
+
+    collection: Text
+    bands: tuple[Text, ...] = ()
+    """That become features; by default the collection's usual ones. What tells clouds is added."""
+    name: Text = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """What the features' names begin with, such as S1 of S1_VV; by default the collection's."""
+    catalog: Text | None = None
+    """A STAC catalog that has it; by default it is where the main collection is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collections_usual(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"collection": data}
+        if not isinstance(data, Mapping) or not isinstance(data.get("collection"), str):
+            return data
+        usual = FURTHER_COLLECTIONS.get(data["collection"])
+        if usual is None:
+            known = [*FURTHER_COLLECTIONS]
+            raise ValueError(
+                f"collection: {data['collection']} cannot be added to another collection; "
+                f"{', '.join(known)} can.{nearest(data['collection'], known)}"
+            )
+        return {"bands": usual.bands, "name": usual.name, **data}
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if not self.bands:
+            raise ValueError(
+                f"bands: at least one band is needed. Write for example "
+                f"[{', '.join(self._usual.bands[:2])}], or remove the key"
+            )
+        twice = sorted({band for band in self.bands if self.bands.count(band) > 1})
+        if twice:
+            raise ValueError(f"bands: {', '.join(twice)} is named more than once. Name it once")
+        for band in self.bands:
+            if band == self.quality_band:
+                raise ValueError(
+                    f"bands: {band} says where it is cloudy, and is acquired without being "
+                    "named. Remove it"
+                )
+            if band not in self._usual.choice:
+                raise ValueError(
+                    f"bands: {self.collection} has no band {band}; it has "
+                    f"{', '.join(self._usual.choice)}"
+                )
+        if self.name in _TAKEN:
+            raise ValueError(f"name: {self.name} is a name of the platform's own. Take another")
+        return self
+
+    @property
+    def _usual(self) -> FurtherCollection:
+        return FURTHER_COLLECTIONS[self.collection]
+
+    @property
+    def quality_band(self) -> str | None:
+        return self._usual.quality_band
+
+    @property
+    def acquired_bands(self) -> tuple[str, ...]:
+        """Those of features, and the one that tells clouds."""
+        return self.bands if self.quality_band is None else (*self.bands, self.quality_band)
+
+
+class Budget(Section):
+    """What may be spent in a calendar month (UTC), by all workers together."""
+
+    processing_units: Annotated[Number, Field(gt=0)] | None = None
+    """Sentinel Hub's."""
+    requests: Counted | None = None
+
+
+class Imagery(Section):
+    """The archive, and what is taken from it."""
+
+    source: Literal["sentinel_hub", "stac", "simulated"]
+    collection: Text = "sentinel-2-l1c"
+    catalog: Text | None = None
+    """Of source stac: the path or URL of a STAC API or of a catalog.json, or one of `CATALOGS`."""
+    bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
+    max_cloud_cover: Number = Field(80.0, ge=0, le=100)
+    exclude: tuple[Text, ...] = ()
+    """Keys of acquisitions that are left out."""
+    also: tuple[Also, ...] = ()
+    """Further collections, resampled to the same grid."""
+    deployment: Literal["sentinel_hub", "cdse"] | None = None
+    """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
+    the first."""
+    profile: Text | None = None
+    """Of sentinelhub's configuration file, that has the account; by default its usual one."""
+    connections: Counted = 4
+    """Requests to an archive that a worker has under way at the same time."""
+    requests_per_minute: Counted | None = None
+    """That all workers of a machine make at most; by default what the archive allows."""
+    retries: Whole = Field(5, ge=0)
+    """Of a request that failed for no fault of its own."""
+    budget: Budget = Budget()
+    simulation: Simulation | None = None
+
+    @field_validator("bands")
+    @classmethod
+    def _named_once(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        bands = tuple(canonical_band(band) for band in bands)
+        if not bands:
+            raise ValueError("at least one band is needed. Write for example [B04, B08]")
+        twice = sorted({band for band in bands if bands.count(band) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        return bands
+
+    @field_validator("max_cloud_cover")
+    @classmethod
+    def _percent(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(
+                f"{value:g} is taken as a fraction, and this is in percent. Write {value * 100:g}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits_the_source(self) -> Self:
+        if self.source == "stac" and self.catalog is None:
+            raise ValueError(
+                "catalog: this key is missing. Source stac needs the path or URL of a STAC API or "
+                f"of a catalog.json, or one of {', '.join(CATALOGS)}"
+            )
+        for key, owner in (
+            ("catalog", "stac"),
+            ("simulation", "simulated"),
+            ("deployment", "sentinel_hub"),
+            ("profile", "sentinel_hub"),
+        ):
+            if self.source != owner and getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key}: is for source {owner}, and the source is {self.source}. Remove it, or "
+                    f"take source: {owner}"
+                )
+        if self.source == "simulated":
+            if self.collection != "sentinel-2-l1c":
+                raise ValueError(
+                    f"collection: the simulated archive is sentinel-2-l1c, not {self.collection}. "
+                    "Remove the key"
+                )
+            unknown = [band for band in self.bands if band not in SENTINEL2_BANDS]
+            if unknown:
+                raise ValueError(
+                    f"bands: the simulated archive has no {', '.join(unknown)}; it has "
+                    f"{', '.join(SENTINEL2_BANDS)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _each_collection_has_its_name(self) -> Self:
+        for i, one in enumerate(self.also):
+            if one.catalog is not None and self.source == "simulated":
+                raise ValueError(
+                    f"also[{i}].catalog: the simulated planet is in no catalog. Remove the key"
+                )
+            if one.collection == self.collection and one.catalog in (None, self.catalog):
+                raise ValueError(
+                    f"also[{i}].collection: {one.collection} is the main collection already. "
+                    "Remove it"
+                )
+            source = self.further_source(one)
+            if one.collection not in FURTHER_OF[source]:
+                raise ValueError(
+                    f"also[{i}].collection: source {source} has no {one.collection}; of what can "
+                    f"be added it has {', '.join(FURTHER_OF[source])}"
+                )
+            has = SIMULATED_FURTHER_BANDS[one.collection] if source == "simulated" else one.bands
+            absent = [band for band in one.bands if band not in has]
+            if absent:
+                raise ValueError(
+                    f"also[{i}].bands: the simulated {one.collection} has no {', '.join(absent)}; "
+                    f"it has {', '.join(has)}"
+                )
+            for j, other in enumerate(self.also[:i]):
+                if one.name == other.name:
+                    raise ValueError(
+                        f"also[{i}].name: {one.name} is also that of also[{j}] "
+                        f"({other.collection}). Give one of them another name"
+                    )
+        return self
+
+    def further_source(self, further: Also) -> Literal["sentinel_hub", "stac", "simulated"]:
+        """Where a further collection is: in the STAC catalog that it names, or where the main one
+        is."""
+        return self.source if further.catalog is None else "stac"
+
+    def further_quantity(self, further: Also) -> Literal["reflectance", "power", "amplitude"]:
+        """What the archive's numbers are of; a radar's are as its source gives them."""
+        if further.quality_band is not None:
+            return "reflectance"
+        return "amplitude" if self.further_source(further) == "stac" else "power"
+
+    @property
+    def level_2a(self) -> bool:
+        """True where the collection is surface reflectance, with a scene classification."""
+        return "l2a" in self.collection.lower()

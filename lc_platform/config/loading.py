@@ -1,0 +1,109 @@
+"""From a YAML file to a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lc_platform.config.problems import ConfigError, problems
+from lc_platform.config.sections import Config
+
+ENVIRONMENT_VARIABLE = "LC_PLATFORM_CONFIG"
+FILE_NAME = "lc-platform.yaml"
+DEMO_FOLDER = "lc-demo"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is given twice is an error, and not silently the last one."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse(data: Any, folder: Path | None = None) -> Config:
+    """A configuration from what a YAML file holds; `folder` is what relative paths start from.
+
+    Raises ConfigError with a line for every problem.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(
+            "the configuration is not a mapping of keys to values. `lc-platform init DIR` writes "
+            "one to start from"
+        )
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(problems(error, Config))) from None
+    config._folder = (folder or Path.cwd()).resolve()
+    return config
+
+
+def load(path: str | Path) -> Config:
+    """The configuration in a YAML file.
+
+    Raises ConfigError naming the file, and the keys, where it is missing, no YAML or not valid.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not text in UTF-8 ({error}). Save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). `lc-platform init DIR` writes a "
+            "configuration to start from"
+        ) from error
+    try:
+        data = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is no valid YAML. {_mistake(error)}") from error
+    try:
+        return parse(data, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}:\n{error}") from None
+
+
+def _mistake(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{error}. Mend it, or write text in quotes"
+    mark = error.problem_mark
+    return (
+        f"Line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}. Mend "
+        "that line, or the one before it"
+    )
+
+
+def template(source: str) -> str:
+    """The commented configuration that `lc-platform init` writes for a source."""
+    return (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
+
+
+def current() -> Config:
+    """The configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or the demo's.
+
+    Without the variable it is ./lc-demo/lc-platform.yaml where `lc-platform demo` has left one,
+    and what that would write otherwise.
+    """
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    if named:
+        return load(named)
+    demo = Path.cwd() / DEMO_FOLDER / FILE_NAME
+    if demo.is_file():
+        return load(demo)
+    data = yaml.safe_load(template("simulated"))
+    data.get("reference", {}).pop("path", None)
+    return parse(data, demo.parent)

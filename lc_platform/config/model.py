@@ -1,0 +1,58 @@
+"""The section `model`: parameters of LightGBM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lc_platform.config.problems import nearest
+
+LIGHTGBM_DEFAULTS: dict[str, Any] = {
+    "num_iterations": 100,
+    "learning_rate": 0.1,
+    "num_leaves": 31,
+    "min_data_in_leaf": 20,
+    "feature_fraction": 0.2,
+    "lambda_l2": 1.0,
+    "max_bin": 127,
+}
+LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministic")
+"""Parameters that the platform sets itself: the classes and the reproducibility hang on them."""
+
+
+def lightgbm_parameters() -> dict[str, str]:
+    """Every name and alias of LightGBM's parameters -> the parameter's main name."""
+    from lightgbm.basic import _ConfigAliases
+
+    return {
+        alias: name
+        for name, aliases in _ConfigAliases._get_all_param_aliases().items()
+        for alias in [name, *aliases]
+    }
+
+
+def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
+    """LightGBM parameters under their main names. Raises ValueError naming the parameter."""
+    import lightgbm
+    import numpy as np
+
+    valid = lightgbm_parameters()
+    given: dict[str, str] = {}
+    for key, value in model.items():
+        if key not in valid:
+            raise ValueError(f"{key}: is no parameter of LightGBM.{nearest(str(key), list(valid))}")
+        name = valid[key]
+        if name in LIGHTGBM_FIXED:
+            raise ValueError(f"{key}: is set by the platform. Remove it")
+        if name in given:
+            raise ValueError(f"{key}: is another name of {given[name]}. Give one of them")
+        given[name] = key
+        # LightGBM checks every value when it makes a data set: now, and not after the download.
+        settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
+        try:
+            lightgbm.Dataset(np.arange(20.0)[:, None], params=settings).construct()
+        except (lightgbm.basic.LightGBMError, TypeError) as error:
+            why = re.sub(r" at /.*", "", str(error).strip())
+            raise ValueError(f"{key}: LightGBM refuses {value!r} ({why}). Give another") from error
+    return {valid[key]: value for key, value in model.items()}

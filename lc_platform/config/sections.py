@@ -1,0 +1,306 @@
+"""A configuration file as a whole, and its small sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES
+from lc_platform.config.aoi import Aoi
+from lc_platform.config.environment import expand
+from lc_platform.config.features import Features
+from lc_platform.config.fields import (
+    Counted,
+    Fraction,
+    Metres,
+    Number,
+    ProjectedCrs,
+    Section,
+    Text,
+    Whole,
+    fraction,
+    is_multiple,
+    neighbours,
+)
+from lc_platform.config.imagery import Imagery
+from lc_platform.config.model import LIGHTGBM_DEFAULTS, checked_parameters
+from lc_platform.config.object_store import ObjectStore
+from lc_platform.config.operations import Operations
+from lc_platform.config.problems import ConfigError, problems
+from lc_platform.config.reference import Reference, is_raster
+from lc_platform.eo import indices as indices_of
+from lc_platform.eo.indices import Index
+
+RUN_PIXELS = 12 * 2**20
+"""Of a launched run: some three minutes of work on one core, where its process starts in ten
+seconds."""
+RUN_PATCHES = 64
+"""Of a launched run at most; what is recorded of each takes time too."""
+SPLIT_PATCH_SIZE = 10_000.0
+"""Metres that a patch is taken for where the area is split into columns and rows."""
+
+
+class Clouds(Section):
+    """How clouds are found."""
+
+    method: Literal["s2cloudless", "scl", "provider"] = "s2cloudless"
+    threshold: Fraction = 0.4
+    average_over: Whole = Field(4, ge=0)
+    dilation: Whole = Field(2, ge=0)
+    resolution: Metres = 80.0
+
+    _threshold_unit = field_validator("threshold", mode="before")(fraction)
+
+
+class Sampling(Section):
+    """Which pixels the classifier learns from, and which patches judge it."""
+
+    pixels_per_patch: Counted = 40_000
+    erosion: Whole = Field(1, ge=0)
+    test_fraction: Number = Field(0.2, gt=0, lt=1)
+    seed: Whole = Field(42, ge=0)
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """balanced: every class weighs the same in training, however many pixels it has."""
+
+    _fraction_unit = field_validator("test_fraction", mode="before")(fraction)
+
+
+class Processing(Section):
+    """How the work is cut; the results do not depend on it."""
+
+    window: Whole = Field(256, ge=16)
+    """Pixels along the side of the windows that patches are streamed by."""
+    threads: Whole = Field(0, ge=0)
+    """Threads of training and inference in one worker; 0 takes all cores."""
+    chunk: Whole = Field(0, ge=0)
+    """Patches that one run takes together; 0 chooses by their size."""
+    probabilities: bool = False
+    """Whether `predictions` keeps the probability of every class."""
+
+    @field_validator("window")
+    @classmethod
+    def _fits_storage(cls, value: int) -> int:
+        if value > 256 and value % 256:
+            raise ValueError(f"{value} is above 256 and no multiple of it. Take 256 or 512")
+        return value
+
+
+class Config(Section):
+    """A configuration file, validated."""
+
+    name: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    storage: Text
+    years: tuple[Annotated[Whole, Field(ge=1972, le=2100)], ...] = Field(min_length=1)
+    aoi: Aoi
+    imagery: Imagery
+    clouds: Clouds = Clouds()
+    reference: Reference
+    features: Features = Features()
+    sampling: Sampling = Sampling()
+    model: dict[str, Any] = Field(default_factory=dict)
+    """LightGBM parameters over LIGHTGBM_DEFAULTS, under their main names."""
+    mosaic_crs: ProjectedCrs | None = None
+    """CRS of the country's map; by default that of most patches."""
+    processing: Processing = Processing()
+    operations: Operations = Operations()
+    object_store: ObjectStore = ObjectStore()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("storage")
+    @classmethod
+    def _without_credentials(cls, storage: str) -> str:
+        # abfs://container@account names no password, s3://key:secret@bucket does.
+        if ":" in urlsplit(storage).netloc.rpartition("@")[0]:
+            raise ValueError(
+                "a URL with a password in it is refused. Give the credentials by the environment, "
+                "or by object_store.profile"
+            )
+        return storage
+
+    @field_validator("years")
+    @classmethod
+    def _each_once_in_order(cls, years: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(years)))
+
+    @field_validator("mosaic_crs")
+    @classmethod
+    def _one_crs(cls, value: str | None) -> str | None:
+        if value == "utm":
+            raise ValueError("utm is many CRSs, and one map has one. Write for example EPSG:32633")
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _lightgbm_parameters(cls, model: Any) -> Any:
+        return checked_parameters(model) if isinstance(model, Mapping) and model else model
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_said_is_the_default(cls, data: Any) -> Any:
+        # A section whose keys are all commented out is null in YAML.
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _simulated_reference(cls, data: Any) -> Any:
+        if (
+            isinstance(data, Mapping)
+            and isinstance(data.get("imagery"), Mapping)
+            and data["imagery"].get("source") == "simulated"
+        ):
+            reference = data.get("reference") or {}
+            if isinstance(reference, Mapping) and "classes" not in reference:
+                classes = [{"id": i, "name": n, "color": c} for i, n, c in SIMULATED_CLASSES]
+                reference = {"attribute": "class_id", **reference, "classes": classes}
+                return {**data, "reference": reference}
+        return data
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        self.object_store.check_fits(self.storage)
+        imagery, clouds = self.imagery, self.clouds
+        if clouds.method == "s2cloudless" and imagery.level_2a:
+            raise ValueError(
+                f"clouds.method: s2cloudless needs ten L1C bands, B10 among them, and "
+                f"{imagery.collection} is L2A, which has no B10. Take clouds.method: scl, or "
+                "imagery.collection: sentinel-2-l1c"
+            )
+        if clouds.method == "scl" and not imagery.level_2a:
+            raise ValueError(
+                f"clouds.method: scl reads the scene classification of L2A products, and "
+                f"{imagery.collection} is not L2A. Take clouds.method: s2cloudless, or "
+                "imagery.collection: sentinel-2-l2a"
+            )
+        if clouds.method == "provider" and imagery.source != "sentinel_hub":
+            raise ValueError(
+                "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
+                f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
+            )
+        if clouds.method == "s2cloudless" and not is_multiple(
+            clouds.resolution, self.aoi.resolution
+        ):
+            raise ValueError(
+                f"clouds.resolution: {clouds.resolution:g} m is not a multiple of aoi.resolution "
+                f"({self.aoi.resolution:g} m). Take "
+                f"{neighbours(clouds.resolution, self.aoi.resolution)}"
+            )
+        for index in self.indices:
+            if index.name in imagery.bands:
+                raise ValueError(
+                    f"features.indices: {index.name} is also a band of imagery.bands. Take another "
+                    "name"
+                )
+            beyond = [band for band in index.bands if band not in SENTINEL2_BANDS]
+            if beyond and imagery.source == "simulated":
+                raise ValueError(
+                    f"features.indices: {index.name} needs {', '.join(beyond)}, and the simulated "
+                    f"archive has {', '.join(SENTINEL2_BANDS)}"
+                )
+        taken = {*imagery.bands, *(index.name for index in self.indices)}
+        for i, further in enumerate(imagery.also):
+            for name in (further.name, *(f"{further.name}_{band}" for band in further.bands)):
+                if name in taken:
+                    raise ValueError(
+                        f"imagery.also[{i}].name: {name} is also a band or an index of the "
+                        "features. Take another name"
+                    )
+                taken.add(name)
+        if self.reference.path is None and imagery.source != "simulated":
+            raise ValueError(
+                "reference.path: this key is missing. Give the reference map's file; only the "
+                "simulated archive brings its own"
+            )
+        if self.reference.path is not None and self.reference.attribute is None:
+            for i, one in enumerate(self.reference.classes):
+                if one.attribute is None and not is_raster(self.reference.path):
+                    raise ValueError(
+                        "reference.attribute: this key is missing. Name the attribute of the "
+                        "vector file that holds the class (or give each class its own; "
+                        f"classes[{i}] has none)"
+                    )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths are relative to."""
+        return self._folder
+
+    def located(self, path: str, key: str = "") -> str:
+        """`path` with environment variables read; relative paths made absolute, URLs as they are.
+
+        Raises ConfigError naming ``key`` where a variable is not set.
+        """
+        expanded = expand(path, key)
+        if "://" in expanded or expanded.startswith("/vsi"):
+            return expanded
+        if key.endswith("catalog") and expanded in CATALOGS:
+            return expanded
+        return str((self._folder / Path(expanded).expanduser()).resolve())
+
+    @property
+    def storage_url(self) -> str:
+        return self.located(self.storage, "storage")
+
+    @property
+    def store_settings(self) -> ObjectStore:
+        """`object_store` with environment variables read, and the authorities' file located.
+
+        Raises ConfigError naming the key where a variable is not set, or no such value.
+        """
+        given = self.object_store
+        read: dict[str, Any] = {
+            name: expand(value, f"object_store.{name}")
+            for name in ("endpoint", "region", "profile")
+            if (value := getattr(given, name)) is not None
+        }
+        if isinstance(given.verify, str):
+            read["verify"] = self.located(given.verify, "object_store.verify")
+        try:
+            settings = ObjectStore.model_validate(given.model_dump() | read)
+        except ValidationError as error:
+            lines = problems(error, ObjectStore)
+            raise ConfigError("\n".join(f"object_store.{line}" for line in lines)) from None
+        try:
+            settings.check_fits(self.storage_url)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return settings
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        """The spectral indices among the features, in order."""
+        return tuple(indices_of.parse(i, self.imagery.bands) for i in self.features.indices)
+
+    @property
+    def acquired_bands(self) -> tuple[str, ...]:
+        """Bands at the grid's resolution: the features', those of indices, those of NDVI."""
+        wanted = [*self.indices, indices_of.KNOWN["NDVI"]]
+        return indices_of.required_bands(wanted, self.imagery.bands)
+
+    @property
+    def model_parameters(self) -> dict[str, Any]:
+        return {**LIGHTGBM_DEFAULTS, **self.model}
+
+    @property
+    def patches_per_run(self) -> int:
+        """Patches that a launched run takes together, where ``processing.chunk`` does not say:
+        so many that the start of its process is a twentieth of its work."""
+        if self.processing.chunk:
+            return self.processing.chunk
+        size = self.aoi.patch_size or SPLIT_PATCH_SIZE
+        return max(1, min(int(RUN_PIXELS // (size / self.aoi.resolution) ** 2), RUN_PATCHES))
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        return {one.id: one.name for one in self.reference.classes}
+
+    @property
+    def class_colors(self) -> dict[int, str]:
+        return {one.id: one.color for one in self.reference.classes}
