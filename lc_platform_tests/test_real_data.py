@@ -144,11 +144,11 @@ def lc_platform(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def test_flanders_end_to_end_reaches_a_weighted_f1_of_085(
+def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
     shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """A plain script of the same steps reached a weighted F1 of 0.87 on average over four folds;
-    0.85 over four seeds is asked for."""
+    """The mean of these four seeds is 0.93. It was 0.85 while every image lay a pixel too far south
+    of the parcels, which is what the bound tells apart."""
     store = tmp_path / "data"
     variables = {
         "LC_SHARED_DATA": str(shared_data),
@@ -162,7 +162,9 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_085(
         assert str(file.crs) == "EPSG:32631"
     assert land_cover.shape == (64, 64)
     assert set(np.unique(land_cover)) <= {0, 1, 2, 3, 4}
-    assert (land_cover != 0).mean() > 0.99
+    # The bands of 20 m end 20 m north of the site's southern edge: two of its rows are in no file.
+    assert (land_cover[:62] != 0).mean() > 0.99
+    assert not land_cover[62:].any()
     assert (store / "evaluation" / "2018" / "confusion_matrix.png").stat().st_size > 5000
     text = FLANDERS.read_text(encoding="utf-8")
     scores = []
@@ -181,4 +183,4 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_085(
     record_property(
         "figure", f"Flanders, weighted F1 of seeds 1 to 4: {shown}; mean {np.mean(scores):.4f}"
     )
-    assert np.mean(scores) >= 0.85
+    assert np.mean(scores) >= 0.88
