@@ -77,3 +77,15 @@ FURTHER_OF: Mapping[str, tuple[str, ...]] = {
     "simulated": tuple(SIMULATED_FURTHER_BANDS),
 }
 """Source -> the collections that it may be asked for beside the main one."""
+
+_FIRST_YEARS = (
+    ("sentinel-1", 2014),
+    ("sentinel-2", 2015),
+    ("landsat-ot-", 2013),
+    ("landsat-c2-", 1982),
+)
+
+
+def first_year(collection: str) -> int | None:
+    """The year of the first acquisitions of a collection, None where it is not known."""
+    return next((year for stem, year in _FIRST_YEARS if collection.startswith(stem)), None)

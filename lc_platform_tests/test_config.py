@@ -358,7 +358,10 @@ REFUSED = [
         '{reference: {classes: [{id: 0, name: x, color: "#000000"}]}}',
         "[0].id: 0 is below 1.",
     ),
-    ("{reference: {classes: [{id: 1, name: x, color: red}]}}", "classes[0].color: 'red' is no"),
+    (
+        "{reference: {classes: [{id: 1, name: x, color: dark blue}]}}",
+        "classes[0].color: 'dark blue' is no colour. Did you mean darkblue?",
+    ),
     (f"{{reference: {{classes: [{CLASS}, values: 3}}]}}}}", "values: 3 is not a list. Write [3]."),
     (
         f"{{reference: {{classes: [{CLASS}, values: [{{}}]}}]}}}}",

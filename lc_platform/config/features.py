@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, field_validator
 
 from lc_platform.catalogue import canonical_band
-from lc_platform.config.fields import Fraction, Section, Whole, fraction
+from lc_platform.config.fields import Fraction, Section, Truth, Whole, fraction
 from lc_platform.config.problems import nearest, shown
 from lc_platform.eo import indices as indices_of
 
@@ -57,7 +57,7 @@ class Features(Section):
     indices: tuple[Annotated[IndexEntry, PlainValidator(_index)], ...] = ("NDVI", "NDWI", "NORM")
     interval: Whole = Field(16, ge=1, le=366)
     min_valid_fraction: Fraction = 0.8
-    stored: bool = True
+    stored: Truth = True
     """Whether `features` are stored, or computed anew whenever they are read."""
 
     _fraction_unit = field_validator("min_valid_fraction", mode="before")(fraction)

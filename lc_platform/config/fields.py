@@ -3,24 +3,92 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from lc_platform.config.readings import (
+    DateReading,
+    WholeReading,
+    as_read,
+    changes_the_number,
+    is_truth,
+    reading,
+)
 
-def no_truth_value(value: Any) -> Any:
-    # pydantic takes true for 1, and YAML reads yes, no, on and off as true and false.
-    if isinstance(value, bool):
+
+def quoted(written: str) -> str:
+    return f'"{written}"'
+
+
+def as_text(value: Any) -> Any:
+    """A value where text is expected. Raises ValueError where YAML reads something else."""
+    found = reading(value)
+    if found is not None:
+        written, read = found
+        if isinstance(value, bool):
+            raise ValueError(_truth(written))
         raise ValueError(
-            f"{str(value).lower()} is a truth value, which is not expected here. If the file says "
-            "yes, no, on or off, put it in quotes"
+            f"{written} without quotes is read as {read}. Put it in quotes: {quoted(written)}"
+        )
+    if value is None:
+        raise ValueError(
+            "nothing is given, and text is expected; null, ~ and an empty value are read as "
+            "nothing. Write text, in quotes if it is one of these"
         )
     return value
 
 
-Text = Annotated[str, BeforeValidator(no_truth_value)]
-Whole = Annotated[int, BeforeValidator(no_truth_value)]
-Number = Annotated[float, BeforeValidator(no_truth_value)]
+def as_whole(value: Any) -> Any:
+    """A value where a whole number is expected. Raises ValueError where it is not written as one,
+    so that 010 is not 8."""
+    found = reading(value)
+    if found is None:
+        return value
+    written, read = found
+    if is_truth(value):
+        raise ValueError(_truth(written))
+    if isinstance(value, WholeReading):
+        raise ValueError(
+            f"{written} is read as {read}. Write the number in plain digits: {_plain(value)}"
+        )
+    raise ValueError(f"{written} is read as {read}. Write a whole number")
+
+
+def as_number(value: Any) -> Any:
+    """A value where a number is expected. Raises ValueError where YAML reads another one than the
+    digits say, so that 010 is not 8."""
+    if is_truth(value):
+        found = reading(value)
+        raise ValueError(_truth(found[0] if found else str(value)))
+    if isinstance(value, DateReading) or changes_the_number(value):
+        written, read = reading(value) or ("", "")
+        plain = f": {_plain(value)}" if isinstance(value, WholeReading) else ""
+        raise ValueError(f"{written} is read as {read}. Write the number in plain digits{plain}")
+    return as_read(value)
+
+
+def _plain(value: WholeReading) -> str:
+    """What may be meant by a whole number that is written in another way."""
+    digits = value.written.replace("_", "").lstrip("+")
+    decimal = str(int(digits)) if re.fullmatch(r"-?[0-9]+", digits) else str(value.read)
+    return decimal if decimal == str(value.read) else f"{decimal} or {value.read}"
+
+
+def _truth(written: str) -> str:
+    # pydantic takes true for 1, and YAML reads yes, no, on and off as true and false.
+    return f"{written} is a truth value, which is not expected here. " + (
+        f"Put it in quotes if it is a word: {quoted(written)}"
+        if written.lower() not in ("true", "false")
+        else "If the file says yes, no, on or off, put it in quotes"
+    )
+
+
+Text = Annotated[str, BeforeValidator(as_text)]
+Whole = Annotated[int, BeforeValidator(as_whole)]
+Number = Annotated[float, BeforeValidator(as_number)]
+Truth = Annotated[bool, BeforeValidator(as_read)]
 
 
 class Section(BaseModel):
@@ -51,10 +119,14 @@ def neighbours(value: float, of: float) -> str:
 
 
 def _projected(value: Any) -> Any:
+    if isinstance(value, WholeReading):
+        as_whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"EPSG:{value}"
     if not isinstance(value, str) or value == "utm":
         return value
+    if re.fullmatch(r"\s*epsg:\d+\s*", value, re.IGNORECASE):
+        value = value.strip().upper()  # so that equal settings are written alike
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from lc_platform.config.problems import ConfigError, problems
+from lc_platform.config.readings import Loader
 from lc_platform.config.sections import Config
 
 ENVIRONMENT_VARIABLE = "LC_PLATFORM_CONFIG"
 FILE_NAME = "lc-platform.yaml"
 DEMO_FOLDER = "lc-demo"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error, and not silently the last one."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def parse(data: Any, folder: Path | None = None) -> Config:
@@ -68,7 +54,7 @@ def load(path: str | Path) -> Config:
             "configuration to start from"
         ) from error
     try:
-        data = yaml.load(text, _Loader)
+        data = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is no valid YAML. {_mistake(error)}") from error
     try:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lc_platform.config.fields import as_number
 from lc_platform.config.problems import nearest
+from lc_platform.config.readings import as_read, is_truth
 
 LIGHTGBM_DEFAULTS: dict[str, Any] = {
     "num_iterations": 100,
@@ -39,6 +41,7 @@ def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
 
     valid = lightgbm_parameters()
     given: dict[str, str] = {}
+    checked: dict[str, Any] = {}
     for key, value in model.items():
         if key not in valid:
             raise ValueError(f"{key}: is no parameter of LightGBM.{nearest(str(key), list(valid))}")
@@ -48,6 +51,11 @@ def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
         if name in given:
             raise ValueError(f"{key}: is another name of {given[name]}. Give one of them")
         given[name] = key
+        try:
+            value = as_read(value) if is_truth(value) else as_number(value)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+        checked[name] = value
         # LightGBM checks every value when it makes a data set: now, and not after the download.
         settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
         try:
@@ -55,4 +63,4 @@ def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
         except (lightgbm.basic.LightGBMError, TypeError) as error:
             why = re.sub(r" at /.*", "", str(error).strip())
             raise ValueError(f"{key}: LightGBM refuses {value!r} ({why}). Give another") from error
-    return {valid[key]: value for key, value in model.items()}
+    return checked

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from lc_platform.config.fields import Counted, Number, Section, Text, Whole
+from lc_platform.config.fields import Counted, Number, Section, Text, Truth, Whole
 
 GCS, AZURE = ("gs", "gcs"), ("az", "abfs", "abfss")
 """How URLs of Google Cloud Storage and Azure Blob Storage begin."""
@@ -28,10 +28,10 @@ class ObjectStore(Section):
     cloud than the public one, or of an emulator."""
     region: Text | None = None
     """S3's only. By default that of the environment, or of the profile."""
-    path_style: bool | None = None
+    path_style: Truth | None = None
     """S3's only. Whether the bucket stands in the path and not in the host's name; by default
     where the endpoint is not the provider's own."""
-    verify: bool | Text = True
+    verify: Truth | Text = True
     """Whether TLS certificates are checked, or the file of the authorities that are trusted."""
     profile: Text | None = None
     """S3's only. Of the credentials file; by default that of the environment."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from lc_platform.config.fields import Number, Section, Text, Whole, fraction
+from lc_platform.config.fields import Number, Section, Text, Truth, Whole, fraction
 from lc_platform.config.problems import nearest, shown
 
 
@@ -47,7 +47,7 @@ Days = Annotated[Number, Field(gt=0)]
 class Updating(Section):
     """The schedule that keeps the current year up to date."""
 
-    enabled: bool = False
+    enabled: Truth = False
     """Whether it runs as soon as it is deployed; in the UI it can be started at any time."""
     cron: Cron = "0 3 * * *"
     late_days: Whole = Field(31, ge=0, le=180)
@@ -57,7 +57,7 @@ class Updating(Section):
 class Rebuilding(Section):
     """The schedule that makes the model and the map anew."""
 
-    enabled: bool = False
+    enabled: Truth = False
     cron: Cron = "0 9 * * 1"
     """When it is asked whether a new map is due."""
     changed_share: Number = Field(0.2, gt=0, le=1)
@@ -74,7 +74,7 @@ class Watching(Section):
     What it has asked for, and what was not made, it asks for again after a day.
     """
 
-    enabled: bool = False
+    enabled: Truth = False
     every: Whole = Field(3600, ge=30)
     """Seconds between two looks."""
     seconds: Number = Field(40.0, gt=0, le=50)
@@ -84,7 +84,7 @@ class Watching(Section):
 class Checking(Section):
     """The schedule of the standing checks: what is missing, stale or failed."""
 
-    enabled: bool = False
+    enabled: Truth = False
     cron: Cron = "30 6 * * *"
 
 

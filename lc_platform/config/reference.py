@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from lc_platform.config.fields import Section, Text, Whole, no_truth_value
+from lc_platform.config.colors import chosen, hexadecimal
+from lc_platform.config.fields import Section, Text, Whole, quoted
 from lc_platform.config.problems import shown
+from lc_platform.config.readings import is_whole, reading
 
 
 def _reference_value(value: Any) -> int | str:
-    no_truth_value(value)
+    found = reading(value)
+    if found is not None:
+        written, read = found
+        words = "yes, no, on or off" if isinstance(value, bool) else written
+        also = f"; if {value.read} is meant, write {value.read}" if is_whole(value) else ""
+        raise ValueError(
+            f"{written} is read as {read} where it is not in quotes. If the reference has {words}, "
+            f"put it in quotes, as in {quoted(written)}{also}"
+        )
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int | str):
         return value
-    raise ValueError(f"{value!r} is no value of a class. Write a whole number or text")
+    if value is None:
+        raise ValueError(
+            "nothing is no value of a class; null, ~ and an empty entry are read as nothing. Write "
+            "a whole number, or text in quotes"
+        )
+    raise ValueError(f"{shown(value)} is no value of a class. Write a whole number or text")
 
 
 ReferenceValue = Annotated[int | str, PlainValidator(_reference_value)]
 
 
-def _color(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
-        raise ValueError(
-            f'{shown(value)} is no colour. Write red, green and blue in quotes, such as "#ffcc00" '
-            "(without quotes, YAML takes # for the start of a comment)"
-        )
-    return value
+def plain_text(value: int | str) -> str:
+    """A value without blanks at its ends, in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", str(value)).strip()
+
+
+def difference_in_writing(one: int | str, other: int | str) -> str | None:
+    """How two values differ that look alike, in words; None where they differ otherwise, or are
+    equal."""
+    first, second = str(one), str(other)
+    if first == second or plain_text(first) != plain_text(second):
+        return None
+    if first.strip() == second.strip():
+        return "only by blanks at its ends"
+    if unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second):
+        return "only by how its letters are composed in Unicode (NFC or NFD)"
+    return "only by blanks at its ends and by how its letters are composed in Unicode (NFC or NFD)"
 
 
 class LandCoverClass(Section):
@@ -39,7 +63,8 @@ class LandCoverClass(Section):
 
     id: Whole = Field(ge=1, le=255)
     name: Text = Field(min_length=1)
-    color: Annotated[str, PlainValidator(_color)]
+    color: Annotated[str, PlainValidator(hexadecimal)] = ""
+    """A CSS name, or red, green and blue in hexadecimal digits; chosen where it is not given."""
     values: tuple[ReferenceValue, ...] = ()
     attribute: Text | None = None
     """The attribute that `values` are of, where it is not the reference's."""
@@ -61,6 +86,15 @@ class Reference(Section):
     ignore: tuple[ReferenceValue, ...] = ()
     """Values of the attribute that mean no label."""
 
+    @field_validator("classes")
+    @classmethod
+    def _each_has_a_color(cls, classes: tuple[LandCoverClass, ...]) -> tuple[LandCoverClass, ...]:
+        colors = chosen([one.color or None for one in classes])
+        return tuple(
+            one if one.color else one.model_copy(update={"color": color})
+            for one, color in zip(classes, colors, strict=True)
+        )
+
     @model_validator(mode="after")
     def _each_value_has_one_class(self) -> Self:
         named: list[tuple[str, list[Any]]] = [
@@ -74,6 +108,12 @@ class Reference(Section):
                         f"classes[{i}].{what}: {value} is also that of classes"
                         f"[{seen.index(value)}]. Give every class its own"
                     )
+                for j, other in enumerate(seen[:i]):
+                    if how := difference_in_writing(value, other):
+                        raise ValueError(
+                            f"classes[{i}].{what}: {value!r} differs from {other!r} of "
+                            f"classes[{j}] {how}. Give every class its own"
+                        )
         # As text, because 7 in a configuration and "7" in a file are one value.
         ignored = {str(value) for value in self.ignore}
         owner: dict[tuple[str | None, str], int] = {}
@@ -98,7 +138,25 @@ class Reference(Section):
                         f"classes[{i}].values: {value} is also in ignore. Remove one of them"
                     )
                 owner[key] = i
+        self._check_writing()
         return self
+
+    def _check_writing(self) -> None:
+        """Raises ValueError where values of two classes, or of a class and `ignore`, look alike and
+        are not; those of one class may, as a reference has them."""
+        named = [(f"classes[{i}]", c.attribute, v) for i, c in enumerate(self.classes)
+                 for v in c.values]  # fmt: skip
+        seen: dict[tuple[str | None, str], tuple[str, Any]] = {}
+        for where, attribute, value in [*named, *(("ignore", None, v) for v in self.ignore)]:
+            attributes = {a for _, a, _ in named} if where == "ignore" else {attribute}
+            for one in attributes:
+                there, other = seen.setdefault((one, plain_text(value)), (where, value))
+                if there != where and (how := difference_in_writing(value, other)):
+                    key = where if where == "ignore" else f"{where}.values"
+                    raise ValueError(
+                        f"{key}: {value!r} differs from {other!r} of {there} {how}. Write both as "
+                        "the reference has them, in one class; or remove one of them"
+                    )
 
 
 def is_raster(path: str) -> bool:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES
+from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES, first_year
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
@@ -21,6 +31,7 @@ from lc_platform.config.fields import (
     ProjectedCrs,
     Section,
     Text,
+    Truth,
     Whole,
     fraction,
     is_multiple,
@@ -78,7 +89,7 @@ class Processing(Section):
     """Threads of training and inference in one worker; 0 takes all cores."""
     chunk: Whole = Field(0, ge=0)
     """Patches that one run takes together; 0 chooses by their size."""
-    probabilities: bool = False
+    probabilities: Truth = False
     """Whether `predictions` keeps the probability of every class."""
 
     @field_validator("window")
@@ -89,12 +100,36 @@ class Processing(Section):
         return value
 
 
+def _begun(year: int) -> int:
+    now = datetime.now(UTC).year
+    if year > now:
+        raise ValueError(
+            f"{year} has not begun, and no archive has imagery of it. Give years up to {now}"
+        )
+    return year
+
+
+def _year(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    ends = re.fullmatch(r"\s*([0-9]{4})\s*(?:-|\u2013|\.\.|to)\s*([0-9]{4})\s*", value)
+    if ends:
+        raise ValueError(
+            f"{value!r} is text, and every year is listed. Write [{ends[1]}, ..., {ends[2]}], with "
+            "all between them"
+        )
+    return value
+
+
+Year = Annotated[Whole, BeforeValidator(_year), Field(ge=1972), AfterValidator(_begun)]
+
+
 class Config(Section):
     """A configuration file, validated."""
 
     name: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     storage: Text
-    years: tuple[Annotated[Whole, Field(ge=1972, le=2100)], ...] = Field(min_length=1)
+    years: tuple[Year, ...] = Field(min_length=1)
     aoi: Aoi
     imagery: Imagery
     clouds: Clouds = Clouds()
@@ -166,6 +201,13 @@ class Config(Section):
     def _sections_fit(self) -> Self:
         self.object_store.check_fits(self.storage)
         imagery, clouds = self.imagery, self.clouds
+        for i, year in enumerate(self.years):
+            first = first_year(imagery.collection)
+            if first is not None and year < first:
+                raise ValueError(
+                    f"years[{i}]: {year} is before the first acquisition of {imagery.collection}, "
+                    f"which is of {first}. Give years from {first} on, or another collection"
+                )
         if clouds.method == "s2cloudless" and imagery.level_2a:
             raise ValueError(
                 f"clouds.method: s2cloudless needs ten L1C bands, B10 among them, and "
