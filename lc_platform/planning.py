@@ -16,9 +16,10 @@ from lc_platform.config import Config
 from lc_platform.eo.grid import Patch
 from lc_platform.running import chosen
 from lc_platform.sources import area, revisit
-from lc_platform.sources.acquire import NoAcquisitionError, Plan, offer, plans
-from lc_platform.sources.held import is_of
+from lc_platform.sources.acquire import NoAcquisitionError, offer
+from lc_platform.sources.held import changed
 from lc_platform.sources.protocol import Acquisition, Cost, Source
+from lc_platform.sources.read_plan import Plan, plans
 from lc_platform.storage.ledger import Spending
 
 BYTES_KEPT = 1.2
@@ -242,7 +243,7 @@ def _need(
         except NoAcquisitionError:
             return Need()
         there = {"": offered.acquisitions, **offered.further}
-        counted = [_searched(there[r.name], _of(r, held)) for r in readings]
+        counted = [_searched(r, there[r.name], _of(r, held)) for r in readings]
     needs = []
     for reading, (count, known) in zip(readings, counted, strict=True):
         each, new = reading.cost(sources[reading.name]), count - known
@@ -263,10 +264,15 @@ def _of(reading: Plan, held: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapp
 
 
 def _searched(
-    acquisitions: Sequence[Acquisition], held: Mapping[str, Sequence[Mapping[str, Any]]]
+    reading: Plan,
+    acquisitions: Sequence[Acquisition],
+    held: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> tuple[int, int]:
-    """(acquisitions, how many of them are there)"""
-    there = sum(any(is_of(facts, a) for facts in held.get(a.key, ())) for a in acquisitions)
+    """(acquisitions, how many of them are there, as the archive has them now)"""
+    there = sum(
+        any(changed(facts, a, reading.bands) == frozenset() for facts in held.get(a.key, ()))
+        for a in acquisitions
+    )
     return len(acquisitions), there
 
 

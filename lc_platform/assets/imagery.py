@@ -12,7 +12,7 @@ from lc_platform.eo.acquisitions import AcquisitionStack
 from lc_platform.eo.cube import Computed
 from lc_platform.eo.detection import CloudMasks
 from lc_platform.eo.grid import PatchGrid
-from lc_platform.sources.acquire import Offer, acquire, offer
+from lc_platform.sources.acquire import Offer, acquire
 
 
 def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
@@ -44,7 +44,7 @@ def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGr
 def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Offer:
     """What the archive has of a patch in a year."""
     platform.may_acquire(patch, year)
-    return offer(platform.source, patch_grid[patch], year, platform.config, platform.further)
+    return platform.offer(patch_grid[patch], year)
 
 
 @asset(

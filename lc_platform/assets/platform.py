@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,9 +11,10 @@ from lc_platform.clock import Clock
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.clouds import detector_margin
 from lc_platform.eo.further import FurtherBands
-from lc_platform.eo.grid import PatchGrid
+from lc_platform.eo.grid import Patch, PatchGrid
 from lc_platform.partitions import Place
 from lc_platform.sources import area, content, open_further, open_source
+from lc_platform.sources.acquire import Offer, offer
 from lc_platform.sources.held import Held, marked, stored
 from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.sources.reference import Reference, open_reference
@@ -21,7 +23,7 @@ from lc_platform.storage.layout import key
 from lc_platform.storage.ledger import StoreLedger
 from lc_platform.storage.records import Records
 from lc_platform.storage.store import StorageError, Store
-from lc_platform.storage.versions import Recipe, Versions
+from lc_platform.storage.versions import Recipe, Versions, digest
 from lc_platform.storage.zarr_format import remaining
 
 
@@ -71,6 +73,32 @@ class Platform:
         refused = self.ledger.refused
         if refused and not self.store.exists(key("raw_bands", patch, year)):
             raise QuotaError(str(refused))
+
+    def offer(
+        self,
+        patch: Patch,
+        year: int,
+        source: Source | None = None,
+        further: Mapping[str, Source] | None = None,
+    ) -> Offer:
+        """What the archive, or another that is opened already, has of a patch in a year.
+
+        Raw bands of a time when the state of an archive's files was not looked at keep their
+        version while nothing tells that they have changed. Raises what `acquire.offer` does.
+        """
+        found = offer(
+            source or self.source,
+            patch,
+            year,
+            self.config,
+            self.further if further is None else further,
+        )
+        if found.named == found.named_alone:
+            return found
+        recorded = self.versions.records.of("raw_bands", Place(patch.key, year))
+        if recorded is None or recorded.given != digest(found.named_alone):
+            return found
+        return replace(found, as_before=found.is_as(self.held(patch.key, year)))
 
     def held(self, patch: str, year: int) -> list[Held]:
         """What there is of a patch's raw bands from before."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lc_platform.assets.platform import Platform
 from lc_platform.partitions import Place
 from lc_platform.sources import open_further, open_source
-from lc_platform.sources.acquire import NoAcquisitionError, offer
+from lc_platform.sources.acquire import NoAcquisitionError
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 from lc_platform.storage.versions import Look, digest
 
@@ -66,9 +66,10 @@ def ask(
         assert place.patch is not None
         assert place.year is not None
         try:
-            return digest(offer(source, patches[place.patch], place.year, config, further).named)
+            found = platform.offer(patches[place.patch], place.year, source, further)
         except NoAcquisitionError:
             return None
+        return digest(found.named)
 
     order = sorted(
         (Place(patch, year) for patch in patches for year in years),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean
 from types import MappingProxyType
@@ -17,18 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
-from lc_platform.config import Config, Simulation
-from lc_platform.eo.acquisitions import DETECTOR, detector_grid
-from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+from lc_platform.config import Config
+from lc_platform.eo.acquisitions import DETECTOR
 from lc_platform.eo.cube import (
-    MAIN,
     Block,
     Computed,
     DataError,
     Kept,
-    Layer,
     Mark,
     Summary,
     Thumbnail,
@@ -36,7 +29,16 @@ from lc_platform.eo.cube import (
     whole,
 )
 from lc_platform.eo.grid import Patch
-from lc_platform.sources.held import Held, fingerprint, identity, is_of, is_whole, mark
+from lc_platform.sources.held import (
+    STATES,
+    Held,
+    as_told,
+    changed,
+    fingerprint,
+    identity,
+    mark,
+    named_alone,
+)
 from lc_platform.sources.protocol import (
     Acquisition,
     Cost,
@@ -45,13 +47,12 @@ from lc_platform.sources.protocol import (
     Source,
     TransientSourceError,
 )
+from lc_platform.sources.read_plan import Grid, Plan, plans
+from lc_platform.sources.reuse import Reused, reusable, updated
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 IN_MEMORY = 2**29
 """Bytes of acquisitions that are read at the same time, beyond the first."""
-READING = 1
-"""Another number where sources read other pixels than before: what was read then is not taken
-over."""
 COVERED = 0.2
 """Share of a patch that an acquisition covers by its footprint, from which on it must have data
 there; footprints are drawn roughly, so that a corner may have none."""
@@ -59,102 +60,6 @@ there; footprints are drawn roughly, so that a corner may have none."""
 
 class NoAcquisitionError(DataError):
     """The archive has nothing usable for a patch in a year."""
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Which bands are read on which grid."""
-
-    name: str
-    geobox: GeoBox
-    bands: tuple[str, ...]
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.name}/" if self.name else ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the acquisitions of one collection are read: the first grid is the patch's."""
-
-    collection: str
-    """Names the archive and the collection, and what else pixels hang on."""
-    grids: tuple[_Grid, ...]
-    margin: int = 0
-    name: str = ""
-    """Of a further collection."""
-
-    @property
-    def time(self) -> str:
-        """Name of the dim that acquisitions lie along."""
-        return f"{self.name}/time" if self.name else "time"
-
-    @property
-    def layers(self) -> dict[str, Layer]:
-        found: dict[str, Layer] = {}
-        for grid in self.grids:
-            dims = (self.time, f"{grid.prefix}band")
-            count = len(grid.bands)
-            found[f"{grid.prefix}bands"] = Layer(dims, "uint16", grid.name, 0, (1, count))
-            found[f"{grid.prefix}data_mask"] = Layer((self.time,), "uint8", grid.name)
-        return found
-
-    @property
-    def bytes(self) -> int:
-        """Of an acquisition, in memory."""
-        return sum(math.prod(g.geobox.shape) * (2 * len(g.bands) + 1) for g in self.grids)
-
-    def cost(self, source: Source) -> Cost:
-        """Of an acquisition, by the archive's price list."""
-        return sum((source.cost(grid.geobox, grid.bands) for grid in self.grids), Cost())
-
-    def described(self) -> str:
-        """Names what is read of an acquisition, and how it is laid."""
-        told = [
-            [str(g.geobox.crs), list(g.geobox.affine)[:6], list(g.geobox.shape), g.bands]
-            for g in self.grids
-        ]
-        layers = {name: asdict(layer) for name, layer in self.layers.items()}
-        text = json.dumps([READING, self.collection, told, layers], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def plans(patch: Patch, config: Config) -> list[Plan]:
-    """How the acquisitions of a patch are read: those of the main collection, and of each further
-    one."""
-    imagery = config.imagery
-    found = [_plan(patch, config)]
-    for one in imagery.also:
-        source, catalog = imagery.further_source(one), one.catalog or imagery.catalog
-        archive = _archive(config, source, one.collection, catalog)
-        grid = _Grid(one.name, patch.geobox, one.acquired_bands)
-        found.append(Plan(archive, (grid,), name=one.name))
-    return found
-
-
-def _plan(patch: Patch, config: Config) -> Plan:
-    clouds, bands = config.clouds, config.acquired_bands
-    imagery = config.imagery
-    archive = _archive(config, imagery.source, imagery.collection, imagery.catalog)
-    own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}.get(clouds.method)
-    if own is not None:
-        together = tuple(dict.fromkeys([*bands, *own]))
-        return Plan(archive, (_Grid(MAIN, patch.geobox, together),))
-    margin = detector_margin(clouds.average_over, clouds.dilation)
-    if clouds.resolution == config.aoi.resolution:
-        together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
-        return Plan(archive, (_Grid(MAIN, patch.geobox.pad(margin), together),), margin)
-    # One pixel more, for the bilinear way back to the patch's grid.
-    coarse = detector_grid(patch.geobox, clouds.resolution, margin + 1)
-    main = _Grid(MAIN, patch.geobox, bands)
-    return Plan(archive, (main, _Grid(DETECTOR, coarse, DETECTOR_BANDS)))
-
-
-def _archive(config: Config, source: str, collection: str, catalog: str | None) -> str:
-    drawn = config.imagery.simulation or Simulation()
-    simulated = [drawn.seed, drawn.cloudiness] if source == "simulated" else []
-    return json.dumps([source, catalog, collection, *simulated])
 
 
 @dataclass(frozen=True)
@@ -169,14 +74,48 @@ class Offer:
     """Acquisitions that it has beside them."""
     further: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
     """Of further collections by their names; there may be none."""
+    plans: Sequence[Plan] = ()
+    """How each collection is read."""
+    as_before: bool = False
+    """Whether it is named as offers were whose files were not looked at."""
 
     @property
     def named(self) -> Any:
-        """What tells one offer from another: items, and what is known of their processing."""
-        main = [identity(acquisition) for acquisition in self.acquisitions]
-        if not self.further:
-            return main
-        return [main, {name: [*map(identity, found)] for name, found in self.further.items()}]
+        """What tells one offer from another: items, what is known of their processing, and the
+        state of their files."""
+        return self.named_alone if self.as_before else self._named(identity)
+
+    @property
+    def named_alone(self) -> Any:
+        """The same without the files."""
+        return self._named(lambda acquisition, _: named_alone(acquisition))
+
+    def is_as(self, held: Iterable[Held]) -> bool:
+        """Whether what is held from a time when files were not looked at is all of the offer, and
+        nothing tells that any of it has changed since."""
+        known = [one.facts for one in held if STATES not in one.facts]
+        return all(
+            any(
+                facts["key"] == acquisition.key
+                and changed(facts, acquisition, plan.bands) == frozenset()
+                for facts in known
+            )
+            for plan, found in self._by_plan
+            for acquisition in found
+        )
+
+    @property
+    def _by_plan(self) -> list[tuple[Plan, Sequence[Acquisition]]]:
+        found = {"": self.acquisitions, **self.further}
+        return [(plan, found[plan.name]) for plan in self.plans]
+
+    def _named(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
+        named = {
+            plan.name: [identity(one, plan.all_bands) for one in found]
+            for plan, found in self._by_plan
+        }
+        main = named.pop("")
+        return [main, named] if named else main
 
 
 def offer(
@@ -207,7 +146,8 @@ def offer(
     if not kept:
         raise NoAcquisitionError(_nothing(patch, year, config, there))
     others = {name: found(archive)[1] for name, archive in further.items()}
-    return Offer(patch, year, kept, len(there) - len(kept), others)
+    read_as = plans(patch, config)
+    return Offer(patch, year, kept, len(there) - len(kept), others, read_as)
 
 
 @dataclass(frozen=True)
@@ -236,7 +176,7 @@ def acquire(
     waited for and marked, so that they need not be acquired again. Raises QuotaError where nothing
     more can be had.
     """
-    main, *others = plans(offer.patch, config)
+    main, *others = offer.plans
     collections = [_Collection(source, main, offer.acquisitions)]
     collections += [_Collection(further[p.name], p, offer.further[p.name]) for p in others]
     attributes: dict[str, Any] = {
@@ -254,16 +194,22 @@ def acquire(
 
     def blocks(summary: Summary) -> Iterator[Block | Kept | Mark]:
         told: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
-        for of, facts in zip(collections, told, strict=True):
-            for position, one in _taken_over(of, held).items():
-                facts[position] = one.facts
+        found = [reusable(of.plan, of.wanted, held) for of in collections]
+        for of, facts, there in zip(collections, told, found, strict=True):
+            for position, one in there.items():
+                if one.changed:
+                    continue
+                facts[position] = {
+                    **one.held.facts,
+                    **as_told(of.wanted[position], of.plan.bands),
+                }
                 for layer in of.plan.layers:
-                    yield Kept(layer, position, one.origin, one.position)
-                yield _mark(of.plan, position, one.facts, new=False)
+                    yield Kept(layer, position, one.held.origin, one.held.position)
+                yield _mark(of.plan, position, facts[position], new=False)
         kept = sum(map(len, told))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
-        for of, facts in zip(collections, told, strict=True):
-            for position, pixels in _arriving(of, facts, config):
+        for of, facts, there in zip(collections, told, found, strict=True):
+            for position, pixels in _arriving(of, there, config):
                 facts[position] = _facts(of.wanted[position], of.plan, pixels)
                 for grid, read in zip(of.plan.grids, pixels, strict=True):
                     yield from _blocks(grid, position, read)
@@ -313,29 +259,10 @@ def _coordinates(of: Plan, acquisitions: Sequence[Acquisition]) -> dict[str, NDA
     return found | {f"{grid.prefix}band": np.array(grid.bands) for grid in of.grids}
 
 
-def _taken_over(of: _Collection, held: Sequence[Held]) -> Mapping[int, Held]:
-    """Position -> what is held of the acquisition, where it is as it would be acquired now."""
-    described, grids = of.plan.described(), [grid.name for grid in of.plan.grids]
-    known: dict[str, list[Held]] = {}
-    for one in held:
-        if one.facts.get("read_as") == described:
-            known.setdefault(str(one.facts["key"]), []).append(one)
-    found: dict[int, Held] = {}
-    for position, acquisition in enumerate(of.wanted):
-        for one in known.get(acquisition.key, ()):
-            if not is_of(one.facts, acquisition):
-                continue
-            if one.sure or is_whole(one, grids):
-                found[position] = one
-            # What is damaged here is so in a failed writing too, which has linked or copied it.
-            break
-    return found
-
-
 def _arriving(
-    of: _Collection, there: Collection[int], config: Config
+    of: _Collection, there: Mapping[int, Reused], config: Config
 ) -> Iterator[tuple[int, list[Pixels]]]:
-    """The positions that are not there yet, with the acquisition's pixels on each grid.
+    """The positions that are not all there yet, with the acquisition's pixels on each grid.
 
     Where one cannot be had no further one is asked for, and its error is raised after those that
     were under way have come.
@@ -343,7 +270,13 @@ def _arriving(
 
     def read(position: int) -> list[Pixels]:
         acquisition = of.wanted[position]
-        pixels = [of.source.read(acquisition, g.geobox, g.bands) for g in of.plan.grids]
+        reused = there.get(position)
+        pixels = [
+            of.source.read(acquisition, g.geobox, g.bands)
+            if reused is None
+            else updated(of.source, acquisition, g, reused)
+            for g in of.plan.grids
+        ]
         for grid, one in zip(of.plan.grids, pixels, strict=True):
             _check(acquisition, grid, one)
         return pixels
@@ -352,7 +285,7 @@ def _arriving(
     ahead = together if of.source.remote else 1
     failure: Exception | None = None
     waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
-    left = iter([n for n in range(len(of.wanted)) if n not in there])
+    left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
     with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
         while True:
             while failure is None and len(waiting) < ahead:
@@ -386,7 +319,7 @@ def _broken_off(source: Source) -> Iterator[None]:
         raise
 
 
-def _check(acquisition: Acquisition, grid: _Grid, pixels: Pixels) -> None:
+def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
     """Raises SourceError where the archive has given something else than was asked for."""
     shape = tuple(grid.geobox.shape)
     given = pixels.values.shape, pixels.data_mask.shape
@@ -407,7 +340,7 @@ def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True
     return Mark(f"{of.name}-{position}", mark(position, facts), new)
 
 
-def _blocks(grid: _Grid, position: int, pixels: Pixels) -> Iterator[Block]:
+def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
     here = slice(position, position + 1)
     values, mask = pixels.values[None], pixels.data_mask[None].astype(np.uint8)
     yield Block(f"{grid.prefix}bands", (here, slice(None)), whole(grid.geobox), values)
@@ -415,20 +348,16 @@ def _blocks(grid: _Grid, position: int, pixels: Pixels) -> Iterator[Block]:
 
 
 def _facts(acquisition: Acquisition, of: Plan, pixels: Sequence[Pixels]) -> dict[str, Any]:
-    facts = {
-        "key": acquisition.key,
-        "datetime": acquisition.datetime.replace(tzinfo=None).isoformat(timespec="seconds"),
-        "items": list(acquisition.items),
-        "platform": acquisition.platform,
-        "cloud_cover": acquisition.cloud_cover,
-        "properties": dict(acquisition.properties),
+    facts = as_told(acquisition, of.bands) | {
         "data_fraction": float(pixels[0].data_mask.mean()),
         "hash": fingerprint([(one.values, one.data_mask) for one in pixels]),
         "read_as": of.described(),
     }
     for grid, one in zip(of.grids, pixels, strict=True):
-        key = grid.prefix.replace("/", "_") if grid.name == DETECTOR else ""
-        facts |= {f"{key}scale": one.scale.tolist(), f"{key}offset": one.offset.tolist()}
+        facts |= {
+            f"{grid.facts}scale": one.scale.tolist(),
+            f"{grid.facts}offset": one.offset.tolist(),
+        }
     return facts
 
 
@@ -457,7 +386,7 @@ def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisiti
 class _ClearestPicture:
     """True colour of the acquisition that is darkest in the blue among the most complete."""
 
-    def __init__(self, grid: _Grid) -> None:
+    def __init__(self, grid: Grid) -> None:
         self.best: NDArray[np.uint8] | None = None
         self._score = (-1, 0.0)
         shown = [b for b in TRUE_COLOUR if b in grid.bands] or [grid.bands[0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from lc_platform.eo.cube import Cube, Origin
 from lc_platform.errors import PlatformError
-from lc_platform.sources.protocol import Acquisition
+from lc_platform.sources.protocol import Acquisition, BandContent
+
+STATES = "states"
+"""Among an acquisition's facts: those of its bands' files, as they were when they were read."""
 
 
 class Held(NamedTuple):
@@ -75,15 +78,87 @@ def mark(position: int, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"position": position, "facts": facts}
 
 
-def identity(acquisition: Acquisition) -> Any:
-    """What tells an acquisition, and its processing, from another."""
+def identity(acquisition: Acquisition, bands: Iterable[str]) -> Any:
+    """What tells an acquisition as the archive has it now from another, and from itself before a
+    correction; ``bands`` are those that are read."""
+    told = {
+        band: [content.scale, content.offset, content.state]
+        for band, content in _contents(acquisition, bands).items()
+    }
+    named = named_alone(acquisition)
+    return [*named, _time(acquisition), told] if told else named
+
+
+def named_alone(acquisition: Acquisition) -> Any:
+    """The same without what is told of its files: all that was once looked at."""
     return [acquisition.key, list(acquisition.items), sorted(acquisition.properties.items())]
 
 
-def is_of(facts: Mapping[str, Any], acquisition: Acquisition) -> bool:
-    """Whether facts that are held are those of an acquisition as the archive has it now."""
-    told = [facts["key"], facts["items"], sorted(map(tuple, facts["properties"].items()))]
-    return bool(told == identity(acquisition))
+def changed(
+    facts: Mapping[str, Any], acquisition: Acquisition, grids: Mapping[str, Sequence[str]]
+) -> frozenset[str] | None:
+    """The bands whose files have changed since they were read: none where all that was read is what
+    would be read now. None where it is another acquisition, or all of it is to be read.
+
+    facts  that are held
+    grids  prefix of a grid's facts -> the bands that are read on it
+
+    Where the facts tell no states of files, as before these were looked at, nothing counts as
+    changed whose scale and offset are still those that were told.
+    """
+    bands = dict.fromkeys(band for of in grids.values() for band in of)
+    if [facts["key"], facts["items"]] != named_alone(acquisition)[:2]:
+        return None
+    contents, states = _contents(acquisition, bands), facts.get(STATES)
+    if states is not None:
+        told = {band: content.state for band, content in contents.items()}
+        return frozenset(band for band in bands if told.get(band) != states.get(band))
+    if sorted(map(list, facts["properties"].items())) != [
+        list(one) for one in sorted(acquisition.properties.items())
+    ]:
+        return None
+    was = {
+        band: calibration
+        for prefix, of in grids.items()
+        for band, *calibration in zip(
+            of, facts[f"{prefix}scale"], facts[f"{prefix}offset"], strict=True
+        )
+    }
+    same = all(was[band] == [one.scale, one.offset] for band, one in contents.items())
+    return frozenset() if same else None
+
+
+def as_told(acquisition: Acquisition, grids: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Facts that the archive tells of an acquisition, whether or not it is read.
+
+    grids  prefix of a grid's facts -> the bands that are read on it
+    """
+    facts: dict[str, Any] = {
+        "key": acquisition.key,
+        "datetime": _time(acquisition),
+        "items": list(acquisition.items),
+        "platform": acquisition.platform,
+        "cloud_cover": acquisition.cloud_cover,
+        "properties": dict(acquisition.properties),
+    }
+    bands = dict.fromkeys(band for of in grids.values() for band in of)
+    contents = _contents(acquisition, bands)
+    if contents:
+        facts[STATES] = {band: content.state for band, content in contents.items()}
+    for prefix, of in grids.items():
+        if all(band in contents for band in of):
+            facts[f"{prefix}scale"] = [contents[band].scale for band in of]
+            facts[f"{prefix}offset"] = [contents[band].offset for band in of]
+    return facts
+
+
+def _contents(acquisition: Acquisition, bands: Iterable[str]) -> dict[str, BandContent]:
+    found = {band: acquisition.bands.get(band) for band in bands}
+    return {band: content for band, content in found.items() if content is not None}
+
+
+def _time(acquisition: Acquisition) -> str:
+    return acquisition.datetime.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def fingerprint(pixels: Iterable[tuple[NDArray[Any], ...]]) -> str:

@@ -67,6 +67,18 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BandContent:
+    """What an archive tells of a band of an acquisition before its pixels are read."""
+
+    scale: float
+    """Reflectance = digital number * scale + offset."""
+    offset: float
+    state: str
+    """Names the files as they are now, and how they are read: of one state, the digital numbers are
+    the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acquisition:
     """One pass of one satellite over a box: all granules of the pass together."""
 
@@ -85,6 +97,9 @@ class Acquisition:
     """Further facts worth keeping, for example ``s2:processing_baseline``."""
     coverage: float = 0.0
     """Share of the area searched that its footprints cover, 0 to 1; 0 where it is not known."""
+    bands: Mapping[str, BandContent] = field(default_factory=dict, compare=False, repr=False)
+    """What is told of each band; empty of an archive that tells nothing, where what was acquired
+    once is taken to stay as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from threading import Lock
@@ -20,7 +21,6 @@ import numpy as np
 import pystac
 import shapely
 import shapely.geometry
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pystac.utils import make_absolute_href
@@ -34,6 +34,7 @@ from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.remote_files import HEAD_BYTES, RemoteFiles
 from lc_platform.sources.signing import Signing
+from lc_platform.sources.stac_bands import Bands, common_calibration
 from lc_platform.sources.stac_documents import Documents
 from lc_platform.sources.stac_items import NOT_STAC, Granule, Items, joined, understood
 from lc_platform.sources.stac_pixels import Layer, Read, read_layer
@@ -165,7 +166,7 @@ class StacArchive:
             found = [g for g in found if g.footprint.intersects(footprint)]
             if found:
                 kept = _in_order_of_preference(found)
-                acquisitions.append(_acquisition(key, kept, _coverage(kept, footprint)))
+                acquisitions.append(self._acquisition(key, kept, footprint))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
@@ -188,7 +189,7 @@ class StacArchive:
             for granule in granules
         ]
         # Of all granules, so that every window of an acquisition has the same scale and offset.
-        scale, offset, shifts = _common_calibration(acquisition.key, bands, layers)
+        scale, offset, shifts = common_calibration(acquisition.key, bands, layers)
 
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
@@ -209,6 +210,18 @@ class StacArchive:
         """End the waits for the archive that are under way: what is read then fails with
         TransientSourceError. What is asked for later is waited for again."""
         self._limits.stop()
+
+    def _acquisition(
+        self, key: str, granules: Sequence[Granule], area: shapely.Geometry
+    ) -> Acquisition:
+        told = [granule.item.properties for granule in granules]
+        clouds = [
+            float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None
+        ]
+        facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
+        facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
+        found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
+        return replace(found, bands=Bands(found.key, granules, self._how_held))
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.
@@ -449,14 +462,6 @@ def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
     return float(covered.area / area.area) if area.area else 1.0
 
 
-def _acquisition(key: str, granules: Sequence[Granule], coverage: float) -> Acquisition:
-    told = [granule.item.properties for granule in granules]
-    clouds = [float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None]
-    facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
-    facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
-    return as_acquisition(key, granules, clouds, facts, coverage)
-
-
 def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
     """Which granules to read, in order: those near the grid, those in its CRS first."""
     if len(granules) == 1:
@@ -465,26 +470,6 @@ def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
     footprint = in_degrees(geobox.extent).buffer(0.02)
     near = [i for i, granule in enumerate(granules) if granule.footprint.intersects(footprint)]
     return sorted(near, key=lambda i: granules[i].crs != str(geobox.crs))
-
-
-def _common_calibration(
-    key: str, bands: Sequence[str], layers: Sequence[Sequence[Layer]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Scale and offset (band,) for all granules, and what to add to their digital numbers,
-    (granule, band)."""
-    scales = np.array([[layer.scale for layer in granule] for granule in layers])
-    offsets = np.array([[layer.offset for layer in granule] for granule in layers])
-    scale, offset = scales[0], offsets.min(axis=0)
-    shifts = (offsets - offset) / scale
-    differ = np.argwhere((scales != scale) | (abs(shifts - shifts.round()) > 1e-6))
-    if differ.size:
-        granule, band = differ[0]
-        raise SourceError(
-            f"acquisition {key}: its granules store band {bands[band]} with different scales or "
-            f"offsets ({layers[0][band].link} and {layers[granule][band].link}), which whole "
-            f"digital numbers cannot reconcile. Use an archive with one processing baseline."
-        )
-    return scale, offset, shifts.round().astype(np.int64)
 
 
 def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:

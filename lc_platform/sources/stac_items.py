@@ -120,6 +120,7 @@ class Granule:
             offset=float(offset or 0.0),
             classification=classification,
             backscatter=backscatter,
+            asset=key[0],
         )
 
     @cached_property

@@ -61,6 +61,8 @@ class Layer:
     """Never averaged."""
     backscatter: amplitude.Unit | None = None
     """What floating-point numbers of a radar are; they come as amplitude."""
+    asset: str = ""
+    """Its key in the item."""
 
     @property
     def link(self) -> str:

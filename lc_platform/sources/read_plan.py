@@ -1,0 +1,133 @@
+"""Which bands of an acquisition are read, and on which grids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from odc.geo.geobox import GeoBox
+
+from lc_platform.config import Config, Simulation
+from lc_platform.eo.acquisitions import DETECTOR, detector_grid
+from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+from lc_platform.eo.cube import MAIN, Layer
+from lc_platform.eo.grid import Patch
+from lc_platform.sources.protocol import Cost, Source
+
+READING = 1
+"""Another number where sources read other pixels than before: what was read then is not taken
+over."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which bands are read on which grid."""
+
+    name: str
+    geobox: GeoBox
+    bands: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}/" if self.name else ""
+
+    @property
+    def facts(self) -> str:
+        """What the names of its facts begin with."""
+        return f"{DETECTOR}_" if self.name == DETECTOR else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the acquisitions of one collection are read: the first grid is the patch's."""
+
+    collection: str
+    """Names the archive and the collection, and what else pixels hang on."""
+    grids: tuple[Grid, ...]
+    margin: int = 0
+    name: str = ""
+    """Of a further collection."""
+
+    @property
+    def time(self) -> str:
+        """Name of the dim that acquisitions lie along."""
+        return f"{self.name}/time" if self.name else "time"
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        found: dict[str, Layer] = {}
+        for grid in self.grids:
+            dims = (self.time, f"{grid.prefix}band")
+            count = len(grid.bands)
+            found[f"{grid.prefix}bands"] = Layer(dims, "uint16", grid.name, 0, (1, count))
+            found[f"{grid.prefix}data_mask"] = Layer((self.time,), "uint8", grid.name)
+        return found
+
+    @property
+    def all_bands(self) -> tuple[str, ...]:
+        """Of all grids, each once."""
+        return tuple(dict.fromkeys(band for grid in self.grids for band in grid.bands))
+
+    @property
+    def bands(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each grid, by what the names of its facts begin with."""
+        return {grid.facts: grid.bands for grid in self.grids}
+
+    @property
+    def bytes(self) -> int:
+        """Of an acquisition, in memory."""
+        return sum(math.prod(g.geobox.shape) * (2 * len(g.bands) + 1) for g in self.grids)
+
+    def cost(self, source: Source) -> Cost:
+        """Of an acquisition, by the archive's price list."""
+        return sum((source.cost(grid.geobox, grid.bands) for grid in self.grids), Cost())
+
+    def described(self) -> str:
+        """Names what is read of an acquisition, and how it is laid."""
+        told = [
+            [str(g.geobox.crs), list(g.geobox.affine)[:6], list(g.geobox.shape), g.bands]
+            for g in self.grids
+        ]
+        layers = {name: asdict(layer) for name, layer in self.layers.items()}
+        text = json.dumps([READING, self.collection, told, layers], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plans(patch: Patch, config: Config) -> list[Plan]:
+    """How the acquisitions of a patch are read: those of the main collection, and of each further
+    one."""
+    imagery = config.imagery
+    found = [_plan(patch, config)]
+    for one in imagery.also:
+        source, catalog = imagery.further_source(one), one.catalog or imagery.catalog
+        archive = _archive(config, source, one.collection, catalog)
+        grid = Grid(one.name, patch.geobox, one.acquired_bands)
+        found.append(Plan(archive, (grid,), name=one.name))
+    return found
+
+
+def _plan(patch: Patch, config: Config) -> Plan:
+    clouds, bands = config.clouds, config.acquired_bands
+    imagery = config.imagery
+    archive = _archive(config, imagery.source, imagery.collection, imagery.catalog)
+    own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}.get(clouds.method)
+    if own is not None:
+        together = tuple(dict.fromkeys([*bands, *own]))
+        return Plan(archive, (Grid(MAIN, patch.geobox, together),))
+    margin = detector_margin(clouds.average_over, clouds.dilation)
+    if clouds.resolution == config.aoi.resolution:
+        together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
+        return Plan(archive, (Grid(MAIN, patch.geobox.pad(margin), together),), margin)
+    # One pixel more, for the bilinear way back to the patch's grid.
+    coarse = detector_grid(patch.geobox, clouds.resolution, margin + 1)
+    main = Grid(MAIN, patch.geobox, bands)
+    return Plan(archive, (main, Grid(DETECTOR, coarse, DETECTOR_BANDS)))
+
+
+def _archive(config: Config, source: str, collection: str, catalog: str | None) -> str:
+    drawn = config.imagery.simulation or Simulation()
+    simulated = [drawn.seed, drawn.cloudiness] if source == "simulated" else []
+    return json.dumps([source, catalog, collection, *simulated])

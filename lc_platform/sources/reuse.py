@@ -1,0 +1,83 @@
+"""What need not be read again of acquisitions that an archive has, or of those that it has
+corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lc_platform.errors import PlatformError
+from lc_platform.sources.held import Held, changed, is_whole
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
+from lc_platform.sources.read_plan import Grid, Plan
+
+
+@dataclass(frozen=True)
+class Reused:
+    """What is held of an acquisition that is wanted."""
+
+    held: Held
+    changed: frozenset[str]
+    """Bands that are to be read again; all else is taken over."""
+
+
+def reusable(
+    plan: Plan, wanted: Sequence[Acquisition], held: Sequence[Held]
+) -> Mapping[int, Reused]:
+    """Position -> what is held of the acquisition, of which not all is to be read again."""
+    described, grids = plan.described(), [grid.name for grid in plan.grids]
+    known: dict[str, list[Held]] = {}
+    for one in held:
+        if one.facts.get("read_as") == described:
+            known.setdefault(str(one.facts["key"]), []).append(one)
+    found: dict[int, Reused] = {}
+    for position, acquisition in enumerate(wanted):
+        for one in known.get(acquisition.key, ()):
+            bands = changed(one.facts, acquisition, plan.bands)
+            if bands is None or bands >= set(plan.all_bands):
+                continue
+            if bands and position in found:
+                continue  # what came first is as good
+            if one.sure or is_whole(one, grids):
+                found[position] = Reused(one, bands)
+            if not bands:
+                # What is damaged here is so in a failed writing too, which has linked or copied it.
+                break
+    return found
+
+
+def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused) -> Pixels:
+    """An acquisition on a grid, of which only those bands are read whose files have changed.
+
+    What is held of the other bands is 0 where any band had no data. So where a changed band has
+    data now and the acquisition had none, and where a pixel may come from another granule than it
+    did, all bands are read.
+    """
+    again = [band for band in grid.bands if band in reused.changed]
+    told = [acquisition.bands.get(band) for band in grid.bands]
+    calibration = [(one.scale, one.offset) for one in told if one is not None]
+    if len(calibration) < len(told) or (again and len(acquisition.items) > 1):
+        return source.read(acquisition, grid.geobox, grid.bands)
+    try:
+        values, mask = (
+            reused.held.origin.part(f"{grid.prefix}{layer}", reused.held.position)
+            for layer in ("bands", "data_mask")
+        )
+    except PlatformError as error:
+        if not error.damaged:
+            raise
+        return source.read(acquisition, grid.geobox, grid.bands)
+    values, data_mask, spent = values.copy(), mask.astype(bool), Cost()
+    if again:
+        fresh = source.read(acquisition, grid.geobox, again)
+        spent = fresh.cost
+        if (fresh.data_mask & ~data_mask).any():
+            everything = source.read(acquisition, grid.geobox, grid.bands)
+            return replace(everything, cost=spent + everything.cost)
+        data_mask &= fresh.data_mask
+        values[[grid.bands.index(band) for band in again]] = fresh.values
+        values[:, ~data_mask] = 0
+    scale, offset = np.array(calibration, np.float64).reshape(-1, 2).T
+    return Pixels(values, data_mask, scale, offset, spent)
