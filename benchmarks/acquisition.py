@@ -45,9 +45,9 @@ from sentinelhub.constants import CRS, MimeType
 from sentinelhub.data_collections import DataCollection
 from sentinelhub.geometry import BBox
 
-from lc_platform.sources.evalscript import encodings, evalscript
 from lc_platform.sources.protocol import Acquisition
-from lc_platform.sources.sentinel_hub import SentinelHubArchive
+from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
+from lc_platform.sources.sentinel_hub.evalscript import encodings, evalscript
 from lc_platform_tests import sentinel_hub_server
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")

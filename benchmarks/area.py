@@ -1,4 +1,4 @@
-"""Whole areas through `lc_platform.running`: time a pixel, memory, workers, orchestration."""
+"""Whole areas through `lc_platform.commands.run`: time a pixel, memory, workers, orchestration."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchmarks.prepared import Prepared, check, prepare, trained, unseen
 from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
 from benchmarks.turns import in_turn
-from lc_platform import running
+from lc_platform.commands import run as running
 from lc_platform.config import load
-from lc_platform.eo.model import LandCoverModel
+from lc_platform.products.model import LandCoverModel
 
 ASSETS = ("cloud_masks", "observation_stats", "features", "training_samples", "predictions")
 """All that is computed from a patch's raw bands."""

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.grid import Patch
-from lc_platform.sources import area, open_source
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.sources import open_source
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from benchmarks.cloud_scenes import PLACES, Scenes, Truth, cloudless, partly_cloudy, real, year_of
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.eo import clouds, detection, features
-from lc_platform.eo.acquisitions import DETECTOR, AcquisitionStack
-from lc_platform.eo.cube import MAIN, Computed
-from lc_platform.eo.detection import CloudMasks
+from lc_platform.cube import MAIN, Computed
+from lc_platform.eo import clouds
+from lc_platform.products import cloud_masks, features
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack
 
 SCENES = 8
 """Acquisitions of each place and kind."""
@@ -126,7 +127,7 @@ def _detect(raw: AcquisitionStack, detector: Detector, threads: int) -> CloudMas
 def _lazily(
     raw: AcquisitionStack, detector: Detector, threads: int, threshold: float = 0.4
 ) -> Computed:
-    return detection.detect(
+    return cloud_masks.detect(
         raw,
         method="s2cloudless",
         threshold=threshold,

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.report import Table
+from lc_platform.area.grid import MAX_PATCHES
+from lc_platform.artefacts.layout import ASSETS, dimensions
 from lc_platform.config import RUN_PATCHES, RUN_PIXELS
-from lc_platform.eo.grid import MAX_PATCHES
-from lc_platform.storage.layout import ASSETS, dimensions
 
 PIXELS_A_KM2 = 1e4
 """At 10 m."""

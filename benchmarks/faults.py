@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 
 from benchmarks import report
-from lc_platform.storage.layout import ASSETS
+from lc_platform.artefacts.layout import ASSETS
 from lc_platform.storage.store import Store
 from lc_platform_tests.production import artefacts, faults
 from lc_platform_tests.production.areas import Area, made_by_one_process

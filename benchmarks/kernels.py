@@ -17,8 +17,9 @@ from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
 from benchmarks.turns import in_pairs, in_turn, timed
 from lc_platform.config import SENTINEL2_BANDS
-from lc_platform.eo import classify, clouds, timeseries
-from lc_platform.eo.classify import Classifier
+from lc_platform.eo import classifier as classify
+from lc_platform.eo import clouds, timeseries
+from lc_platform.eo.classifier import Classifier
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 """Nine features, as digital numbers."""

@@ -21,10 +21,11 @@ from benchmarks.archive import YEAR
 from benchmarks.report import Table
 from benchmarks.settings import Settings
 from lc_platform.config import SENTINEL2_BANDS
-from lc_platform.eo import classify, clouds
-from lc_platform.eo.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.eo import classifier as classify
+from lc_platform.eo import clouds
 from lc_platform.eo.timeseries import regularize, target_days
-from lc_platform.storage import zarr_format
+from lc_platform.storage import zarr_cube
 from lc_platform.storage.store import Store
 
 _LARGEST = 512
@@ -249,10 +250,10 @@ class _Bench:
 
         def write() -> None:
             nonlocal stored
-            stored = zarr_format.write(self.store, key, self._cube(values, layer))
+            stored = zarr_cube.write(self.store, key, self._cube(values, layer))
 
         def read() -> None:
-            cube = zarr_format.ZarrCube(self.store, key)
+            cube = zarr_cube.ZarrCube(self.store, key)
             for window in windows((self.size, self.size), _WINDOW):
                 cube.read("values", window)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from lc_platform.eo.threads import in_parts
+from lc_platform.runtime.threads import in_parts
 
 _REPEATS = 5
 _MEMORY = 2**28

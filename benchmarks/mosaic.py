@@ -111,9 +111,9 @@ def measure(folder: Path, columns: int, rows: int, size: int, pairs: int) -> tup
 def write_patches(folder: str, columns: int, rows: int, size: int) -> None:
     """Write predictions and observation statistics of every patch by the platform's own formats:
     fields of classes, surer inside than at their edges."""
-    from lc_platform.eo.cube import MAIN, Block, Computed, Layer, whole
-    from lc_platform.storage.formats import CogFormat
-    from lc_platform.storage.layout import key
+    from lc_platform.artefacts.formats import CogFormat
+    from lc_platform.artefacts.layout import key
+    from lc_platform.cube import MAIN, Block, Computed, Layer, whole
     from lc_platform.storage.store import Store
 
     store = Store(folder)
@@ -140,10 +140,10 @@ def write_patches(folder: str, columns: int, rows: int, size: int) -> None:
 
 def join(folder: str, columns: int, rows: int, size: int) -> float:
     """Seconds in which the platform writes the mosaic."""
-    from lc_platform.storage.cog_format import RasterCube
-    from lc_platform.storage.formats import MosaicFormat
-    from lc_platform.storage.layout import key
-    from lc_platform.storage.mosaic import Mosaic
+    from lc_platform.artefacts.formats import MosaicFormat
+    from lc_platform.artefacts.layout import key
+    from lc_platform.products.mosaic import Mosaic
+    from lc_platform.storage.raster_cube import RasterCube
     from lc_platform.storage.store import Store
 
     store, patches = Store(folder), _patches(columns, rows, size)
@@ -220,7 +220,7 @@ def _patches(columns: int, rows: int, size: int) -> list[Any]:
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    from lc_platform.eo.grid import Patch
+    from lc_platform.area.grid import Patch
 
     found = []
     for row in range(rows):

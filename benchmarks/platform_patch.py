@@ -13,14 +13,14 @@ from benchmarks.archive import CRS, YEAR
 from benchmarks.memory import peak
 from benchmarks.worker import serve
 from lc_platform import config
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area.grid import Patch
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import MODEL_TEXT, key
 from lc_platform.assets import imagery, learning, maps
-from lc_platform.assets.platform import Platform
 from lc_platform.config import Config
-from lc_platform.eo.cube import windows
-from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import acquire, offer
-from lc_platform.storage.formats import formats
-from lc_platform.storage.layout import MODEL_TEXT, key
+from lc_platform.cube import windows
+from lc_platform.platform import Platform
 
 PATCH = "33N-r000-c000"
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from benchmarks import training
 from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
-from lc_platform import running
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area.grid import PatchGrid
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import key
+from lc_platform.commands import run
 from lc_platform.config import FILE_NAME, SENTINEL2_BANDS, Config, load
-from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.sources.acquire import acquire, offer
-from lc_platform.storage.formats import formats
-from lc_platform.storage.layout import key
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
 from lc_platform.storage.store import Store
 
 _WEST, _NORTH = 500_000, 5_100_000
@@ -100,14 +100,14 @@ def trained(folder: Path, data: Path) -> tuple[Prepared, LandCoverModel]:
     return area, model
 
 
-def materialize(config: Config, *assets: str) -> running.Report:
+def materialize(config: Config, *assets: str) -> run.Report:
     """Run assets of all patches. Raises RuntimeError with the reasons where one fails."""
-    report = running.run(config, unseen, select=assets)
+    report = run.run(config, unseen, select=assets)
     check(report)
     return report
 
 
-def check(report: running.Report) -> None:
+def check(report: run.Report) -> None:
     """Raises RuntimeError with the reasons where a run failed."""
     if not report.succeeded:
         reasons = [f"{job} {place}: {why}" for job, place, why in report.failures]
@@ -117,8 +117,8 @@ def check(report: running.Report) -> None:
 def unseen(
     stage: str,  # noqa: ARG001
     total: int,  # noqa: ARG001
-    outcomes: Iterable[running.Outcome],
-) -> Iterator[running.Outcome]:
+    outcomes: Iterable[run.Outcome],
+) -> Iterator[run.Outcome]:
     """Progress that nobody watches."""
     yield from outcomes
 

@@ -43,11 +43,12 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from benchmarks import estimate, report
 from benchmarks.report import Table
-from lc_platform import config, partitions, running
+from lc_platform import config
+from lc_platform.artefacts.layout import ASSETS, Place, dimensions, key
+from lc_platform.assets import partitions
 from lc_platform.automation import JOBS
+from lc_platform.commands import run as running
 from lc_platform.config import Config
-from lc_platform.partitions import Place
-from lc_platform.storage.layout import ASSETS, dimensions, key
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports
 
@@ -289,7 +290,7 @@ def _laid(timed: Timed, configuration: Config) -> int:
 
 
 def _record(asset: str, where: Place, version: Any) -> str:
-    from lc_platform.storage import records
+    from lc_platform.artefacts import records
 
     return records._name(asset, where, version)
 

@@ -13,15 +13,15 @@ from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
 from benchmarks.memory import gigabytes
 from benchmarks.report import Table
 from benchmarks.settings import Settings
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area.grid import Patch
+from lc_platform.artefacts.formats import ZarrFormat
 from lc_platform.config import SENTINEL2_BANDS, Config, parse
-from lc_platform.eo import detection
-from lc_platform.eo.acquisitions import DETECTOR, AcquisitionStack, detector_grid
+from lc_platform.cube import MAIN
 from lc_platform.eo.clouds import detector_margin
-from lc_platform.eo.cube import MAIN
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import acquire, offer
-from lc_platform.storage.formats import ZarrFormat
+from lc_platform.products import cloud_masks
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack, detector_grid
 from lc_platform.storage.store import Store
 
 _SIZE = 1000
@@ -95,7 +95,7 @@ def _measure(settings: Settings, config: Config) -> _Stored:
         made = acquire(archive, offer(archive, small, YEAR, config), config)
         ZarrFormat(AcquisitionStack).write(store, _RAW, made)
         raw: AcquisitionStack = ZarrFormat(AcquisitionStack).open(store, _RAW)
-        masks = detection.detect(raw, **config.clouds.model_dump())
+        masks = cloud_masks.detect(raw, **config.clouds.model_dump())
         ZarrFormat(CloudMasks).write(store, _MASKS, masks)
         bands, looked = (_bytes(store, _RAW, grid) for grid in (MAIN, DETECTOR))
         masked = _bytes(store, _MASKS, MAIN)

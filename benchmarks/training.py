@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.config import LIGHTGBM_DEFAULTS
-from lc_platform.eo import classify
-from lc_platform.eo.classify import Classifier
-from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.model import LandCoverModel
+from lc_platform.eo import classifier as classify
+from lc_platform.eo.classifier import Classifier
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
 
 CLASSES = tuple(range(1, 11))
 

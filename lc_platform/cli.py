@@ -26,6 +26,7 @@ from lc_platform.config import (
     template,
 )
 from lc_platform.errors import PlatformError
+from lc_platform.products.mosaic import LAND_COVER
 
 app = typer.Typer(
     help="Land-cover maps from satellite time series.",
@@ -57,7 +58,7 @@ def demo(
     ] = min(2, os.cpu_count() or 1),
 ) -> None:
     """Make a land-cover map from the simulated archive: no account, no network."""
-    from lc_platform import demo as demonstration
+    from lc_platform.commands import demo as demonstration
 
     config = demonstration.prepare(folder)
     report = _run(config, workers=workers)
@@ -92,7 +93,7 @@ def init(
     file.write_text(template(source), encoding="utf-8")
     out.print(f"{file} is written; edit it.")
     if source == "simulated":
-        from lc_platform import demo as demonstration
+        from lc_platform.commands import demo as demonstration
 
         out.print(f"{demonstration.write_reference(load(file))} is the reference it names.")
     out.print(f"Then:  lc-platform run -c {shlex.quote(str(file))}")
@@ -143,7 +144,7 @@ def plan(
     """What the imagery takes before it is acquired: requests, units, bytes, hours, budget."""
     import json
 
-    from lc_platform import planning
+    from lc_platform.commands import plan as planning
 
     configuration = load(config)
     found = planning.make(
@@ -182,7 +183,7 @@ def status(config: ConfigFile) -> None:
 
     An archive is not asked: its new acquisitions show when raw_bands is run.
     """
-    from lc_platform import running
+    from lc_platform.commands import run as running
 
     rows = running.status(load(config))
     table = Table("asset", "year", "done", "of", "missing", "stale", "failed", box=None)
@@ -211,7 +212,7 @@ def status(config: ConfigFile) -> None:
 @app.command()
 def check(config: ConfigFile) -> None:
     """Whether the work can begin: the configuration, the store, Dagster's records."""
-    from lc_platform import running
+    from lc_platform.commands import run as running
 
     configuration = load(config)
     for warning in running.check(configuration):
@@ -230,7 +231,7 @@ def verify(
     ] = None,
 ) -> None:
     """Read all that is stored again, and say what is damaged; `run` makes that again."""
-    from lc_platform.verification import Verification
+    from lc_platform.commands.verify import Verification
 
     found = Verification(load(config), year or (), patch or ())
     problems = 0
@@ -285,7 +286,7 @@ def metrics(
     ] = 60.0,
 ) -> None:
     """Serve metrics for Prometheus, under /metrics."""
-    from lc_platform import metrics as exporter
+    from lc_platform.commands import metrics as exporter
 
     # Dagster has a process that was started without Ctrl+C take no other word to end either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -299,7 +300,7 @@ def ui(
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
 ) -> None:
     """Open Dagster's web UI on a configuration, with its history."""
-    from lc_platform import running
+    from lc_platform.commands import run as running
 
     configuration = load(config)
     for warning in running.check(configuration):
@@ -320,7 +321,7 @@ def ui(
 
 
 def _run(config: Config, **asked: Any) -> Any:
-    from lc_platform import running
+    from lc_platform.commands import run as running
 
     report = running.run(config, _progress, **asked)
     for warning in report.warnings:
@@ -407,7 +408,7 @@ def _numbers(titles: Sequence[str], rows: Sequence[Sequence[str]], remote: bool)
 
 def _told_beside(plan: Any) -> Iterator[str]:
     """What the numbers of a plan rest on, and whether the budget suffices."""
-    from lc_platform import planning
+    from lc_platform.commands import plan as planning
 
     imagery = plan.config.imagery
     yield (
@@ -439,21 +440,21 @@ def _told_beside(plan: Any) -> Iterator[str]:
 
 
 def _show_maps(config: Config) -> None:
-    from lc_platform.storage import layout
+    from lc_platform.artefacts import layout
     from lc_platform.storage.store import Store
 
     store = Store.of(config)
     for year in config.years:
         mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
-        out.print(f"Map of {year}:  {store.path(mosaic)}/{layout.LAND_COVER}")
+        out.print(f"Map of {year}:  {store.path(mosaic)}/{LAND_COVER}")
         out.print(f"Its quality:  {store.path(evaluation)}/{layout.METRICS}")
         out.print(f"Its pictures: {store.path(evaluation)}/*.png, "
                   f"{store.path(f'observation_stats/{year}')}/*.png")  # fmt: skip
 
 
 def _metrics(config: Config, year: int) -> Any:
-    from lc_platform.storage import layout
-    from lc_platform.storage.formats import EvaluationFormat
+    from lc_platform.artefacts import layout
+    from lc_platform.artefacts.formats import EvaluationFormat
     from lc_platform.storage.store import Store
 
     key = layout.key("evaluation", year=year)

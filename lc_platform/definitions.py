@@ -1,50 +1,8 @@
-"""The whole platform on one screen: assets, checks, jobs, schedules, sensors, resources."""
+"""The platform that Dagster loads: the configuration that LC_PLATFORM_CONFIG names."""
 
 from __future__ import annotations
 
-import dagster as dg
-
-from lc_platform import assets, automation, config, logs, report
-from lc_platform.allocation import return_large_arrays
-from lc_platform.assets.platform import Platform
-from lc_platform.checks import checks
-from lc_platform.partitions import quiet
-from lc_platform.secret import conceal_warnings
-from lc_platform.storage.formats import formats
-from lc_platform.storage.io_manager import ArtefactIOManager
-
-
-def build(configuration: config.Config) -> dg.Definitions:
-    """The platform for a configuration."""
-    return_large_arrays()
-    conceal_warnings()
-    platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
-    standing = automation.standing_checks(platform)
-    aged = automation.freshness(configuration.operations)
-    with quiet():
-        return dg.Definitions(
-            assets=[
-                asset.bound(configuration.years, configuration.patches_per_run).map_asset_specs(
-                    aged
-                )
-                for asset in assets.ALL
-            ],
-            asset_checks=[*checks(configuration.years), standing],
-            jobs=automation.jobs(standing),
-            schedules=automation.schedules(platform),
-            sensors=automation.sensors(platform),
-            loggers={"console": dg.colored_console_logger, "json": logs.json_lines},
-            resources={
-                "platform": platform,
-                "io_manager": ArtefactIOManager(
-                    platform.store,
-                    formats(platform.classes, configuration.processing.threads),
-                    report.describer(configuration.class_colors, platform.account),
-                    platform.clock,
-                ),
-            },
-            executor=dg.in_process_executor,
-        )
-
+from lc_platform import config
+from lc_platform.graph import build
 
 defs = build(config.current())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lc_platform.secret import hidden
+from lc_platform.runtime.redaction import hidden
 
 
 class PlatformError(Exception):
@@ -15,3 +15,7 @@ class PlatformError(Exception):
 
     def __str__(self) -> str:
         return hidden(super().__str__())
+
+
+class DataError(PlatformError):
+    """The data do not allow what is asked of them; trying again does not help."""

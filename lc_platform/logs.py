@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform.secret import hidden
+from lc_platform.runtime.redaction import hidden
 
 SUBJECTS = ("run", "asset", "patch", "year")
 """What every line tells; null where a line is about none."""

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lc_platform_tests.object_stores import azure, emulator, google, server
+
+__all__ = ["azure", "emulator", "google", "server"]
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from lc_platform.eo.acquisitions import AcquisitionStack
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.versions import Version
 from lc_platform.errors import PlatformError
-from lc_platform.partitions import Place
-from lc_platform.sources import limits
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.sources.network import limits
 from lc_platform.sources.protocol import QuotaError, TransientSourceError
-from lc_platform.storage.versions import Version
 from lc_platform_tests.sentinel_hub_server import (
     Cut,
     Damaged,
@@ -228,7 +228,6 @@ def _days(stack: AcquisitionStack, position: int) -> tuple[Any, Any]:
 KILLED = """
 import sys
 from pathlib import Path
-from lc_platform_tests.test_acquisition import made, site
 made(site(Path(sys.argv[1])))
 """
 

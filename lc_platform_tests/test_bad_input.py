@@ -18,10 +18,11 @@ import shapely
 import yaml
 from numpy.typing import NDArray
 
-from lc_platform import config, running
-from lc_platform.running import Report
-from lc_platform.storage.layout import RECORDS
-from lc_platform_tests.sources.test_stac import (
+from lc_platform import config
+from lc_platform.artefacts.layout import RECORDS
+from lc_platform.commands import run as running
+from lc_platform.commands.run import Report
+from lc_platform_tests.sources.stac.test_archive import (
     COLLECTION,
     ORIGIN,
     band,

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from lc_platform import cli, config, running
+from lc_platform import cli, config
+from lc_platform.commands import run
 from lc_platform.sources.protocol import QuotaError
 from lc_platform_tests.storage import growing
 from lc_platform_tests.test_bad_input import Site, site
@@ -33,7 +34,7 @@ def lc(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
     """`lc-platform` with arguments, in this process and a folder of its own."""
-    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    monkeypatch.delenv(run.HOME_VARIABLE, raising=False)
     monkeypatch.delenv(config.ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -162,7 +163,7 @@ def test_a_name_that_there_is_not_is_refused_with_the_nearest(
 def test_a_part_of_the_graph_is_run_for_a_patch(lc: Command, small: Site) -> None:
     file = small.folder / "lc.yaml"
     assert lc("run", "-c", file, "--select", "patch_grid").status == 0
-    grid = running.Worker(config.load(file), running.dagster_home(config.load(file)))
+    grid = run.Worker(config.load(file), run.dagster_home(config.load(file)))
     first = grid.opened("patch_grid").patches[0].key
     ended = lc("run", "-c", file, "--patch", first, "--select", "raw_bands")
     assert ended.status == 0, ended.err

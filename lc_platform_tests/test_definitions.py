@@ -15,11 +15,11 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
 import lc_platform
-from lc_platform import config, partitions
+from lc_platform import config
+from lc_platform.artefacts.layout import ASSETS, PATCH, Place
+from lc_platform.assets import partitions
 from lc_platform.automation import backfills
-from lc_platform.definitions import build
-from lc_platform.partitions import Place
-from lc_platform.storage.layout import ASSETS
+from lc_platform.graph import build
 
 PACKAGE = Path(lc_platform.__file__).parent
 PROJECT = PACKAGE.parent
@@ -104,7 +104,7 @@ def test_years_are_the_configured_ones_and_none_between(years: list[int], keys: 
     with partitions.quiet():
         both = partitions.patch_years(years)
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(partitions.PATCH, ["a"])
+        instance.add_dynamic_partitions(PATCH, ["a"])
         found = both.get_partition_keys(dynamic_partitions_store=instance)
     assert found == [f"a|{key}" for key in keys]
 
@@ -116,12 +116,12 @@ def test_patches_that_are_gone_stay_while_a_backfill_may_want_them() -> None:
         wanted = {"reference_rasters": {Place("b")}}
         backfills.request(instance, graph, wanted, name="one", title="One")
         partitions.fill(instance, ["a", "c"])
-        assert set(instance.get_dynamic_partitions(partitions.PATCH)) == {"a", "b", "c"}
+        assert set(instance.get_dynamic_partitions(PATCH)) == {"a", "b", "c"}
         one = instance.get_backfill("one")
         assert one is not None
         instance.update_backfill(one.with_status(BulkActionStatus.COMPLETED_SUCCESS))
         partitions.fill(instance, ["a", "c"])
-        assert set(instance.get_dynamic_partitions(partitions.PATCH)) == {"a", "c"}
+        assert set(instance.get_dynamic_partitions(PATCH)) == {"a", "c"}
 
 
 def test_the_running_year_is_a_partition_before_it_is_over() -> None:
@@ -183,7 +183,7 @@ def modules() -> list[Path]:
 
 
 def imported(file: Path) -> set[str]:
-    """What a module imports of this package, in full: ``lc_platform.eo.cube``."""
+    """What a module imports of this package, in full: ``lc_platform.cube``."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -258,7 +258,7 @@ print(*sorted(sys.modules))
         tmp_path,
     )
     loaded = done.stdout.split()
-    assert "lc_platform.eo.prediction" in loaded, done.stderr
+    assert "lc_platform.products.predictions" in loaded, done.stderr
     strangers = [
         name
         for name in loaded

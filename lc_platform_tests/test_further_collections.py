@@ -15,23 +15,23 @@ import xarray as xr
 import yaml
 from odc.geo.geom import Geometry
 
-from lc_platform.assets.platform import Platform as AssetPlatform
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.artefacts.layout import PATCH, key
 from lc_platform.config import Config, parse
-from lc_platform.eo import detection
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.features import FeatureStack, build
-from lc_platform.eo.prediction import predict
-from lc_platform.partitions import PATCH
-from lc_platform.sources import area, open_further, open_source
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.platform import Platform as AssetPlatform
+from lc_platform.products import cloud_masks
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.features import FeatureStack, build
+from lc_platform.products.predictions import predict
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.sources import open_further, open_source
 from lc_platform.sources.protocol import Acquisition, Source
 from lc_platform.sources.simulated import SimulatedSentinel1
-from lc_platform.storage import zarr_format
-from lc_platform.storage.layout import key
+from lc_platform.storage import zarr_cube
 from lc_platform.storage.store import Store
-from lc_platform_tests.sources.test_stac import GRID, item, write_catalog, write_tiff
-from lc_platform_tests.test_config import SIMULATED, SMALLEST, configured
+from lc_platform_tests.config.test_config import SIMULATED, SMALLEST, configured
+from lc_platform_tests.sources.stac.test_archive import GRID, item, write_catalog, write_tiff
 from lc_platform_tests.test_graph import YEAR, Platform, why
 from lc_platform_tests.test_graph import configured as small
 
@@ -148,8 +148,8 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     source = open_source(mapped.config)
     offered = offer(source, patch, YEAR, mapped.config, further)
     store = Store(str(tmp_path))
-    zarr_format.write(store, "raw", acquire(source, offered, mapped.config, further=further))
-    raw = AcquisitionStack(zarr_format.ZarrCube(store, "raw"))
+    zarr_cube.write(store, "raw", acquire(source, offered, mapped.config, further=further))
+    raw = AcquisitionStack(zarr_cube.ZarrCube(store, "raw"))
     assert (len(raw.further["S1"]), len(raw.further["L8"]) > 0) == (0, True)
     masks = CloudMasks(mapped.opened("cloud_masks", patch.key).cube)
     asked = AssetPlatform(mapped.config).feature_list
@@ -216,7 +216,7 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     offered = offer(source, patch, 2018, configuration, further)
     raw = AcquisitionStack(acquire(source, offered, configuration, further=further).held())
     masks = CloudMasks(
-        detection.detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2).held()
+        cloud_masks.detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2).held()
     )
     asked = AssetPlatform(configuration).feature_list
     features = FeatureStack(build(raw, masks, **asked, window=64).held())

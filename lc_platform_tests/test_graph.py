@@ -21,26 +21,28 @@ from odc.geo.geom import Geometry
 from PIL import Image
 from pyproj import Transformer
 
-from lc_platform import config, running
+from lc_platform import config
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.artefacts.formats import Format, formats
+from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, key
+from lc_platform.artefacts.records import Records
+from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation import JOBS
+from lc_platform.commands import run
 from lc_platform.config import Config
-from lc_platform.definitions import build
-from lc_platform.eo import detection, prediction
-from lc_platform.eo import features as feature_stack
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.cube import Computed
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.model import learn
-from lc_platform.eo.samples import Samples
-from lc_platform.partitions import PATCH, Place, patch_year_key
-from lc_platform.sources import area, open_source
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.cube import Computed
+from lc_platform.graph import build
+from lc_platform.products import cloud_masks, predictions
+from lc_platform.products import features as feature_stack
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import learn
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.training_samples import Samples
+from lc_platform.sources import open_source
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
-from lc_platform.storage.cog_format import RasterCube
-from lc_platform.storage.formats import Format, formats
-from lc_platform.storage.layout import ASSETS, dimensions, key
-from lc_platform.storage.records import Records
+from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 
 YEAR = 2023
@@ -457,25 +459,25 @@ def silent(_stage: str, _places: int, outcomes: Iterable[Any]) -> Iterator[Any]:
 def test_a_patch_without_data_stops_no_other_of_its_chunk(
     copied: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(running.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(run.HOME_VARIABLE, str(tmp_path / "home"))
     data = Path(copied.config.storage_url)
     for asset in JOBS["patch_year"]:
         shutil.rmtree(data / asset)
-    worker = running.Worker(copied.config, running.dagster_home(copied.config))
+    worker = run.Worker(copied.config, run.dagster_home(copied.config))
     worker.instance.add_dynamic_partitions(PATCH, copied.patches)
     blind = Place(copied.patches[1], YEAR)
     resource = worker.definitions.resources["platform"]  # type: ignore[index]
     box = copied.opened("patch_grid")[copied.patches[1]].geobox
     resource.source = Blind(open_source(copied.config), box)
     places = tuple(Place(patch, YEAR) for patch in copied.patches[:2])
-    outcome = worker.run(running.Task("patch_year", JOBS["patch_year"], places))
+    outcome = worker.run(run.Task("patch_year", JOBS["patch_year"], places))
     assert set(outcome.errors) == {blind}
     assert "no acquisition has data on the patch" in outcome.errors[blind]
     assert str(blind.patch) in outcome.errors[blind]
     for place in places:
         assert worker.there("cloud_masks", place) == (place != blind)
         assert worker.there("training_samples", place) == (place != blind)
-    alone = worker.run(running.Task("patch_year", JOBS["patch_year"], (blind,)))
+    alone = worker.run(run.Task("patch_year", JOBS["patch_year"], (blind,)))
     assert "no acquisition has data on the patch" in alone.errors[blind]
 
 
@@ -483,9 +485,9 @@ def test_neither_workers_nor_chunks_change_the_result(
     built: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one was made in one process, of one patch and then of three together."""
-    monkeypatch.setenv(running.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(run.HOME_VARIABLE, str(tmp_path / "home"))
     other = configured(tmp_path, processing={"chunk": 1, "window": 16, "threads": 2})
-    report = running.run(other, silent, workers=2)
+    report = run.run(other, silent, workers=2)
     assert report.succeeded, report.failures
     there = Platform(other)
     assert there.opened("model").text == built.opened("model").text
@@ -510,7 +512,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
 
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
         raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
-        masks = CloudMasks(detection.detect(raw, **config.clouds.model_dump(), threads=1).held())
+        masks = CloudMasks(cloud_masks.detect(raw, **config.clouds.model_dump(), threads=1).held())
         made: Computed = feature_stack.build(
             raw,
             masks,
@@ -546,7 +548,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     )
 
     def classes(stack: FeatureStack) -> NDArray[np.uint8]:
-        found = prediction.predict(stack, model, colors={}, window=256, threads=1)
+        found = predictions.predict(stack, model, colors={}, window=256, threads=1)
         result: NDArray[np.uint8] = found.held().read("class")
         return result
 

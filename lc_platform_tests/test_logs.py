@@ -12,8 +12,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lc_platform import logs, secret
-from lc_platform.partitions import PATCH, patch_year_key, patch_years
+from lc_platform import logs
+from lc_platform.artefacts.layout import PATCH
+from lc_platform.assets.partitions import patch_year_key, patch_years
+from lc_platform.runtime import redaction
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_a_secret_of_the_configuration_is_in_no_line(
     lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOG_KEY", 'a "key" of a log')
-    value = secret.read("LOG_KEY")
+    value = redaction.read("LOG_KEY")
     try:
         raise ValueError(f"it has {value}")
     except ValueError:
@@ -125,7 +127,6 @@ python_logs:
     code = f"""
 import dagster as dg
 from lc_platform.partitions import PATCH
-from lc_platform_tests.test_logs import features
 keys = {keys!r}
 instance = dg.DagsterInstance.from_config({str(folder)!r})
 instance.add_dynamic_partitions(PATCH, [key.split("|")[0] for key in keys])
@@ -187,7 +188,8 @@ def test_a_job_can_take_the_lines_as_its_logger(capfd: pytest.CaptureFixture[str
 def test_a_process_of_its_own_writes_the_same_lines() -> None:
     code = (
         "import logging; from lc_platform import logs; logs.configure(); logs.configure()\n"
-        "with logs.about(patch='a'): logging.getLogger('lc_platform.metrics').info('ready')"
+        "with logs.about(patch='a'):\n"
+        "    logging.getLogger('lc_platform.commands.metrics').info('ready')"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True

@@ -18,11 +18,13 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lc_platform import config
-from lc_platform.eo import detection, indices, timeseries
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.sources import area, open_source
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.eo import indices, timeseries
+from lc_platform.products import cloud_masks
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.sources import open_source
 
 pytestmark = pytest.mark.real_data
 
@@ -115,7 +117,7 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
     archive = open_source(configured)
     offered = offer(archive, patch, 2015, configured)
     raw = AcquisitionStack(acquire(archive, offered, configured).held())
-    detected = detection.detect(raw, **configured.clouds.model_dump(), threads=1)
+    detected = cloud_masks.detect(raw, **configured.clouds.model_dump(), threads=1)
     masks = CloudMasks(detected.held())
     assert len(raw) == 5
     cloudy = [a["datetime"][:10] for a in masks.acquisitions if a["cloud_fraction"] > 0.5]

@@ -10,14 +10,15 @@ import pytest
 
 from benchmarks import estimate, report, scale
 from benchmarks.estimate import Area, Assumptions, Constants, Estimate
-from lc_platform import config, running
+from lc_platform import config
+from lc_platform.commands import run
 
 SLOVENIA = Area("Slovenia", 293, 1000)
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    monkeypatch.delenv(run.HOME_VARIABLE, raising=False)
     monkeypatch.delenv(config.ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "0"))
 

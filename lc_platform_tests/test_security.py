@@ -21,12 +21,14 @@ import geopandas
 import pytest
 
 import lc_platform
-from lc_platform import config, partitions, running, secret
-from lc_platform.definitions import build
-from lc_platform.eo.grid import grid_table, patches_from_table
+from lc_platform import config
+from lc_platform.area.grid import grid_table, patches_from_table
+from lc_platform.artefacts.layout import ASSETS, PATCH, dimensions, key
+from lc_platform.assets.io_manager import ArtefactIOManager
+from lc_platform.commands import run
 from lc_platform.errors import PlatformError
-from lc_platform.storage.io_manager import ArtefactIOManager
-from lc_platform.storage.layout import ASSETS, dimensions, key
+from lc_platform.graph import build
+from lc_platform.runtime import redaction
 from lc_platform_tests.test_bad_input import Site, site
 
 YEAR = 2021
@@ -96,7 +98,7 @@ def test_a_partition_that_climbs_is_refused_when_it_is_added_in_the_ui(
         if not patch or "|" in patch:
             return
         try:
-            instance.add_dynamic_partitions(partitions.PATCH, [patch])
+            instance.add_dynamic_partitions(PATCH, [patch])
         except dg.DagsterError:
             return
         before = made.files()
@@ -110,7 +112,7 @@ def test_a_partition_that_climbs_is_refused_when_it_is_added_in_the_ui(
                 ]
                 assert any("patch" in word for word in words), words
         finally:
-            instance.delete_dynamic_partition(partitions.PATCH, patch)
+            instance.delete_dynamic_partition(PATCH, patch)
     assert made.files() == before
 
 
@@ -122,12 +124,12 @@ def test_a_partition_that_climbs_does_not_reach_another_years_artefact(made: Mad
     shutil.copytree(source, other)
     patch = "../1999/other"
     with dg.DagsterInstance.from_config(str(made.home)) as instance:
-        instance.add_dynamic_partitions(partitions.PATCH, [patch])
+        instance.add_dynamic_partitions(PATCH, [patch])
         before = made.files()
         try:
             result = made.launch(instance, "patch_year", f"{patch}|{YEAR}", ["cloud_masks"])
         finally:
-            instance.delete_dynamic_partition(partitions.PATCH, patch)
+            instance.delete_dynamic_partition(PATCH, patch)
             after = made.files()
             shutil.rmtree(other.parent)
     assert not result.success
@@ -274,7 +276,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     there = site(tmp_path_factory.mktemp("made"), patches=3)
     file = there.configure()
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(running.HOME_VARIABLE, raising=False)
+        patch.delenv(run.HOME_VARIABLE, raising=False)
         report = there.run()
     assert report.succeeded, report.failures
     return Made(there, file)
@@ -338,7 +340,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    monkeypatch.delenv(run.HOME_VARIABLE, raising=False)
     monkeypatch.setenv("LC_TEST_SECRET", SECRET)
     folder, public = tmp_path / "site", tmp_path / "public"
     folder.mkdir()
@@ -394,11 +396,11 @@ def test_an_error_that_cannot_be_changed_ends_the_chain(monkeypatch: pytest.Monk
             return self.args[0]
 
     monkeypatch.setenv("LC_TEST_TOKEN", "swordfish")
-    secret.read("LC_TEST_TOKEN")
+    redaction.read("LC_TEST_TOKEN")
     outer = ValueError("cannot read https://example.org?key=swordfish")
     outer.__cause__ = FixedError()
-    secret.conceal(outer)
+    redaction.conceal(outer)
     assert "swordfish" not in str(outer)
     assert outer.__cause__ is None
     alone = FixedError()
-    secret.conceal(alone)  # nothing to end
+    redaction.conceal(alone)  # nothing to end

@@ -9,12 +9,10 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from lc_platform import partitions
-from lc_platform.assets.platform import Platform
-from lc_platform.logs import about
-from lc_platform.partitions import PATCH, YEAR, Place, place
-from lc_platform.secret import conceal
-from lc_platform.storage.io_manager import (
+from lc_platform.artefacts.layout import PATCH, YEAR, Place, dimensions, key
+from lc_platform.artefacts.versions import NOTHING, Look, Recipe, digest
+from lc_platform.assets import partitions
+from lc_platform.assets.io_manager import (
     ByPlace,
     Failed,
     Made,
@@ -24,8 +22,10 @@ from lc_platform.storage.io_manager import (
     not_again,
     permanent_failure,
 )
-from lc_platform.storage.layout import dimensions, key
-from lc_platform.storage.versions import NOTHING, Look, Recipe, digest
+from lc_platform.assets.partitions import place
+from lc_platform.logs import about
+from lc_platform.platform import Platform
+from lc_platform.runtime.redaction import conceal
 
 OWNERS = ["team:land-cover"]
 RETRIES = dg.RetryPolicy(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dagster as dg
 
-from lc_platform import partitions, report
+from lc_platform import report
+from lc_platform.acquisition.acquire import Offer, acquire
+from lc_platform.area.grid import PatchGrid
+from lc_platform.assets import partitions
 from lc_platform.assets.declaration import asset
-from lc_platform.assets.platform import Platform
-from lc_platform.eo import detection, observations
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.cube import Computed
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.sources.acquire import Offer, acquire
+from lc_platform.cube import Computed
+from lc_platform.platform import Platform
+from lc_platform.products import cloud_masks as detection
+from lc_platform.products import observation_stats as observations
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import AcquisitionStack
 
 
 def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lc_platform import report
+from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
-from lc_platform.assets.platform import Platform
-from lc_platform.eo import assessment, labels
-from lc_platform.eo import features as feature_stack
-from lc_platform.eo import model as land_cover
-from lc_platform.eo import samples as labelled
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.assessment import Evaluation
-from lc_platform.eo.cube import Computed
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.eo.labels import ReferenceMap
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.eo.samples import Samples
+from lc_platform.cube import Computed
+from lc_platform.platform import Platform
+from lc_platform.products import evaluation as assessment
+from lc_platform.products import features as feature_stack
+from lc_platform.products import model as land_cover
+from lc_platform.products import reference_rasters as labels
+from lc_platform.products import training_samples as labelled
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.evaluation import Evaluation
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.reference_rasters import ReferenceMap
+from lc_platform.products.training_samples import Samples
 
 
 @asset(

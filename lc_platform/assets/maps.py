@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
-from lc_platform.assets.platform import Platform
-from lc_platform.eo import prediction
-from lc_platform.eo.cube import Computed
-from lc_platform.eo.features import FeatureStack
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.storage.cog_format import RasterCube
-from lc_platform.storage.mosaic import Mosaic
+from lc_platform.cube import Computed
+from lc_platform.platform import Platform
+from lc_platform.products import predictions as prediction
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.mosaic import Mosaic
+from lc_platform.storage.raster_cube import RasterCube
 
 
 @asset(

@@ -16,8 +16,8 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.execution.backfill import BulkActionsFilter, PartitionBackfill
 
-from lc_platform import partitions
-from lc_platform.partitions import Place
+from lc_platform.artefacts.layout import Place
+from lc_platform.assets import partitions
 
 Wanted = Mapping[str, Collection[Place]]
 """asset -> the places that are to be made"""

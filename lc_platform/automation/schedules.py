@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills, unlaunched
+from lc_platform.artefacts.layout import Place, dimensions
+from lc_platform.artefacts.versions import Look
+from lc_platform.assets.jobs import JOBS, STANDING
+from lc_platform.automation import archive_search, backfills
 from lc_platform.automation.backfills import Wanted
-from lc_platform.automation.jobs import JOBS, STANDING
-from lc_platform.automation.states import kept_years, known, outside_words
-from lc_platform.partitions import Place
-from lc_platform.storage.layout import dimensions
-from lc_platform.storage.versions import Look
+from lc_platform.automation.scope import kept_years, known, outside_words
+from lc_platform.monitoring import tick_failures
+from lc_platform.platform import Platform
 
 UPDATE, REBUILD = "update_current_year", "rebuild_map"
 _CURSOR = "lc_platform/update_current_year/"
@@ -51,7 +51,9 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         wanted, unknown = known(instance, platform.config, wanted)
         wanted = backfills.left_out(wanted, backfills.under_way(instance, graph))
         trouble = found.trouble or unknown
-        unlaunched.note(instance, platform.config.name, unlaunched.UPDATE, trouble, time.time())
+        tick_failures.note(
+            instance, platform.config.name, tick_failures.UPDATE, trouble, time.time()
+        )
         words = _asked_words(found) + (f". {unknown}" if unknown else "")
         if not wanted:
             return dg.SkipReason(f"nothing is to be made. {words}")
@@ -84,7 +86,9 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         words = "; ".join(verdicts)
         both, unknown = known(instance, platform.config, _together(wanted))
         both = backfills.left_out(both, backfills.under_way(instance, graph))
-        unlaunched.note(instance, platform.config.name, unlaunched.REBUILD, unknown, time.time())
+        tick_failures.note(
+            instance, platform.config.name, tick_failures.REBUILD, unknown, time.time()
+        )
         words += f". {unknown}" if unknown else ""
         if not both:
             return dg.SkipReason(words)
@@ -103,7 +107,7 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
     return [update, rebuild, standing]
 
 
-def outdated(look: Look, year: int, found: acquisitions.Found) -> dict[str, set[Place]]:
+def outdated(look: Look, year: int, found: archive_search.Found) -> dict[str, set[Place]]:
     """What of a year's patches is missing or stale, or will be with new acquisitions.
 
     found  what the archive has gained; patches that it has nothing of yet are left for later
@@ -195,11 +199,11 @@ def learnt_at(instance: dg.DagsterInstance, year: int) -> datetime | None:
 
 def _asked(
     platform: Platform, look: Look, instance: dg.DagsterInstance, years: Sequence[int]
-) -> acquisitions.Found:
+) -> archive_search.Found:
     """Look at the archive, from where the schedule's last look stopped."""
     cursor = f"{_CURSOR}{platform.config.name}"
     after = instance.daemon_cursor_storage.get_cursor_values({cursor}).get(cursor, "")
-    found = acquisitions.ask(
+    found = archive_search.ask(
         platform,
         look,
         years,
@@ -210,7 +214,7 @@ def _asked(
     return found
 
 
-def _asked_words(found: acquisitions.Found) -> str:
+def _asked_words(found: archive_search.Found) -> str:
     words = f"The archive was asked about {found.asked} patches; {len(found.new)} have gained"
     words += f". Then it failed: {found.trouble}" if found.trouble else ""
     return words + (". The next look goes on there" if found.stopped_at else "")

@@ -10,14 +10,14 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform import notify
-from lc_platform.assets.platform import Platform
-from lc_platform.automation import acquisitions, backfills, remainders, retries, unlaunched
-from lc_platform.automation.jobs import JOBS
-from lc_platform.automation.states import kept_years, known, outside_words
-from lc_platform.automation.telling import Look
-from lc_platform.partitions import Place
-from lc_platform.storage.layout import ASSETS
+from lc_platform.artefacts.layout import ASSETS, Place
+from lc_platform.assets.jobs import JOBS
+from lc_platform.automation import archive_search, backfill_remainders, backfills
+from lc_platform.automation import lost_retries as retries
+from lc_platform.automation.scope import kept_years, known, outside_words
+from lc_platform.monitoring import notify, tick_failures
+from lc_platform.monitoring.alerting import Look
+from lc_platform.platform import Platform
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
 LOST_RETRIES = "lost_retries"
@@ -45,7 +45,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             return dg.SensorResult(skip_reason=outside_words(platform.config, now))
         before = json.loads(context.cursor) if context.cursor else {}
         look = platform.versions.look()
-        found = acquisitions.ask(
+        found = archive_search.ask(
             platform,
             look,
             years,
@@ -62,8 +62,8 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         wanted, unknown = known(context.instance, platform.config, wanted)
         wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
         trouble = found.trouble or unknown
-        who = unlaunched.ACQUISITIONS
-        unlaunched.note(context.instance, platform.config.name, who, trouble, now.timestamp())
+        who = tick_failures.ACQUISITIONS
+        tick_failures.note(context.instance, platform.config.name, who, trouble, now.timestamp())
         # What a backfill is at may be found again when that has ended.
         when = now.timestamp()
         asked |= {str(place): (found.new[place], when) for place in wanted.get("raw_bands", ())}
@@ -129,7 +129,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
     )
     def remainders_of_backfills(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settled = json.loads(context.cursor) if context.cursor else None
-        told, now = remainders.ask(
+        told, now = backfill_remainders.ask(
             context.instance, _graph(context), platform.config, time.time(), settled
         )
         words = "; ".join(told) or "nothing is to be asked for"

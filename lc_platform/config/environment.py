@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from lc_platform import secret
 from lc_platform.config.problems import ConfigError
+from lc_platform.runtime import redaction
 
 
 def expand(text: str, key: str = "") -> str:
@@ -23,6 +23,6 @@ def expand(text: str, key: str = "") -> str:
                 + f"{text} needs the environment variable {name}, which is not set. Set it, for "
                 f"example with `export {name}=...`"
             )
-        return secret.read(name)
+        return redaction.read(name)
 
     return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)

@@ -29,7 +29,7 @@ from lc_platform.eo.forest_kernels import (
     to_probability,
 )
 from lc_platform.eo.forest_text import Model, Tree, UnsupportedForestError
-from lc_platform.eo.threads import available, in_parts
+from lc_platform.runtime.threads import available, in_parts
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.eo.threads import in_parts
+from lc_platform.runtime.threads import in_parts
 
 _ROWS = 32
 """Rows that a thread interpolates at a time."""

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lc_platform.eo.assessment import Evaluation
-from lc_platform.eo.cube import Computed, Summary
+from lc_platform.cube import Computed, Summary
+from lc_platform.products.evaluation import Evaluation
 from lc_platform.report.pictures import shades
 
 CONFUSION_MATRIX = "confusion_matrix.png"

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.eo.samples import Samples
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.training_samples import Samples
 from lc_platform.report.pictures import inline, picture_of
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lc_platform.eo.grid import PatchGrid
-from lc_platform.eo.labels import colored
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.eo.samples import Samples
+from lc_platform.area.grid import PatchGrid
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.reference_rasters import colored
+from lc_platform.products.training_samples import Samples
 
 LIMIT = 999
 """Characters of markdown up to which Dagster shows an image in place."""

@@ -59,7 +59,7 @@ def _opened(
             mistakes=ReferenceMistakes(**simulation.mistakes.model_dump()),
         )
     if source == "stac":
-        from lc_platform.sources.stac import StacArchive
+        from lc_platform.sources.stac.archive import StacArchive
 
         assert catalog is not None
         return StacArchive(
@@ -70,7 +70,7 @@ def _opened(
             retries=imagery.retries,
             ledger=ledger,
         )
-    from lc_platform.sources.sentinel_hub import SentinelHubArchive
+    from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
 
     return SentinelHubArchive(
         collection,

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 
 from odc.geo.geobox import GeoBox
 
+from lc_platform.area.grid import Patch
 from lc_platform.config import Config, Simulation
-from lc_platform.eo.acquisitions import DETECTOR, detector_grid
+from lc_platform.cube import MAIN, Layer
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
-from lc_platform.eo.cube import MAIN, Layer
-from lc_platform.eo.grid import Patch
+from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source
 
 READING = 1

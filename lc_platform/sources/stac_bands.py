@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.sources.protocol import BandContent, SourceError
-from lc_platform.sources.stac_items import Granule
-from lc_platform.sources.stac_pixels import Layer
-from lc_platform.sources.stac_presets import Held
+from lc_platform.sources.stac.items import Granule
+from lc_platform.sources.stac.pixels import Layer
+from lc_platform.sources.stac.presets import Held
 
 _PROCESSING = (
     "s2:processing_baseline",

@@ -10,11 +10,9 @@ next writer, in an object store by `Store.prune`: there a reader may still be at
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import io
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -30,40 +28,31 @@ from upath import UPath
 
 from lc_platform.config import Config, ObjectStore
 from lc_platform.errors import PlatformError
-from lc_platform.storage import object_store
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY}
+from lc_platform.storage import remote
+from lc_platform.storage.errors import (
+    _FULL,
+    DamagedArtefactError,
+    MissingArtefactError,
+    StorageError,
+    UnavailableError,
+    explained,
+)
+from lc_platform.storage.remote.http import PART as UPLOAD_PART
+from lc_platform.storage.remote.http import UnusableError
+from lc_platform.storage.writers import (
+    _POINTER,
+    _VERSION,
+    _at_work,
+    _key_of,
+    _pointer,
+    _version_in,
+    _writer,
+)
 
 _ASKED_ONE_BY_ONE = 8
 """Keys, whether they are there; of more their folders are listed."""
 
 _Read = TypeVar("_Read")
-
-
-class StorageError(PlatformError):
-    """The store cannot take or give an artefact; the message says which, and what to do."""
-
-
-class MissingArtefactError(StorageError):
-    """An artefact is not there."""
-
-
-class UnavailableError(StorageError):
-    """The store cannot be reached, or cannot serve, for now."""
-
-    transient = True
-
-
-class DamagedArtefactError(StorageError):
-    """An artefact cannot be read; where it is made next, it is made anew."""
-
-    damaged = True
-
-    def __init__(self, message: str, key: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class Leftover(NamedTuple):
@@ -83,9 +72,9 @@ class Store:
         self.settings = settings or ObjectStore()
         try:
             self.root = UPath(url)
-            self.fs = object_store.file_system(url, self.settings)
+            self.fs = remote.file_system(url, self.settings)
         except ImportError as error:
-            package, extra = object_store.driver(url) or (str(error), "s3")
+            package, extra = remote.driver(url) or (str(error), "s3")
             raise StorageError(
                 f"{url}: needs {package}, which is not installed. Install it with "
                 f"`pip install 'lc-platform[{extra}]'`"
@@ -95,12 +84,12 @@ class Store:
                 f"{url}: is no place to store anything ({error}). Write a folder, or s3://, gs:// "
                 "or az:// with a bucket and a prefix"
             ) from error
-        except object_store.UnusableError as error:
+        except UnusableError as error:
             raise StorageError(f"{url}: {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
         if not self.local:
-            object_store.prepare(self.fs)
-        self._upload = object_store.upload(url)
+            remote.prepare(self.fs)
+        self._upload = remote.upload(url)
 
     @classmethod
     def of(cls, config: Config) -> Store:
@@ -115,7 +104,7 @@ class Store:
 
             return AsyncFileSystemWrapper(self.fs, asynchronous=True)
         fs = type(self.fs)(**{**self.fs.storage_options, "asynchronous": True})
-        object_store.prepare(fs)
+        remote.prepare(fs)
         return fs
 
     def __str__(self) -> str:
@@ -171,7 +160,7 @@ class Store:
         """What an error says of the way to the store, None where it is about something else."""
         if self.local or isinstance(error, PlatformError):
             return None
-        found = object_store.fault(error, object_store.place(self.fs, self.settings))
+        found = remote.fault(error, remote.place(self.fs, self.settings))
         if found is None:
             return None
         kind = UnavailableError if found.transient else StorageError
@@ -194,7 +183,7 @@ class Store:
         try:
             return bytes(self.fs.cat_file(path, start=0))
         except OSError as error:
-            if object_store.answer(error) in object_store.EMPTY:
+            if remote.answer(error) in remote.EMPTY:
                 return b""  # which has no first byte to begin at
             raise
 
@@ -343,7 +332,7 @@ class Store:
 
     def send(self, file: Path, path: str) -> None:
         """Send a local file to a physical path of an object store, in parts where it is large."""
-        if file.stat().st_size <= object_store.PART:
+        if file.stat().st_size <= UPLOAD_PART:
             self.fs.pipe_file(path, file.read_bytes())
         else:
             self.fs.put_file(str(file), path, **self._upload)
@@ -594,11 +583,11 @@ class Store:
     def _abandoned(self, before: datetime, dry_run: bool) -> list[Leftover]:
         root = self._base
         found = []
-        for path, identifier, began in object_store.abandoned_uploads(self.fs, root):
+        for path, identifier, began in remote.abandoned_uploads(self.fs, root):
             if began <= before:
                 found.append(Leftover(path.removeprefix(f"{root}/"), 0))
                 if not dry_run:
-                    object_store.abort_upload(self.fs, path, identifier)
+                    remote.abort_upload(self.fs, path, identifier)
         return found
 
     def _raw(self, key: str) -> str:
@@ -640,7 +629,7 @@ class Store:
                     f"{self.path(key)}: {tempfile.gettempdir()} has no room for what is on its "
                     "way there. Make room, or have TMPDIR name a larger folder, and run again"
                 ) from error
-            if not self.local and (code := object_store.answer(error)):
+            if not self.local and (code := remote.answer(error)):
                 raise StorageError(
                     f"{self.path(key)}: what answers there ({code}) takes no files. Check "
                     "object_store.endpoint, and `storage`"
@@ -658,33 +647,9 @@ PART = "part"
 MARKS = ".marks"
 """Folder in a version in the making. What a mark speaks of changes no more."""
 
-_POINTER = ".pointer"
 _CURRENT = ".current"
-_VERSION = "@"
-_VERSION_NAME = re.compile(rf"\.(.+){_VERSION}.+-\d+-[0-9a-f]{{8}}(\.\w+)?")
 _MODIFIED = ("LastModified", "mtime", "last_modified", "created")
 """What the drivers call the time an object was last written."""
-
-
-def _pointer(key: str) -> str:
-    path = PurePosixPath(key)
-    return str(path.with_name(f".{path.name}{_POINTER}"))
-
-
-def _version_in(key: str) -> str | None:
-    """The key of the version that a file belongs to, None where it belongs to none."""
-    parts = PurePosixPath(key).parts
-    for depth, part in enumerate(parts, 1):
-        if _VERSION_NAME.fullmatch(part):
-            return "/".join(parts[:depth])
-    return None
-
-
-def _key_of(version_key: str) -> str | None:
-    """What a version is a version of, None where it is none."""
-    path = PurePosixPath(version_key)
-    match = _VERSION_NAME.fullmatch(path.name)
-    return str(path.with_name(match[1])) if match else None
 
 
 def _ending(name: str) -> str:
@@ -717,60 +682,3 @@ class Staging:
     def names(self) -> list[str]:
         listed = self.store.fs.ls(self.path, detail=False)
         return sorted(PurePosixPath(str(path)).name for path in listed)
-
-
-def explained(error: OSError, path: str) -> Exception:
-    """What to tell a person about a failed write to ``path``."""
-    reason = os.strerror(error.errno or 0)
-    if error.errno in _FULL:
-        return StorageError(
-            f"{path}: the storage is full ({reason}). Nothing was left half-written. "
-            "Make room, or move `storage`, and run again"
-        )
-    if error.errno in _REFUSED:
-        return StorageError(
-            f"{path}: cannot be written ({reason}). Give this user the right to write "
-            "there, or change `storage`"
-        )
-    if error.errno in _IN_THE_WAY:
-        return StorageError(
-            f"{path}: cannot be written ({reason}: {error.filename or path}). A file is "
-            "where a folder should be, or the other way round: move it away, or change `storage`"
-        )
-    if error.errno == errno.EIO:
-        return StorageError(
-            f"{path}: cannot be written ({error.strerror}). Nothing was left half-written. Check "
-            "the disk of `storage`, its room and its quota, and run again"
-        )
-    return error
-
-
-_writing: set[str] = set()
-"""The versions that this process is at."""
-
-
-@contextlib.contextmanager
-def _writer() -> Iterator[str]:
-    """A new version's name, which says who writes it."""
-    version = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    _writing.add(version)
-    try:
-        yield version
-    finally:
-        _writing.discard(version)
-
-
-def _at_work(version: str) -> bool:
-    """Whether the writer of a version may still be running; on other hosts, always."""
-    host, _, rest = version.rpartition("-")[0].rpartition("-")
-    if host != socket.gethostname() or not rest.isdecimal():
-        return True
-    if int(rest) == os.getpid():
-        return version in _writing
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from s2cloudless.cloud_detector import S2PixelCloudDetector
 
-from lc_platform.eo import classify, clouds
+from lc_platform.eo import classifier as classify
+from lc_platform.eo import clouds
 from lc_platform.eo.forest import Forest, UnsupportedForestError, forest_of
 
 MULTICLASS = {"objective": "multiclass", "num_class": 3}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from s2cloudless.cloud_detector import S2PixelCloudDetector
 
 from benchmarks.numpy_interpolation import regularize as plain_regularize
-from lc_platform.eo import classify, clouds, timeseries
+from lc_platform.eo import classifier as classify
+from lc_platform.eo import clouds, timeseries
 
 
 def ratio(plain: Callable[[], Any], ours: Callable[[], Any], pairs: int = 5) -> float:

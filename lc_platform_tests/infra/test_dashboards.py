@@ -19,12 +19,12 @@ import dagster as dg
 import pytest
 import yaml
 
-from lc_platform.partitions import patch_year_key
+from lc_platform.acquisition.budget import StoreLedger
+from lc_platform.assets.partitions import patch_year_key
 from lc_platform.sources.protocol import Cost
-from lc_platform.storage.ledger import StoreLedger
+from lc_platform_tests.automation.test_automation import YEAR, Deployment, settings
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports, lacking
-from lc_platform_tests.test_automation import YEAR, Deployment, settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "dashboards"
 BOARD = json.loads((FOLDER / "lc-platform.json").read_text(encoding="utf-8"))

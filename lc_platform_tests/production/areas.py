@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lc_platform import config as configuration
-from lc_platform import running
-from lc_platform.storage.layout import ASSETS, dimensions
+from lc_platform.artefacts.layout import ASSETS, dimensions
+from lc_platform.commands import run
 from lc_platform_tests.production import artefacts
 from lc_platform_tests.production.artefacts import Digests
 from lc_platform_tests.test_graph import configured, silent
@@ -45,13 +45,13 @@ class Area(NamedTuple):
 def made_by_one_process(area: Area, folder: Path) -> Digests:
     """The content of every artefact, made in a folder without a server."""
     config = configuration.parse(area.settings(), folder)
-    before = os.environ.get(running.HOME_VARIABLE)
-    os.environ[running.HOME_VARIABLE] = str(folder / "home")
+    before = os.environ.get(run.HOME_VARIABLE)
+    os.environ[run.HOME_VARIABLE] = str(folder / "home")
     try:
-        report = running.run(config, silent)
+        report = run.run(config, silent)
     finally:
-        os.environ.pop(running.HOME_VARIABLE)
+        os.environ.pop(run.HOME_VARIABLE)
         if before is not None:
-            os.environ[running.HOME_VARIABLE] = before
+            os.environ[run.HOME_VARIABLE] = before
     assert report.succeeded, report.failures
     return artefacts.digests(config)

@@ -12,15 +12,15 @@ import numpy as np
 import rasterio
 
 from lc_platform import assets
-from lc_platform.assets.platform import Platform
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import ASSETS, RECORDS, Place, dimensions, key
+from lc_platform.artefacts.versions import State
 from lc_platform.config import Config
-from lc_platform.partitions import Place
-from lc_platform.storage.cog_format import RasterCube
-from lc_platform.storage.formats import formats
-from lc_platform.storage.layout import ASSETS, RECORDS, dimensions, key
-from lc_platform.storage.store import StorageError, Store
-from lc_platform.storage.versions import State
-from lc_platform.storage.zarr_format import ZarrCube
+from lc_platform.platform import Platform
+from lc_platform.storage.errors import StorageError
+from lc_platform.storage.raster_cube import RasterCube
+from lc_platform.storage.store import Store
+from lc_platform.storage.zarr_cube import ZarrCube
 
 
 def opened(config: Config) -> Platform:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil  # type: ignore[import-untyped]
 
-from lc_platform.partitions import Place
+from lc_platform.artefacts.layout import Place
 from lc_platform_tests.production import artefacts, history
 from lc_platform_tests.production.artefacts import Finished
 from lc_platform_tests.production.deployment import Deployment

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, RETRY_NUMBER_TAG
 
-from lc_platform.storage.layout import ASSETS
+from lc_platform.artefacts.layout import ASSETS
 
 Partition = tuple[str, str | None]
 """An asset and one of its partitions' keys."""

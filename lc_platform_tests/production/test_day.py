@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from lc_platform.artefacts.layout import ASSETS
 from lc_platform.automation import STANDING
-from lc_platform.storage.layout import ASSETS
 from lc_platform_tests.production import artefacts, history
 from lc_platform_tests.production.areas import Area
 from lc_platform_tests.production.artefacts import Digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lc_platform.storage.layout import ASSETS
+from lc_platform.artefacts.layout import ASSETS
 from lc_platform_tests.production import artefacts, faults
 from lc_platform_tests.production.areas import Area
 from lc_platform_tests.production.artefacts import Digests

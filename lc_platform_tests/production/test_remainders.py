@@ -17,12 +17,11 @@ from pathlib import Path
 from dagster._core.execution.backfill import BulkActionStatus
 from odc.geo.geom import Geometry
 
-from lc_platform.automation import backfills, remainders
-from lc_platform.automation.jobs import JOBS
-from lc_platform.partitions import Place
+from lc_platform.artefacts.layout import ASSETS, Place, dimensions
+from lc_platform.assets.jobs import JOBS
+from lc_platform.automation import backfill_remainders, backfills
 from lc_platform.sources.protocol import Acquisition, Source
-from lc_platform.storage.layout import ASSETS, dimensions
-from lc_platform_tests.test_automation import YEAR, Deployment, places_of, settings
+from lc_platform_tests.automation.test_automation import YEAR, Deployment, places_of, settings
 
 TERMINAL = {BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.COMPLETED_SUCCESS}
 
@@ -51,7 +50,6 @@ from pathlib import Path
 from lc_platform import config
 from lc_platform.sources import open_source
 from lc_platform_tests.test_automation import operated
-from lc_platform_tests.production.test_remainders import Blank
 
 folder = Path({folder!r})
 settings = config.parse(json.loads((folder / "settings.json").read_text()), folder)
@@ -132,11 +130,13 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     assert look.states("mosaic", YEAR)[Place(year=YEAR)].kind == "current"
     assert set(look.recorded("predictions", YEAR)) == healthy
     # Looked at again: nothing more is asked for, also where nobody remembers the first look.
-    assert remainders.ask(deployment.instance, graph, deployment.config, time.time(), None) == (
+    assert backfill_remainders.ask(
+        deployment.instance, graph, deployment.config, time.time(), None
+    ) == (
         [],
         {"everything"},
     )
-    told, settled = remainders.ask(
+    told, settled = backfill_remainders.ask(
         deployment.instance, graph, deployment.config, time.time(), {"everything"}
     )
     assert (told, settled) == ([], {"everything"})

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from lc_platform.storage.layout import ASSETS
+from lc_platform.artefacts.layout import ASSETS
 from lc_platform_tests.production import artefacts, history
 from lc_platform_tests.production.areas import Area
 from lc_platform_tests.production.artefacts import Digests

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lc_platform import report
-from lc_platform.eo.assessment import Evaluation
+from lc_platform.products.evaluation import Evaluation
 from lc_platform.report.pictures import inline
 
 RNG = np.random.default_rng(4)

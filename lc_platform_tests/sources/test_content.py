@@ -17,8 +17,8 @@ import rasterio
 import shapely
 from affine import Affine
 
-from lc_platform.assets.platform import Platform
 from lc_platform.config import parse
+from lc_platform.platform import Platform
 
 PLACE = Affine(10, 0, 500_000, 0, -10, 5_100_000)
 

@@ -12,13 +12,20 @@ import numpy as np
 import pandas
 import pytest
 
-from lc_platform import planning, running
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.partitions import Place
-from lc_platform.sources.acquire import acquire
-from lc_platform.storage.records import Version
-from lc_platform.storage.versions import digest
-from lc_platform_tests.sources.test_stac import COLLECTION, band, item, write_catalog, write_tiff
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.records import Version
+from lc_platform.artefacts.versions import digest
+from lc_platform.commands import plan as planning
+from lc_platform.commands import run as running
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform_tests.sources.stac.test_archive import (
+    COLLECTION,
+    band,
+    item,
+    write_catalog,
+    write_tiff,
+)
 from lc_platform_tests.stac_server import StacServer, stac_server
 from lc_platform_tests.storage.growing import YEAR, Site
 
@@ -129,7 +136,7 @@ class Reads:
     """The files of an archive in a folder that are read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from lc_platform.sources import stac
+        from lc_platform.sources.stac import archive as stac
 
         self.files: list[str] = []
         read = stac.read_layer
@@ -325,7 +332,7 @@ def files(server: StacServer) -> set[str]:
 def old(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """An archive whose raw bands tell no states of files."""
     with monkeypatch.context() as before:
-        before.setattr("lc_platform.sources.stac.Bands", lambda *_: {})
+        before.setattr("lc_platform.sources.stac.archive.Bands", lambda *_: {})
         archive.run()
     assert all("states" not in facts for facts in archive.stack.acquisitions)
     return archive

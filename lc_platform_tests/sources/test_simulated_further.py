@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import point
 
-from lc_platform.eo.quality import SNOW, shows_ground
+from lc_platform.eo.landsat_qa import SNOW, shows_ground
 from lc_platform.sources.protocol import Acquisition, Source, SourceError
 from lc_platform.sources.simulated import (
     COLLECTIONS,

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo.cube import MAIN, Block, Computed, Layer, Summary, windows
-from lc_platform.eo.model import LandCoverModel
-from lc_platform.eo.samples import Samples
-from lc_platform.storage.formats import CogFormat, Format, ModelFormat, SamplesFormat, ZarrFormat
+from lc_platform.artefacts.formats import CogFormat, Format, ModelFormat, SamplesFormat, ZarrFormat
+from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
 
 CLASSES = {1: ("forest", "#006400"), 2: ("water & ice", "#0064c8"), 4: ("town", "#fa0000")}

@@ -16,19 +16,18 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform import config
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import Place, key
+from lc_platform.artefacts.versions import Version
 from lc_platform.assets import ALL
-from lc_platform.assets.platform import Platform
 from lc_platform.config import Config
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.grid import Patch
-from lc_platform.partitions import Place
-from lc_platform.sources import area
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.platform import Platform
+from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
-from lc_platform.storage.formats import formats
-from lc_platform.storage.layout import key
 from lc_platform.storage.store import Store
-from lc_platform.storage.versions import Version
 
 YEAR = 2023
 START = datetime(YEAR, 1, 1, 10, tzinfo=UTC)

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from lc_platform import config
-from lc_platform.partitions import Place
-from lc_platform.running import RunError
+from lc_platform.artefacts.layout import Place
+from lc_platform.commands.run import RunError
+from lc_platform.commands.verify import Verification, Verified
 from lc_platform.sources.protocol import QuotaError, SourceError, TransientSourceError
-from lc_platform.storage.store import StorageError
-from lc_platform.verification import Verification, Verified
+from lc_platform.storage.errors import StorageError
 from lc_platform_tests.storage.growing import YEAR, Archive, Site, acquisition, fresh, same
 
 

@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lc_platform import running
+from lc_platform.artefacts.formats import CogFormat, formats
+from lc_platform.artefacts.layout import key
+from lc_platform.assets.io_manager import is_permanent
+from lc_platform.commands import run as running
+from lc_platform.commands.verify import Verification
 from lc_platform.config import Config, ObjectStore
-from lc_platform.eo.cube import Layer
+from lc_platform.cube import Layer
+from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.sources.protocol import TransientSourceError
-from lc_platform.storage import zarr_format
-from lc_platform.storage.cog_format import RasterCube
-from lc_platform.storage.formats import CogFormat, formats
-from lc_platform.storage.io_manager import is_permanent
-from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS, key
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store, UnavailableError
-from lc_platform.verification import Verification
+from lc_platform.storage import zarr_cube
+from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
+from lc_platform.storage.raster_cube import RasterCube
+from lc_platform.storage.store import Store
 from lc_platform_tests.faulty_proxy import (
     Cut,
     Failure,
@@ -250,7 +252,7 @@ def test_a_window_of_a_cube_is_read_by_ranges_at_the_same_time(
     layer = Layer(("time",), "uint16", fill=0, chunks=(2,), compressed=(1,), tile=2048)
 
     def blocks(_: Any) -> Iterator[Any]:
-        from lc_platform.eo.cube import Block
+        from lc_platform.cube import Block
 
         yield Block(
             "values", (slice(0, 2),), (slice(0, 2048), slice(0, 2048)),
@@ -258,9 +260,9 @@ def test_a_window_of_a_cube_is_read_by_ranges_at_the_same_time(
         )  # fmt: skip
 
     computed = dataclasses.replace(cube(1, {"values": layer}, grid=grid), blocks=blocks)
-    zarr_format.write(proxied, "a/p.zarr", computed)
+    zarr_cube.write(proxied, "a/p.zarr", computed)
     proxy.requests.clear()
-    stack = zarr_format.ZarrCube(proxied, "a/p.zarr")
+    stack = zarr_cube.ZarrCube(proxied, "a/p.zarr")
     opening = len(proxy.requests)
     proxy.requests.clear()
     window = slice(256, 512), slice(512, 768)

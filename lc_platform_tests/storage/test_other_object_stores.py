@@ -20,17 +20,19 @@ import numpy as np
 import pytest
 from fsspec import AbstractFileSystem
 
-from lc_platform import running
+from lc_platform.acquisition.budget import StoreLedger
+from lc_platform.artefacts.formats import CogFormat, formats
+from lc_platform.artefacts.layout import key
+from lc_platform.assets.io_manager import is_permanent
+from lc_platform.commands import run as running
 from lc_platform.config import Budget, Config, ConfigError, ObjectStore
-from lc_platform.eo.cube import Block, Layer
+from lc_platform.cube import Block, Layer
+from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.sources.protocol import Cost, QuotaError, TransientSourceError
-from lc_platform.storage import zarr_format
-from lc_platform.storage.cog_format import RasterCube
-from lc_platform.storage.formats import CogFormat, formats
-from lc_platform.storage.io_manager import is_permanent
-from lc_platform.storage.layout import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS, key
-from lc_platform.storage.ledger import StoreLedger
-from lc_platform.storage.store import MissingArtefactError, StorageError, Store, UnavailableError
+from lc_platform.storage import zarr_cube
+from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
+from lc_platform.storage.raster_cube import RasterCube
+from lc_platform.storage.store import Store
 from lc_platform_tests.breakable import BreakableHandler, serving
 from lc_platform_tests.faulty_proxy import (
     Cut,
@@ -274,8 +276,8 @@ def test_a_window_of_a_cube_is_read_by_ranges(
         yield Block("values", (slice(0, 2),), whole, noise(1, (2, 1024, 1024), "uint16"))
 
     computed = dataclasses.replace(cube(1, {"values": layer}, grid=grid), blocks=blocks)
-    zarr_format.write(proxied, "a/p.zarr", computed)
-    stack = zarr_format.ZarrCube(proxied, "a/p.zarr")
+    zarr_cube.write(proxied, "a/p.zarr", computed)
+    stack = zarr_cube.ZarrCube(proxied, "a/p.zarr")
     proxy.requests.clear()
     window = slice(256, 512), slice(512, 768)
     values = stack.read("values", window)

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lc_platform.storage.formats import SamplesFormat
-from lc_platform.storage.store import Leftover, MissingArtefactError, StorageError, Store
+from lc_platform.artefacts.formats import SamplesFormat
+from lc_platform.storage.errors import MissingArtefactError, StorageError
+from lc_platform.storage.store import Leftover, Store
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     elsewhere,

@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import quality
+from lc_platform.eo import landsat_qa as quality
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated.archive import (
     NATIVE,

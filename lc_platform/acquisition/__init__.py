@@ -1,0 +1,1 @@
+"""What is fetched, what is there already, and within which budget."""

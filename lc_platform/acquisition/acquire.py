@@ -1,0 +1,396 @@
+"""From archives to a patch's year of raw bands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from statistics import fmean
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lc_platform.acquisition.reuse import (
+    STATES,
+    Held,
+    as_told,
+    changed,
+    fingerprint,
+    identity,
+    mark,
+    named_alone,
+)
+from lc_platform.area.grid import Patch
+from lc_platform.config import Config
+from lc_platform.cube import Block, Computed, Kept, Mark, Summary, Thumbnail, stretched, whole
+from lc_platform.errors import DataError
+from lc_platform.products.raw_bands import DETECTOR
+from lc_platform.sources.protocol import (
+    Acquisition,
+    Cost,
+    Pixels,
+    QuotaError,
+    Source,
+    TransientSourceError,
+)
+from lc_platform.sources.read_plan import Grid, Plan, plans
+from lc_platform.sources.reuse import Reused, reusable, updated
+
+TRUE_COLOUR = ("B04", "B03", "B02")
+IN_MEMORY = 2**29
+"""Bytes of acquisitions that are read at the same time, beyond the first."""
+COVERED = 0.2
+"""Share of a patch that an acquisition covers by its footprint, from which on it must have data
+there; footprints are drawn roughly, so that a corner may have none."""
+
+
+class NoAcquisitionError(DataError):
+    """The archive has nothing usable for a patch in a year."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the archives have of a patch in a year, and is to be acquired."""
+
+    patch: Patch
+    year: int
+    acquisitions: Sequence[Acquisition]
+    """Of the main collection."""
+    too_cloudy: int
+    """Acquisitions that it has beside them."""
+    further: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
+    """Of further collections by their names; there may be none."""
+    plans: Sequence[Plan] = ()
+    """How each collection is read."""
+    as_before: bool = False
+    """Whether it is named as offers were whose files were not looked at."""
+
+    @property
+    def named(self) -> Any:
+        """What tells one offer from another: items, what is known of their processing, and the
+        state of their files."""
+        return self.named_alone if self.as_before else self._named(identity)
+
+    @property
+    def named_alone(self) -> Any:
+        """The same without the files."""
+        return self._named(lambda acquisition, _: named_alone(acquisition))
+
+    def is_as(self, held: Iterable[Held]) -> bool:
+        """Whether what is held from a time when files were not looked at is all of the offer, and
+        nothing tells that any of it has changed since."""
+        known = [one.facts for one in held if STATES not in one.facts]
+        return all(
+            any(
+                facts["key"] == acquisition.key
+                and changed(facts, acquisition, plan.bands) == frozenset()
+                for facts in known
+            )
+            for plan, found in self._by_plan
+            for acquisition in found
+        )
+
+    @property
+    def _by_plan(self) -> list[tuple[Plan, Sequence[Acquisition]]]:
+        found = {"": self.acquisitions, **self.further}
+        return [(plan, found[plan.name]) for plan in self.plans]
+
+    def _named(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
+        named = {
+            plan.name: [identity(one, plan.all_bands) for one in found]
+            for plan, found in self._by_plan
+        }
+        main = named.pop("")
+        return [main, named] if named else main
+
+
+def offer(
+    source: Source,
+    patch: Patch,
+    year: int,
+    config: Config,
+    further: Mapping[str, Source] = MappingProxyType({}),
+) -> Offer:
+    """Search the archive, and those of further collections by their names.
+
+    Raises NoAcquisitionError where the main collection has none, SourceError where an archive
+    cannot be searched.
+    """
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    limit = config.imagery.max_cloud_cover
+
+    def found(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
+        """All that is not left out by its key, and of these what is not too cloudy."""
+        there = [
+            acquisition
+            for acquisition in archive.search(patch.geobox.extent, start, end)
+            if acquisition.key not in config.imagery.exclude
+        ]
+        return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
+
+    there, kept = found(source)
+    if not kept:
+        raise NoAcquisitionError(_nothing(patch, year, config, there))
+    others = {name: found(archive)[1] for name, archive in further.items()}
+    read_as = plans(patch, config)
+    return Offer(patch, year, kept, len(there) - len(kept), others, read_as)
+
+
+@dataclass(frozen=True)
+class _Collection:
+    """What of one collection is to be there in the end."""
+
+    source: Source
+    plan: Plan
+    wanted: Sequence[Acquisition]
+
+
+def acquire(
+    source: Source,
+    offer: Offer,
+    config: Config,
+    held: Sequence[Held] = (),
+    further: Mapping[str, Source] = MappingProxyType({}),
+) -> Computed:
+    """Every acquisition of an offer, as the archives have it.
+
+    held     what is there from before: it is taken over where the archive has nothing newer, and
+             what is not known to be whole is looked at first
+    further  archives of further collections by their names
+
+    Raises SourceError where an archive cannot give an acquisition; those that were under way are
+    waited for and marked, so that they need not be acquired again. Raises QuotaError where nothing
+    more can be had.
+    """
+    main, *others = offer.plans
+    collections = [_Collection(source, main, offer.acquisitions)]
+    collections += [_Collection(further[p.name], p, offer.further[p.name]) for p in others]
+    attributes: dict[str, Any] = {
+        "patch": offer.patch.key,
+        "year": offer.year,
+        "margin": main.margin,
+        "collection": config.imagery.collection,
+        "acquisitions": [],
+    }
+    if others:
+        attributes["collections"] = {
+            one.name: {"collection": one.collection, "acquisitions": []}
+            for one in config.imagery.also
+        }
+
+    def blocks(summary: Summary) -> Iterator[Block | Kept | Mark]:
+        told: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
+        found = [reusable(of.plan, of.wanted, held) for of in collections]
+        for of, facts, there in zip(collections, told, found, strict=True):
+            for position, one in there.items():
+                if one.changed:
+                    continue
+                facts[position] = {
+                    **one.held.facts,
+                    **as_told(of.wanted[position], of.plan.bands),
+                }
+                for layer in of.plan.layers:
+                    yield Kept(layer, position, one.held.origin, one.held.position)
+                yield _mark(of.plan, position, facts[position], new=False)
+        kept = sum(map(len, told))
+        picture, spent = _ClearestPicture(main.grids[0]), Cost()
+        for of, facts, there in zip(collections, told, found, strict=True):
+            for position, pixels in _arriving(of, there, config):
+                facts[position] = _facts(of.wanted[position], of.plan, pixels)
+                for grid, read in zip(of.plan.grids, pixels, strict=True):
+                    yield from _blocks(grid, position, read)
+                    spent += read.cost
+                yield _mark(of.plan, position, facts[position])
+                if of.plan is main:
+                    picture.offer(pixels[0])
+            _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
+        summary.picture = picture.best
+        summary.facts |= {
+            "acquisitions": len(offer.acquisitions),
+            **{f"acquisitions_{name}": len(found) for name, found in offer.further.items()},
+            "acquisitions_new": sum(map(len, told)) - kept,
+            "acquisitions_too_cloudy": offer.too_cloudy,
+            "valid_fraction": fmean(one["data_fraction"] for one in told[0].values()),
+            "bands": ", ".join(main.grids[0].bands),
+        }
+        if spent != Cost():
+            summary.facts |= {
+                "requests": spent.requests,
+                "processing_units": round(spent.processing_units, 3),
+                "bytes_moved": spent.bytes,
+            }
+
+    coordinates: dict[str, NDArray[Any]] = {}
+    for of in collections:
+        coordinates |= _coordinates(of.plan, of.wanted)
+    return Computed(
+        {grid.name: grid.geobox for of in collections for grid in of.plan.grids},
+        {name: layer for of in collections for name, layer in of.plan.layers.items()},
+        blocks,
+        coordinates,
+        attributes,
+    )
+
+
+def _list(attributes: dict[str, Any], of: Plan) -> list[Any]:
+    """Where the facts of a collection's acquisitions are listed."""
+    told = attributes["collections"][of.name] if of.name else attributes
+    listed: list[Any] = told["acquisitions"]
+    return listed
+
+
+def _coordinates(of: Plan, acquisitions: Sequence[Acquisition]) -> dict[str, NDArray[Any]]:
+    times = [a.datetime.replace(tzinfo=None) for a in acquisitions]
+    found: dict[str, NDArray[Any]] = {of.time: np.array(times, dtype="datetime64[s]")}
+    return found | {f"{grid.prefix}band": np.array(grid.bands) for grid in of.grids}
+
+
+def _arriving(
+    of: _Collection, there: Mapping[int, Reused], config: Config
+) -> Iterator[tuple[int, list[Pixels]]]:
+    """The positions that are not all there yet, with the acquisition's pixels on each grid.
+
+    Where one cannot be had no further one is asked for, and its error is raised after those that
+    were under way have come.
+    """
+
+    def read(position: int) -> list[Pixels]:
+        acquisition = of.wanted[position]
+        reused = there.get(position)
+        pixels = [
+            of.source.read(acquisition, g.geobox, g.bands)
+            if reused is None
+            else updated(of.source, acquisition, g, reused)
+            for g in of.plan.grids
+        ]
+        for grid, one in zip(of.plan.grids, pixels, strict=True):
+            _check(acquisition, grid, one)
+        return pixels
+
+    together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
+    ahead = together if of.source.remote else 1
+    failure: Exception | None = None
+    waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
+    left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
+    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
+        while True:
+            while failure is None and len(waiting) < ahead:
+                position = next(left, None)
+                if position is None:
+                    break
+                waiting.append((position, pool.submit(read, position)))
+            if not waiting:
+                break
+            position, future = waiting.popleft()
+            try:
+                pixels = future.result()
+            except Exception as error:
+                if failure is None or isinstance(error, QuotaError):
+                    failure = error
+                continue
+            yield position, pixels
+    if failure:
+        raise failure
+
+
+@contextmanager
+def _broken_off(source: Source) -> Iterator[None]:
+    """Have a read that ends before its time (Ctrl+C, or nobody takes the rest) not wait for an
+    archive's retries."""
+    try:
+        yield
+    except BaseException:
+        if source.remote:
+            source.stop()
+        raise
+
+
+def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
+    """Raises SourceError where the archive has given something else than was asked for."""
+    shape = tuple(grid.geobox.shape)
+    given = pixels.values.shape, pixels.data_mask.shape
+    if given != ((len(grid.bands), *shape), shape) or pixels.values.dtype != np.uint16:
+        raise TransientSourceError(
+            f"acquisition {acquisition.key}: {pixels.values.dtype} of {given[0]} with a mask of "
+            f"{given[1]} came, and not uint16 of {(len(grid.bands), *shape)}. Run again"
+        )
+    if grid.name != DETECTOR and acquisition.coverage >= COVERED and not pixels.data_mask.any():
+        raise TransientSourceError(
+            f"acquisition {acquisition.key}: no pixel has data, and by the archive's catalog it "
+            f"covers {acquisition.coverage:.0%} of the patch. Run again later; if that stays, "
+            f"leave it out by imagery.exclude: [{acquisition.key}]"
+        )
+
+
+def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True) -> Mark:
+    return Mark(f"{of.name}-{position}", mark(position, facts), new)
+
+
+def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
+    here = slice(position, position + 1)
+    values, mask = pixels.values[None], pixels.data_mask[None].astype(np.uint8)
+    yield Block(f"{grid.prefix}bands", (here, slice(None)), whole(grid.geobox), values)
+    yield Block(f"{grid.prefix}data_mask", (here,), whole(grid.geobox), mask)
+
+
+def _facts(acquisition: Acquisition, of: Plan, pixels: Sequence[Pixels]) -> dict[str, Any]:
+    facts = as_told(acquisition, of.bands) | {
+        "data_fraction": float(pixels[0].data_mask.mean()),
+        "hash": fingerprint([(one.values, one.data_mask) for one in pixels]),
+        "read_as": of.described(),
+    }
+    for grid, one in zip(of.grids, pixels, strict=True):
+        facts |= {
+            f"{grid.facts}scale": one.scale.tolist(),
+            f"{grid.facts}offset": one.offset.tolist(),
+        }
+    return facts
+
+
+def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisition]) -> str:
+    imagery = config.imagery
+    longitude, latitude = patch.centre
+    place = (
+        f"the patch lies at {abs(latitude):.2f}{'N' if latitude >= 0 else 'S'} "
+        f"{abs(longitude):.2f}{'E' if longitude >= 0 else 'W'}"
+    )
+    if too_cloudy:
+        clearest = min(too_cloudy, key=lambda a: a.cloud_cover or 0.0)
+        return (
+            f"patch {patch.key}, {year}: none of {len(too_cloudy)} acquisitions between "
+            f"{year}-01-01 and {year}-12-31 in {imagery.collection} has at most "
+            f"{imagery.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
+            f"{clearest.cloud_cover:g} %). Raise imagery.max_cloud_cover, or check the area (aoi): "
+            f"{place}"
+        )
+    return (
+        f"patch {patch.key}, {year}: no acquisition between {year}-01-01 and {year}-12-31 in "
+        f"{imagery.collection}. Check years, imagery.collection and the area (aoi): {place}"
+    )
+
+
+class _ClearestPicture:
+    """True colour of the acquisition that is darkest in the blue among the most complete."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.best: NDArray[np.uint8] | None = None
+        self._score = (-1, 0.0)
+        shown = [b for b in TRUE_COLOUR if b in grid.bands] or [grid.bands[0]]
+        self._positions = [grid.bands.index(b) for b in (shown * 3)[:3]]
+        self._geobox = grid.geobox
+
+    def offer(self, pixels: Pixels) -> None:
+        small = Thumbnail(self._geobox.shape)
+        values = pixels.values[self._positions]
+        small.take(whole(self._geobox), values)
+        scale, offset = (v[self._positions][:, None, None] for v in (pixels.scale, pixels.offset))
+        colours = small.values * scale + offset
+        score = (round(float(pixels.data_mask.mean()) * 10), -float(np.quantile(colours[2], 0.9)))
+        if score > self._score or self.best is None:
+            self._score = score
+            self.best = stretched(np.moveaxis(colours, 0, -1), 0.0, 0.3)

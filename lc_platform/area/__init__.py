@@ -1,0 +1,1 @@
+"""The area of interest: its boundary, its grid, its patches."""

@@ -1,0 +1,320 @@
+"""How each asset's artefact is written and opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+import geopandas as gpd
+import pyarrow as pa
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.area.grid import PatchGrid, grid_table, patches_from_table
+from lc_platform.artefacts import tables
+from lc_platform.artefacts.layout import METRICS, MODEL_CARD, MODEL_TEXT
+from lc_platform.artefacts.layout import key as layout_key
+from lc_platform.cube import Computed, Cube, Layer, Window
+from lc_platform.errors import DataError
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.evaluation import Evaluation
+from lc_platform.products.features import ComputedFeatures, FeatureStack, recomputed
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.mosaic import Mosaic
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.reference_rasters import ReferenceMap
+from lc_platform.products.training_samples import Samples
+from lc_platform.storage import raster_cube, zarr_cube
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.store import PART, Store
+
+
+class Format(Protocol):
+    """Writes an asset's value whole or not at all, and opens what was written."""
+
+    def write(self, store: Store, key: str, value: Any) -> int:
+        """Returns the bytes stored."""
+        ...
+
+    def open(self, store: Store, key: str) -> Any:
+        """Raises MissingArtefactError where there is none, StorageError where it is damaged."""
+        ...
+
+    def check(self, store: Store, key: str) -> None:
+        """Read all of it. Raises StorageError where it is missing, or damaged."""
+        ...
+
+
+class _ReadWhole:
+    """Of what is opened by reading all of it."""
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)  # type: ignore[attr-defined]
+
+
+class GridFormat(_ReadWhole):
+    def write(self, store: Store, key: str, value: PatchGrid) -> int:
+        table = grid_table(value.patches)
+        table["has_reference"] = [bool(value.has_reference[k]) for k in table["key"]]
+        with store.file(key) as path:
+            table.to_parquet(path)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> PatchGrid:
+        if not store.exists(key):
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        try:
+            table = store.current(key, lambda path: _grid_table(store, path))
+            patches = patches_from_table(table)
+            covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
+        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}: is no patch grid, or is damaged ({error}). Materialize "
+                "patch_grid again",
+                key,
+            ) from error
+        return PatchGrid(patches, covered)
+
+
+@dataclass(frozen=True)
+class ZarrFormat:
+    handle: Callable[[Cube], Any]
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        return zarr_cube.write(store, key, value)
+
+    def open(self, store: Store, key: str) -> Any:
+        return self.handle(zarr_cube.ZarrCube(store, key))
+
+    def check(self, store: Store, key: str) -> None:
+        zarr_cube.ZarrCube(store, key).check()
+
+
+@dataclass(frozen=True)
+class FeaturesFormat:
+    """Features that are stored, or that say how they are computed."""
+
+    threads: int = 0
+    """That may be used to compute them, 0 for all."""
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        return zarr_cube.write(store, key, value)
+
+    def open(self, store: Store, key: str) -> FeatureStack:
+        cube = zarr_cube.ZarrCube(store, key)
+        return FeatureStack(
+            cube if "features" in cube.layers else _Recipe(store, cube, self.threads)
+        )
+
+    def check(self, store: Store, key: str) -> None:
+        zarr_cube.ZarrCube(store, key).check()
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Features that are computed of what is stored; opened when they are read, not before."""
+
+    store: Store
+    stored: zarr_cube.ZarrCube
+    threads: int
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]:
+        return self.stored.grids
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return self.stored.attributes
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        return self._features.layers
+
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        return self._features.coordinates
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[Any]:
+        """Raises StorageError where imagery or masks are missing, DataError where they are not
+        those that the features were made of."""
+        return self._features.read(layer, window, **select)
+
+    @cached_property
+    def _features(self) -> ComputedFeatures:
+        patch, year = str(self.attributes["patch"]), int(self.attributes["year"])
+        raw_bands, cloud_masks = (
+            zarr_cube.ZarrCube(self.store, layout_key(asset, patch, year))
+            for asset in ("raw_bands", "cloud_masks")
+        )
+        try:
+            return recomputed(
+                self.attributes,
+                AcquisitionStack(raw_bands),
+                CloudMasks(cloud_masks),
+                threads=self.threads,
+            )
+        except DataError as error:
+            raise DamagedArtefactError(str(error), layout_key("features", patch, year)) from error
+
+
+@dataclass(frozen=True)
+class CogFormat:
+    """A COG, its colours, and what else the cube knows: a table of dates, figures."""
+
+    handle: Callable[[raster_cube.RasterCube], Any]
+    classes: Mapping[int, tuple[str, str]] | None = None
+
+    def write(self, store: Store, key: str, value: Computed) -> int:
+        with store.siblings(key.removesuffix(".tif")) as staging:
+            size = raster_cube.write(staging, value, self.classes)
+            if value.summary.table:
+                with staging.file(f"{PART}.parquet") as path:
+                    tables.write_columns(path, value.summary.table)
+                    size += path.stat().st_size
+            for suffix, draw in value.figures.items():
+                with staging.file(f"{PART}{suffix}") as path:
+                    path.write_bytes(draw(value.summary))
+                    size += path.stat().st_size
+        return size
+
+    def open(self, store: Store, key: str) -> Any:
+        return self.handle(raster_cube.RasterCube(store, key))
+
+    def check(self, store: Store, key: str) -> None:
+        raster_cube.RasterCube(store, key).check()
+        table = f"{key.removesuffix('.tif')}.parquet"
+        if store.exists(table):
+            try:
+                tables.check(store.read_bytes(table))
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedArtefactError(
+                    f"{store.path(table)}: is damaged ({error}). Materialize it again", key
+                ) from error
+
+
+class SamplesFormat(_ReadWhole):
+    def write(self, store: Store, key: str, value: Samples) -> int:
+        with store.file(key) as path:
+            tables.write_samples(path, value)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> Samples:
+        return tables.read_samples(store, key)
+
+
+class ModelFormat(_ReadWhole):
+    def write(self, store: Store, key: str, value: LandCoverModel) -> int:
+        card = json.dumps({**value.card, "model_version": value.version}, indent=2)
+        with store.folder(key) as staging:
+            for name, content in ((MODEL_TEXT, value.text), (MODEL_CARD, card)):
+                with staging.file(name) as path:
+                    path.write_text(content, encoding="utf-8")
+        return len(value.text) + len(card)
+
+    def open(self, store: Store, key: str) -> LandCoverModel:
+        text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
+        try:
+            about = json.loads(card)
+            model = LandCoverModel(
+                text.decode(), {k: v for k, v in about.items() if k != "model_version"}
+            )
+            same = model.version == about["model_version"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}/{MODEL_CARD}: is no card of a model, or is damaged ({error}). "
+                "Materialize model again",
+                key,
+            ) from error
+        if not same:
+            raise DamagedArtefactError(
+                f"{store.path(key)}: {MODEL_TEXT} is not the model that {MODEL_CARD} describes. "
+                "Materialize model again",
+                key,
+            )
+        return model
+
+
+class EvaluationFormat(_ReadWhole):
+    def write(self, store: Store, key: str, value: Evaluation) -> int:
+        content = json.dumps(value.metrics, indent=2).encode()
+        files = {METRICS: content, **value.pictures}
+        with store.folder(key) as staging:
+            for name, data in files.items():
+                with staging.file(name) as path:
+                    path.write_bytes(data)
+        return sum(len(data) for data in files.values())
+
+    def open(self, store: Store, key: str) -> Evaluation:
+        (content,) = _read(store, key, METRICS)
+        try:
+            return Evaluation(json.loads(content))
+        except ValueError as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}/{METRICS}: is damaged ({error}). Materialize evaluation again",
+                key,
+            ) from error
+
+
+class MosaicFormat:
+    def write(self, store: Store, key: str, value: Mosaic) -> int:
+        with store.folder(key) as staging:
+            return value.write(staging)
+
+    def open(self, store: Store, key: str) -> Mapping[str, str]:
+        """The maps' paths by file name."""
+        if not store.exists(key):
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        return store.current(
+            key,
+            lambda folder: {PurePosixPath(str(p)).name: str(p) for p in store.fs.ls(folder, False)},
+        )
+
+    def check(self, store: Store, key: str) -> None:
+        for name, path in self.open(store, key).items():
+            if name.endswith(".tif"):
+                raster_cube.check_file(store, key, path)
+
+
+def _grid_table(store: Store, path: str) -> gpd.GeoDataFrame:
+    with store.opened(path) as file:
+        return gpd.read_parquet(file)
+
+
+def _read(store: Store, key: str, *names: str) -> list[bytes]:
+    """Files of one version of a folder."""
+    try:
+        return store.current(
+            key, lambda folder: [store.content(f"{folder}/{name}") for name in names]
+        )
+    except FileNotFoundError as error:
+        raise MissingArtefactError(
+            f"{store.path(key)}: {' and '.join(names)} are not there, or not all. Materialize it "
+            "first"
+        ) from error
+
+
+def formats(classes: Mapping[int, tuple[str, str]], threads: int = 0) -> dict[str, Format]:
+    """The format of every asset.
+
+    classes  id -> (name, colour)
+    threads  that may be used to compute what is not stored, 0 for all
+    """
+    return {
+        "patch_grid": GridFormat(),
+        "raw_bands": ZarrFormat(AcquisitionStack),
+        "cloud_masks": ZarrFormat(CloudMasks),
+        "observation_stats": CogFormat(lambda cube: cube),
+        "reference_rasters": CogFormat(ReferenceMap, classes),
+        "features": FeaturesFormat(threads),
+        "training_samples": SamplesFormat(),
+        "model": ModelFormat(),
+        "evaluation": EvaluationFormat(),
+        "predictions": CogFormat(lambda cube: cube, classes),
+        "mosaic": MosaicFormat(),
+    }

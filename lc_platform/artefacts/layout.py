@@ -1,0 +1,86 @@
+"""Where each artefact lies in the store: the one home of every path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from lc_platform.area.grid import PATCH_KEY
+from lc_platform.errors import PlatformError
+
+_KEYS = {
+    "patch_grid": "patch_grid.parquet",
+    "raw_bands": "raw_bands/{year}/{patch}.zarr",
+    "cloud_masks": "cloud_masks/{year}/{patch}.zarr",
+    "observation_stats": "observation_stats/{year}/{patch}.tif",
+    "reference_rasters": "reference_rasters/{patch}.tif",
+    "features": "features/{year}/{patch}.zarr",
+    "training_samples": "training_samples/{year}/{patch}.parquet",
+    "model": "model/{year}",
+    "evaluation": "evaluation/{year}",
+    "predictions": "predictions/{year}/{patch}.tif",
+    "mosaic": "mosaic/{year}",
+}
+
+ASSETS = tuple(_KEYS)
+"""Every asset, in the order of the work."""
+
+RECORDS = ".records"
+"""The folder of the artefacts' records, see `lc_platform.artefacts.records`."""
+
+CLAIM = f"{RECORDS}/deployment.json"
+"""Says which deployment works on the store."""
+
+SPENDING = f"{RECORDS}/spending/{{month}}"
+"""The folder of what was spent in an archive in a month, see `lc_platform.acquisition.budget`."""
+
+MODEL_TEXT = "model.txt"
+MODEL_CARD = "model_card.json"
+METRICS = "metrics.json"
+
+
+class PatchKeyError(PlatformError):
+    """What was given for a patch's key could name another place than its own."""
+
+
+def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
+    """The store's key of an asset's partition. Raises KeyError for an unknown asset, PatchKeyError
+    where the patch's key is none."""
+    if patch is not None and not PATCH_KEY.fullmatch(patch):
+        raise PatchKeyError(
+            f"patch {patch[:60]!r}: is no key of a patch (1 to 100 letters, digits, _ and -). Take "
+            "one of patch_grid, and delete the partition where it was added by hand"
+        )
+    return _KEYS[asset].format(patch=patch, year=year)
+
+
+def years_of(asset: str, years: Sequence[int]) -> Sequence[int | None]:
+    """The years that an asset's partitions are of; None alone where they are of none."""
+    return years if "year" in dimensions(asset) else (None,)
+
+
+def dimensions(asset: str) -> frozenset[str]:
+    """Which of ``patch`` and ``year`` an asset is partitioned by."""
+    return frozenset(d for d in ("patch", "year") if "{" + d + "}" in _KEYS[asset])
+
+
+PATCH = "patch"
+
+
+YEAR = "year"
+
+
+class Place(NamedTuple):
+    """Which partition a piece of work is for."""
+
+    patch: str | None = None
+    year: int | None = None
+
+    def __str__(self) -> str:
+        return " ".join(str(part) for part in self if part is not None)
+
+    def within(self, dimensions: Collection[str]) -> Place:
+        """The partition that belongs to it of what is partitioned by ``dimensions``."""
+        return Place(
+            self.patch if PATCH in dimensions else None, self.year if YEAR in dimensions else None
+        )

@@ -1,0 +1,84 @@
+"""Tables as Parquet: samples, and what is known of each date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lc_platform.products.training_samples import Samples
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.store import Store
+
+_OWN = ("class", "patch", "row", "column")
+_METADATA = b"lc_platform"
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """A row a sample: its features, then class, patch, row and column."""
+    arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
+    patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
+    table = pa.table(
+        {
+            **{name: pa.array(values, pa.float32()) for name, values in arrays.items()},
+            "class": pa.array(samples.classes, pa.uint8()),
+            "patch": patch,
+            "row": pa.array(samples.rows, pa.int32()),
+            "column": pa.array(samples.columns, pa.int32()),
+        }
+    )
+    about = {"patch": samples.patch, "year": samples.year}
+    table = table.replace_schema_metadata({_METADATA: json.dumps(about).encode()})
+    pq.write_table(
+        table, path, compression="zstd", use_dictionary=["patch"], write_page_checksum=True
+    )
+
+
+def read_samples(store: Store, key: str) -> Samples:
+    """Raises MissingArtefactError where there is none, StorageError where it is damaged."""
+    if not store.exists(key):
+        raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+    try:
+        return store.current(key, lambda path: _samples(store, path))
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise DamagedArtefactError(
+            f"{store.path(key)}: is no table of samples, or is damaged ({error}). Materialize "
+            "training_samples of this patch again",
+            key,
+        ) from error
+
+
+def _samples(store: Store, path: str) -> Samples:
+    with store.opened(path) as file:
+        table = pq.read_table(file, page_checksum_verification=True)
+    about = json.loads(table.schema.metadata[_METADATA])
+    names = tuple(name for name in table.column_names if name not in _OWN)
+    features = np.empty((table.num_rows, len(names)), dtype=np.float32)
+    for position, name in enumerate(names):
+        features[:, position] = table[name].to_numpy()
+    return Samples(
+        about["patch"],
+        about["year"],
+        names,
+        features,
+        table["class"].to_numpy(),
+        table["row"].to_numpy(),
+        table["column"].to_numpy(),
+    )
+
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Columns of one length, as they are."""
+    table = pa.table({name: pa.array(v) for name, v in columns.items()})
+    pq.write_table(table, path, write_page_checksum=True)
+
+
+def check(content: bytes) -> None:
+    """Read all of a table. Raises pyarrow.ArrowException where it is damaged."""
+    pq.read_table(pa.BufferReader(content), page_checksum_verification=True)

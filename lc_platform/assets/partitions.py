@@ -1,0 +1,104 @@
+"""Patches, years, and how the one maps to the other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
+
+from lc_platform.artefacts.layout import PATCH, YEAR, Place
+
+UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+"""Of backfills that have runs to launch or to wait for."""
+_log = logging.getLogger(__name__)
+
+patches = dg.DynamicPartitionsDefinition(name=PATCH)
+"""Filled by the asset patch_grid."""
+
+
+def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
+    """Yearly windows of the configured years, the running year included."""
+    between = set(range(min(configured), max(configured))) - set(configured)
+    return dg.TimeWindowPartitionsDefinition(
+        start=str(min(configured)),
+        end=str(max(configured) + 1),
+        fmt="%Y",
+        cron_schedule="0 0 1 1 *",
+        end_offset=1,
+        exclusions=[datetime(year, 1, 1) for year in sorted(between)] or None,
+    )
+
+
+def patch_years(configured: Sequence[int]) -> dg.MultiPartitionsDefinition:
+    return dg.MultiPartitionsDefinition({PATCH: patches, YEAR: years(configured)})
+
+
+def definition(
+    dimensions: Collection[str], configured: Sequence[int]
+) -> dg.PartitionsDefinition | None:
+    """How what is partitioned by ``dimensions`` is, in the configured years; None where by none."""
+    if set(dimensions) == {PATCH, YEAR}:
+        return patch_years(configured)
+    if set(dimensions) == {PATCH}:
+        return patches
+    return years(configured) if dimensions else None
+
+
+def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:
+    """The patch and year of a partition key of one of the definitions above."""
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        both = partitions.get_partition_key_from_str(key).keys_by_dimension
+        return Place(both[PATCH], int(both[YEAR]))
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        return Place(patch=key)
+    return Place(year=int(key))
+
+
+def patch_year_key(patch: str, year: int) -> dg.MultiPartitionKey:
+    return dg.MultiPartitionKey({PATCH: patch, YEAR: str(year)})
+
+
+def partition_key(where: Place) -> str | None:
+    """Dagster's key of a patch's, a year's or a patch-year's partition; None of what has none."""
+    if where.patch is not None and where.year is not None:
+        return patch_year_key(where.patch, where.year)
+    return where.patch if where.year is None else str(where.year)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without Dagster's warnings that a feature is beta or preview: its version is bounded."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=BetaWarning)
+        warnings.filterwarnings("ignore", category=PreviewWarning)
+        yield
+
+
+with quiet():
+    of_patch = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=PATCH)
+    of_year = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=YEAR)
+
+
+def fill(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
+    """Make the set of patches ``keys``: those that are new come, those that are not in it go.
+
+    They stay while a backfill is under way, which would fail as a whole if one of its partitions
+    were gone; the next time they go.
+    """
+    there = set(instance.get_dynamic_partitions(PATCH))
+    instance.add_dynamic_partitions(PATCH, [k for k in keys if k not in there])
+    gone = there - set(keys)
+    if gone and instance.get_backfills(filters=BulkActionsFilter(statuses=UNDER_WAY), limit=1):
+        _log.warning(
+            "%d patches are no longer of the area, and stay while backfills are under way",
+            len(gone),
+        )
+        return
+    for key in gone:
+        instance.delete_dynamic_partition(PATCH, key)

@@ -1,0 +1,73 @@
+"""The demonstration: the whole graph on the simulated archive, judged against its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from odc.geo.geom import Geometry
+
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
+from lc_platform.artefacts.layout import key
+from lc_platform.config import FILE_NAME, Config, load, template
+from lc_platform.sources import open_source
+from lc_platform.sources.simulated import SimulatedArchive
+from lc_platform.storage.raster_cube import RasterCube
+from lc_platform.storage.store import Store
+
+REFERENCE = "reference.gpkg"
+
+
+def prepare(folder: Path) -> Config:
+    """The demo's configuration and reference in a folder; what is there already is kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / FILE_NAME
+    if not file.exists():
+        file.write_text(template("simulated"), encoding="utf-8")
+    config = load(file)
+    write_reference(config)
+    return config
+
+
+def write_reference(config: Config) -> Path | None:
+    """The simulated archive's reference of the configured area, as the file the configuration
+    names; None where it names none, the file where it is there already."""
+    if config.reference.path is None:
+        return None
+    path = Path(config.located(config.reference.path, "reference.path"))
+    if not path.exists():
+        patches, _ = area.patches(config)
+        _archive(config).write_reference(path, _around(patches))
+    return path
+
+
+def _archive(config: Config) -> SimulatedArchive:
+    archive = open_source(config)
+    assert isinstance(archive, SimulatedArchive)
+    return archive
+
+
+def _around(patches: list[Patch]) -> Geometry:
+    first = patches[0]
+    box = first.geobox.extent
+    for patch in patches[1:]:
+        box = (box | patch.geobox.extent.to_crs(first.crs)).boundingbox.polygon
+    return box
+
+
+def accuracy_against_truth(config: Config, year: int, patches: list[str]) -> float:
+    """Share of the patches' predicted pixels that have the class of the simulated truth.
+
+    Raises StorageError where a patch has no prediction.
+    """
+    archive, store = _archive(config), Store.of(config)
+    right = seen = 0
+    for patch in patches:
+        predicted = RasterCube(store, key("predictions", patch, year))
+        classes = predicted.read("class")
+        known = classes != 0
+        truth = archive.truth(predicted.grids[""])
+        right += int(np.sum(known & (classes == truth)))
+        seen += int(known.sum())
+    return right / seen if seen else float("nan")

@@ -1,0 +1,369 @@
+"""Metrics in Prometheus' form, served by a process of their own.
+
+Runs are short-lived processes, so nothing is counted in them: the exporter reads Dagster's event
+log and the store. What it says is a function of these alone. After a restart it reads the log from
+its beginning and its counters stand where they stood; in between it reads what is new.
+
+A look may take minutes where the area is large, longer than Prometheus waits for an answer: it is
+taken at intervals, and what the last one found is answered at once. What cannot be reached has no
+series, but one that says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import dagster as dg
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from lc_platform.acquisition.budget import Spending
+from lc_platform.artefacts.layout import ASSETS, years_of
+from lc_platform.config import Config
+from lc_platform.monitoring.partition_status import Attempts, Known
+from lc_platform.monitoring.run_failures import of_run
+from lc_platform.platform import Platform
+from lc_platform.sources.protocol import Cost
+from lc_platform.storage.errors import StorageError
+
+SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+BYTES = tuple(float(10**power) for power in range(3, 12))
+"""Upper bounds of the histograms' buckets."""
+CAUSES = 20
+"""Causes of failure that have a series of their own; the others are told together."""
+OTHERS = "others"
+STATES = ("current", "stale", "missing", "failed")
+EVERY = 60.0
+"""Seconds between the end of a look and the beginning of the next."""
+_PAGE = 500
+_logger = logging.getLogger(__name__)
+_UNDER_WAY = {
+    "queued": [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED],
+    "running": [
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+}
+
+Labels = tuple[str, ...]
+
+
+@dataclass
+class _Histogram:
+    """How often a value fell in each bucket, and the values' sum."""
+
+    bounds: Sequence[float]
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, how many are not above it)"""
+        names = [*map(str, self.bounds), "+Inf"]
+        reached = 0
+        found: list[tuple[str, float]] = []
+        for name, count in zip(names, self.counts, strict=True):
+            reached += count
+            found.append((name, float(reached)))
+        return found
+
+
+class EventLog:
+    """What Dagster's event log says was done and spent, counted as far as it was read."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.seconds: dict[Labels, _Histogram] = {}
+        self.bytes: dict[Labels, _Histogram] = {}
+        self.requests: Counter[Labels] = Counter()
+        self.units: Counter[Labels] = Counter()
+        self.failures: Counter[Labels] = Counter()
+        self._read: dict[str, str | None] = {}
+
+    def read(self) -> None:
+        """Count what is new."""
+        for asset in ASSETS:
+            self._materializations(asset)
+        self._failures()
+
+    def _materializations(self, asset: str) -> None:
+        while True:
+            found = self.instance.fetch_materializations(
+                dg.AssetKey(asset), limit=_PAGE, cursor=self._read.get(asset), ascending=True
+            )
+            for record in found.records:
+                if record.asset_materialization is not None:
+                    self._count(asset, record.asset_materialization)
+            self._read[asset] = found.cursor
+            if not found.has_more:
+                return
+
+    def _count(self, asset: str, made: dg.AssetMaterialization) -> None:
+        facts = {
+            name: float(entry.value)
+            for name in ("seconds", "bytes", "requests", "processing_units")
+            if isinstance(
+                entry := made.metadata.get(name), dg.IntMetadataValue | dg.FloatMetadataValue
+            )
+            and entry.value is not None
+        }
+        # What was current already and only reported has spent no seconds.
+        if "seconds" in facts:
+            self.seconds.setdefault((asset,), _Histogram(SECONDS)).observe(facts["seconds"])
+            if "bytes" in facts:
+                self.bytes.setdefault((asset,), _Histogram(BYTES)).observe(facts["bytes"])
+        for counter, name in ((self.requests, "requests"), (self.units, "processing_units")):
+            if name in facts:
+                counter[asset,] += facts[name]  # type: ignore[assignment]
+
+    def _failures(self) -> None:
+        while True:
+            found = self.instance.fetch_run_status_changes(
+                dg.DagsterEventType.RUN_FAILURE,
+                limit=_PAGE,
+                cursor=self._read.get("failures"),
+                ascending=True,
+            )
+            for record in found.records:
+                for failure in of_run(self.instance, record.event_log_entry.run_id):
+                    self.failures[failure.asset, failure.cause] += 1
+            if found.records:
+                self._read["failures"] = found.cursor
+            if not found.has_more:
+                return
+
+
+class Exporter(Collector):
+    """The metrics of a platform, as of its last `look`."""
+
+    def __init__(self, instance: dg.DagsterInstance, platform: Platform) -> None:
+        self.instance = instance
+        self.platform = platform
+        self._log = EventLog(instance)
+        self._known: Known = {}
+        self._of_records: Sequence[Metric] = ()
+        self._of_store: Sequence[Metric] = ()
+        self._of_look: Sequence[Metric] = ()
+        self._looked: float | None = None
+        self._away: set[str] = set()
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: the registry is to register without looking."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """What the last look found; nothing before the first."""
+        started = time.perf_counter()
+        yield from self._of_records
+        yield from self._of_store
+        yield from self._of_look
+        yield _gauge(
+            "lc_platform_scrape_seconds",
+            "Seconds that this answer took.",
+            (),
+            {(): time.perf_counter() - started},
+        )
+
+    def look(self) -> None:
+        """Look at Dagster's records and at the store, one after the other."""
+        started = time.perf_counter()
+        away: dict[str, Exception] = {}
+        try:
+            self._log.read()
+            self._of_records = list(self._recorded())
+        except (SQLAlchemyError, dg.DagsterError) as error:
+            self._of_records, away["records"] = (), error
+        try:
+            self._of_store = list(self._stored())
+        except (StorageError, OSError) as error:
+            self._of_store, away["store"] = (), error
+        except (SQLAlchemyError, dg.DagsterError) as error:
+            self._of_store, away["records"] = (), error
+        for what in away.keys() - self._away:
+            _logger.warning("the %s cannot be read: %s", what, away[what])
+        self._away = set(away)
+        if not away:
+            self._looked = time.time()
+        self._of_look = list(self._told(time.perf_counter() - started))
+
+    def _told(self, seconds: float) -> Iterator[Metric]:
+        yield _gauge(
+            "lc_platform_store_up",
+            "Whether the last look could read the store.",
+            (),
+            {(): "store" not in self._away},
+        )
+        yield _gauge(
+            "lc_platform_records_up",
+            "Whether the last look could read Dagster's records.",
+            (),
+            {(): "records" not in self._away},
+        )
+        yield _gauge(
+            "lc_platform_look_seconds", "Seconds that the last look took.", (), {(): seconds}
+        )
+        if self._looked is not None:
+            yield _gauge(
+                "lc_platform_last_look_timestamp_seconds",
+                "When the last look ended that could read everything, in seconds since 1970.",
+                (),
+                {(): self._looked},
+            )
+
+    def _stored(self) -> Iterator[Metric]:
+        store = self.platform.store
+        if store.local and not Path(store.plain("")).is_dir():
+            raise StorageError(f"{store}: is not there")
+        yield _gauge(
+            "lc_platform_partitions",
+            "Partitions by how they stand: current are done, all others are left.",
+            ("asset", "year", "state"),
+            dict(self._counted()),
+        )
+        yield from _spent(self.platform.ledger.spending())
+
+    def _counted(self) -> Iterator[tuple[Labels, int]]:
+        versions, years = self.platform.versions, self.platform.config.years
+        look = versions.look()
+        attempts = Attempts(self.instance, versions, look, years, self._known)
+        for asset in attempts.assets:
+            for year in years_of(asset, years):
+                count = attempts.of[asset].counted(look.states(asset, year))
+                for state in STATES:
+                    yield (asset, str(year or ""), state), count[state]
+
+    def _recorded(self) -> Iterator[Metric]:
+        log = self._log
+        yield _gauge(
+            "lc_platform_runs",
+            "Runs that wait or are under way.",
+            ("status",),
+            {
+                (name,): self.instance.get_runs_count(dg.RunsFilter(statuses=statuses))
+                for name, statuses in _UNDER_WAY.items()
+            },
+        )
+        yield _histogram(
+            "lc_platform_step_seconds",
+            "Seconds that making one partition took.",
+            log.seconds,
+        )
+        yield _histogram(
+            "lc_platform_step_bytes",
+            "Bytes of the artefact of one partition.",
+            log.bytes,
+        )
+        # Without a series where no source tells: unknown is not zero.
+        yield _counter(
+            "lc_platform_requests",
+            "Requests to the archive for what was made.",
+            ("asset",),
+            log.requests,
+        )
+        yield _counter(
+            "lc_platform_processing_units",
+            "Processing units that the archive charged for what was made.",
+            ("asset",),
+            log.units,
+        )
+        yield _counter(
+            "lc_platform_failures",
+            "Partitions that a run failed to make, by cause.",
+            ("asset", "cause"),
+            _commonest(log.failures),
+        )
+
+
+def _spent(now: Spending) -> Iterator[Metric]:
+    """Of the month, whatever came of it; left and budget where there is one."""
+    limits = now.budget.model_dump(exclude_none=True)
+    for name, text, values in (
+        ("spent", "Spent in the archive this month, also for what failed.", now.spent),
+        ("left", "Left of this month's budget, without what workers have set aside.", now.left),
+        ("budget", "What may be spent in a month.", limits),
+    ):
+        of = dataclasses.asdict(values) if isinstance(values, Cost) else values
+        by_unit: dict[Labels, float] = {(unit,): value for unit, value in of.items()}
+        yield _gauge(f"lc_platform_month_{name}", text, ("unit",), by_unit)
+
+
+def _commonest(failures: Counter[Labels]) -> Mapping[Labels, float]:
+    """The causes seen first keep their series, so that no counter ever falls."""
+    found: Counter[Labels] = Counter()
+    for position, ((asset, cause), count) in enumerate(failures.items()):
+        found[(asset, cause) if position < CAUSES else (OTHERS, OTHERS)] += count
+    return found
+
+
+def _gauge(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: Labels, values: Mapping[Labels, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _histogram(name: str, text: str, values: Mapping[Labels, _Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=("asset",))
+    for labelled, histogram in values.items():
+        family.add_metric(labelled, histogram.buckets(), histogram.total)
+    return family
+
+
+def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServer:
+    """Serve metrics under /metrics in a thread; ``shutdown`` of what is returned ends it.
+
+    port  0 takes a free one: it is ``server_port`` of what is returned
+    """
+    registry = CollectorRegistry()
+    registry.register(exporter)
+    server, _ = start_http_server(port, addr=host, registry=registry)
+    return server
+
+
+def run(configuration: Config, *, port: int, host: str, every: float = EVERY) -> None:
+    """Serve a configuration's metrics until Ctrl+C.
+
+    every  seconds between the end of a look and the beginning of the next
+    """
+    from lc_platform.commands import run as running
+    from lc_platform.graph import build
+
+    platform = (build(configuration).resources or {})["platform"]
+    home = str(running.dagster_home(configuration))
+    with dg.DagsterInstance.from_config(home) as instance:
+        exporter = Exporter(instance, platform)
+        server = serve(exporter, port=port, host=host)
+        print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.", flush=True)
+        try:
+            while True:
+                exporter.look()
+                time.sleep(every)
+        except KeyboardInterrupt:
+            server.shutdown()

@@ -1,0 +1,327 @@
+"""What the acquiring of an area takes, before any of it is acquired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from statistics import fmean
+from typing import Any
+
+from lc_platform import assets
+from lc_platform.acquisition import revisit
+from lc_platform.acquisition.acquire import NoAcquisitionError, offer
+from lc_platform.acquisition.budget import Spending
+from lc_platform.acquisition.reuse import changed
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
+from lc_platform.commands.run import chosen
+from lc_platform.config import Config
+from lc_platform.platform import Platform
+from lc_platform.sources.protocol import Acquisition, Cost, Source
+from lc_platform.sources.read_plan import Plan, plans
+
+BYTES_KEPT = 1.2
+"""That a digital number takes in the store, with its masks; see docs/performance.md."""
+REQUEST_SECONDS = {"sentinel_hub": 1.0, "stac": 0.2, "simulated": 0.0}
+"""That an archive on the network is taken to need for a request: it computes an image, or gives a
+part of a file."""
+NOTHING = Cost()
+
+
+@dataclass(frozen=True)
+class Need:
+    """What patches and years need."""
+
+    acquisitions: int = 0
+    """That there are, or will be by the estimate."""
+    there: int = 0
+    """Of these, that need not be acquired again."""
+    cost: Cost = NOTHING
+    """Of the others."""
+    bytes_kept: int = 0
+    """In the store, of the others: raw bands and cloud masks."""
+
+    def __add__(self, other: Need) -> Need:
+        return Need(
+            self.acquisitions + other.acquisitions,
+            self.there + other.there,
+            self.cost + other.cost,
+            self.bytes_kept + other.bytes_kept,
+        )
+
+
+@dataclass(frozen=True)
+class Budgeted:
+    """One limit of the budget, and what is needed of it."""
+
+    key: str
+    """Of imagery.budget."""
+    needed: float
+    left: float
+    most: float
+
+    @property
+    def suffices(self) -> bool:
+        return self.needed <= self.left
+
+    @property
+    def months(self) -> int:
+        """That all of it takes, this one counted."""
+        return 1 + max(0, math.ceil((self.needed - self.left) / self.most))
+
+
+@dataclass(frozen=True)
+class AreaPlan:
+    """What an area needs, patch by patch and year by year."""
+
+    config: Config
+    needs: dict[tuple[str, int], Need]
+    """By patch and year."""
+    remote: bool
+    """Whether anything comes over the network."""
+    estimated: str
+    """How often acquisitions are taken to come; empty where the archive was asked."""
+    spending: Spending
+
+    @property
+    def total(self) -> Need:
+        return sum(self.needs.values(), Need())
+
+    @property
+    def patches(self) -> list[str]:
+        return list(dict.fromkeys(patch for patch, _ in self.needs))
+
+    @property
+    def years(self) -> dict[int, Need]:
+        years = dict.fromkeys(sorted({year for _, year in self.needs}), Need())
+        for (_, year), need in self.needs.items():
+            years[year] += need
+        return years
+
+    @property
+    def without(self) -> list[tuple[str, int]]:
+        """Patches and years that the archive has nothing of."""
+        return [where for where, need in self.needs.items() if not need.acquisitions]
+
+    @property
+    def seconds_a_request(self) -> float:
+        return REQUEST_SECONDS[self.config.imagery.source]
+
+    def hours(self, need: Need) -> float:
+        """Of one worker, at the limits of the configuration."""
+        imagery = self.config.imagery
+        seconds = need.cost.requests * self.seconds_a_request / imagery.connections
+        if imagery.requests_per_minute:
+            seconds = max(seconds, need.cost.requests * 60 / imagery.requests_per_minute)
+        return seconds / 3600
+
+    @property
+    def budget(self) -> list[Budgeted]:
+        """Each limit of the budget; empty where there is none."""
+        cost, limits = self.total.cost, self.config.imagery.budget.model_dump()
+        return [
+            Budgeted(key, getattr(cost, key), left, limits[key])
+            for key, left in self.spending.left.items()
+        ]
+
+    def told(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        imagery, spending = self.config.imagery, self.spending
+        return {
+            "name": self.config.name,
+            "source": imagery.source,
+            "collection": imagery.collection,
+            "over_the_network": self.remote,
+            "estimated": self.estimated or None,
+            "seconds_a_request": self.seconds_a_request,
+            "bytes_a_digital_number": BYTES_KEPT,
+            "total": self._told(self.total),
+            "years": [{"year": year, **self._told(need)} for year, need in self.years.items()],
+            "patches": [
+                {"patch": patch, "year": year, **self._told(need)}
+                for (patch, year), need in self.needs.items()
+            ],
+            "budget": {
+                "month": spending.month,
+                "spent": _costs(spending.spent),
+                "set_aside": _costs(spending.set_aside),
+                "limits": {
+                    one.key: {
+                        "most": one.most,
+                        "left": one.left,
+                        "needed": one.needed,
+                        "suffices": one.suffices,
+                    }
+                    for one in self.budget
+                },
+            },
+        }
+
+    def _told(self, need: Need) -> dict[str, Any]:
+        return {
+            "acquisitions": need.acquisitions,
+            "there": need.there,
+            **_costs(need.cost),
+            "bytes_kept": need.bytes_kept,
+            "hours": round(self.hours(need), 4),
+        }
+
+
+def _costs(cost: Cost) -> dict[str, Any]:
+    return {
+        "requests": cost.requests,
+        "processing_units": round(cost.processing_units, 3),
+        "bytes_moved": cost.bytes,
+    }
+
+
+Progress = Callable[[int, Iterable[Any]], Iterator[Any]]
+"""(how many, results as they come) -> the same results, shown on the way."""
+
+
+def make(
+    config: Config,
+    progress: Progress,
+    *,
+    years: Sequence[int] = (),
+    patches: Sequence[str] = (),
+    offline: bool = False,
+    today: date | None = None,
+) -> AreaPlan:
+    """Search the archive for all patches and years, or those asked for, and look what is there.
+
+    offline  ask an archive on the network nothing: its acquisitions are estimated, and what is
+             there of a year is taken for all that there was
+
+    Raises RunError where a year or a patch is asked for that there is not, SourceError where the
+    archive cannot be searched, StorageError where the store cannot be read.
+    """
+    platform = Platform(config, [asset.recipe for asset in assets.ALL])
+    wanted = chosen(years, config.years, "--year", "years of the configuration")
+    found = {patch.key: patch for patch in area.patches(config)[0]}
+    keys = chosen(patches, list(found), "--patch", "patches of the area")
+    sources = {"": platform.source, **platform.further}
+    remote = any(source.remote for source in sources.values())
+    estimates = None
+    if offline and remote:
+        day = today or datetime.now(UTC).date()
+        imagery = config.imagery
+        named = {"": imagery.collection} | {one.name: one.collection for one in imagery.also}
+        estimates = {name: _Estimate(config, named[name], day) for name in sources}
+
+    def need(where: tuple[str, int]) -> tuple[tuple[str, int], Need]:
+        patch, year = found[where[0]], where[1]
+        return where, _need(platform, sources, patch, year, estimates)
+
+    places = [(key, year) for year in wanted for key in keys]
+    pool = ThreadPoolExecutor(config.imagery.connections)
+    try:
+        needs = dict(progress(len(places), pool.map(need, places)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    laid = [found[key] for key in keys]
+    estimated = "; ".join(one.words(laid) for one in (estimates or {}).values())
+    return AreaPlan(config, needs, remote, estimated, platform.ledger.spending())
+
+
+def _need(
+    platform: Platform,
+    sources: Mapping[str, Source],
+    patch: Patch,
+    year: int,
+    estimates: Mapping[str, _Estimate] | None,
+) -> Need:
+    readings = plans(patch, platform.config)
+    held = [one.facts for one in platform.held(patch.key, year)]
+    if estimates is not None:
+        counted = [_estimated(estimates[r.name], patch, year, _of(r, held)) for r in readings]
+    else:
+        try:
+            offered = offer(platform.source, patch, year, platform.config, platform.further)
+        except NoAcquisitionError:
+            return Need()
+        there = {"": offered.acquisitions, **offered.further}
+        counted = [_searched(r, there[r.name], _of(r, held)) for r in readings]
+    needs = []
+    for reading, (count, known) in zip(readings, counted, strict=True):
+        each, new = reading.cost(sources[reading.name]), count - known
+        cost = Cost(each.requests * new, each.processing_units * new, each.bytes * new)
+        numbers = sum(math.prod(g.geobox.shape) * len(g.bands) for g in reading.grids)
+        needs.append(Need(count, known, cost, round(BYTES_KEPT * numbers * new)))
+    return sum(needs, Need())
+
+
+def _of(reading: Plan, held: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Key -> what is held of an acquisition, read as it would be now."""
+    described = reading.described()
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for facts in held:
+        if facts.get("read_as") == described:
+            found.setdefault(str(facts["key"]), []).append(facts)
+    return found
+
+
+def _searched(
+    reading: Plan,
+    acquisitions: Sequence[Acquisition],
+    held: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> tuple[int, int]:
+    """(acquisitions, how many of them are there, as the archive has them now)"""
+    there = sum(
+        any(changed(facts, a, reading.bands) == frozenset() for facts in held.get(a.key, ()))
+        for a in acquisitions
+    )
+    return len(acquisitions), there
+
+
+def _estimated(
+    estimate: _Estimate, patch: Patch, year: int, held: Mapping[str, Any]
+) -> tuple[int, int]:
+    """(acquisitions, how many of them are there)"""
+    if held and not estimate.is_running(year):
+        return len(held), len(held)
+    return max(len(held), estimate.acquisitions(patch, year)), len(held)
+
+
+class _Estimate:
+    """Of acquisitions, from the satellites' orbit."""
+
+    def __init__(self, config: Config, collection: str, today: date) -> None:
+        self._collection = collection
+        self._clearest = config.imagery.max_cloud_cover
+        self._orbit = revisit.orbit_of(collection)
+        self._today = today
+
+    @property
+    def _share(self) -> float:
+        sees = self._orbit.sees_clouds
+        return revisit.share_kept(self._clearest) if sees else 1.0
+
+    def is_running(self, year: int) -> bool:
+        return year == self._today.year
+
+    def acquisitions(self, patch: Patch, year: int) -> int:
+        """Of a patch in a year, up to today."""
+        first, last = date(year, 1, 1), min(date(year + 1, 1, 1), self._today)
+        days = max(0, (last - first).days)
+        return round(self._passes(patch, days) * self._share)
+
+    def _passes(self, patch: Patch, days: float) -> float:
+        xmin, _, xmax, _ = patch.box
+        return self._orbit.passes(patch.centre[1], xmax - xmin, days)
+
+    def words(self, patches: Sequence[Patch]) -> str:
+        """What it assumes."""
+        every = 1 / fmean(self._passes(patch, 1) for patch in patches)
+        latitude = fmean(patch.centre[1] for patch in patches)
+        text = (
+            f"{self._collection} every {every:.1f} days "
+            f"({self._orbit.satellites} satellites, at {abs(latitude):.0f}"
+            f"{'N' if latitude >= 0 else 'S'})"
+        )
+        if self._orbit.sees_clouds:
+            text += f", {self._share:.0%} of it with at most {self._clearest:g} % cloud"
+        return text

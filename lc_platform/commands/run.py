@@ -1,0 +1,581 @@
+"""Runs of the graph through a Dagster instance, in one warm process or several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from sqlalchemy.exc import SQLAlchemyError
+
+from lc_platform.area.grid import PatchGrid
+from lc_platform.artefacts.claim import claim
+from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, years_of
+from lc_platform.artefacts.versions import Look, State, commonest, summary
+from lc_platform.assets import partitions
+from lc_platform.assets.io_manager import FAILED, REFUSED
+from lc_platform.automation import JOBS
+from lc_platform.commands import preflight
+from lc_platform.config import Config
+from lc_platform.errors import PlatformError
+from lc_platform.monitoring.partition_status import Attempts
+from lc_platform.platform import Platform
+
+HOME_VARIABLE = "DAGSTER_HOME"
+_HOME = "dagster"
+_INSTANCE = """\
+telemetry: {{enabled: false}}
+nux: {{enabled: false}}
+concurrency:
+  runs: {{max_concurrent_runs: {cores}}}
+run_monitoring: {{enabled: true, max_runtime_seconds: 21600}}
+"""
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class RunError(PlatformError):
+    """What was asked for cannot be run."""
+
+
+def dagster_home(config: Config) -> Path:
+    """The folder of Dagster's own records: DAGSTER_HOME, or `dagster` beside the configuration.
+
+    It is made where it is not there.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    home = Path(named) if named else config.folder / _HOME
+    settings = home / "dagster.yaml"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            settings.write_text(_INSTANCE.format(cores=os.cpu_count() or 1), encoding="utf-8")
+    except OSError as error:
+        raise RunError(
+            f"{home}: Dagster's records cannot be kept there ({error.strerror}). Name a folder "
+            f"that can be written in {HOME_VARIABLE}"
+        ) from error
+    return home
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job's assets on one partition, or on several that follow each other."""
+
+    job: str
+    assets: tuple[str, ...]
+    places: tuple[Place, ...] = (Place(),)
+
+    def __str__(self) -> str:
+        first = f"{self.job} {self.places[0]}".strip()
+        return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended."""
+
+    task: Task
+    seconds: float
+    work_seconds: float
+    """Of these, in the platform's own work; the rest is orchestration."""
+    errors: Mapping[Place, str] = field(default_factory=dict)
+    """Why places failed; the others are done."""
+
+
+@dataclass
+class Report:
+    """How a run ended."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: str | None = None
+    """What was repaired in the area's boundary."""
+    warnings: Sequence[str] = ()
+    """What should be mended, and did not stop the work."""
+    stopped: str | None = None
+    """Why later stages were left out, where they were."""
+
+    @property
+    def failures(self) -> list[tuple[str, Place, str]]:
+        """(job, place, why)"""
+        return [(o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.stopped is None and not self.failures
+
+    def orchestration(self) -> tuple[float, int]:
+        """Seconds of orchestration a patch and year, and how many patch-years they are of."""
+        own = [o for o in self.outcomes if o.task.places[0].patch and not o.errors]
+        places = {place for o in own for place in o.task.places if place.year}
+        spent = sum(o.seconds - o.work_seconds for o in own)
+        return (spent / len(places) if places else 0.0), len(places)
+
+
+class Worker:
+    """A process that has the platform loaded and runs tasks one after the other."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        self.config = config
+        try:
+            self.instance = dg.DagsterInstance.from_config(str(home))
+        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+            raise RunError(
+                f"{home / 'dagster.yaml'}: Dagster's records cannot be opened ({error}). Check "
+                "what it says of the storage, and that the database can be reached"
+            ) from error
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        from lc_platform.graph import build
+
+        return build(self.config)
+
+    @property
+    def _resources(self) -> Any:
+        return self.definitions.resources or {}
+
+    def opened(self, asset: str, where: Place = Place()) -> Any:  # noqa: B008
+        """An artefact's handle. Raises StorageError where it is not there."""
+        manager = self._resources["io_manager"]
+        from lc_platform.artefacts.layout import key
+
+        return manager.formats[asset].open(manager.store, key(asset, where.patch, where.year))
+
+    def check(self) -> list[str]:
+        """Look at the store and at Dagster's instance before the work.
+
+        Returns what should be mended and does not stop it. Raises StorageError, PreflightError
+        with what is wrong, and what to do.
+        """
+        platform = self._resources["platform"]
+        warnings = preflight.check(self.config, self.instance)
+        platform.store.check()
+        records = self.instance.run_storage
+        assert isinstance(records, SqlRunStorage)
+        deployment = records.get_run_storage_id()
+        claim(platform.store, deployment, platform.versions.fingerprint, self.config.name)
+        look = self.look()
+        bare = sum(look.unrecorded("raw_bands", year) for year in self.config.years)
+        if bare:
+            warnings.append(
+                f"{platform.store}: {bare} raw_bands have no record of how they were made, as "
+                "those of an earlier release. They will be acquired again"
+            )
+        return warnings
+
+    @property
+    def platform(self) -> Platform:
+        platform: Platform = self._resources["platform"]
+        return platform
+
+    def look(self) -> Look:
+        """What is recorded in the store now."""
+        return self.platform.versions.look()
+
+    def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
+        return bool(self._resources["io_manager"].there(asset, where))
+
+    def notes(self) -> str | None:
+        """What the last patch_grid says was repaired in the boundary."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey("patch_grid"))
+        said = event and event.asset_materialization and event.asset_materialization.metadata
+        note = said and said.get("notes")
+        return str(note.value) if note else None
+
+    def run(self, task: Task) -> Outcome:
+        """Materialize a task's assets; failures are in the outcome, not raised.
+
+        Where one of several places fails, the others are finished one by one.
+        """
+        clock = self._resources["platform"].clock
+        started, worked = time.perf_counter(), clock.seconds
+        result = self._execute(task)
+        errors: dict[Place, str] = {}
+        if not result.success and len(task.places) == 1:
+            errors[task.places[0]] = _reason(result.all_events, result.run_id)
+        elif not result.success:
+            gates, spent = _failed_gates(result.all_events), _refused(result.all_events)
+            for place in task.places:
+                refused = [g.description for g in gates if str(place) in _places_of(g)]
+                rest = _unfinished(result, task, place)
+                if refused:
+                    errors[place] = "\n".join(str(why) for why in refused)
+                elif str(place) in spent:
+                    errors[place] = spent[str(place)]
+                elif rest:
+                    errors |= self.run(Task(task.job, rest, (place,))).errors
+        return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
+
+    def _execute(self, task: Task) -> Any:
+        keys = [partitions.partition_key(place) for place in task.places]
+        every = set(task.assets) == set(JOBS[task.job])
+        alone = len(keys) == 1
+        with partitions.quiet():
+            return self.definitions.resolve_job_def(task.job).execute_in_process(
+                run_config=_QUIET,
+                instance=self.instance,
+                partition_key=keys[0] if alone else None,
+                tags={} if alone else {_RANGE_START: str(keys[0]), _RANGE_END: str(keys[-1])},
+                raise_on_error=False,
+                asset_selection=None if every else [dg.AssetKey(a) for a in task.assets],
+            )
+
+
+def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
+    """A task's assets that a run has not materialized for a place."""
+    key = str(partitions.partition_key(place))
+    done = {
+        event.asset_key.path[-1]
+        for event in result.all_events
+        if event.is_step_materialization and event.partition == key
+    }
+    return tuple(asset for asset in task.assets if asset not in done)
+
+
+def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
+    """The asset checks that failed, and so kept a run from going on."""
+    found = [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    return [
+        evaluation
+        for evaluation in found
+        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ]
+
+
+def _refused(events: Sequence[dg.DagsterEvent]) -> Mapping[str, str]:
+    """Place -> why it could not be acquired and no other can: a quota or the budget is spent."""
+    found: dict[str, str] = {}
+    for event in events:
+        data = event.step_failure_data.user_failure_data if event.is_step_failure else None
+        if data is not None and REFUSED in data.metadata:
+            words: Any = data.metadata[FAILED].value
+            places: Any = data.metadata[REFUSED].value
+            found |= {place: f"{event.step_key}: {words[place]}" for place in places}
+    return found
+
+
+def _places_of(gate: dg.AssetCheckEvaluation) -> list[str]:
+    failed = gate.metadata.get(FAILED)
+    return list(failed.value) if failed is not None else []  # type: ignore[arg-type]
+
+
+def _reason(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
+    """What failed, in the words of the error that began it."""
+    lines = [f"{gate.asset_key.path[-1]}: {gate.description}" for gate in _failed_gates(events)]
+    for event in events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            described = data.user_failure_data and data.user_failure_data.description
+            error = data.error
+            if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+                continue  # the check's own words are there already
+            while error is not None and error.cause is not None:
+                error = error.cause
+            text = described or (error.message.strip() if error else "failed without an error")
+            lines.append(f"{event.step_key}: {text}")
+    if not lines:
+        lines = [event.message or "" for event in events if event.is_run_failure]
+    return "\n".join(filter(None, lines)) or f"run {run_id} failed; see it in the UI"
+
+
+_worker: Worker | None = None
+
+
+def _start(config: Config, home: Path) -> None:
+    global _worker
+    _worker = Worker(config, home)
+
+
+def _ready() -> None:
+    """Something to do for a process that is to be there."""
+
+
+def _run_in_worker(task: Task) -> Outcome:
+    assert _worker is not None
+    return _worker.run(task)
+
+
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+"""Of LightGBM, of the kernels and of Zarr's codecs; read when they are imported."""
+
+
+class _Workers:
+    """Processes that share the cores; none where there is one worker, which is this process."""
+
+    def __init__(self, config: Config, home: Path, count: int) -> None:
+        self._config, self._home, self.count = config, home, count
+        self._pool = self._started() if count > 1 else None
+
+    def _started(self) -> ProcessPoolExecutor:
+        share = str(max(1, (os.cpu_count() or 1) // self.count))
+        limits = {name: share for name in _THREADS if name not in os.environ}
+        pool = ProcessPoolExecutor(
+            self.count,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(self._config, self._home),
+        )
+        # They are started by what they are given first, with the environment there is then.
+        os.environ.update(limits)
+        try:
+            for _ in range(self.count):
+                pool.submit(_ready)
+        finally:
+            for name in limits:
+                del os.environ[name]
+        return pool
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """What becomes of tasks, as they end. Those that a lost process takes with it have failed;
+        what comes after them has new processes."""
+        assert self._pool is not None
+        try:
+            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
+        except BrokenProcessPool:
+            self._pool = self._started()
+            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
+        for future in as_completed(futures):
+            task = futures[future]
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+_LOST = (
+    "a worker's process ended without a word: it was killed, or memory ran out (fewer --workers "
+    "need less). Run again: what is finished is not made again"
+)
+
+
+Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
+"""(stage, places in it, outcomes as they come) -> the same outcomes, shown on the way."""
+_CHUNK_PIXELS = 2**21
+_CHUNK_PATCHES = 16
+"""Of a run within a process that is there already."""
+
+
+def run(
+    config: Config,
+    progress: Progress,
+    *,
+    years: Sequence[int] = (),
+    patches: Sequence[str] = (),
+    select: Sequence[str] = (),
+    workers: int = 1,
+) -> Report:
+    """Materialize the graph, or the part of it that is asked for.
+
+    years    of the configured ones; all where empty
+    patches  keys; all where empty. With patches given, what is made of all patches together
+             (model, evaluation, mosaic) is made only where ``select`` names it
+    select   assets; all where empty
+
+    One patch's failure stops no other patch: the report lists it. Raises RunError where years,
+    patches or assets are asked for that there are not.
+    """
+    started = time.perf_counter()
+    wanted_years = chosen(years, config.years, "--year", "years of the configuration")
+    assets = chosen(select, ASSETS, "--select", "assets")
+    if patches and not select:
+        assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
+    home = dagster_home(config)
+    worker = Worker(config, home)
+    warnings = worker.check()
+    with _Workers(config, home, workers) as processes:
+        report = _run(config, worker, processes, progress, wanted_years, patches, assets)
+    report.warnings = warnings
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _run(
+    config: Config,
+    worker: Worker,
+    processes: _Workers,
+    progress: Progress,
+    wanted_years: Sequence[int],
+    patches: Sequence[str],
+    assets: tuple[str, ...],
+) -> Report:
+    report = Report()
+    workers = processes.count
+
+    def stage(name: str, tasks: Sequence[Task]) -> bool:
+        tasks = [t for t in tasks if t.assets]
+        if not tasks:
+            return True
+        before, places = len(report.failures), sum(len(task.places) for task in tasks)
+        if workers > 1 and len(tasks) > 1:
+            report.outcomes += progress(name, places, processes.run(tasks))
+        else:
+            report.outcomes += progress(name, places, map(worker.run, tasks))
+        return len(report.failures) - before < places
+
+    def of(job: str) -> tuple[str, ...]:
+        return tuple(a for a in JOBS[job] if a in assets)
+
+    def finished(stopped: str | None = None) -> Report:
+        report.stopped = stopped
+        return report
+
+    if (of("grid") or not worker.there("patch_grid")) and not stage(
+        "patch grid", [Task("grid", JOBS["grid"])]
+    ):
+        return finished("there is no patch grid")
+    grid = worker.opened("patch_grid")
+    partitions.fill(worker.instance, [patch.key for patch in grid.patches])
+    report.notes = worker.notes()
+    keys = chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
+
+    def chunks(job: str, places: Sequence[Place]) -> list[Task]:
+        size = config.processing.chunk or _chunk_size(grid, len(places), workers)
+        return [Task(job, of(job), chunk) for chunk in _following(worker, places, size)]
+
+    if not stage("reference", chunks("reference", [Place(key) for key in keys])):
+        return finished("no patch has a reference")
+
+    def made(year: int) -> str | None:
+        """Make a year; why it could not be finished, where it could not."""
+        here = [Place(key, year) for key in keys]
+        if not stage(f"imagery and features {year}", chunks("patch_year", here)):
+            return f"no patch of {year} could be made"
+        if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
+            return f"there is no model of {year}"
+        ready = [p for p in here if worker.there("features", p)]
+        if of("mapping") and not worker.there("model", Place(year=year)):
+            if not patches:
+                return f"there is no model of {year} to predict with"
+            ready = []
+        if not stage(f"predictions {year}", chunks("mapping", ready)):
+            return f"no patch of {year} could be predicted"
+        stage(f"mosaic {year}", [Task("joining", of("joining"), (Place(year=year),))])
+        return None
+
+    # A year that cannot be made stops no other.
+    reasons = [why for year in wanted_years if (why := made(year))]
+    return finished("; ".join(reasons) or None)
+
+
+def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:
+    """Patches in a run: so many that orchestration stays small beside the work, and that no
+    worker waits for another."""
+    pixels = max(patch.shape[0] * patch.shape[1] for patch in grid.patches)
+    fair = -(-places // workers)
+    return max(1, min(_CHUNK_PIXELS // pixels, fair, _CHUNK_PATCHES))
+
+
+def _following(worker: Worker, places: Sequence[Place], size: int) -> Iterator[tuple[Place, ...]]:
+    """Places in groups of at most ``size`` that follow each other among Dagster's partitions:
+    a run over several takes a range of them."""
+    wanted = {place.patch: place for place in places}
+    group: list[Place] = []
+    for key in worker.instance.get_dynamic_partitions(PATCH):
+        if key in wanted and len(group) < size:
+            group.append(wanted[key])
+            continue
+        if group:
+            yield tuple(group)
+        group = [wanted[key]] if key in wanted else []
+    if group:
+        yield tuple(group)
+
+
+def chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
+    """Those of what is there that are asked for; all where none is.
+
+    Raises RunError naming one that is not there, and the nearest that is.
+    """
+    from difflib import get_close_matches
+
+    for one in asked:
+        if one not in there:
+            close = get_close_matches(str(one), [str(t) for t in there], n=1)
+            shown = ", ".join(str(t) for t in there[:12]) + (" ..." if len(there) > 12 else "")
+            hint = f"Did you mean {close[0]}?" if close else f"There are {shown}"
+            raise RunError(f"{option} {one}: is none of the {what}. {hint}")
+    return tuple(t for t in there if t in asked) if asked else tuple(there)
+
+
+@dataclass(frozen=True)
+class AssetStatus:
+    """How an asset's artefacts of a year stand."""
+
+    asset: str
+    year: int | None
+    states: Mapping[Place, State]
+    failed: Mapping[Place, str]
+    """Why they failed last, of those that are not current, or whose check failed."""
+    not_reached: Mapping[Place, str] = field(default_factory=dict)
+    """What others waited for, of those that are not current."""
+
+    def count(self, kind: str) -> int:
+        return sum(state.kind == kind for state in self.states.values())
+
+    @property
+    def done(self) -> int:
+        """How many are current, and have not failed their check."""
+        states = self.states.items()
+        return sum(s.kind == "current" and where not in self.failed for where, s in states)
+
+    @property
+    def why_stale(self) -> str:
+        """The commonest reasons, with how many artefacts each makes stale."""
+        return summary(self.states.values())
+
+    @property
+    def why_missing(self) -> str:
+        """The commonest reasons why artefacts were not reached that are missing."""
+        waited = self.not_reached.items()
+        return commonest(why for where, why in waited if self.states[where].kind == "missing")
+
+
+def check(config: Config) -> list[str]:
+    """See `Worker.check`."""
+    return Worker(config, dagster_home(config)).check()
+
+
+def status(config: Config) -> list[AssetStatus]:
+    """What of every asset and year is done, missing, stale, and what failed last.
+
+    Raises StorageError where there is no patch grid yet, unless it is known why: then of it alone.
+    """
+    worker = Worker(config, dagster_home(config))
+    look = worker.look()
+    attempts = Attempts(worker.instance, worker.platform.versions, look, config.years)
+    if attempts.assets != ASSETS and not attempts.of["patch_grid"].failed:
+        look.patches()
+    rows = []
+    for asset in attempts.assets:
+        unmade = attempts.of[asset]
+        for year in years_of(asset, config.years):
+            states = look.states(asset, year)
+            failed = {where: unmade.failed[where] for where in states if where in unmade.failed}
+            waited = {
+                where: unmade.not_reached[where] for where in states if where in unmade.not_reached
+            }
+            rows.append(AssetStatus(asset, year, states, failed, waited))
+    return rows

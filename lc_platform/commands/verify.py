@@ -1,0 +1,94 @@
+"""A store that is read again, all of it: what is damaged, and is to be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lc_platform import assets
+from lc_platform.acquisition.reuse import damaged
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import ASSETS, Place, key, years_of
+from lc_platform.commands.run import chosen
+from lc_platform.config import Config
+from lc_platform.platform import Platform
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, UnavailableError
+from lc_platform.storage.partial_writes import Remains
+from lc_platform.storage.zarr_cube import ZarrCube
+
+_TRIES = 3
+_OF_FEATURES = ("raw_bands", "cloud_masks")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An artefact that was read again."""
+
+    asset: str
+    place: Place
+    problem: str = ""
+    """What is wrong with it; empty where nothing is."""
+
+
+class Verification:
+    """The artefacts of a configuration's store that are to be verified.
+
+    years    of the configuration; all where none is named
+    patches  all where none is named
+
+    Raises RunError naming a year or a patch that is not there, StorageError where there is no grid.
+    """
+
+    def __init__(
+        self, config: Config, years: Sequence[int] = (), patches: Sequence[str] = ()
+    ) -> None:
+        self._platform = Platform(config, [asset.recipe for asset in assets.ALL])
+        self._formats = formats(self._platform.classes, config.processing.threads)
+        years = chosen(years, config.years, "--year", "years of the configuration")
+        keys = [patch.key for patch in self._platform.grid().patches]
+        patches = chosen(patches, keys, "--patch", "patches of the grid")
+        look = self._platform.versions.look()
+        self.places = [
+            (asset, place)
+            for asset in ASSETS
+            for year in years_of(asset, years)
+            for place in sorted(look.recorded(asset, year), key=str)
+            if place.patch is None or place.patch in patches
+        ]
+        """Of those that are there, in the order of the work."""
+
+    def __iter__(self) -> Iterator[Verified]:
+        """Read one after the other. What is damaged loses its record, so that it is made again
+        with the next run; of raw_bands, the acquisitions that are damaged."""
+        for asset, place in self.places:
+            problem = self._problem(asset, place)
+            if problem:
+                self._forget(asset, place)
+            yield Verified(asset, place, problem)
+
+    def _forget(self, asset: str, place: Place) -> None:
+        records = self._platform.versions.records
+        records.forget(asset, place)
+        if asset in _OF_FEATURES and not self._platform.config.features.stored:
+            records.forget("features", place)  # which say of what writing they are computed
+
+    def _problem(self, asset: str, place: Place) -> str:
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._damage(asset, place)
+            except UnavailableError:  # replaced while it was read, or the store is away
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _damage(self, asset: str, place: Place) -> str:
+        store, target = self._platform.store, key(asset, place.patch, place.year)
+        try:
+            if asset != "raw_bands":
+                self._formats[asset].check(store, target)
+                return ""
+            cube = ZarrCube(store, target)
+        except (DamagedArtefactError, MissingArtefactError) as error:
+            return str(error)
+        keys = damaged(cube, Remains(store, target, cube.opened, (), cube))
+        return f"{store.path(target)}: damaged are {', '.join(keys)}" if keys else ""

@@ -1,0 +1,265 @@
+"""Raster stacks that are read by window and computed by window.
+
+A `Cube` is a set of named layers on one or more grids, read a window at a time; nothing is held.
+A `Computed` is a cube to be: it says what its layers will look like and yields them block by
+block, once, while somebody writes them down. Its `summary` fills while the blocks pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo import Shape2d
+from odc.geo.geobox import GeoBox
+
+Window = tuple[slice, slice]
+"""Rows and columns of a grid, half-open, both with start and stop."""
+
+Shape = Shape2d | tuple[int, int]
+"""(rows, columns)"""
+
+MAIN = ""
+"""Name of a cube's own grid, that of the patch."""
+
+
+def windows(shape: Shape, size: int) -> Iterator[Window]:
+    """Windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns)."""
+    rows, columns = shape
+    for row in range(0, rows, size):
+        for column in range(0, columns, size):
+            yield (
+                slice(row, min(row + size, rows)),
+                slice(column, min(column + size, columns)),
+            )
+
+
+def whole(geobox: GeoBox) -> Window:
+    """The window that is all of a grid."""
+    return slice(0, geobox.shape[0]), slice(0, geobox.shape[1])
+
+
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids have the same pixels, to a thousandth of one."""
+    return (
+        tuple(one.shape) == tuple(other.shape)
+        and one.crs == other.crs
+        and one.affine.almost_equals(other.affine, precision=1e-3 * abs(one.affine.a))
+    )
+
+
+def extent(geobox: GeoBox) -> str:
+    """A grid in words, for messages: its CRS, north-west corner and size."""
+    rows, columns = geobox.shape
+    box = geobox.boundingbox
+    return f"{geobox.crs}, {rows} x {columns} pixels from {box.left:.12g} {box.top:.12g}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One array of a cube: ``dims`` before (y, x), its type, and what it means."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    grid: str = MAIN
+    fill: float | int | None = None
+    """Value of a pixel that says nothing; None where every value says something."""
+    chunks: tuple[int, ...] = ()
+    """Lengths along ``dims`` that are stored together; 1 each where not given."""
+    compressed: tuple[int, ...] = ()
+    """Likewise, that are compressed together, and so read together."""
+    tile: int = 2048
+    """Pixels along the side of what is written together; blocks begin at multiples of it."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Block(NamedTuple):
+    """A part of a layer: ``values`` belong at ``index`` (along the layer's dims) and ``window``.
+
+    They are written while the next block is computed: who has yielded them changes them no more.
+    """
+
+    layer: str
+    index: tuple[slice, ...]  # type: ignore[assignment]  # hides the tuple's own method
+    window: Window
+    values: NDArray[Any]
+
+
+class Origin(Protocol):
+    """What holds parts of a cube from a writing before."""
+
+    def part(self, layer: str, position: int) -> NDArray[Any]:
+        """A layer's values at a position along its first dim, (its other dims..., y, x)."""
+        ...
+
+
+class Kept(NamedTuple):
+    """A part of a layer that is there from before: a position along its first dim, all of the
+    grid. It is taken over as it is where the store can do that."""
+
+    layer: str
+    position: int
+    origin: Origin
+    at: int
+    """Its position there."""
+
+
+class Mark(NamedTuple):
+    """Says that parts are whole: should the making of the cube not end, all parts before this are
+    kept, with ``content`` (as JSON has it) under a name of its own."""
+
+    name: str
+    content: Mapping[str, Any]
+    new: bool = True
+    """False where the parts are there from before: for them alone nothing need be kept."""
+
+
+class Cube(Protocol):
+    """Layers on grids, read a window at a time."""
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]: ...
+    @property
+    def layers(self) -> Mapping[str, Layer]: ...
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        """Labels along each dim that is not y or x."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[Any]:
+        """A layer's values, (its dims..., y, x), in ``window`` (all of the grid where None).
+
+        ``select`` takes positions along a dim, named without its grid; an int drops the dim.
+        """
+        ...
+
+
+@dataclass
+class Summary:
+    """What a cube says of itself: ``facts`` in consistent names, and a small picture."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    picture: NDArray[np.uint8] | None = None
+    """(y, x, 3), at most 64 pixels a side."""
+    table: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Columns of one length, where something is known along time."""
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """(y, x) each, at most 512 pixels a side, for figures."""
+
+
+@dataclass
+class Computed:
+    """A cube whose blocks are computed when somebody asks, once."""
+
+    grids: Mapping[str, GeoBox]
+    layers: Mapping[str, Layer]
+    blocks: Callable[[Summary], Iterator[Block | Kept | Mark]]
+    """Yields all parts and fills the summary on the way."""
+    coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
+    figures: Mapping[str, Callable[[Summary], bytes]] = field(default_factory=dict)
+    """Pictures (PNG) by file name, drawn from the summary once all blocks have passed."""
+
+    @property
+    def geobox(self) -> GeoBox:
+        return self.grids[MAIN]
+
+    def __iter__(self) -> Iterator[Block]:
+        """All blocks; of what is kept, blocks too."""
+        for part in self.parts():
+            if isinstance(part, Kept):
+                yield self.block(part)
+            elif isinstance(part, Block):
+                yield part
+
+    def parts(self) -> Iterator[Block | Kept | Mark]:
+        return self.blocks(self.summary)
+
+    def block(self, kept: Kept) -> Block:
+        """What is kept, read."""
+        spec = self.layers[kept.layer]
+        values = kept.origin.part(kept.layer, kept.at)[None]
+        index = (slice(kept.position, kept.position + 1), *(slice(None) for _ in spec.dims[1:]))
+        return Block(kept.layer, index, whole(self.grids[spec.grid]), values)
+
+    def shape(self, layer: str) -> tuple[int, ...]:
+        """The layer's full shape, (its dims..., rows, columns)."""
+        spec = self.layers[layer]
+        lead = tuple(len(self.coordinates[dim]) for dim in spec.dims)
+        return (*lead, *self.grids[spec.grid].shape)
+
+    def held(self) -> HeldCube:
+        """All of it computed into memory: for notebooks and tests, on areas that fit."""
+        arrays = {
+            name: np.full(self.shape(name), spec.fill or 0, dtype=spec.dtype)
+            for name, spec in self.layers.items()
+        }
+        for block in self:
+            arrays[block.layer][(*block.index, *block.window)] = block.values
+        return HeldCube(self.grids, self.layers, arrays, self.coordinates, self.attributes)
+
+
+@dataclass
+class HeldCube:
+    """A cube in memory."""
+
+    grids: Mapping[str, GeoBox]
+    layers: Mapping[str, Layer]
+    arrays: Mapping[str, NDArray[Any]]
+    coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[Any]:
+        values = selected(self.arrays[layer], self.layers[layer].dims, select)
+        return values if window is None else values[(..., *window)]
+
+
+def selected(
+    values: NDArray[Any], dims: Sequence[str], select: Mapping[str, int | slice | Sequence[int]]
+) -> NDArray[Any]:
+    """``values``, (``dims``..., y, x), at the positions that ``select`` takes; see `Cube.read`."""
+    for axis, dim in reversed(list(enumerate(dims))):
+        if (short := dim.rpartition("/")[2]) in select:
+            wanted = select[short]
+            chosen = wanted if isinstance(wanted, int | slice) else list(wanted)
+            values = values[(slice(None),) * axis + (chosen,)]
+    return values
+
+
+class Thumbnail:
+    """A picture of at most ``size`` pixels a side, filled from windows as they pass."""
+
+    def __init__(self, shape: Shape, channels: int = 3, size: int = 64) -> None:
+        step = max(1, -(-max(shape) // size))
+        self.rows = np.arange(step // 2, shape[0], step)
+        self.columns = np.arange(step // 2, shape[1], step)
+        self.values = np.zeros((channels, len(self.rows), len(self.columns)), dtype=np.float32)
+
+    def take(self, window: Window, values: NDArray[Any]) -> None:
+        """Keep the picture's pixels of ``values`` (channel, y, x), which lie at ``window``."""
+        rows = (self.rows >= window[0].start) & (self.rows < window[0].stop)
+        columns = (self.columns >= window[1].start) & (self.columns < window[1].stop)
+        picked = values[
+            :,
+            (self.rows[rows] - window[0].start)[:, None],
+            (self.columns[columns] - window[1].start)[None, :],
+        ]
+        self.values[:, rows[:, None] & columns[None, :]] = picked.reshape(len(values), -1)
+
+
+def stretched(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
+    """Values scaled so that ``low`` is 0 and ``high`` is 255; NaN becomes 0."""
+    scaled = (np.nan_to_num(values, nan=low) - low) / (high - low)
+    shades: NDArray[np.uint8] = (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
+    return shades

@@ -1,0 +1,105 @@
+"""What is shown of the graph as a whole: what is missing, stale or failed, how old the map is."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from lc_platform.artefacts.layout import ASSETS, Place, years_of
+from lc_platform.artefacts.versions import Look
+from lc_platform.assets.jobs import JOBS, STANDING_ASSET, standing_name
+from lc_platform.config import Operations
+from lc_platform.monitoring.partition_status import Attempts, Unmade
+from lc_platform.platform import Platform
+
+_WRONG = ("failed", "missing", "stale")
+SHOWN = 25
+"""Partitions that a check names."""
+
+
+def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
+    """A check of every asset over all its partitions, shown on the patch grid's page.
+
+    They are not on the asset that they are about, for then every run of one patch would look at
+    all of them.
+    """
+    assets = [asset for asset in ASSETS if asset != STANDING_ASSET]
+    described = {
+        a: f"Every partition of {a} is made, up to date, and did not fail." for a in assets
+    }
+
+    @dg.multi_asset_check(
+        name=f"{STANDING_ASSET}_standing",
+        specs=[
+            dg.AssetCheckSpec(standing_name(a), asset=STANDING_ASSET, description=described[a])
+            for a in assets
+        ],
+        can_subset=True,
+    )
+    def complete(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        look, years = platform.versions.look(), platform.config.years
+        attempts = Attempts(context.instance, platform.versions, look, years)
+        for asset in assets:
+            key = dg.AssetCheckKey(dg.AssetKey(STANDING_ASSET), standing_name(asset))
+            if key in context.selected_asset_check_keys:
+                yield _result(look, attempts.of[asset], asset, years)
+
+    return complete
+
+
+def _result(look: Look, unmade: Unmade, asset: str, years: Sequence[int]) -> dg.AssetCheckResult:
+    rows: list[dg.TableRecord] = []
+    wrong: list[tuple[Place, str]] = []
+    total: Counter[str] = Counter()
+    for year in years_of(asset, years):
+        stated = look.states(asset, year)
+        for place, state in stated.items():
+            if place in unmade.failed:
+                wrong.append((place, "failed"))
+            elif state.kind != "current":
+                why = state.why or unmade.not_reached.get(place)
+                wrong.append((place, f"{state.kind}: {why}" if why else state.kind))
+        counts = unmade.counted(stated)
+        total += counts
+        row = {kind: counts[kind] for kind in ("current", *_WRONG)}
+        rows.append(dg.TableRecord({"year": str(year or ""), **row}))
+    # What failed first: it is what somebody has to look at.
+    wrong.sort(key=lambda pair: pair[1] != "failed")
+    summary = ", ".join(f"{total[kind]} {kind}" for kind in _WRONG if total[kind])
+    return dg.AssetCheckResult(
+        check_name=standing_name(asset),
+        asset_key=STANDING_ASSET,
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.ERROR if total["failed"] else dg.AssetCheckSeverity.WARN,
+        description=f"{asset}: {summary or 'all partitions are up to date'}",
+        metadata={
+            "years": dg.MetadataValue.table(rows),
+            "partitions": dg.MetadataValue.md(_listed(wrong)),
+        },
+    )
+
+
+def _listed(wrong: Sequence[tuple[Place, str]]) -> str:
+    if not wrong:
+        return "none"
+    lines = [f"- `{place}` {what}" for place, what in wrong[:SHOWN]]
+    rest = len(wrong) - SHOWN
+    return "\n".join([*lines, f"- and {rest} more"] if rest > 0 else lines)
+
+
+def freshness(operations: Operations) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """What gives assets the policy of how old they may be.
+
+    Only where maps are rebuilt by themselves: that of a year long past does not age.
+    """
+    late, overdue = (timedelta(days=days) for days in operations.map_age)
+    policy = dg.FreshnessPolicy.time_window(fail_window=overdue, warn_window=late)
+    watched = (
+        {dg.AssetKey(asset) for asset in JOBS["joining"]} if operations.rebuild.enabled else {}
+    )
+
+    def applied(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return dg.apply_freshness_policy(spec, policy) if spec.key in watched else spec
+
+    return applied

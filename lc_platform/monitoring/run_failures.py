@@ -1,0 +1,183 @@
+"""What failed in a run, for which patch, and which failures have one cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+from dagster_shared.error import SerializableErrorInfo
+
+from lc_platform.assets.io_manager import FAILED, REFUSAL, REFUSED
+
+WILL_RETRY = "dagster/will_retry"
+"""Dagster's tag of a failed run that it will try again."""
+_CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
+_KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
+_VARYING = re.compile(
+    rf"({_KEPT})|\b(?:https?|s3|gs|gcs|az|abfss?)://\S+|[\w.@+#-]*(?:/[\w.@+#-]+){{2,}}"
+    r"|[\w:.+-]*\d[\w:.+-]*",
+    re.IGNORECASE,
+)
+_CAUSE_LENGTH = 160
+_WRAPPERS = {"SensorExecutionError", "ScheduleExecutionError", "DagsterUserCodeProcessError"}
+"""Dagster's errors around that of a tick."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One partition that a run did not make, or the run itself; or what came to no run."""
+
+    asset: str
+    """Empty where the run failed before any asset was at work. Of what came to no run, what that
+    was: a schedule, a sensor, a backfill."""
+    where: str
+    """The partition's patch and year, or the backfill's id; empty where that is not known."""
+    words: str
+    """Why, as the error says it."""
+    run: str
+    """Its id; empty where there is none."""
+    refused: bool = False
+    """Whether the archive's quota or the budget was spent."""
+
+    @property
+    def cause(self) -> str:
+        return cause(self.words, [part for part in self.where.split() if part])
+
+
+def cause(words: str, names: Collection[str] = ()) -> str:
+    """What is the same in the words of failures that have one cause.
+
+    names  what they call the partition
+
+    Partitions, numbers, paths and addresses become ``#``; statuses of HTTP stay. At most 160
+    characters of the first line.
+    """
+    text = next(iter(words.strip().splitlines()), "")
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "#", text)
+    text = _VARYING.sub(lambda match: match.group(1) or "#", text)
+    text = re.sub(r"(#[\s,;/]*)+#", "#", text)
+    return text if len(text) <= _CAUSE_LENGTH else f"{text[: _CAUSE_LENGTH - 3]}..."
+
+
+def told_by(error: SerializableErrorInfo) -> str:
+    """An error of Dagster's records in words, without what Dagster has put around it, and without
+    the names of modules."""
+    while error.cause is not None and (
+        error.cls_name in _WRAPPERS or error.cls_name == error.cause.cls_name
+    ):
+        error = error.cause
+    return re.sub(r"^(?:lc_platform[\w.]*: |(?:\w+\.)+(?=\w+(?::|$)))", "", error.message.strip())
+
+
+def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
+    """What a failed run did not make, and why; the run's own failure where no step tells.
+
+    A run that Dagster will try again has no failures yet.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.tags.get(WILL_RETRY) == "true":
+        return []
+    wanted = {
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+        dg.DagsterEventType.RUN_FAILURE,
+    }
+    events = [
+        record.event_log_entry.dagster_event
+        for record in instance.get_records_for_run(run_id, of_type=wanted).records
+    ]
+    partition = _partition(run.tags if run else {})
+    found: list[Failure] = []
+    for event in events:
+        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found += _of_check(event.asset_check_evaluation_data, partition, run_id)
+        elif event is not None and event.is_step_failure:
+            found += _of_step(event, partition, run_id)
+    if not found:
+        words = [e.message for e in events if e is not None and e.message]
+        found = [Failure("", partition, words[-1] if words else "the run failed", run_id)]
+    return list(dict.fromkeys(found))
+
+
+def _partition(tags: Mapping[str, str]) -> str:
+    """The one partition that a run is of; empty where it is of several."""
+    first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    named = tags.get(PARTITION_NAME_TAG, "") or (first if first and first == last else "")
+    return named.replace("|", " ")
+
+
+def _of_check(evaluation: Any, partition: str, run: str) -> Iterator[Failure]:
+    if evaluation.passed or evaluation.severity is not dg.AssetCheckSeverity.ERROR:
+        return
+    if not evaluation.blocking:
+        return
+    asset = evaluation.asset_key.path[-1]
+    named = evaluation.metadata.get(FAILED)
+    for where in named.value if named is not None else [partition]:
+        yield Failure(asset, str(where), str(evaluation.description), run)
+
+
+def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
+    data = event.step_failure_data
+    error = data.error
+    if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+        return  # the check itself tells
+    asset = str(event.step_key or "")
+    described = data.user_failure_data
+    named = described.metadata.get(FAILED) if described else None
+    if described and named is not None:
+        refused = described.metadata.get(REFUSED)
+        spent = set(refused.value) if refused is not None else set()
+        for where, words in named.value.items():
+            yield Failure(asset, str(where), str(words), run, where in spent)
+        return
+    text = described.description if described else None
+    if text and _CHUNK.match(text):
+        for line in text.splitlines()[1:]:
+            where, _, words = line.partition(": ")
+            alone = re.fullmatch(r"[\w-]+( \d{4})?", where)
+            found = re.match(r"patch ([\w-]+), (\d{4})", where)
+            if found:
+                yield Failure(asset, " ".join(found.groups()), line, run)
+            else:
+                yield Failure(asset, where if alone else "", words if alone else line, run)
+        return
+    while error is not None and error.cause is not None:
+        error = error.cause
+    words = text or (error.message.strip() if error else "failed without an error")
+    refused = error is not None and error.cls_name == REFUSAL
+    yield Failure(asset, partition, words, run, refused)
+
+
+DAY = 86400.0
+
+
+LOOK_BACK = 7 * DAY
+"""Seconds for which a run that is to be started again is waited for."""
+
+
+GIVEN_UP = "lc_platform/given_up"
+"""Tag of failed runs that were to be started again, and never will be."""
+
+
+_RUNS = 500
+
+
+def given_up(instance: dg.DagsterInstance, now: float) -> list[str]:
+    """The runs that were given up of late."""
+    wanted = dg.RunsFilter(tags={GIVEN_UP: "true"}, updated_after=_utc(now - LOOK_BACK))
+    return [run.run_id for run in instance.get_runs(wanted, limit=_RUNS)]
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

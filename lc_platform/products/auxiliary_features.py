@@ -1,0 +1,119 @@
+"""Bands of further collections, as they become features beside those of the main one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lc_platform.cube import Window
+from lc_platform.eo.landsat_qa import shows_ground
+from lc_platform.eo.timeseries import regularize
+from lc_platform.errors import DataError
+from lc_platform.products.raw_bands import AcquisitionStack
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherBands:
+    """Which bands of a further collection are features, and what they are of."""
+
+    name: str
+    """Of the collection in raw_bands; the features' names begin with it."""
+    bands: tuple[str, ...]
+    quantity: Literal["reflectance", "power", "amplitude"] = "reflectance"
+    """What the calibrated values are. The power or the amplitude of a radar's echo becomes a
+    feature in decibels, 10 or 20 log10 of it: backscatter spans factors of a thousand and its
+    speckle multiplies, so that in decibels the differences of classes are of one size, and what
+    lies between two dates is not all of the brighter one."""
+    quality_band: str | None = None
+    """Landsat's QA_PIXEL, whatever the archive calls it; None where all data show the ground."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Their names, such as ``S1_VV``."""
+        return tuple(f"{self.name}_{band}" for band in self.bands)
+
+    def of(self, raw_bands: AcquisitionStack) -> FurtherFeatures:
+        """Raises DataError where raw_bands does not have the collection, or one of the bands."""
+        there = raw_bands.further
+        if self.name not in there:
+            raise DataError(
+                f"{raw_bands.name}: raw_bands has no collection {self.name} beside the main one "
+                f"(it has {', '.join(there) or 'none'}). Acquire it: materialize raw_bands again"
+            )
+        found = FurtherFeatures(self, there[self.name])
+        if len(found.stack):
+            found.stack.calibration(found.needed)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherFeatures:
+    """A further collection's acquisitions of a patch in a year, and what becomes of them."""
+
+    which: FurtherBands
+    stack: AcquisitionStack
+    """May have no acquisition at all; then its features are missing."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Of what they are made, as JSON has it."""
+        return asdict(self.which) | {
+            "bands": list(self.which.bands),
+            "collection": self.stack.collection,
+            "acquisitions": self.stack.keys,
+        }
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Bands that are read."""
+        which = self.which
+        return which.bands if which.quality_band is None else (*which.bands, which.quality_band)
+
+    def observed(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+        """Digital numbers (time, band, y, x), and where they show the ground (time, y, x)."""
+        if not len(self.stack):
+            rows, columns = (side.stop - side.start for side in window)
+            nothing = np.empty((0, len(self.which.bands), rows, columns), np.uint16)
+            return nothing, np.empty((0, rows, columns), np.bool_)
+        numbers = self.stack.digital_numbers(window, bands=self.needed)
+        valid = self.stack.data_mask(window)
+        if self.which.quality_band is not None:
+            valid &= shows_ground(numbers[:, -1])
+        return numbers[:, : len(self.which.bands)], valid
+
+    def regular(
+        self,
+        numbers: NDArray[np.uint16],
+        valid: NDArray[np.bool_],
+        targets: NDArray[np.int32],
+        out: NDArray[np.float32],
+    ) -> None:
+        """Write what was ``observed`` on the target days into ``out`` (target, band, y, x).
+
+        Interpolated linearly between a pixel's valid observations, in the features' unit; NaN
+        before the first and after the last. An echo of no power is no observation.
+        """
+        if not len(self.stack):
+            out[:] = np.nan
+            return
+        values = self.stack.calibrated(numbers, bands=self.which.bands)
+        if self.which.quantity != "reflectance":
+            values = decibels(values, _DECIBELS_A_DECADE[self.which.quantity])
+        regularize(values, valid, self.stack.days, targets, threads=1, out=out)
+
+
+_DECIBELS_A_DECADE = {"power": 10, "amplitude": 20}
+
+
+def decibels(values: NDArray[np.float32], a_decade: int = 10) -> NDArray[np.float32]:
+    """Values of any shape in decibels; NaN where they are not above 0.
+
+    a_decade  decibels that a factor of ten is: 10 of a power, 20 of an amplitude
+    """
+    result = np.full(values.shape, np.nan, np.float32)
+    np.log10(values, out=result, where=values > 0)
+    result *= a_decade
+    return result

@@ -1,0 +1,165 @@
+"""Clouds in a patch's year, acquisition by acquisition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Computed,
+    Cube,
+    Layer,
+    Summary,
+    Thumbnail,
+    Window,
+    extent,
+    same_grid,
+    stretched,
+)
+from lc_platform.errors import DataError
+from lc_platform.products.cloud_detectors import TILE, detector_of
+from lc_platform.products.raw_bands import AcquisitionStack, Times
+from lc_platform.runtime.overlap import read_ahead
+
+NO_PROBABILITY = 255
+_STEPS = 200
+"""Steps that a stored probability has between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class CloudMasks:
+    """Cloud probability, clouds and validity of every acquisition of a patch in a year."""
+
+    cube: Cube
+
+    @property
+    def geobox(self) -> GeoBox:
+        return self.cube.grids[MAIN]
+
+    def check_made_of(self, raw_bands: AcquisitionStack) -> None:
+        """Raises DataError where these are not the masks of ``raw_bands`` as they are now."""
+        made_of = [a["key"] for a in self.acquisitions]
+        if made_of != [a["key"] for a in raw_bands.acquisitions] or not same_grid(
+            self.geobox, raw_bands.geobox
+        ):
+            raise DataError(
+                f"{raw_bands.name}: cloud_masks were made of other raw_bands than there are now "
+                f"({len(made_of)} acquisitions on {extent(self.geobox)}; now {len(raw_bands)} on "
+                f"{extent(raw_bands.geobox)}). Materialize cloud_masks of this patch again"
+            )
+
+    @cached_property
+    def acquisitions(self) -> list[dict[str, Any]]:
+        """Key, datetime, valid_fraction and cloud_fraction of each, in order of time."""
+        return list(self.cube.attributes["acquisitions"])
+
+    @cached_property
+    def valid_fraction(self) -> NDArray[np.float64]:
+        """(time,), share of the patch's pixels that are valid."""
+        return np.array([a["valid_fraction"] for a in self.acquisitions], dtype=np.float64)
+
+    def valid(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
+        """(time, y, x), True where there is data and it shows the ground."""
+        return self.cube.read("valid", window, time=times).astype(bool)
+
+    def cloud(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
+        """(time, y, x), True where cloudy."""
+        return self.cube.read("cloud_mask", window, time=times).astype(bool)
+
+    def probability(
+        self, window: Window | None = None, times: Times = slice(None)
+    ) -> NDArray[np.float32]:
+        """(time, y, x), 0 to 1 in steps of 1/200, NaN where there is no data."""
+        stored = self.cube.read("cloud_probability", window, time=times)
+        return np.where(stored == NO_PROBABILITY, np.nan, stored / np.float32(_STEPS)).astype(
+            np.float32
+        )
+
+
+def detect(
+    raw_bands: AcquisitionStack,
+    *,
+    method: str,
+    threshold: float,
+    average_over: int,
+    dilation: int,
+    threads: int = 0,
+    **_: Any,
+) -> Computed:
+    """Cloud probability, cloud mask and validity of every acquisition.
+
+    method        ``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands, ``scl``, the scene
+                  classification of L2A products, or ``provider``, Sentinel Hub's own masks
+    threshold     of the mean probability, 0 to 1
+    average_over  pixels of the detector's grid
+    dilation      likewise
+
+    Threshold, average and dilation are those of s2cloudless. A pixel is valid where it has data,
+    also for the detector, and is no cloud (``scl``: where its class is clear). Raises ValueError
+    for another method.
+    """
+    detector = detector_of(raw_bands, method, threshold, average_over, dilation, threads)
+    geobox = raw_bands.geobox
+    facts = [{"key": a["key"], "datetime": a["datetime"]} for a in raw_bands.acquisitions]
+
+    def blocks(summary: Summary) -> Iterator[Block]:
+        pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
+        counts = np.zeros((len(facts), 2))
+        picture = Thumbnail(geobox.shape, 1)
+        for (time, part), seen in read_ahead(lambda item: detector.see(*item), detector.looks):
+            for window, masks in detector.masks(time, part, seen):
+                counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
+                probability = masks["cloud_probability"]
+                picture.take(window, probability[None])
+                pictures[time] = picture.values
+                masks["cloud_probability"] = np.where(
+                    np.isnan(probability),
+                    NO_PROBABILITY,
+                    np.rint(np.nan_to_num(probability) * _STEPS),
+                )
+                for layer in detector.layers:
+                    values = masks[layer].astype(np.uint8)[None]
+                    yield Block(layer, (slice(time, time + 1),), window, values)
+        for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
+            one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
+        summary.picture = _mean_picture(pictures)
+        summary.facts |= {
+            "acquisitions": len(facts),
+            "valid_fraction": float(np.mean([f["valid_fraction"] for f in facts])),
+            "cloud_fraction": float(np.mean([f["cloud_fraction"] for f in facts])),
+            "method": method,
+        }
+
+    return Computed(
+        {MAIN: geobox},
+        {
+            name: Layer(
+                ("time",),
+                "uint8",
+                fill=NO_PROBABILITY if name == "cloud_probability" else None,
+                tile=TILE,
+                attributes={"scale_factor": 1 / _STEPS, "_FillValue": NO_PROBABILITY}
+                if name == "cloud_probability"
+                else {},
+            )
+            for name in detector.layers
+        },
+        blocks,
+        {"time": raw_bands.datetimes},
+        {"patch": raw_bands.patch, "year": raw_bands.year, "acquisitions": facts},
+    )
+
+
+def _mean_picture(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:
+    seen = ~np.isnan(pictures[:, 0])
+    total = np.nansum(pictures[:, 0], axis=0)
+    mean = total / np.maximum(seen.sum(axis=0), 1)
+    return np.repeat(stretched(mean, 0, 1)[..., None], 3, axis=-1)

@@ -1,0 +1,79 @@
+"""How right a model is on the patches that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lc_platform.cube import Summary, windows
+from lc_platform.eo import accuracy, classifier
+from lc_platform.errors import DataError
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.reference_rasters import ReferenceMap
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, and their pictures (PNG) by file name."""
+
+    metrics: Mapping[str, Any]
+    """The content of ``metrics.json``."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
+
+
+def assess(
+    model: LandCoverModel,
+    features: Mapping[str, FeatureStack],
+    references: Mapping[str, ReferenceMap],
+    *,
+    classes: Mapping[int, str],
+    window: int,
+    threads: int = 0,
+) -> Evaluation:
+    """Metrics on all reference pixels of the test patches: not eroded, not sampled, only those
+    that are ambiguous left out.
+
+    features, references  by patch
+    classes               id -> name, also those without samples
+    Raises DataError where a test patch is missing, has other features than the model was trained
+    on, or a reference on another grid; and where none of them has a reference pixel.
+    """
+    ids = tuple(classes)
+    counts = accuracy.Confusion.empty(ids)
+    for patch in model.card["test_patches"]:
+        for what, there in (("features", features), ("reference_rasters", references)):
+            if patch not in there:
+                raise DataError(
+                    f"patch {patch}, {model.card['year']}: is a test patch of the model and has no "
+                    f"{what}. Materialize them, or train the model again"
+                )
+        model.check_fits(features[patch])
+        references[patch].check_lies_on(
+            features[patch].geobox, f"patch {patch}, {model.card['year']}"
+        )
+        for tile in windows(features[patch].geobox.shape, window):
+            reference = references[patch].classes(tile)
+            if not reference.any():
+                continue
+            found = classifier.predict(
+                model.classifier, features[patch].read(tile), threads=threads
+            )
+            counts += accuracy.confusion(
+                reference, found.classes, ids, references[patch].ambiguous(tile)
+            )
+    metrics = accuracy.metrics(counts, list(classes.items()))
+    if not metrics["test_pixels"]:
+        raise DataError(
+            f"{model.card['year']}: no test patch has a reference pixel with a prediction "
+            f"({', '.join(model.card['test_patches'])}). Extend the reference, or choose another "
+            "sampling.seed"
+        )
+    metrics |= {
+        "test_patches": list(model.card["test_patches"]),
+        "model_version": model.version,
+    }
+    names = ("overall_accuracy", "f1_weighted", "f1_macro", "test_pixels", "model_version")
+    return Evaluation(metrics, summary=Summary({name: metrics[name] for name in names}))

@@ -1,0 +1,343 @@
+"""A regular feature stack from a year of irregular, cloudy observations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Computed,
+    Cube,
+    Layer,
+    Summary,
+    Thumbnail,
+    Window,
+    selected,
+    stretched,
+    whole,
+    windows,
+)
+from lc_platform.eo import indices as spectral
+from lc_platform.eo.indices import Index
+from lc_platform.eo.timeseries import regularize, target_days
+from lc_platform.errors import DataError
+from lc_platform.products.auxiliary_features import FurtherBands, FurtherFeatures
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.runtime.overlap import read_ahead
+from lc_platform.runtime.threads import in_parts
+
+_ROWS = 8
+"""Rows that a thread computes at a time: its observations stay in the cache."""
+
+
+@dataclass(frozen=True)
+class FeatureStack:
+    """Bands and indices on regular dates."""
+
+    cube: Cube
+
+    @property
+    def patch(self) -> str:
+        return str(self.cube.attributes["patch"])
+
+    @property
+    def year(self) -> int:
+        return int(self.cube.attributes["year"])
+
+    @property
+    def geobox(self) -> GeoBox:
+        return self.cube.grids[MAIN]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of every feature, in order: ``NDVI_017`` is NDVI on the 17th day of the year."""
+        days = [int(day) + 1 for day in self.cube.attributes["days"]]
+        return tuple(
+            f"{feature}_{day:03d}" for day in days for feature in self.cube.attributes["features"]
+        )
+
+    def read(self, window: Window | None = None) -> NDArray[np.float32]:
+        """(feature, y, x) in the order of ``names``, NaN where missing."""
+        values = self.cube.read("features", window)
+        return values.reshape(-1, *values.shape[2:])
+
+
+class Observed(NamedTuple):
+    """What the features of a window are computed of."""
+
+    numbers: NDArray[np.uint16]
+    """(time, band, y, x), digital numbers of the main collection."""
+    valid: NDArray[np.bool_]
+    """(time, y, x), where they show the ground."""
+    further: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
+    """The same of each further collection, with its own times."""
+
+
+@dataclass(frozen=True)
+class ComputedFeatures:
+    """A cube of features that holds none: a window is computed when it is read."""
+
+    raw_bands: AcquisitionStack
+    cloud_masks: CloudMasks
+    bands: tuple[str, ...]
+    indices: tuple[Index, ...]
+    targets: NDArray[np.int32]
+    """(date,), days since 1 January."""
+    used: NDArray[np.intp]
+    """(time,), which of the acquisitions."""
+    further: tuple[FurtherFeatures, ...] = ()
+    """Of other collections; all of their acquisitions are used."""
+    threads: int = 0
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]:
+        return {MAIN: self.raw_bands.geobox}
+
+    @property
+    def main_names(self) -> tuple[str, ...]:
+        """Of the main collection's bands and indices, in order."""
+        return (*self.bands, *(index.name for index in self.indices))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of those, and after them of the further collections' bands, in order."""
+        return (*self.main_names, *(name for one in self.further for name in one.which.features))
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        dates, names = len(self.targets), len(self.names)
+        return {
+            "features": Layer(
+                ("date", "feature"),
+                "float32",
+                fill=float("nan"),
+                chunks=(dates, names),
+                compressed=(1, names),
+            )
+        }
+
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        start = np.datetime64(f"{self.raw_bands.year}-01-01", "D")
+        dates = start + self.targets.astype("timedelta64[D]")
+        return {"date": dates, "feature": np.array(self.names)}
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        keys = self.raw_bands.keys
+        return {
+            "patch": self.raw_bands.patch,
+            "year": self.raw_bands.year,
+            "days": self.targets.tolist(),
+            "features": list(self.names),
+            "bands": list(self.bands),
+            "indices": [asdict(index) for index in self.indices],
+            "acquisitions": [keys[i] for i in self.used],
+            "also": [one.described for one in self.further],
+            "made_of": _versions(self.raw_bands, self.cloud_masks),
+        }
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[np.float32]:
+        """(date, feature, y, x), or what ``select`` leaves of it."""
+        if layer != "features":
+            raise KeyError(layer)
+        here = whole(self.raw_bands.geobox) if window is None else window
+        return selected(self.computed(self.observed(here)), self.layers[layer].dims, select)
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        return spectral.required_bands(self.indices, self.bands)
+
+    def observed(self, window: Window) -> Observed:
+        """What the features of a window are computed of."""
+        times = self.used.tolist()
+        return Observed(
+            self.raw_bands.digital_numbers(window, times, self._needed),
+            self.cloud_masks.valid(window, times),
+            [one.observed(window) for one in self.further],
+        )
+
+    def computed(self, seen: Observed) -> NDArray[np.float32]:
+        """(date, feature, y, x) of what was ``observed``, NaN where missing."""
+        numbers, valid, further = seen
+        names, height, width = self.main_names, *valid.shape[1:]
+        days = self.raw_bands.days[self.used]
+        times = self.used.tolist()
+        regular = np.empty((len(self.targets), len(self.names), height, width), np.float32)
+
+        def rows(part: slice) -> None:
+            reflectance = self.raw_bands.calibrated(numbers[:, :, part], times, self._needed)
+            named = {band: reflectance[:, i] for i, band in enumerate(self._needed)}
+            observed = reflectance
+            if self.indices or self._needed != self.bands:
+                observed = np.empty((len(times), len(names), *reflectance.shape[2:]), np.float32)
+                for i, band in enumerate(self.bands):
+                    observed[:, i] = named[band]
+                for i, index in enumerate(self.indices, len(self.bands)):
+                    observed[:, i] = spectral.compute(index, named)
+            out, rest = np.split(regular[:, :, part], [len(names)], axis=1)
+            regularize(observed, valid[:, part], days, self.targets, threads=1, out=out)
+            for one, (its_numbers, its_valid) in zip(self.further, further, strict=True):
+                out, rest = np.split(rest, [len(one.which.bands)], axis=1)
+                one.regular(its_numbers[:, :, part], its_valid[:, part], self.targets, out)
+
+        in_parts(rows, height, _ROWS, self.threads)
+        return regular
+
+
+def on_the_fly(
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    bands: Sequence[str],
+    indices: Sequence[Index],
+    interval: int,
+    min_valid_fraction: float,
+    also: Sequence[FurtherBands] = (),
+    threads: int = 0,
+) -> ComputedFeatures:
+    """Bands (reflectance) and indices, interpolated linearly to regular dates.
+
+    interval            days between the dates, from 1 January
+    min_valid_fraction  0 to 1; an acquisition with less of the patch valid is left out
+    also                bands of further collections, each interpolated between its own valid
+                        observations, however few of them an acquisition has
+    threads             that may be used, 0 for all
+
+    The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
+    valid observation in the feature's collection. Raises DataError where no acquisition of the
+    main collection is left, where raw_bands lacks a further one, or where the masks are not those
+    of these acquisitions.
+    """
+    cloud_masks.check_made_of(raw_bands)
+    enough = cloud_masks.valid_fraction >= min_valid_fraction
+    used = np.flatnonzero(enough & (cloud_masks.valid_fraction > 0))
+    if not len(used):
+        best = int(np.argmax(cloud_masks.valid_fraction))
+        clearest = raw_bands.acquisitions[best]["key"]
+        raise DataError(
+            f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
+            f"{min_valid_fraction:.0%} of the patch (the best, {clearest}, "
+            f"{cloud_masks.valid_fraction[best]:.0%}). Lower features.min_valid_fraction, raise "
+            "imagery.max_cloud_cover, or leave the patch out"
+        )
+    targets = target_days(raw_bands.year, interval)
+    further = tuple(one.of(raw_bands) for one in also)
+    return ComputedFeatures(
+        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, further, threads
+    )
+
+
+def recomputed(
+    attributes: Mapping[str, Any],
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    threads: int = 0,
+) -> ComputedFeatures:
+    """The features that have these attributes, computed when they are read.
+
+    threads  that may be used, 0 for all
+
+    Raises DataError where they were made of other imagery or masks than there are now.
+    """
+    cloud_masks.check_made_of(raw_bands)
+    keys = raw_bands.keys
+    versions = _versions(raw_bands, cloud_masks)
+    other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
+    # Features that were made when there was but one collection tell of no other.
+    also = attributes.get("also", ())
+    there = {name: stack.keys for name, stack in raw_bands.further.items()}
+    gone = any(there.get(one["name"]) != one["acquisitions"] for one in also)
+    if other or gone or not set(attributes["acquisitions"]) <= set(keys):
+        raise DataError(
+            f"{raw_bands.name}: features were made of other {' and '.join(other) or 'raw_bands'} "
+            "than there are now. Materialize features of this patch again"
+        )
+    return ComputedFeatures(
+        raw_bands,
+        cloud_masks,
+        tuple(attributes["bands"]),
+        tuple(Index(**index | {"bands": tuple(index["bands"])}) for index in attributes["indices"]),
+        np.array(attributes["days"], np.int32),
+        np.array([keys.index(key) for key in attributes["acquisitions"]], np.intp),
+        tuple(_bands(one).of(raw_bands) for one in also),
+        threads,
+    )
+
+
+def _bands(about: Mapping[str, Any]) -> FurtherBands:
+    bands = tuple(about["bands"])
+    return FurtherBands(about["name"], bands, about["quantity"], about["quality_band"])
+
+
+def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
+    return {
+        "raw_bands": raw_bands.cube.attributes.get("content_id"),
+        "cloud_masks": cloud_masks.cube.attributes.get("content_id"),
+    }
+
+
+def build(
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    window: int,
+    stored: bool = True,
+    **parameters: Any,
+) -> Computed:
+    """Features as a cube to be stored.
+
+    stored      where False, the cube has no layer: it says how its features are computed, and its
+                summary has neither picture nor valid_fraction
+    parameters  and errors are those of ``on_the_fly``
+    """
+    computed = on_the_fly(raw_bands, cloud_masks, **parameters)
+    geobox = raw_bands.geobox
+    names, targets = computed.names, computed.targets
+
+    def blocks(summary: Summary) -> Iterator[Block]:
+        summary.facts |= {
+            "acquisitions": len(raw_bands),
+            "acquisitions_used": len(computed.used),
+            **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.further},
+            "features": len(names) * len(targets),
+        }
+        if not stored:
+            return
+        picture = Thumbnail(geobox.shape, 1)
+        missing = 0.0
+        shown = len(computed.main_names) - 1 if computed.indices else 0
+        for tile, observed in read_ahead(computed.observed, windows(geobox.shape, window)):
+            regular = computed.computed(observed)
+            missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
+            picture.take(tile, regular[len(targets) // 2, shown][None])
+            yield Block("features", (slice(None), slice(None)), tile, regular)
+        summary.picture = _picture(picture.values[0])
+        summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
+
+    layers = {n: replace(layer, tile=window) for n, layer in computed.layers.items()}
+    return Computed(
+        computed.grids,
+        layers if stored else {},
+        blocks,
+        computed.coordinates if stored else {},
+        dict(computed.attributes),
+    )
+
+
+def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    known = values[~np.isnan(values)]
+    low, high = (float(v) for v in np.quantile(known, [0.02, 0.98])) if known.size else (0.0, 1.0)
+    return np.repeat(stretched(values, low, max(high, low + 1e-6))[..., None], 3, axis=-1)

@@ -1,0 +1,168 @@
+"""The land-cover model of a year: a classifier, and the card that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from lc_platform.eo import classifier as classify
+from lc_platform.eo.classifier import Classifier
+from lc_platform.eo.sampling import test_patches
+from lc_platform.errors import DataError
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.training_samples import Samples
+
+_THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
+"""How a model was run is not part of it."""
+
+
+@dataclass(frozen=True)
+class LandCoverModel:
+    """A classifier and its card."""
+
+    text: str
+    """LightGBM's own format."""
+    card: Mapping[str, Any]
+    """``classes`` (id, name) in the order of the probabilities, ``features`` in order,
+    ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ..."""
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        return classify.from_text(
+            self.text,
+            [c["id"] for c in self.card["classes"]],
+            self.card["features"],
+            self.card["parameters"],
+        )
+
+    @cached_property
+    def version(self) -> str:
+        """Names the model: a hash of its trees, classes and features, not of how it was run."""
+        trees = self.text.split("\nparameters:")[0]
+        words = [trees, *(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+    def check_fits(self, features: FeatureStack) -> None:
+        """Raises DataError where a patch's features are not those the model was trained on."""
+        if features.names != self.classifier.feature_names:
+            raise DataError(
+                f"patch {features.patch}, {features.year}: its features are not those the model "
+                "was trained on (another features or imagery section). Materialize features of "
+                "this patch and the model again"
+            )
+
+
+def learn(
+    samples: Mapping[str, Samples],
+    *,
+    year: int,
+    classes: Mapping[int, str],
+    parameters: Mapping[str, Any],
+    test_fraction: float,
+    seed: int,
+    balanced: bool,
+    threads: int = 0,
+) -> LandCoverModel:
+    """Train on the samples of all patches but those held out for the test.
+
+    samples        by patch
+    classes        id -> name
+    parameters     of LightGBM
+    test_fraction  of the patches that have samples, chosen by the seed
+    balanced       whether every class weighs the same
+
+    Raises DataError where there is nothing to learn from: no sample at all, one patch only, or
+    one class only.
+    """
+    labelled = {patch: samples[patch] for patch in sorted(samples) if len(samples[patch])}
+    if not labelled:
+        raise DataError(
+            f"{year}: no patch has a labelled pixel to train on, of {len(samples)} patches. Check "
+            "that reference.path covers the area and reference.classes has its values; lower "
+            "sampling.erosion where the polygons are small"
+        )
+    held_out = test_patches(labelled, test_fraction, seed)
+    if not held_out:
+        raise DataError(
+            f"{year}: only patch {next(iter(labelled))} has labelled pixels. At least two are "
+            "needed, one to train and one to test on: split the area into smaller patches "
+            "(aoi.patch_size), or extend the reference"
+        )
+    training = {p: s for p, s in labelled.items() if p not in held_out}
+    names = next(iter(training.values())).names
+    for patch, one in training.items():
+        if one.names != names:
+            raise DataError(
+                f"patch {patch}, {year}: its samples have other features than those of patch "
+                f"{next(iter(training))}. They were made with another configuration: materialize "
+                "features and training_samples of all patches again"
+            )
+    labels = np.concatenate([one.classes for one in training.values()])
+    found, counts = np.unique(labels, return_counts=True)
+    unknown = [int(i) for i in found if int(i) not in classes]
+    if unknown:
+        raise DataError(
+            f"{year}: the samples have class {unknown[0]}, which reference.classes does not. "
+            "Materialize reference_rasters and training_samples again"
+        )
+    if len(found) < 2:
+        raise DataError(
+            f"{year}: all {len(labels)} samples of the training patches are of one class "
+            f"({classes[int(found[0])]}); at least two are needed. Extend the reference, or choose "
+            "another sampling.seed"
+        )
+    classifier = classify.train(
+        [one.features for one in training.values()],
+        labels,
+        feature_names=names,
+        parameters=parameters,
+        seed=seed,
+        balanced=balanced,
+        threads=threads,
+    )
+    absent = [name for class_id, name in classes.items() if class_id not in found]
+    card = {
+        "year": year,
+        "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
+        "classes_without_samples": absent,
+        "features": list(names),
+        "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
+        "class_weights": "balanced" if balanced else "none",
+        "training_patches": sorted(training),
+        "test_patches": sorted(held_out),
+        "patches_without_samples": sorted(set(samples) - set(labelled)),
+        "samples": {
+            classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
+        },
+        "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
+    }
+    return LandCoverModel(_THREADS.sub("[num_threads: 0]", classify.to_text(classifier)), card)
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    return {package: version(package) for package in packages}
+
+
+def common_version(versions: Mapping[str, str], expected: str | None = None) -> str:
+    """The one model version that all patches' predictions carry.
+
+    versions  by patch
+    expected  the version of the model there is now, where it matters
+    Raises DataError naming patches where they carry several, or not the expected one.
+    """
+    wanted = expected if expected is not None else next(iter(versions.values()))
+    other: Sequence[str] = sorted(p for p, v in versions.items() if v != wanted)
+    if other:
+        shown = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+        raise DataError(
+            f"predictions of {len(other)} of {len(versions)} patches ({shown}) come from another "
+            f"model than {wanted}. Materialize predictions of these patches again"
+        )
+    return wanted

@@ -1,0 +1,86 @@
+"""The map of a patch: class, confidence and entropy of every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, windows
+from lc_platform.eo import classifier as classify
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
+from lc_platform.products.reference_rasters import colored
+from lc_platform.runtime.overlap import read_ahead
+
+
+def predict(
+    features: FeatureStack,
+    model: LandCoverModel,
+    *,
+    colors: Mapping[int, str],
+    window: int,
+    probabilities: bool = False,
+    threads: int = 0,
+) -> Computed:
+    """Classify a patch.
+
+    Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
+    (percent), ``entropy`` (percent of its maximum, 255 where no data), and with ``probabilities``
+    one ``probability_{id}`` a class (percent, 255 where no data).
+
+    Raises DataError where the patch's features are not those the model was trained on.
+    """
+    model.check_fits(features)
+    classifier = model.classifier
+    geobox = features.geobox
+    layers = {
+        "class": Layer((), "uint8", fill=0),
+        "confidence": Layer((), "uint8"),
+        "entropy": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA),
+    }
+    if probabilities:
+        layers |= {
+            f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA)
+            for i in classifier.class_ids
+        }
+
+    def blocks(summary: Summary) -> Iterator[Block]:
+        picture = Thumbnail(geobox.shape, 1)
+        counts = np.zeros(256, dtype=np.int64)
+        confidence = 0
+        for tile, values in read_ahead(features.read, windows(geobox.shape, window)):
+            found = classify.predict(classifier, values, threads=threads)
+            counts += np.bincount(found.classes.ravel(), minlength=256)
+            confidence += int(found.confidence.sum())
+            picture.take(tile, found.classes[None])
+            yield Block("class", (), tile, found.classes)
+            yield Block("confidence", (), tile, found.confidence)
+            yield Block("entropy", (), tile, found.entropy)
+            if probabilities:
+                percent = np.where(
+                    np.isnan(found.probabilities),
+                    classify.ENTROPY_NO_DATA,
+                    np.rint(np.nan_to_num(found.probabilities) * 100),
+                ).astype(np.uint8)
+                for class_id, values in zip(classifier.class_ids, percent, strict=True):
+                    yield Block(f"probability_{class_id}", (), tile, values)
+        classified = int(counts[1:].sum())
+        summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        summary.facts |= {
+            "valid_fraction": classified / float(np.prod(geobox.shape)),
+            "mean_confidence": confidence / classified if classified else None,
+            "class_pixels": {int(i): int(counts[i]) for i in range(1, 256) if counts[i]},
+            "model_version": model.version,
+        }
+
+    return Computed(
+        {MAIN: geobox},
+        layers,
+        blocks,
+        attributes={
+            "patch": features.patch,
+            "year": features.year,
+            "model_version": model.version,
+        },
+    )

@@ -1,0 +1,206 @@
+"""A patch's year of acquisitions, read by window, time and band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.cube import MAIN, Cube, Window, whole
+from lc_platform.errors import DataError
+
+DETECTOR = "detector"
+"""Grid of the imagery that only the cloud detector looks at: coarser, and beyond the patch."""
+
+Times = slice | Sequence[int]
+
+
+@dataclass(frozen=True)
+class AcquisitionStack:
+    """Digital numbers of every acquisition, on the patch's grid.
+
+    Windows are in the patch's pixels. They may reach ``margin`` pixels beyond it on each side,
+    which is how neighbourhood operations give the same result in neighbouring patches.
+    """
+
+    cube: Cube
+    grid: str = MAIN
+
+    @property
+    def patch(self) -> str:
+        return str(self.cube.attributes["patch"])
+
+    @property
+    def year(self) -> int:
+        return int(self.cube.attributes["year"])
+
+    @property
+    def name(self) -> str:
+        """How errors call it."""
+        return f"patch {self.patch}, {self.year}"
+
+    @cached_property
+    def margin(self) -> int:
+        """Pixels stored beyond the patch on each side."""
+        return int(self.cube.attributes["margin"]) if self.grid == MAIN else 0
+
+    @cached_property
+    def geobox(self) -> GeoBox:
+        """The patch's grid, without the margin."""
+        stored = self.cube.grids[self.grid]
+        rows, columns = stored.shape
+        m = self.margin
+        return stored[m : rows - m, m : columns - m]
+
+    @property
+    def detector(self) -> AcquisitionStack:
+        """What the cloud detector looks at: a coarser grid, or this one at full resolution."""
+        return AcquisitionStack(self.cube, DETECTOR) if DETECTOR in self.cube.grids else self
+
+    @property
+    def further(self) -> Mapping[str, AcquisitionStack]:
+        """Those of the further collections, by name, each with its own times on the patch's
+        grid."""
+        names = self.cube.attributes.get("collections", {}) if self.grid == MAIN else {}
+        return {name: AcquisitionStack(self.cube, name) for name in names}
+
+    @property
+    def _own(self) -> Mapping[str, Any]:
+        """What is told of a further collection; of any other grid, of the main one."""
+        about = self.cube.attributes
+        own: Mapping[str, Any] = about.get("collections", {}).get(self.grid, about)
+        return own
+
+    @property
+    def collection(self) -> str:
+        """Its id in the archive."""
+        return str(self._own["collection"])
+
+    @cached_property
+    def acquisitions(self) -> list[dict[str, Any]]:
+        """Facts of each acquisition, in order of time: key, datetime, items, platform, ..."""
+        return list(self._own["acquisitions"])
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(one["key"]) for one in self.acquisitions]
+
+    def __len__(self) -> int:
+        return len(self.acquisitions)
+
+    @cached_property
+    def datetimes(self) -> NDArray[np.datetime64]:
+        """(time,), UTC."""
+        return np.array([a["datetime"] for a in self.acquisitions], dtype="datetime64[s]")
+
+    @cached_property
+    def days(self) -> NDArray[np.int32]:
+        """(time,), days since 1 January of the year."""
+        start = np.datetime64(f"{self.year}-01-01", "D")
+        return (self.datetimes.astype("datetime64[D]") - start).astype(np.int32)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.grid}/" if self.grid else ""
+
+    @cached_property
+    def bands(self) -> tuple[str, ...]:
+        return tuple(str(b) for b in self.cube.coordinates[self._prefix + "band"])
+
+    def _positions(self, bands: Sequence[str] | None) -> list[int]:
+        wanted = self.bands if bands is None else bands
+        missing = [b for b in wanted if b not in self.bands]
+        if missing:
+            raise DataError(
+                f"{self.name}: no band {', '.join(missing)} in raw_bands, which has "
+                f"{', '.join(self.bands)}. Acquire it: materialize raw_bands again"
+            )
+        return [self.bands.index(b) for b in wanted]
+
+    def _window(self, window: Window | None) -> Window:
+        rows, columns = whole(self.geobox) if window is None else window
+        m = self.margin
+        return slice(rows.start + m, rows.stop + m), slice(columns.start + m, columns.stop + m)
+
+    def digital_numbers(
+        self,
+        window: Window | None = None,
+        times: Times = slice(None),
+        bands: Sequence[str] | None = None,
+    ) -> NDArray[np.uint16]:
+        """(time, band, y, x) as the archive has them; 0 where there is no data."""
+        return self.cube.read(
+            self._prefix + "bands",
+            self._window(window),
+            time=times,
+            band=self._positions(bands),
+        )
+
+    def data_mask(
+        self, window: Window | None = None, times: Times = slice(None)
+    ) -> NDArray[np.bool_]:
+        """(time, y, x), True where every band has data."""
+        mask = self.cube.read(self._prefix + "data_mask", self._window(window), time=times)
+        return mask.astype(bool)
+
+    @cached_property
+    def _calibrations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        key = f"{DETECTOR}_" if self.grid == DETECTOR else ""
+        scale = np.array([a[f"{key}scale"] for a in self.acquisitions], dtype=np.float64)
+        offset = np.array([a[f"{key}offset"] for a in self.acquisitions], dtype=np.float64)
+        return scale, offset
+
+    def calibration(
+        self, bands: Sequence[str] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(time, band) scale and offset: reflectance = digital number * scale + offset."""
+        picked = self._positions(bands)
+        scale, offset = self._calibrations
+        return scale[:, picked], offset[:, picked]
+
+    def reflectance(
+        self,
+        window: Window | None = None,
+        times: Times = slice(None),
+        bands: Sequence[str] | None = None,
+    ) -> NDArray[np.float32]:
+        """(time, band, y, x), float32; where there is no data, the value of digital number 0."""
+        return self.calibrated(self.digital_numbers(window, times, bands), times, bands)
+
+    def calibrated(
+        self,
+        numbers: NDArray[np.uint16],
+        times: Times = slice(None),
+        bands: Sequence[str] | None = None,
+    ) -> NDArray[np.float32]:
+        """Digital numbers (time, band, y, x) of these times and bands as reflectance, float32."""
+        scale, offset = self.calibration(bands)
+        chosen = times if isinstance(times, slice) else list(times)
+        result: NDArray[np.float32] = np.multiply(
+            numbers, scale[chosen, :, None, None], dtype=np.float32, casting="same_kind"
+        )
+        if (moved := offset[chosen]).any():
+            result += moved[:, :, None, None].astype(np.float32)
+        return result
+
+
+def detector_grid(geobox: GeoBox, resolution: float, margin: int) -> GeoBox:
+    """The cloud detector's grid for a patch: pixels of ``resolution`` whose edges are multiples
+    of it from the CRS's origin, so that neighbours share them, over the patch and ``margin``
+    pixels beyond on each side.
+    """
+    box = geobox.boundingbox
+    left, bottom = (np.floor(v / resolution) * resolution for v in (box.left, box.bottom))
+    right, top = (np.ceil(v / resolution) * resolution for v in (box.right, box.top))
+    reach = margin * resolution
+    return GeoBox.from_bbox(
+        (left - reach, bottom - reach, right + reach, top + reach),
+        crs=geobox.crs,
+        resolution=resolution,
+        tight=True,
+    )

@@ -1,0 +1,112 @@
+"""The reference map of a patch: which class each pixel is labelled with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Computed,
+    Cube,
+    Layer,
+    Summary,
+    Thumbnail,
+    Window,
+    extent,
+    same_grid,
+    windows,
+)
+from lc_platform.eo.rasterize import ReferenceRaster
+from lc_platform.errors import DataError
+
+_TILE = 2048
+
+
+@dataclass(frozen=True)
+class ReferenceMap:
+    """Classes of a patch's pixels, 0 where there is no label."""
+
+    cube: Cube
+
+    @property
+    def geobox(self) -> GeoBox:
+        return self.cube.grids[MAIN]
+
+    def check_lies_on(self, geobox: GeoBox, name: str) -> None:
+        """Raises DataError where ``geobox``, the grid of ``name``'s features, is another one."""
+        if not same_grid(self.geobox, geobox):
+            raise DataError(
+                f"{name}: features and reference_rasters lie on different grids "
+                f"({extent(geobox)}; {extent(self.geobox)}). The area has changed since one of "
+                "them was made: materialize both of this patch again, raw_bands first"
+            )
+
+    def classes(self, window: Window | None = None) -> NDArray[np.uint8]:
+        """(y, x), class ids; where several classes claim a pixel, the last polygon's."""
+        return self.cube.read("class", window)
+
+    def ambiguous(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """(y, x), True where two or more classes claim a pixel."""
+        return self.cube.read("ambiguous", window).astype(bool)
+
+    def unambiguous(self, window: Window | None = None) -> NDArray[np.uint8]:
+        """(y, x), class ids, 0 also where ambiguous."""
+        return np.where(self.ambiguous(window), np.uint8(0), self.classes(window))
+
+
+def label(
+    burnt: Callable[[GeoBox], ReferenceRaster],
+    patch: str,
+    geobox: GeoBox,
+    class_ids: Sequence[int],
+    colors: Mapping[int, str],
+) -> Computed:
+    """The reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class, uint8.
+
+    burnt   gives the reference on a grid
+    colors  of each class, ``#rrggbb``, for the picture
+    """
+    masks = [f"mask_{class_id}" for class_id in class_ids]
+
+    def blocks(summary: Summary) -> Iterator[Block]:
+        picture = Thumbnail(geobox.shape, 1)
+        counts = np.zeros(256, dtype=np.int64)
+        ambiguous = 0
+        for window in windows(geobox.shape, _TILE):
+            raster = burnt(geobox[window])
+            counts += np.bincount(raster.classes.ravel(), minlength=256)
+            ambiguous += int(raster.ambiguous.sum())
+            picture.take(window, raster.classes[None])
+            yield Block("class", (), window, raster.classes)
+            yield Block("ambiguous", (), window, raster.ambiguous.astype(np.uint8))
+            for name, mask in zip(masks, raster.masks, strict=True):
+                yield Block(name, (), window, mask.astype(np.uint8))
+        pixels = int(np.prod(geobox.shape))
+        summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        summary.facts |= {
+            "labelled_fraction": 1 - int(counts[0]) / pixels,
+            "ambiguous_pixels": ambiguous,
+            "class_pixels": {int(i): int(counts[i]) for i in class_ids if counts[i]},
+        }
+
+    names = ["class", "ambiguous", *masks]
+    return Computed(
+        {MAIN: geobox},
+        {name: Layer((), "uint8", fill=0 if name == "class" else None) for name in names},
+        blocks,
+        attributes={"patch": patch, "classes": list(class_ids)},
+    )
+
+
+def colored(classes: NDArray[np.uint8], colors: Mapping[int, str]) -> NDArray[np.uint8]:
+    """Class ids (y, x) as colours (y, x, 3); white where there is no class."""
+    table = np.full((256, 3), 255, dtype=np.uint8)
+    for class_id, color in colors.items():
+        table[class_id] = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return table[classes]

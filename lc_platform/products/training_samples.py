@@ -1,0 +1,78 @@
+"""Labelled pixels with their features, drawn from a patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lc_platform.cube import windows
+from lc_platform.eo.sampling import draw, erode
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.reference_rasters import ReferenceMap
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Pixels of one patch and year."""
+
+    patch: str
+    year: int
+    names: tuple[str, ...]
+    features: NDArray[np.float32]
+    """(sample, feature), NaN where missing."""
+    classes: NDArray[np.uint8]
+    """(sample,), class ids."""
+    rows: NDArray[np.int32]
+    """(sample,), of the patch's grid, from the north."""
+    columns: NDArray[np.int32]
+    """(sample,), from the west."""
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def collect(
+    features: FeatureStack,
+    reference: ReferenceMap,
+    *,
+    pixels_per_patch: int,
+    erosion: int,
+    seed: int,
+    window: int,
+) -> Samples:
+    """Draw labelled pixels at random and read their features.
+
+    erosion  pixels; what is that near to another class is not drawn, nor what is ambiguous
+
+    A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
+    none where the patch has no label. Raises DataError where the reference lies on another grid.
+    """
+    reference.check_lies_on(features.geobox, f"patch {features.patch}, {features.year}")
+    labels = erode(reference.unambiguous(), erosion)
+    rows, columns = draw(labels, pixels_per_patch, (seed, features.patch))
+    values = np.empty((len(rows), len(features.names)), dtype=np.float32)
+    for tile in windows(features.geobox.shape, window):
+        inside = (
+            (rows >= tile[0].start)
+            & (rows < tile[0].stop)
+            & (columns >= tile[1].start)
+            & (columns < tile[1].stop)
+        )
+        if inside.any():
+            here = features.read(tile)
+            values[inside] = here[
+                :, rows[inside] - tile[0].start, columns[inside] - tile[1].start
+            ].T
+    seen = ~np.isnan(values).all(axis=1)
+    rows, columns = rows[seen], columns[seen]
+    return Samples(
+        features.patch,
+        features.year,
+        features.names,
+        values[seen],
+        labels[rows, columns],
+        rows,
+        columns,
+    )

@@ -1,0 +1,1 @@
+"""Threads, memory, stopwatches, and the redaction of secrets."""

@@ -1,0 +1,1 @@
+"""Requests to archives: limits, retries, ranges of files."""

@@ -1,0 +1,1 @@
+"""Sentinel Hub, its own deployment or the Copernicus Data Space's."""

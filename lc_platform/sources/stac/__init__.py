@@ -1,0 +1,1 @@
+"""Archives that speak STAC: APIs and static catalogs."""

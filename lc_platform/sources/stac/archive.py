@@ -1,0 +1,489 @@
+"""Imagery from a STAC API or a static STAC catalog.
+
+Items are found with pystac-client (an API) or pystac (a catalog of files) and their bands with
+odc-stac (`lc_platform.sources.stac.items`); `lc_platform.sources.stac.pixels` reads these.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from difflib import get_close_matches
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import pystac
+import shapely
+import shapely.geometry
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from pystac.utils import make_absolute_href
+from pystac_client import Client
+from pystac_client.exceptions import APIError
+
+from lc_platform.runtime import redaction
+from lc_platform.sources.network.limits import Limits
+from lc_platform.sources.network.remote_files import HEAD_BYTES, RemoteFiles
+from lc_platform.sources.network.requests import HTTP_SECONDS
+from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
+from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
+from lc_platform.sources.stac.documents import Documents
+from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, joined, understood
+from lc_platform.sources.stac.pixels import Layer, Read, read_layer
+from lc_platform.sources.stac.presets import PRESETS, Held, Preset
+from lc_platform.sources.stac.signing import Signing
+from lc_platform.sources.stac_bands import Bands, common_calibration
+
+_METRES = {
+    **dict.fromkeys(("B02", "B03", "B04", "B08"), 10.0),
+    **dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "SCL"), 20.0),
+    **dict.fromkeys(("B01", "B09", "B10"), 60.0),
+}
+_TILE = 1024
+_COMPRESSED = 0.7
+"""Of what reflectance takes without compression."""
+_NAMED_COLLECTIONS = 20
+_REPLACED_SHARE = 0.99
+_REMEMBERED_API_ITEMS = 1000
+_KEPT_PROPERTIES = (
+    "s2:processing_baseline",
+    "platform",
+    "constellation",
+    "sat:relative_orbit",
+    "sat:orbit_state",
+    "earthsearch:boa_offset_applied",
+)
+_ADVICE = (
+    f"Give the path or URL of a STAC catalog.json or of a STAC API, or one of {', '.join(PRESETS)}."
+)
+_log = logging.getLogger(__name__)
+
+
+_Kind = TypeVar("_Kind", bound=pystac.STACObject)
+
+
+class StacArchive:
+    """One collection of a STAC API or of a static STAC catalog, as a ``Source``.
+
+    catalog              path or http(s) URL of a ``catalog.json`` or ``collection.json``, or of
+                         the landing page of a STAC API; or a name of ``stac_presets.PRESETS``.
+                         It is read on first use
+    collection           the collection's id
+    connections          requests under way at the same time, of all threads together
+    requests_per_minute  of all processes of this machine; None for as fast as they come
+    retries              of a request that failed for no fault of its own
+    seconds              an archive may take to answer
+    ledger               counts what reading takes
+    preset               what has to be known of the archive; by default that of the name
+
+    Items that tell no geometry lie nowhere and are passed over, which is logged. Those that
+    cannot be understood and two different ones with one id are refused by a search of where they
+    lie, and do not disturb others.
+
+    An acquisition's key is ``{start}_{platform}`` (``20180801T105021_sentinel-2a``), where
+    start is when the satellite's datatake began if the items tell it (``s2:datatake_id`` or
+    ``s2:product_uri``), which is the same for all granules of a pass. Failing that it is
+    ``{date}_{platform}_R{relative orbit}`` if they tell the orbit, and failing that the time of
+    the pass's earliest granule: of the whole collection in a static catalog, of those that the
+    search found in an API.
+    """
+
+    def __init__(
+        self,
+        catalog: str,
+        collection: str,
+        *,
+        connections: int = 4,
+        requests_per_minute: float | None = None,
+        retries: int = 5,
+        seconds: float = HTTP_SECONDS,
+        ledger: Ledger | None = None,
+        preset: Preset | None = None,
+    ) -> None:
+        preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
+        self.catalog = preset.url
+        self.collection = collection
+        self.remote = "://" in self.catalog
+        limits = Limits(
+            f"stac {self.catalog}",
+            connections=connections,
+            requests_per_minute=requests_per_minute,
+            retries=retries,
+        )
+        self._limits = limits
+        self._io = Documents(limits, seconds)
+        self._how_held = preset.collections.get(collection, Held())
+        signing = None
+        if preset.tokens:
+            signing = Signing(
+                lambda url: self._document(url, f"imagery.catalog: {url}"),
+                preset.tokens + collection,
+                preset.signed_hosts,
+            )
+        self._files = RemoteFiles(
+            limits,
+            seconds=seconds,
+            signing=signing,
+            requester_pays=bool(self._how_held.bucket),
+            region=self._how_held.region,
+        )
+        self._ledger = ledger
+        # More than there are connections: some decode what they have while others wait.
+        self._pool = ThreadPoolExecutor(2 * connections if self.remote else 16)
+        self._opening, self._remembering = Lock(), Lock()
+        self._opened = False
+        self._api: Client | None = None
+        self._items = Items({})
+
+    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
+
+        In order of time then key. Raises SourceError where the catalog is not there, is not
+        STAC, has not the collection or lists an item that cannot be read, and
+        TransientSourceError where it did not answer.
+        """
+        footprint = in_degrees(area)
+        start, end = utc(start), utc(end)
+        self._open()
+        items = self._items
+        if self._api is not None:
+            items = joined(
+                self._ask_api(bbox=part.bounds, datetime=[start, end], limit=100)
+                for part in shapely.get_parts(footprint)
+            )
+        for unclear in items.unclear:
+            if unclear.footprint is None or unclear.footprint.intersects(footprint):
+                raise unclear.error
+        acquisitions = []
+        for key, of_pass in passes(items.granules.values()).items():
+            found = [g for g in of_pass if start <= g.datetime < end]
+            found = [g for g in found if g.footprint.intersects(footprint)]
+            if found:
+                kept = _in_order_of_preference(found)
+                acquisitions.append(self._acquisition(key, kept, footprint))
+        return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
+
+    def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
+        """The acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
+
+        Where the grid's pixels are those of the archive nothing is resampled. A finer grid takes
+        the nearest archive pixel; a grid at least twice as coarse, the mean of the archive's
+        valid pixels (for a classification band, the nearest). A pixel comes with all its bands
+        from one granule: the first, in order of preference, that has data in all of them;
+        granules in the grid's own CRS go first. Granules whose offsets differ are brought to the
+        lowest of their offsets.
+
+        Raises SourceError naming the acquisition, the band and the file where a band is not in
+        the archive, a file is missing, damaged or not of whole numbers from 0 to 65535, and
+        TransientSourceError where the archive did not answer.
+        """
+        granules = self._granules_of(acquisition)
+        layers = [
+            [granule.layer(band, acquisition.key, self._how_held) for band in bands]
+            for granule in granules
+        ]
+        # Of all granules, so that every window of an acquisition has the same scale and offset.
+        scale, offset, shifts = common_calibration(acquisition.key, bands, layers)
+
+        values = np.zeros((len(bands), *geobox.shape), np.uint16)
+        data_mask = np.zeros(geobox.shape, np.bool_)
+        spent = Cost()
+        for index in _those_on(geobox, granules):
+            read = self._read_layers(layers[index], geobox)
+            fresh = ~data_mask & np.all([layer.valid for layer in read], axis=0)
+            for band, (layer, shift) in enumerate(zip(read, shifts[index], strict=True)):
+                shifted = np.minimum(layer.values.astype(np.int64) + shift, 65535)
+                np.copyto(values[band], shifted.astype(np.uint16), where=fresh)
+                spent += layer.cost
+            data_mask |= fresh
+            if data_mask.all():
+                break
+        return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset, cost=spent)
+
+    def stop(self) -> None:
+        """End the waits for the archive that are under way: what is read then fails with
+        TransientSourceError. What is asked for later is waited for again."""
+        self._limits.stop()
+
+    def _acquisition(
+        self, key: str, granules: Sequence[Granule], area: shapely.Geometry
+    ) -> Acquisition:
+        told = [granule.item.properties for granule in granules]
+        clouds = [
+            float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None
+        ]
+        facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
+        facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
+        found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
+        return replace(found, bands=Bands(found.key, granules, self._how_held))
+
+    def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
+        # Threads wait for a server together; files of this machine are read faster without.
+        if not layers or "://" not in layers[0].uri:
+            return [read_layer(layer, geobox, self._files) for layer in layers]
+        reserved = self.cost(geobox, [layer.band for layer in layers])
+        spent = reserved  # where it fails, it is not known
+        if self._ledger is not None:
+            self._ledger.reserve(reserved)
+        try:
+            read = list(
+                self._pool.map(lambda layer: read_layer(layer, geobox, self._files), layers)
+            )
+            spent = sum((layer.cost for layer in read), Cost())
+            return read
+        finally:
+            if self._ledger is not None:
+                self._ledger.settle(reserved, spent)
+
+    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
+        """An estimate for an archive of Cloud-Optimized GeoTIFFs in tiles of 1024 x 1024.
+
+        Of each band the file's head, and the tiles that a box of this size touches on average: a
+        request a row of tiles, and the tiles' bytes at a usual compression. A band's resolution
+        is Sentinel-2's, or else the grid's. What `read` took is in its pixels' ``cost``.
+        """
+        if not self.remote:
+            return Cost()
+        return sum((_usual_cost(geobox, _METRES.get(band)) for band in bands), Cost())
+
+    def bands(self) -> tuple[str, ...]:
+        """Names that ``read`` takes: Sentinel-2 bands in their order, then the asset keys.
+
+        Those of the collection's first item; empty where the collection has none.
+        """
+        self._open()
+        items = self._items if self._api is None else self._ask_api(max_items=1)
+        granules = sorted(items.granules.values(), key=lambda granule: granule.datetime)
+        return granules[0].bands() if granules else ()
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._opened:
+                return
+            where = f"imagery.catalog: {self.catalog}"
+            root = self._read(make_absolute_href(self.catalog), where, pystac.Catalog)
+            root.set_root(root)  # or it would be read once more
+            if isinstance(root, Client) and (root.get_links("search") or root.get_conforms_to()):
+                self._open_api(root)
+            else:
+                self._open_static(root)
+            self._opened = True
+
+    def _document(self, href: str, where: str) -> dict[str, Any]:
+        """The JSON object in a file; ``where`` begins the errors."""
+        try:
+            document = json.loads(self._io.read_text(href))
+        except FileNotFoundError as error:
+            raise SourceError(f"{where} is not there. {_ADVICE}") from error
+        except IsADirectoryError as error:
+            raise SourceError(f"{where} is a folder. Give the path of its catalog.json.") from error
+        except APIError as error:
+            raise _api_failure(where, error) from error
+        except json.JSONDecodeError as error:
+            raise SourceError(
+                f"{where} is not JSON ({error.msg} in line {error.lineno}). {_ADVICE}"
+            ) from error
+        except OSError as error:
+            raise SourceError(f"{where} cannot be read ({error}). {_ADVICE}") from error
+        if not isinstance(document, dict):
+            raise SourceError(f"{where} is JSON but not STAC (it is no object). {_ADVICE}")
+        return document
+
+    def _read(self, href: str, where: str, kind: type[_Kind]) -> _Kind:
+        """The catalog, collection or item in a file; ``where`` begins the errors."""
+        document = self._document(href, where)
+        if "stac_version" not in document:
+            raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}")
+        try:
+            found = self._io.stac_object_from_dict(document, href, preserve_dict=False)
+        except pystac.STACTypeError as error:
+            raise SourceError(f"{where} is not a STAC catalog, collection or item.") from error
+        except NOT_STAC as error:
+            raise SourceError(
+                f"{where} is not valid STAC ({type(error).__name__}: {error})."
+            ) from error
+        if not isinstance(found, kind):
+            raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {_ADVICE}")
+        return found
+
+    # Static catalog
+
+    def _open_static(self, root: pystac.Catalog) -> None:
+        seen = []
+        for node in self._with_descendants(root):
+            if isinstance(node, pystac.Collection):
+                seen.append(node.id)
+                if node.id == self.collection:
+                    break
+        else:
+            raise self._no_collection(seen)
+        hrefs = [
+            link.absolute_href
+            for part in self._with_descendants(node)
+            for link in part.get_item_links()
+        ]
+
+        def read_item(href: str) -> pystac.Item:
+            where = f"collection {self.collection} lists an item: {href}"
+            return self._read(href, where, pystac.Item)
+
+        self._items = understood(self._pool.map(read_item, dict.fromkeys(hrefs)))
+        self._log_nowhere(self._items)
+
+    def _with_descendants(self, node: pystac.Catalog) -> Iterator[pystac.Catalog]:
+        yield node
+        for link in node.get_child_links():
+            where = f"{node.self_href} lists a child: {link.absolute_href}"
+            yield from self._with_descendants(self._read(link.absolute_href, where, pystac.Catalog))
+
+    # API
+
+    def _open_api(self, api: Client) -> None:
+        with self._answering():
+            found = api.get_collection(self.collection)
+            if found is None or found.id != self.collection:
+                raise self._no_collection(one.id for one in api.get_collections())
+        self._api = api
+
+    def _ask_api(self, **query: Any) -> Items:
+        assert self._api is not None
+        links = self._api.get_links("search")
+        methods = {str(link.extra_fields.get("method", "GET")).upper() for link in links}
+        with self._answering():
+            found = self._api.search(
+                method="POST" if "POST" in methods else "GET",
+                collections=[self.collection],
+                **query,
+            )
+            items = understood(map(self._item, found.items_as_dicts()))
+        self._log_nowhere(items)
+        with self._remembering:
+            known = self._items.granules
+            if len(known) > _REMEMBERED_API_ITEMS:
+                known = {}
+            self._items = Items({**known, **items.granules})
+        return items
+
+    def _item(self, document: dict[str, Any]) -> pystac.Item:
+        try:
+            return pystac.Item.from_dict(document, root=self._api, preserve_dict=False)
+        except NOT_STAC as error:
+            raise SourceError(
+                f"item {document.get('id')}: {self.catalog} gives it, and it is not valid STAC "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        where = f"imagery.catalog: {self.catalog}"
+        try:
+            yield
+        except APIError as error:
+            raise _api_failure(where, error) from error
+        except (NotImplementedError, *NOT_STAC) as error:
+            raise SourceError(
+                f"{where} is not a STAC API that can be searched "
+                f"({type(error).__name__}: {error}). {_ADVICE}"
+            ) from error
+
+    # Both
+
+    def _no_collection(self, known: Iterable[str]) -> SourceError:
+        names = sorted(set(known))
+        has = f"It has: {', '.join(names) or 'none'}."
+        if len(names) > _NAMED_COLLECTIONS:
+            near = get_close_matches(self.collection, names, 5, 0.5)
+            has = f"Of its {len(names)} the nearest are: {', '.join(near) or 'none'}."
+        return SourceError(
+            f"imagery.collection: {self.catalog} has no collection {self.collection}. {has}"
+        )
+
+    def _log_nowhere(self, items: Items) -> None:
+        if items.nowhere:
+            shown = ", ".join(items.nowhere[:3]) + (", ..." if len(items.nowhere) > 3 else "")
+            _log.warning(
+                "%s: %d items of %s tell no geometry and are passed over: %s",
+                redaction.hidden(self.catalog),
+                len(items.nowhere),
+                self.collection,
+                shown,
+            )
+
+    def _granules_of(self, acquisition: Acquisition) -> list[Granule]:
+        self._open()
+        known = self._items.granules
+        missing = [id_ for id_ in acquisition.items if id_ not in known]
+        if missing and self._api is not None:
+            known = {**known, **self._ask_api(ids=missing).granules}
+            missing = [id_ for id_ in missing if id_ not in known]
+        if missing:
+            raise SourceError(
+                f"acquisition {acquisition.key}: {self.catalog} has no item {', '.join(missing)} "
+                f"in collection {self.collection}. Search the archive again."
+            )
+        return [known[id_] for id_ in acquisition.items]
+
+
+def _in_order_of_preference(granules: Sequence[Granule]) -> list[Granule]:
+    """Tile by tile, the newest processing first, without what it replaces.
+
+    Two items of a tile may be two processings of one granule, or the two halves of a tile that a
+    datastrip's end cuts: an older one goes only where newer ones cover it.
+    """
+
+    def age(granule: Granule) -> tuple[tuple[int, ...], str, str]:
+        told = granule.item.properties
+        return granule.baseline, str(told.get("updated") or told.get("created") or ""), granule.id
+
+    kept: list[Granule] = []
+    for granule in sorted(granules, key=age, reverse=True):
+        newer = shapely.union_all(
+            [
+                other.footprint
+                for other in kept
+                if granule.tile == other.tile != "" and other.baseline > granule.baseline
+            ]
+        )
+        replaced = granule.footprint.intersection(newer).area
+        if newer.is_empty or replaced < _REPLACED_SHARE * granule.footprint.area:
+            kept.append(granule)
+    return sorted(kept, key=lambda granule: granule.tile)
+
+
+def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
+    """Share of an area in degrees that footprints cover."""
+    covered = shapely.union_all([granule.footprint for granule in granules]) & area
+    return float(covered.area / area.area) if area.area else 1.0
+
+
+def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
+    """Which granules to read, in order: those near the grid, those in its CRS first."""
+    if len(granules) == 1:
+        return [0]
+    # Footprints are drawn roughly (straight lines between far corners), hence the margin.
+    footprint = in_degrees(geobox.extent).buffer(0.02)
+    near = [i for i, granule in enumerate(granules) if granule.footprint.intersects(footprint)]
+    return sorted(near, key=lambda i: granules[i].crs != str(geobox.crs))
+
+
+def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:
+    """Of one band; ``metres`` is its resolution, None where it is taken to be the grid's."""
+    unit = 111_320.0 if geobox.crs is not None and geobox.crs.geographic else 1.0
+    sides = []
+    for pixels, step in zip(geobox.shape, geobox.resolution.xy[::-1], strict=True):
+        of_file = pixels * abs(step) * unit / metres if metres else pixels
+        sides.append(1 + max(0.0, of_file - 1) / _TILE)
+    rows, columns = sides
+    tile_bytes = 2 * _TILE**2 * _COMPRESSED
+    return Cost(requests=1 + round(rows), bytes=HEAD_BYTES + round(rows * columns * tile_bytes))
+
+
+def _api_failure(where: str, error: APIError) -> SourceError:
+    status = getattr(error, "status_code", None)
+    return SourceError(f"{where} answered with HTTP status {status} ({error}). {_ADVICE}")

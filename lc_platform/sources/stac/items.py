@@ -1,0 +1,277 @@
+"""What the platform needs to know of a STAC item."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import odc.stac
+import pystac
+import shapely
+import shapely.geometry
+
+from lc_platform.sources.passes import utc
+from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.stac import amplitude
+from lc_platform.sources.stac.pixels import Layer, unsigned
+from lc_platform.sources.stac.presets import Held
+
+SENTINEL2_ASSETS: Mapping[str, str] = {
+    "B01": "coastal",
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "rededge1",
+    "B06": "rededge2",
+    "B07": "rededge3",
+    "B08": "nir",
+    "B8A": "nir08",
+    "B09": "nir09",
+    "B10": "cirrus",
+    "B11": "swir16",
+    "B12": "swir22",
+    "SCL": "scl",
+}
+"""Sentinel-2 band -> asset key in catalogs that name their assets by common names."""
+
+_REFLECTANCE = (SENTINEL2_ASSETS.keys() | SENTINEL2_ASSETS.values()) - {"SCL", "scl"}
+_SENTINEL2_QUANTIFICATION = 0.0001
+_OFFSET_SINCE_BASELINE = (4, 0)
+# What pystac and odc-stac raise for documents that are not as the standard says.
+NOT_STAC = (AttributeError, KeyError, TypeError, ValueError, pystac.STACError)
+
+
+@dataclass(frozen=True)
+class Granule:
+    """An item and what the platform needs to know of it."""
+
+    item: pystac.Item
+    id: str
+    datetime: datetime
+    footprint: shapely.Geometry
+    """In degrees of longitude and latitude."""
+    platform: str
+    crs: str
+    """For example ``EPSG:32633``, empty where it is not told."""
+    baseline: tuple[int, ...]
+    tile: str
+    """Of the military grid, for example ``33TVM``; empty where it is not told."""
+    track: str
+    """What granules of one pass have in common; empty where it is not told."""
+
+    def bands(self) -> tuple[str, ...]:
+        """Sentinel-2 names in their order, then asset keys."""
+        named = [band for band in SENTINEL2_ASSETS if self._locate(band) is not None]
+        return tuple(dict.fromkeys(named + [asset for asset, _ in self._parsed.bands]))
+
+    def layer(self, band: str, acquisition: str, how_held: Held) -> Layer:
+        """The item's band; raises SourceError naming the acquisition where it has none, or where
+        nobody tells its offset."""
+        key = self._locate(band)
+        if key is None:
+            raise SourceError(
+                f"acquisition {acquisition}: the archive has no band {band} "
+                f"(item {self.id}). It has: {', '.join(self.bands()) or 'none'}."
+            )
+        source, asset = self._parsed.bands[key], self.item.assets[key[0]]
+        own = f"s3://{how_held.bucket}/"
+        if how_held.bucket and source.uri.startswith("s3://") and not source.uri.startswith(own):
+            raise SourceError(
+                f"acquisition {acquisition}, band {band}: {unsigned(source.uri)} is not in {own}, "
+                f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
+                f"archive."
+            )
+        told = _told_of_band(asset, key[1])
+        scale, offset = told.get("scale"), told.get("offset")
+        classification = (
+            "classification" in (asset.roles or ())
+            or not {"classification:classes", "classification:bitfields"}.isdisjoint(told)
+            or (scale is None and (band.upper() == "SCL" or source.meta.data_type == "uint8"))
+        )
+        if not classification:
+            applied = self.item.properties.get("earthsearch:boa_offset_applied") is True
+            offset = 0.0 if applied else offset
+            if scale is None and self._is_sentinel2 and {band, key[0]} & _REFLECTANCE:
+                scale = _SENTINEL2_QUANTIFICATION
+                if offset is None and self.baseline >= _OFFSET_SINCE_BASELINE:
+                    offset = how_held.offset_since_0400
+                if offset is None and not () < self.baseline < _OFFSET_SINCE_BASELINE:
+                    raise SourceError(
+                        f"acquisition {acquisition}: item {self.id} does not tell scale and "
+                        f"offset of band {band} (raster:bands), and from processing baseline "
+                        f"04.00 on the offset may or may not have been taken out. Use an archive "
+                        f"that tells it."
+                    )
+        backscatter: amplitude.Unit | None = None
+        if self._is_sentinel1 and str(told.get("data_type", "")).startswith("float"):
+            backscatter = "decibel" if str(told.get("unit", "")).lower() == "db" else "power"
+            scale, offset = amplitude.SCALE, 0.0
+        return Layer(
+            where=f"acquisition {acquisition}, band {band}: {unsigned(source.uri)}",
+            band=band,
+            uri=source.uri,
+            index=max(source.band, 1),
+            nodata=source.meta.nodata,
+            scale=1.0 if scale is None else float(scale),
+            offset=float(offset or 0.0),
+            classification=classification,
+            backscatter=backscatter,
+            asset=key[0],
+        )
+
+    @cached_property
+    def _parsed(self) -> Any:
+        try:
+            # The files' own georeference is used, so an asset without proj: is as good.
+            return odc.stac.parse_item(self.item, {"*": {"ignore_proj": True}})
+        except NOT_STAC as error:
+            raise SourceError(
+                f"item {self.id}: its assets cannot be understood "
+                f"({type(error).__name__}: {error})."
+            ) from error
+
+    def _locate(self, band: str) -> tuple[str, int] | None:
+        """Asset key and band in it: by asset key, by ``eo:bands``, by what Sentinel-2's are named
+        in Earth Search and in the Copernicus Data Space, by asset key in other letters (VV, vv)."""
+        found = [(band, 1), *self._parsed.collection.aliases.get(band, ())]
+        if self._is_sentinel2 and band in SENTINEL2_ASSETS:
+            usual = (SENTINEL2_ASSETS[band], *(f"{band}_{metres}m" for metres in (10, 20, 60)))
+            found += [(key, 1) for key in usual]
+        found += [key for key in self._parsed.bands if key[0].lower() == band.lower()]
+        return next((key for key in found if key in self._parsed.bands), None)
+
+    @property
+    def _is_sentinel1(self) -> bool:
+        return "sentinel-1" in f"{self.item.collection_id} {self.platform}".lower()
+
+    @property
+    def _is_sentinel2(self) -> bool:
+        return "sentinel-2" in f"{self.item.collection_id} {self.platform}".lower()
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """An item that cannot be used."""
+
+    error: SourceError
+    footprint: shapely.Geometry | None
+    """In degrees of longitude and latitude; None where it may be anywhere."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Those of a catalog, or of an answer to a search."""
+
+    granules: Mapping[str, Granule]
+    """By id."""
+    unclear: Sequence[Unclear] = ()
+    nowhere: Sequence[str] = ()
+    """Ids of those that tell no place."""
+
+
+def understood(items: Iterable[pystac.Item]) -> Items:
+    """What is to be known of items, each for itself."""
+    granules: dict[str, Granule] = {}
+    unclear: list[Unclear] = []
+    nowhere: list[str] = []
+    for item in items:
+        if item.geometry is None and item.bbox is None:
+            nowhere.append(item.id)
+            continue
+        try:
+            granule = _granule(item)
+        except SourceError as error:
+            unclear.append(Unclear(error, _footprint_or_none(item)))
+            continue
+        other = granules.setdefault(granule.id, granule)
+        if other is not granule and _content(other.item) != _content(item):
+            hrefs = " and ".join(filter(None, (one.get_self_href() for one in (other.item, item))))
+            twice = SourceError(
+                f"item {item.id}: two different items have this id"
+                f"{f' ({hrefs})' if hrefs else ''}. Give one of them another id, or take it out "
+                f"of the catalog."
+            )
+            unclear.append(Unclear(twice, other.footprint | granule.footprint))
+    return Items(granules, unclear, nowhere)
+
+
+def joined(answers: Iterable[Items]) -> Items:
+    """Those of several answers, of which one item may be in more than one."""
+    granules: dict[str, Granule] = {}
+    unclear: list[Unclear] = []
+    nowhere: dict[str, None] = {}
+    for answer in answers:
+        granules |= answer.granules
+        unclear += answer.unclear
+        nowhere |= dict.fromkeys(answer.nowhere)
+    return Items(granules, unclear, [*nowhere])
+
+
+def _content(item: pystac.Item) -> tuple[Any, ...]:
+    return item.geometry, item.properties, {k: a.href for k, a in item.assets.items()}
+
+
+def _granule(item: pystac.Item) -> Granule:
+    try:
+        told = item.properties
+        when = item.datetime or item.common_metadata.start_datetime
+        if when is None:
+            raise ValueError("it has neither datetime nor start_datetime")
+        platform = str(told.get("platform") or told.get("constellation") or "").lower()
+        return Granule(
+            item=item,
+            id=item.id,
+            datetime=utc(when),
+            footprint=_footprint(item),
+            platform=platform,
+            crs=str(told.get("proj:code") or f"EPSG:{told.get('proj:epsg', '')}"),
+            baseline=tuple(map(int, re.findall(r"\d+", str(told.get("s2:processing_baseline"))))),
+            tile=_tile(item),
+            track=_track(told, utc(when), platform),
+        )
+    except (*NOT_STAC, shapely.GEOSException) as error:
+        raise SourceError(f"item {item.id}: it cannot be understood ({error}).") from error
+
+
+def _footprint(item: pystac.Item) -> shapely.Geometry:
+    if item.geometry is None and item.bbox is not None:
+        (west, south), (east, north) = item.bbox[:2], item.bbox[len(item.bbox) // 2 :][:2]
+        return shapely.box(west, south, east, north)
+    return shapely.make_valid(shapely.geometry.shape(item.geometry))
+
+
+def _footprint_or_none(item: pystac.Item) -> shapely.Geometry | None:
+    try:
+        return _footprint(item)
+    except (*NOT_STAC, shapely.GEOSException):
+        return None
+
+
+def _tile(item: pystac.Item) -> str:
+    told = item.properties.get("grid:code") or item.properties.get("s2:mgrs_tile")
+    if told:
+        return str(told).upper().removeprefix("MGRS-")
+    in_id = re.search(r"(?:^|_)T?(\d{2}[A-Z]{3})(?:_|$)", item.id)
+    return in_id.group(1) if in_id else ""
+
+
+def _track(told: Mapping[str, Any], when: datetime, platform: str) -> str:
+    product = f"{told.get('s2:product_uri')}_"
+    datatake = re.search(r"_(\d{8}T\d{6})_", str(told.get("s2:datatake_id")))
+    datatake = datatake or re.search(r"_MSIL\w\w_(\d{8}T\d{6})_", product)
+    if datatake:
+        return f"{datatake.group(1)}_{platform}"
+    orbit = told.get("sat:relative_orbit")
+    return "" if orbit is None else f"{when:%Y%m%d}_{platform}_R{int(orbit):03d}"
+
+
+def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
+    """Of the asset and of its band: STAC 1.0's ``raster:bands``, 1.1's ``bands``."""
+    told = dict(asset.extra_fields)
+    for name in ("bands", "raster:bands"):
+        told |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
+    return {name.removeprefix("raster:"): value for name, value in told.items()}

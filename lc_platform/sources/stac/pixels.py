@@ -1,0 +1,261 @@
+"""Pixels of one band of a STAC item on a grid.
+
+They are read through rasterio's WarpedVRT and not ``odc.stac.load``: odc pastes the file's pixels
+where a grid is only nearly the archive's (on 9.995 m pixels it drifts off by a pixel in 2,000),
+and across coordinate systems both it and GDAL's own mean depend on the window that is read.
+So every pixel is taken at its centre, exactly, and a coarser grid averages such points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo import CRS, Resolution
+from odc.geo.converters import rio_geobox
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioError
+from rasterio.session import DummySession
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform, reproject, transform_bounds
+from rasterio.windows import from_bounds
+
+from lc_platform.sources.network.remote_files import RemoteFile, RemoteFiles
+from lc_platform.sources.protocol import Cost, SourceError
+from lc_platform.sources.stac import amplitude
+
+_MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m too
+# In pixels. A centre on the border of two file pixels then falls on one side in every window.
+_NUDGE = 1e-6
+_EXACT = 1e-6
+
+
+def unsigned(uri: str) -> str:
+    """A link as it may be told: its query may be a signature."""
+    return uri.partition("?")[0] if "://" in uri else uri
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One band of one item: where it is and what its digital numbers mean."""
+
+    where: str
+    """Acquisition, band and file, as an error names them."""
+    band: str
+    uri: str
+    index: int
+    """Of the band in the file, from 1."""
+    nodata: float | None
+    """None where the item does not tell it: then it is the file's own, or else 0."""
+    scale: float
+    offset: float
+    classification: bool
+    """Never averaged."""
+    backscatter: amplitude.Unit | None = None
+    """What floating-point numbers of a radar are; they come as amplitude."""
+    asset: str = ""
+    """Its key in the item."""
+
+    @property
+    def link(self) -> str:
+        """Of the file, without what may sign it."""
+        return unsigned(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A layer on a grid."""
+
+    values: NDArray[np.uint16]
+    """(y, x), digital numbers; 0 where it is no data."""
+    valid: NDArray[np.bool_]
+    """(y, x)"""
+    cost: Cost
+
+
+def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
+    """A layer's digital numbers on a grid.
+
+    The file's pixel at each grid pixel's centre, or, from twice its size on, the mean of its valid
+    pixels (of a classification never). No data outside the file.
+
+    Raises SourceError naming acquisition, band and file where the file is missing, damaged or not
+    of whole numbers from 0 to 65535, TransientSourceError where the archive did not answer.
+    """
+    try:
+        with _opened(layer, files) as (file, remote):
+            if remote is not None:
+                remote.fetch(_tiles(file, layer.index, geobox))
+            numbers = _on_grid(layer, file, geobox)
+    except (RasterioError, OSError, ValueError, IndexError) as error:
+        raise _damaged(layer, error) from error
+    data = numbers.compressed()
+    if data.size and (data.min() < 0 or data.max() > 65535):
+        raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
+    return Read(
+        numbers.filled(0).astype(np.uint16),
+        ~np.ma.getmaskarray(numbers),
+        Cost() if remote is None else remote.cost,
+    )
+
+
+@contextmanager
+def _opened(
+    layer: Layer, files: RemoteFiles
+) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile | None]]:
+    if files.has(layer.uri):
+        with files.opened(layer.uri, layer.where) as opened:
+            yield opened
+    else:
+        # Not shared: one file may be read by several threads at a time.
+        quick = rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+        with quick, rasterio.open(layer.uri, sharing=False) as file:
+            yield file, None
+
+
+def _on_grid(
+    layer: Layer, file: rasterio.DatasetReader, geobox: GeoBox
+) -> np.ma.MaskedArray[Any, Any]:
+    """(y, x), masked where it is no data, and of the file's type or rounded."""
+    dtype = np.dtype(file.dtypes[layer.index - 1])
+    if dtype.kind not in ("f" if layer.backscatter else "ui"):
+        raise _not_whole_numbers(layer, str(dtype))
+    own = _own_grid(file, geobox.crs)
+    if own is None:
+        raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
+    nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
+    side = 1 if layer.classification else _points_a_side(own, geobox)
+    points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
+    if layer.backscatter:
+        nothing = np.nan if nodata is None else nodata
+        power = amplitude.power(_at_centres(file, layer.index, points, nothing), layer.backscatter)
+        boxes = power.reshape(geobox.shape[0], side, geobox.shape[1], side)
+        return amplitude.digital_numbers(boxes.mean(axis=(1, 3)))
+    numbers = _at_centres(file, layer.index, points, nodata or 0)
+    if side > 1:
+        boxes = numbers.reshape(geobox.shape[0], side, geobox.shape[1], side)
+        numbers = np.floor(boxes.mean(axis=(1, 3)) + 0.5).astype(dtype)
+    return numbers
+
+
+def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
+    """The file's grid; of a file that has ground control points alone (Sentinel-1 GRD), one in
+    ``crs`` of about its pixels: a polynomial through the points, without terrain correction. None
+    where it tells neither."""
+    if file.crs is None and file.gcps[0]:
+        points, of_points = file.gcps
+        transform, width, height = calculate_default_transform(
+            of_points, str(crs), file.width, file.height, gcps=points
+        )
+        return GeoBox((height, width), transform, crs)
+    own = rio_geobox(file)
+    return own if own.crs is not None and isinstance(own, GeoBox) else None
+
+
+def _tiles(file: rasterio.DatasetReader, index: int, geobox: GeoBox) -> Iterator[tuple[int, int]]:
+    """Where the tiles of a GeoTIFF are that a grid needs, (first byte, bytes); none of others."""
+    if file.driver != "GTiff" or file.crs is None:
+        return
+    bounds = transform_bounds(geobox.crs, file.crs, *geobox.boundingbox)
+    window = from_bounds(*bounds, transform=file.transform)
+    rows, columns = file.block_shapes[index - 1]
+    # A pixel more: edges are bent between the points that are transformed.
+    first, last = window.row_off - 1, window.row_off + window.height + 1
+    left, right = window.col_off - 1, window.col_off + window.width + 1
+    for row in range(max(0, int(first // rows)), int(min(last, file.height - 1) // rows) + 1):
+        for column in range(
+            max(0, int(left // columns)), int(min(right, file.width - 1) // columns) + 1
+        ):
+            place = [
+                file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=index)
+                for what in ("OFFSET", "SIZE")
+            ]
+            if None not in place:  # a tile of no data alone may be left out of the file
+                yield int(place[0]), int(place[1])
+
+
+def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
+    """How many points, spread evenly, a grid pixel's mean is taken of in each direction.
+
+    1 where the grid is not twice as coarse as the file. Otherwise one a file pixel where a whole
+    number of these fits the grid pixel, more where not. The same for every window of a grid.
+    """
+    grid, file = geobox.resolution, _resolution_in(own, geobox.crs)
+    ratio = min(abs(grid.x / file.x), abs(grid.y / file.y))
+    if ratio < _MEAN_FROM_RATIO:
+        return 1
+    times = (1, 2, 3) if own.crs == geobox.crs else ()
+    return round(ratio * next((n for n in times if abs(n * ratio - round(n * ratio)) < 0.02), 4))
+
+
+@lru_cache
+def _resolution_in(own: GeoBox, crs: CRS) -> Resolution:
+    return own.to_crs(crs).resolution
+
+
+def _at_centres(
+    file: rasterio.DatasetReader, index: int, geobox: GeoBox, nodata: float
+) -> np.ma.MaskedArray[Any, Any]:
+    """The file's pixel at each grid pixel's centre, masked where it is no data."""
+    height, width = geobox.shape
+    if file.crs is None:
+        # A WarpedVRT of a file of control points does not heed the grid that it is given.
+        points, of_points = file.gcps
+        numbers = np.full(geobox.shape, nodata, file.dtypes[index - 1])
+        reproject(
+            rasterio.band(file, index),
+            numbers,
+            src_crs=of_points,
+            gcps=points,
+            dst_crs=str(geobox.crs),
+            dst_transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
+            src_nodata=nodata,
+            dst_nodata=nodata,
+            tolerance=_EXACT,
+        )
+        return np.ma.masked_equal(numbers, nodata)
+    with WarpedVRT(
+        file,
+        crs=str(geobox.crs),
+        transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
+        height=height,
+        width=width,
+        src_nodata=nodata,
+        nodata=nodata,
+        tolerance=_EXACT,
+    ) as on_grid:
+        return np.ma.masked_equal(on_grid.read(index), nodata)
+
+
+def _not_whole_numbers(layer: Layer, holds: str) -> SourceError:
+    return SourceError(
+        f"{layer.where} holds {holds}; only whole numbers from 0 to 65535 are supported. "
+        f"Leave the band out, or use a collection of digital numbers."
+    )
+
+
+def _damaged(layer: Layer, error: BaseException) -> SourceError:
+    where, told = layer.where, "; ".join(dict.fromkeys(str(cause) for cause in _causes(error)))
+    if "://" not in layer.uri and not Path(layer.uri).exists():
+        return SourceError(
+            f"{where} is listed in the catalog but is not there. Restore the file, or take the "
+            f"item out of the catalog."
+        )
+    return SourceError(
+        f"{where} cannot be read; it is damaged, cut short or not what the catalog says ({told}). "
+        f"Fetch the file again."
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

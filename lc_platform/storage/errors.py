@@ -1,0 +1,66 @@
+"""What goes wrong with a store, in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from lc_platform.errors import PlatformError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY}
+
+
+class StorageError(PlatformError):
+    """The store cannot take or give an artefact; the message says which, and what to do."""
+
+
+class MissingArtefactError(StorageError):
+    """An artefact is not there."""
+
+
+class UnavailableError(StorageError):
+    """The store cannot be reached, or cannot serve, for now."""
+
+    transient = True
+
+
+class DamagedArtefactError(StorageError):
+    """An artefact cannot be read; where it is made next, it is made anew."""
+
+    damaged = True
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def explained(error: OSError, path: str) -> Exception:
+    """What to tell a person about a failed write to ``path``."""
+    reason = os.strerror(error.errno or 0)
+    if error.errno in _FULL:
+        return StorageError(
+            f"{path}: the storage is full ({reason}). Nothing was left half-written. "
+            "Make room, or move `storage`, and run again"
+        )
+    if error.errno in _REFUSED:
+        return StorageError(
+            f"{path}: cannot be written ({reason}). Give this user the right to write "
+            "there, or change `storage`"
+        )
+    if error.errno in _IN_THE_WAY:
+        return StorageError(
+            f"{path}: cannot be written ({reason}: {error.filename or path}). A file is "
+            "where a folder should be, or the other way round: move it away, or change `storage`"
+        )
+    if error.errno == errno.EIO:
+        return StorageError(
+            f"{path}: cannot be written ({error.strerror}). Nothing was left half-written. Check "
+            "the disk of `storage`, its room and its quota, and run again"
+        )
+    return error

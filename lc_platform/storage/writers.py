@@ -1,0 +1,71 @@
+"""The names of versions, and which of their writers are still at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+_POINTER = ".pointer"
+
+
+_VERSION = "@"
+
+
+_VERSION_NAME = re.compile(rf"\.(.+){_VERSION}.+-\d+-[0-9a-f]{{8}}(\.\w+)?")
+
+
+def _pointer(key: str) -> str:
+    path = PurePosixPath(key)
+    return str(path.with_name(f".{path.name}{_POINTER}"))
+
+
+def _version_in(key: str) -> str | None:
+    """The key of the version that a file belongs to, None where it belongs to none."""
+    parts = PurePosixPath(key).parts
+    for depth, part in enumerate(parts, 1):
+        if _VERSION_NAME.fullmatch(part):
+            return "/".join(parts[:depth])
+    return None
+
+
+def _key_of(version_key: str) -> str | None:
+    """What a version is a version of, None where it is none."""
+    path = PurePosixPath(version_key)
+    match = _VERSION_NAME.fullmatch(path.name)
+    return str(path.with_name(match[1])) if match else None
+
+
+_writing: set[str] = set()
+"""The versions that this process is at."""
+
+
+@contextlib.contextmanager
+def _writer() -> Iterator[str]:
+    """A new version's name, which says who writes it."""
+    version = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    _writing.add(version)
+    try:
+        yield version
+    finally:
+        _writing.discard(version)
+
+
+def _at_work(version: str) -> bool:
+    """Whether the writer of a version may still be running; on other hosts, always."""
+    host, _, rest = version.rpartition("-")[0].rpartition("-")
+    if host != socket.gethostname() or not rest.isdecimal():
+        return True
+    if int(rest) == os.getpid():
+        return version in _writing
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,585 @@
+"""Cubes as Zarr v3 stores that xarray and GDAL open."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import threading
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+from zarr.abc.store import Store as ZarrStore
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
+
+from lc_platform.cube import Block, Computed, Kept, Layer, Mark, Window, whole, windows
+from lc_platform.runtime.overlap import write_behind
+from lc_platform.storage import partial_writes
+from lc_platform.storage.errors import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    StorageError,
+    UnavailableError,
+)
+from lc_platform.storage.partial_writes import Remains
+from lc_platform.storage.store import MARKS, Staging, Store
+
+_AT_ONCE = 2048
+"""Pixels along the side of what is read together to see whether it can be."""
+CHUNK = 256
+"""Pixels along the side of what is compressed together: one window is a few of them."""
+
+_ATTRIBUTE = "lc_platform"
+_LAYOUT = "layout"
+LAYOUT = f"{CHUNK} 2"
+"""Of the files of an array: another number where chunks, shards or compression change, so that
+files of another layout are not taken over."""
+
+
+_CHOOSING = threading.RLock()
+"""Held while arrays are opened or made, because Zarr's configuration is the process's."""
+_PROCESS = os.getpid()
+
+
+@contextmanager
+def _in_rust() -> Iterator[None]:
+    """Arrays of a folder that are opened within are read and written in a third of the time of
+    Zarr's own way.
+
+    But a part that is missing is read as fill values, and one that has nothing else is not
+    written, whatever the configuration says: see ``_missing``. The threads do not survive a fork;
+    there it is Zarr's own way.
+    """
+    forked = os.getpid() != _PROCESS
+    settings = {} if forked else {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
+    with _CHOOSING, zarr.config.set(settings):
+        yield
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """What the system refused is an OSError again, which Rust tells in words."""
+    try:
+        yield
+    except RuntimeError as error:
+        if told := re.search(r"(.*)\(os error (\d+)\)", str(error)):
+            raise OSError(int(told[2]), told[1].strip()) from error
+        raise
+
+
+_NOT_DAMAGE = {
+    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE,
+    errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+class _Strict(WrapperStore[ZarrStore]):
+    """A store in which what is missing is an error, where Zarr would read fill values."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        # From the first byte on is all of it too, and some drivers ask for its size before that.
+        found = await super().get(key, prototype, byte_range or OffsetByteRequest(0))
+        if "/c/" in f"/{key}":
+            if found is None:
+                raise FileNotFoundError(f"{key} is missing")
+            if len(found) < _length(byte_range):
+                raise OSError(f"{key} is too short")
+        return found
+
+
+def _length(byte_range: ByteRequest | None) -> int:
+    """How many bytes there are to be at least."""
+    match byte_range:
+        case RangeByteRequest(start, end):
+            return end - start
+        case SuffixByteRequest(suffix):
+            return suffix
+    return 1
+
+
+def _open(store: Store, path: str, read_only: bool) -> ZarrStore:
+    if store.local:
+        return LocalStore(Path(path), read_only=read_only)
+    return FsspecStore(store.asynchronous, path=path, read_only=read_only)
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def write(store: Store, key: str, cube: Computed) -> int:
+    """Write a cube while it is computed; returns the bytes stored.
+
+    Nothing is visible under ``key`` before all of it is written.
+    """
+    with store.folder(key) as staging:
+        if store.local:
+            _write_in_folder(staging, cube)
+        else:
+            _write_in_objects(staging, cube)
+        found = store.fs.find(staging.path, detail=True)
+        marks = f"{staging.path}/{MARKS}/"
+        size = sum(int(one["size"]) for path, one in found.items() if not path.startswith(marks))
+    if staging.marked:
+        # Not before it is there: where the last step fails, what is marked is kept. Whole it is.
+        with contextlib.suppress(StorageError, OSError), store.reaching(store.path(key)):
+            partial_writes.unmark(store, staging.path)
+    return size
+
+
+def _write_in_folder(staging: Staging, cube: Computed) -> None:
+    path = staging.path
+    target = LocalStore(path)
+    root, arrays = _laid_out(target, cube)
+    with _in_rust():
+        fast = {name: zarr.open_array(target, path=arrays[name].path) for name in arrays}
+
+    def put(part: Block | Kept | Mark) -> None:
+        if isinstance(part, Mark):
+            _mark(staging, part)
+            return
+        if isinstance(part, Kept) and _taken_over(part, arrays[part.layer], path):
+            return
+        block = cube.block(part) if isinstance(part, Kept) else part
+        where = (*block.index, *block.window)
+        with _system_errors():
+            fast[block.layer][where] = block.values
+        if _missing(Path(path), fast[block.layer], where):
+            arrays[block.layer][where] = block.values
+
+    write_behind(put, cube.parts())
+    _describe(root, cube)
+
+
+def _write_in_objects(staging: Staging, cube: Computed) -> None:
+    # All but the layers' values is made in memory, where Zarr may ask for it as often as it does.
+    store, path = staging.store, staging.path
+    held: dict[str, Buffer] = {}
+    root, arrays = _laid_out(MemoryStore(held), cube)
+    target = _Fresh(_open(store, path, read_only=False))
+    _send(staging, cube, {name: _moved(array, target) for name, array in arrays.items()})
+    _describe(root, cube)
+    last = held.pop(_ROOT)
+    store.fs.pipe({f"{path}/{key}": content.to_bytes() for key, content in held.items()})
+    store.fs.pipe_file(f"{path}/{_ROOT}", last.to_bytes())
+
+
+def _mark(staging: Staging, mark: Mark) -> None:
+    staging.marked = True
+    staging.worth_keeping |= mark.new
+    content = {**mark.content, _LAYOUT: LAYOUT}
+    partial_writes.mark(staging.store, staging.path, mark._replace(content=content))
+
+
+def _taken_over(kept: Kept, array: zarr.Array[Any], path: str) -> bool:
+    """Whether the files of what is kept are now those of the store in the making too."""
+    if not isinstance(kept.origin, Remains):
+        return False
+    kept.origin.take_over(kept.at, array, path, kept.position)
+    return True
+
+
+_ROOT = "zarr.json"
+
+
+def _laid_out(target: ZarrStore, cube: Computed) -> tuple[zarr.Group, dict[str, zarr.Array[Any]]]:
+    """A new store's root, and the arrays of its layers."""
+    with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
+        root = zarr.create_group(target, zarr_format=3)
+        return root, _create(root, cube)
+
+
+def _moved(array: zarr.Array[Any], target: ZarrStore) -> zarr.Array[Any]:
+    """An array whose values lie in another store than its description."""
+    moved = StorePath(target, array.path)
+    return zarr.Array(zarr.AsyncArray(array.metadata, moved, array.async_array.config))
+
+
+def _describe(root: zarr.Group, cube: Computed) -> None:
+    root.attrs.update(_attributes(cube))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        warnings.filterwarnings("ignore", message=f"Object at {MARKS}")
+        zarr.consolidate_metadata(root.store)
+
+
+class _Fresh(WrapperStore[ZarrStore]):
+    """A store in the making: what has not been written is not there, and is not asked for."""
+
+    def __init__(self, store: ZarrStore) -> None:
+        super().__init__(store)
+        self._there: set[str] = set()
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        return await super().get(key, prototype, byte_range) if key in self._there else None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await super().set(key, value)
+        self._there.add(key)
+
+
+_ON_THE_WAY = 3
+"""Blocks that are sent to an object store while the next one is computed."""
+
+
+def _send(staging: Staging, cube: Computed, arrays: Mapping[str, zarr.Array[Any]]) -> None:
+    """Write to an object store, several parts at the same time where each is whole shards."""
+    sending: deque[Future[Any]] = deque()
+
+    def wait(left: int) -> None:
+        while len(sending) > left:
+            sending.popleft().result()
+
+    with ThreadPoolExecutor(_ON_THE_WAY, thread_name_prefix="send") as pool:
+        for part in cube.parts():
+            if isinstance(part, Mark):
+                wait(0)
+                _mark(staging, part)
+                continue
+            array = arrays[part.layer]
+            if isinstance(part, Kept) and isinstance(part.origin, Remains):
+                wait(_ON_THE_WAY - 1)
+                sending.append(pool.submit(_taken_over, part, array, staging.path))
+                continue
+            block = cube.block(part) if isinstance(part, Kept) else part
+            where = (*block.index, *block.window)
+            alone = not _whole_shards(array, where)
+            # A part of a shard is added to what is there: two at once would lose one.
+            wait(0 if alone else _ON_THE_WAY - 1)
+            sending.append(pool.submit(array.__setitem__, where, block.values))
+            if alone:
+                wait(0)
+        wait(0)
+
+
+def _whole_shards(array: zarr.Array[Any], where: Sequence[slice]) -> bool:
+    for one, size, length in zip(where, array.shape, array.shards or array.chunks, strict=True):
+        start, stop, _ = one.indices(size)
+        if start % length or (stop % length and stop != size):
+            return False
+    return True
+
+
+def _create(root: zarr.Group, cube: Computed) -> dict[str, zarr.Array[Any]]:
+    arrays = {}
+    for name, grid in cube.grids.items():
+        group = root.require_group(name) if name else root
+        _coordinates(group, grid)
+        prefix = f"{name}/" if name else ""
+        dims = {d for spec in cube.layers.values() if spec.grid == name for d in spec.dims}
+        for dim in sorted(dims):
+            _labels(group, _short(dim), cube.coordinates[dim])
+        for layer, spec in cube.layers.items():
+            if spec.grid == name:
+                arrays[layer] = _array(group, layer.removeprefix(prefix), cube, layer, spec)
+    return arrays
+
+
+def _array(
+    group: zarr.Group, name: str, cube: Computed, layer: str, spec: Layer
+) -> zarr.Array[Any]:
+    shape = cube.shape(layer)
+    lead = tuple(spec.chunks or (1,) * len(spec.dims))
+    sides = tuple(min(CHUNK, spec.tile, length) for length in shape[-2:])
+    whole_sides = tuple(
+        min(spec.tile // side, -(-length // side)) * side
+        for side, length in zip(sides, shape[-2:], strict=True)
+    )
+    array = group.create_array(
+        name,
+        shape=shape,
+        dtype=spec.dtype,
+        chunks=(*(spec.compressed or (1,) * len(spec.dims)), *sides),
+        shards=(*(min(a, max(b, 1)) for a, b in zip(lead, shape, strict=False)), *whole_sides),
+        compressors=_compressors(np.dtype(spec.dtype)),
+        fill_value=0 if spec.fill is None else spec.fill,
+        dimension_names=(*(_short(d) for d in spec.dims), "y", "x"),
+    )
+    array.attrs.update({"grid_mapping": "spatial_ref", **spec.attributes})
+    if spec.fill is not None:
+        fill = float(spec.fill) if np.issubdtype(np.dtype(spec.dtype), np.floating) else spec.fill
+        if fill == fill:
+            array.attrs["nodata"] = fill
+    return array
+
+
+def _compressors(dtype: np.dtype[Any]) -> tuple[BytesBytesCodec, ...]:
+    """For digital numbers and masks the smallest. Of floats neither is: their last digits are
+    noise, and the faster takes a fifth of the time for the same size. A checksum at last, so that
+    who reads what the disk has changed is told."""
+    if np.issubdtype(dtype, np.floating):
+        return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), Crc32cCodec()
+
+
+def _coordinates(group: zarr.Group, grid: GeoBox) -> None:
+    assert grid.crs is not None
+    affine = grid.affine
+    rows, columns = grid.shape
+    for name, start, step, count in (
+        ("y", affine.f, affine.e, rows),
+        ("x", affine.c, affine.a, columns),
+    ):
+        centres = start + step * (np.arange(count) + 0.5)
+        array = group.create_array(name, data=centres, dimension_names=(name,))
+        array.attrs.update({"standard_name": f"projection_{name}_coordinate", "units": "m"})
+    reference = group.create_array("spatial_ref", data=np.array(0, dtype="int32"))
+    reference.attrs.update(
+        {
+            "crs_wkt": grid.crs.wkt,
+            "spatial_ref": grid.crs.wkt,
+            "GeoTransform": " ".join(repr(float(v)) for v in affine.to_gdal()),
+        }
+    )
+
+
+def _labels(group: zarr.Group, dim: str, labels: NDArray[Any]) -> None:
+    attributes: dict[str, Any] = {}
+    if np.issubdtype(labels.dtype, np.datetime64):
+        labels = labels.astype("datetime64[s]").astype(np.int64)
+        attributes = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+    elif labels.dtype.kind == "U":
+        labels = labels.astype(np.dtypes.StringDType())
+    array = group.create_array(dim, data=labels, dimension_names=(dim,))
+    array.attrs.update(attributes)
+
+
+def _attributes(cube: Computed) -> dict[str, Any]:
+    grids = {
+        name: {"crs": str(g.crs), "affine": list(g.affine)[:6], "shape": list(g.shape)}
+        for name, g in cube.grids.items()
+    }
+    # Names this writing of it: what was made of another one is told from what was made of this.
+    attributes = {**cube.attributes, "content_id": uuid.uuid4().hex}
+    # Of all other grids the times are those of the main one.
+    own_times = [name for name in grids if f"{name}/time" in cube.coordinates]
+    about = {"grids": grids, "own_times": own_times, "attributes": attributes, _LAYOUT: LAYOUT}
+    return {_ATTRIBUTE: about}
+
+
+class ZarrCube:
+    """A stored cube, read by window; holds no pixels."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        if not store.exists(key):
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        self.path = store.path(key)
+        self._store = store
+        self._key = key
+        try:
+            with _CHOOSING:
+                store.current(key, lambda path: self._describe(path, store))
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            _check_is_damage(self.path, error)
+            raise DamagedArtefactError(
+                f"{self.path}: is not a cube of this platform, or is damaged ({error}). "
+                "Materialize it again",
+                key,
+            ) from error
+
+    def _describe(self, physical: str, store: Store) -> None:
+        source = _open(store, physical, read_only=True)
+        strict = zarr.open_group(_Strict(source), mode="r", zarr_format=3, use_consolidated=True)
+        about: Mapping[str, Any] = strict.attrs[_ATTRIBUTE]  # type: ignore[assignment]
+        self.layout = str(about.get(_LAYOUT))
+        self._folder = Path(physical) if store.local else None
+        self._process = os.getpid()
+        self.opened = physical
+        if store.local:
+            with _in_rust():
+                members = dict(zarr.open_group(source, mode="r").members(max_depth=None))
+        else:
+            members = dict(strict.members(max_depth=None))
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self.grids: Mapping[str, GeoBox] = {
+            name: GeoBox(tuple(g["shape"]), Affine(*g["affine"]), g["crs"])
+            for name, g in about["grids"].items()
+        }
+        self.attributes: Mapping[str, Any] = about["attributes"]
+        own_times = about.get("own_times", ())
+        layers: dict[str, Layer] = {}
+        coordinates: dict[str, NDArray[Any]] = {}
+        for name, array in members.items():
+            if not isinstance(array, zarr.Array) or _dims(array)[-2:] != ("y", "x"):
+                continue
+            grid = name.rpartition("/")[0]
+            prefix = f"{grid}/" if grid else ""
+            own = _dims(array)[:-2]
+            shared = () if grid in own_times else ("time",)
+            dims = tuple(d if d in shared else f"{prefix}{d}" for d in own)
+            fill: Any = array.attrs.get("nodata")
+            layers[name] = Layer(dims, str(array.dtype), grid, fill)
+            self._arrays[name] = array
+            for dim, short in zip(dims, own, strict=True):
+                coordinates[dim] = _read_labels(strict[f"{prefix}{short}"])
+        self.layers: Mapping[str, Layer] = layers
+        self.coordinates: Mapping[str, NDArray[Any]] = coordinates
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[Any]:
+        """A layer's values in a window; see `lc_platform.cube.Cube.read`.
+
+        Raises StorageError where a part of the store is missing, or cannot be reached.
+        """
+        if self._process != os.getpid():
+            with _CHOOSING:
+                self._describe(self.opened, self._store)
+        array = self._arrays[layer]
+        asked = [select.get(d, slice(None)) for d in _dims(array)]
+        asked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
+        picked = [_positive(one, n) for one, n in zip(asked, array.shape, strict=True)]
+        shape = [
+            len(range(*one.indices(length))) if isinstance(one, slice) else len(one)
+            for one, length in zip(picked, array.shape, strict=True)
+            if not isinstance(one, int)
+        ]
+        runs = list(_runs(picked, array.shape))
+        try:
+            with self._store.reaching(self.path):
+                if len(runs) == 1:
+                    only: NDArray[Any] = np.asarray(array[runs[0][0]])
+                    self._check_was_there(array, runs[0][0])
+                    return only
+                result = np.empty(shape, array.dtype)
+                for there, here in runs:
+                    result[here] = array[there]
+                    self._check_was_there(array, there)
+        except (OSError, ValueError, RuntimeError) as error:
+            _check_is_damage(self.path, error)
+            problem = f"{layer} is damaged ({error})"
+            raise self._store.unreadable(self._key, self.opened, problem) from error
+        return result
+
+    def check(self) -> None:
+        """Read all of it. Raises StorageError where a part is missing or damaged."""
+        for name, layer in self.layers.items():
+            lengths = [len(self.coordinates[dim]) for dim in layer.dims]
+            for position in range(lengths[0] if lengths else 1):
+                along = {layer.dims[0].rpartition("/")[2]: position} if lengths else {}
+                for window in windows(self.grids[layer.grid].shape, _AT_ONCE):
+                    self.read(name, window, **along)
+
+    def _check_was_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:
+        """Raises FileNotFoundError where a part is missing now that it has been read: parts go,
+        but never come back."""
+        if self._folder is not None and (missing := _missing(self._folder, array, wanted)):
+            raise FileNotFoundError(f"{missing} is missing")
+
+
+def _check_is_damage(path: str, error: Exception) -> None:
+    """Raises UnavailableError where the system refuses for now, which says nothing of the files."""
+    told = re.search(r"os error (\d+)", str(error))  # Rust's, which tells it in words
+    number = getattr(error, "errno", None) or (int(told[1]) if told else None)
+    if number in _NOT_DAMAGE:
+        raise UnavailableError(f"{path}: cannot be read now ({error}). Run again") from error
+
+
+def remaining(store: Store, key: str) -> list[Remains]:
+    """What is there of a cube that is written again: of the current one, and of writings that did
+    not end; of the same layout."""
+    found: list[Remains] = []
+    try:
+        cube = ZarrCube(store, key)
+    except StorageError as error:
+        if not isinstance(error, MissingArtefactError | DamagedArtefactError):
+            raise
+    else:
+        if cube.layout == LAYOUT:
+            found.append(Remains(store, key, cube.opened, (), cube))
+    with store.reaching(store.path(key)):
+        for path in store.versions(key):
+            marks = partial_writes.marks(store, path)
+            same = tuple(m for m in marks if m.get(_LAYOUT) == LAYOUT)
+            found.append(Remains(store, key, path, same))
+    return found
+
+
+def _missing(folder: Path, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> str | None:
+    """A file of an array in a folder that should be there for a selection, and is not."""
+    parts = []
+    for one, size, length in zip(wanted, array.shape, array.shards or array.chunks, strict=True):
+        start, stop, _ = one.indices(size) if isinstance(one, slice) else (one, one + 1, 1)
+        parts.append(range(start // length, -(-stop // length)))
+    for part in itertools.product(*parts):
+        file = "/".join((array.path, "c", *map(str, part)))
+        if not (folder / file).exists():
+            return file
+    return None
+
+
+def _dims(array: zarr.Array[Any]) -> tuple[str, ...]:
+    names = array.metadata.dimension_names  # type: ignore[union-attr]
+    return tuple(str(name) for name in names or ())
+
+
+def _read_labels(array: Any) -> NDArray[Any]:
+    labels: NDArray[Any] = array[:]
+    return labels.astype("datetime64[s]") if "units" in array.attrs else labels
+
+
+def _positive(one: int | slice | Sequence[int], length: int) -> int | slice | Sequence[int]:
+    """A selection along a dim without negative positions, and without steps in a slice."""
+    if isinstance(one, slice):
+        start, stop, step = one.indices(length)
+        return slice(start, max(start, stop)) if step == 1 else range(start, stop, step)
+    if isinstance(one, int | np.integer):
+        return int(one) + (length if one < 0 else 0)
+    return [int(position) + (length if position < 0 else 0) for position in one]
+
+
+def _runs(
+    picked: Sequence[int | slice | Sequence[int]], shape: Sequence[int]
+) -> Iterator[tuple[tuple[int | slice, ...], tuple[slice, ...]]]:
+    """A selection as slices: where each lies in the store, and where in the result.
+
+    Zarr reads a list of positions many times slower than the same positions as slices.
+    """
+    parts: list[list[tuple[int | slice, slice | None]]] = []
+    for one, length in zip(picked, shape, strict=True):
+        if isinstance(one, int):
+            parts.append([(one, None)])
+        elif isinstance(one, slice):
+            start, stop, _ = one.indices(length)
+            parts.append([(slice(start, stop), slice(None))])
+        else:
+            breaks = np.flatnonzero(np.diff(one) != 1) + 1
+            edges = [0, *breaks.tolist(), len(one)]
+            parts.append(
+                [
+                    (slice(int(one[a]), int(one[b - 1]) + 1), slice(a, b))
+                    for a, b in itertools.pairwise(edges)
+                    if a < b
+                ]
+            )
+    for run in itertools.product(*parts):
+        yield (
+            tuple(there for there, _ in run),
+            tuple(here for _, here in run if here is not None),
+        )

@@ -1,0 +1,252 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lc_platform.eo import classifier as classify
+
+NAMES = ("B04_000", "B08_000", "NDVI_016")
+
+
+def three_classes(count: int = 900) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Samples of classes 3, 7 and 200 that the sum of the first two features tells apart."""
+    features = np.random.default_rng(5).random((count, 3), dtype=np.float32)
+    position = np.digitize(features[:, :2].sum(axis=1), [0.8, 1.2])
+    return features, np.array([3, 7, 200], np.uint8)[position]
+
+
+def trained(**options: Any) -> classify.Classifier:
+    features, labels = three_classes()
+    settings: dict[str, Any] = {
+        "feature_names": NAMES,
+        "parameters": {},
+        "seed": 42,
+        "rounds": 20,
+        "threads": 1,
+    }
+    return classify.train(features, labels, **(settings | options))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> classify.Classifier:
+    return trained()
+
+
+def test_classes_of_any_ids_are_learnt_and_named(classifier: classify.Classifier) -> None:
+    features, labels = three_classes()
+    found = classify.predict(classifier, features.T.reshape(3, 30, 30), threads=1)
+    assert classifier.class_ids == (3, 7, 200)
+    assert set(np.unique(found.classes)) == {3, 7, 200}
+    assert (found.classes.ravel() == labels).mean() > 0.95
+    assert found.probabilities.shape == (3, 30, 30)
+    np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=1e-5)
+
+
+def test_a_window_is_laid_out_as_its_features_are(classifier: classify.Classifier) -> None:
+    features = np.random.default_rng(6).random((3, 4, 5), dtype=np.float32)
+    features[:, 2, 3] = np.nan
+    found = classify.predict(classifier, features, threads=1)
+    for row, column in np.ndindex(4, 5):
+        alone = classify.predict(
+            classifier, features[:, row : row + 1, column : column + 1], threads=1
+        )
+        assert found.classes[row, column] == alone.classes[0, 0]
+        assert found.confidence[row, column] == alone.confidence[0, 0]
+        assert found.entropy[row, column] == alone.entropy[0, 0]
+        np.testing.assert_array_equal(
+            found.probabilities[:, row, column], alone.probabilities[:, 0, 0]
+        )
+
+
+def test_a_pixel_without_any_feature_is_no_data_and_one_with_a_single_feature_is_not(
+    classifier: classify.Classifier,
+) -> None:
+    features = np.full((3, 1, 2), np.nan, np.float32)
+    features[2, 0, 1] = 0.5
+    found = classify.predict(classifier, features, threads=1)
+    assert (found.classes[0, 0], found.confidence[0, 0], found.entropy[0, 0]) == (0, 0, 255)
+    assert np.isnan(found.probabilities[:, 0, 0]).all()
+    assert found.classes[0, 1] in (3, 7, 200)
+    assert 33 <= found.confidence[0, 1] <= 100
+    assert found.entropy[0, 1] <= 100
+
+
+def test_a_window_without_any_data_is_class_0(classifier: classify.Classifier) -> None:
+    found = classify.predict(classifier, np.full((3, 2, 2), np.nan, np.float32))
+    assert not found.classes.any()
+    assert not found.confidence.any()
+
+
+def test_the_same_seed_gives_the_same_model_whatever_the_threads() -> None:
+    randomly = {
+        "num_iterations": 5,
+        "bagging_fraction": 0.5,
+        "bagging_freq": 1,
+        "feature_fraction": 0.67,
+    }
+    features, _ = three_classes()
+
+    def sure(seed: int, threads: int) -> NDArray[np.float32]:
+        model = trained(parameters=randomly, seed=seed, threads=threads)
+        return classify.probabilities(model, features, threads=1)
+
+    np.testing.assert_array_equal(sure(42, 1), sure(42, 1))
+    np.testing.assert_array_equal(sure(42, 1), sure(42, 2))
+    assert (sure(42, 1) != sure(43, 1)).any()
+
+
+def test_samples_of_several_patches_train_the_model_that_all_together_do() -> None:
+    features, labels = three_classes()
+    together = classify.to_text(trained(threads=1))
+    parts = [features[:10], features[10:10], features[10:]]
+    model = classify.train(
+        parts, labels, feature_names=NAMES, parameters={}, seed=42, rounds=20, threads=1
+    )
+    assert classify.to_text(model) == together
+
+
+def test_the_text_of_a_model_gives_the_same_model_back(classifier: classify.Classifier) -> None:
+    text = classify.to_text(classifier)
+    again = classify.from_text(text, classifier.class_ids, classifier.feature_names)
+    features, _ = three_classes()
+    np.testing.assert_array_equal(
+        classify.probabilities(again, features), classify.probabilities(classifier, features)
+    )
+    assert text.startswith("tree\n")
+    assert all(name in text for name in NAMES)
+
+
+def test_a_model_and_a_card_that_do_not_belong_together_are_refused(
+    classifier: classify.Classifier,
+) -> None:
+    text = classify.to_text(classifier)
+    with pytest.raises(ValueError, match="3 classes by 3 features; 2 class ids and 3 feature"):
+        classify.from_text(text, (3, 7), NAMES)
+    with pytest.raises(ValueError, match="do not belong together"):
+        classify.from_text(text, (3, 7, 200), NAMES[:2])
+
+
+def test_a_text_that_is_no_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a LightGBM model"):
+        classify.from_text("land cover", (1, 2), NAMES)
+
+
+def test_given_parameters_go_before_the_defaults_and_are_recorded() -> None:
+    model = trained(parameters={"learning_rate": 0.3, "num_iterations": 4}, rounds=20)
+    assert model.booster.current_iteration() == 4
+    assert model.parameters["learning_rate"] == 0.3
+    assert model.parameters["num_iterations"] == 4
+    assert trained(rounds=7).parameters["num_iterations"] == 7
+
+
+@pytest.mark.parametrize(("balanced", "expected"), [(False, 0.05), (True, 0.5)])
+def test_balanced_classes_weigh_the_same_however_few_their_samples(
+    balanced: bool, expected: float
+) -> None:
+    labels = np.where(np.arange(2000) < 1900, 1, 2).astype(np.uint8)
+    blind = np.zeros((2000, 1), np.float32)
+    model = classify.train(
+        blind,
+        labels,
+        feature_names=["a"],
+        parameters={},
+        seed=1,
+        rounds=2,
+        balanced=balanced,
+        threads=1,
+    )
+    # From a feature that tells nothing only the classes' weights are learnt.
+    assert classify.probabilities(model, blind[:1])[0, 1] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_missing_feature_is_no_zero() -> None:
+    labels = np.where(np.arange(600) % 2, 4, 9).astype(np.uint8)
+    features = np.where(labels == 4, 0, np.nan).astype(np.float32)[:, np.newaxis]
+    features = np.hstack([features, np.ones_like(features)])
+    model = classify.train(
+        features, labels, feature_names=["a", "b"], parameters={}, seed=1, rounds=5, threads=1
+    )
+    assert classify.predict(model, features.T.reshape(2, 1, -1)).classes[0, :2].tolist() == [9, 4]
+
+
+def test_a_single_class_cannot_be_trained_on() -> None:
+    features = np.zeros((5, 1), np.float32)
+    with pytest.raises(ValueError, match=r"at least two classes; these are of \[4\]"):
+        classify.train(
+            features, np.full(5, 4, np.uint8), feature_names=["a"], parameters={}, seed=1
+        )
+
+
+def test_no_sample_cannot_be_trained_on() -> None:
+    with pytest.raises(ValueError, match=r"at least two classes; these are of \[\]"):
+        classify.train(
+            np.zeros((0, 1), np.float32),
+            np.zeros(0, np.uint8),
+            feature_names=["a"],
+            parameters={},
+            seed=1,
+        )
+
+
+def test_class_0_names_without_sense_and_shapes_that_do_not_agree_are_refused() -> None:
+    features, labels = three_classes(30)
+    with pytest.raises(ValueError, match="0 is no data"):
+        trained_on(features, np.where(labels == 3, 0, labels), NAMES)
+    with pytest.raises(ValueError, match="Feature name 'a,b'"):
+        trained_on(features, labels, ("a,b", "c", "d"))
+    with pytest.raises(ValueError, match="do not agree with 30 labels and 2 feature names"):
+        trained_on(features, labels, NAMES[:2])
+
+
+def trained_on(
+    features: NDArray[np.float32], labels: NDArray[np.uint8], names: tuple[str, ...]
+) -> classify.Classifier:
+    return classify.train(features, labels, feature_names=names, parameters={}, seed=1, rounds=1)
+
+
+def test_a_number_of_features_that_is_not_the_models_is_refused(
+    classifier: classify.Classifier,
+) -> None:
+    with pytest.raises(ValueError, match="trained on 3 features; 4 were given"):
+        classify.predict(classifier, np.zeros((4, 1, 1), np.float32))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 12), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_the_decision_is_the_most_probable_class_in_whole_percent(
+    pixels: int, count: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet(np.full(count, 0.5), pixels).astype(np.float32)
+    ids = np.sort(generator.choice(np.arange(1, 256), count, replace=False)).tolist()
+    valid = generator.random(pixels) < 0.7
+    classes, confidence = classify.decide(probabilities, ids, valid)
+    for pixel in range(pixels):
+        if valid[pixel]:
+            row = probabilities[pixel].tolist()
+            assert classes[pixel] == ids[row.index(max(row))]
+            assert abs(int(confidence[pixel]) - 100 * max(row)) <= 0.5 + 1e-4
+        else:
+            assert (classes[pixel], confidence[pixel]) == (0, 0)
+
+
+def test_of_equally_probable_classes_the_first_is_taken() -> None:
+    equal = np.array([[0.25, 0.375, 0.375]], np.float32)
+    classes, confidence = classify.decide(equal, (2, 4, 9), np.array([True]))
+    assert (classes[0], confidence[0]) == (4, 38)
+
+
+def test_entropy_is_0_when_certain_and_100_when_all_are_equal() -> None:
+    rows = np.array(
+        [[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [np.nan] * 4], np.float32
+    )
+    valid = np.array([True, True, True, False])
+    # One of two equal halves out of four classes: log 2 / log 4 = 50 %.
+    assert classify.entropy(rows, valid).tolist() == [0, 100, 50, classify.ENTROPY_NO_DATA]

@@ -1,0 +1,100 @@
+"""The map of a patch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lc_platform.errors import DataError
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel, learn
+from lc_platform.products.predictions import predict
+from lc_platform_tests.products import cubes
+from lc_platform_tests.products.test_model import CLASSES, NAMES, SETTINGS, eight
+
+COLORS = {3: "#00ff00", 20: "#004400", 200: "#0000ff"}
+
+
+@pytest.fixture(scope="module")
+def model() -> LandCoverModel:
+    return learn(eight(), **{**SETTINGS, "parameters": {"num_iterations": 30}})
+
+
+def stack(shape: tuple[int, int], seed: int = 1, **more: Any) -> FeatureStack:
+    """Values as the model's samples have them, one in ten missing."""
+    rng = np.random.default_rng(seed)
+    values = rng.choice([0.3, 2, 20], (1, 1, *shape)) + rng.normal(0, 1, (2, 1, *shape))
+    values[rng.random(values.shape) < 0.1] = np.nan
+    return cubes.feature_stack(values, ("NDVI",), (0, 16), **more)
+
+
+def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCoverModel) -> None:
+    features = stack((8, 9))
+    found = predict(features, model, colors=COLORS, window=256, probabilities=True).held()
+    pixels = features.read().reshape(2, -1).T
+    expected = np.asarray(model.classifier.booster.predict(pixels)).T.reshape(3, 8, 9)
+    seen = ~np.isnan(features.read()).all(axis=0)
+    ids = np.array(list(CLASSES))[expected.argmax(axis=0)]
+    np.testing.assert_array_equal(found.read("class"), np.where(seen, ids, 0))
+    percent = np.rint(100 * expected.max(axis=0))
+    np.testing.assert_array_equal(found.read("confidence"), np.where(seen, percent, 0))
+    for i, class_id in enumerate(CLASSES):
+        of_class = np.where(seen, np.rint(100 * expected[i]), 255)
+        np.testing.assert_allclose(found.read(f"probability_{class_id}"), of_class, atol=1)
+    assert (found.read("entropy")[~seen] == 255).all()
+    assert (found.read("entropy")[seen] <= 100).all()
+
+
+def test_a_pixel_that_was_never_seen_is_no_data_and_not_a_guess(model: LandCoverModel) -> None:
+    features = cubes.feature_stack(np.full((2, 1, 4, 4), np.nan), ("NDVI",), (0, 16))
+    computed = predict(features, model, colors=COLORS, window=16)
+    found = computed.held()
+    assert (found.read("class") == 0).all()
+    assert (found.read("confidence") == 0).all()
+    assert (found.read("entropy") == 255).all()
+    assert computed.summary.facts["valid_fraction"] == 0
+    assert computed.summary.facts["mean_confidence"] is None
+    assert computed.summary.facts["class_pixels"] == {}
+
+
+@pytest.mark.parametrize("window", [16, 64])
+def test_the_window_changes_nothing(model: LandCoverModel, window: int) -> None:
+    features = stack((70, 90))
+    one = predict(features, model, colors=COLORS, window=256)
+    other = predict(features, model, colors=COLORS, window=window)
+    for layer, expected in one.held().arrays.items():
+        np.testing.assert_array_equal(other.held().read(layer), expected)
+    assert one.summary.facts == other.summary.facts
+
+
+def test_the_map_names_its_model_and_counts_its_classes(model: LandCoverModel) -> None:
+    computed = predict(stack((20, 30)), model, colors=COLORS, window=16)
+    classes = computed.held().read("class")
+    assert computed.attributes["model_version"] == model.version
+    facts = computed.summary.facts
+    assert facts["model_version"] == model.version
+    assert facts["class_pixels"] == {i: int((classes == i).sum()) for i in CLASSES}
+    assert facts["valid_fraction"] == pytest.approx((classes != 0).mean())
+    picture = computed.summary.picture
+    assert picture is not None
+    shown = {tuple(color) for color in picture.reshape(-1, 3).tolist()}
+    assert shown <= {(0, 255, 0), (0, 68, 0), (0, 0, 255), (255, 255, 255)}
+
+
+@pytest.mark.parametrize(
+    ("features", "days"), [(("NDVI",), (0, 32)), (("NDWI",), (0, 16)), (("NDVI", "B04"), (0,))]
+)
+def test_features_that_the_model_was_not_trained_on_are_refused(
+    model: LandCoverModel, features: tuple[str, ...], days: tuple[int, ...]
+) -> None:
+    assert model.classifier.feature_names == NAMES
+    values = np.zeros((len(days), len(features), 4, 4))
+    with pytest.raises(
+        DataError,
+        match=r"patch 33N-r000-c000, 2018: its features are not those the model was trained on "
+        r"\(another features or imagery section\)\. Materialize features of this patch and the "
+        r"model again",
+    ):
+        predict(cubes.feature_stack(values, features, days), model, colors=COLORS, window=16)
