@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from lc_platform.sources.protocol import Acquisition
 
 PASS_GAP = timedelta(minutes=10)
 """Granules of one satellite further apart in time than this belong to two passes."""
+_log = logging.getLogger(__name__)
 
 
 class Granule(Protocol):
@@ -61,17 +64,22 @@ def passes(granules: Iterable[_Granule]) -> dict[str, list[_Granule]]:
 def as_acquisition(
     key: str,
     granules: Sequence[Granule],
-    clouds: Iterable[float | None],
+    clouds: Iterable[object],
     facts: Mapping[str, Iterable[object]],
     coverage: float,
 ) -> Acquisition:
     """Granules of one pass, in order of preference, as an acquisition.
 
-    clouds    percent of each granule, None where it is not told
+    clouds    what is told of each granule's cloud cover, None where nothing is
     facts     properties by name: of each granule, None where it is not told
     coverage  see `Acquisition`
     """
-    known = [percent for percent in clouds if percent is not None]
+    known = []
+    for granule, told in zip(granules, clouds, strict=True):
+        if (found := percent(told)) is not None:
+            known.append(found)
+        elif told is not None:
+            _warn_of_cloud_cover(granule.id, repr(told))
     distinct = {
         name: dict.fromkeys(str(value) for value in of if value is not None)
         for name, of in facts.items()
@@ -84,6 +92,26 @@ def as_acquisition(
         cloud_cover=sum(known) / len(known) if known else None,
         properties={name: ",".join(values) for name, values in distinct.items() if values},
         coverage=coverage,
+    )
+
+
+def percent(told: object) -> float | None:
+    """What is told as a percentage; None where it is none, which says that nothing is known: NaN,
+    a word, empty text, or a number beyond 0 to 100 such as the -1 of scenes that nobody assessed.
+    """
+    if isinstance(told, bool):
+        return None
+    try:
+        value = float(told)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return min(value, 100.0) if 0 <= value < 100.5 else None  # a sum of rounded shares
+
+
+@lru_cache(maxsize=10_000)
+def _warn_of_cloud_cover(item: str, told: str) -> None:
+    _log.warning(
+        "item %s: its cloud cover is %s, which is no percentage: it is unknown", item, told
     )
 
 

@@ -335,7 +335,8 @@ class _Granule:
     track: str
     """What granules of one pass have in common; empty where it is not told."""
     baseline: str
-    cloud_cover: float | None
+    cloud_cover: object
+    """Percent, as the catalog tells it."""
     properties: Mapping[str, Any]
 
 
@@ -372,7 +373,6 @@ def _granule(name: str, item: Mapping[str, Any], properties: Mapping[str, Any]) 
     when = _time(properties["datetime"])
     platform = str(properties.get("platform") or properties.get("constellation") or "").lower()
     baseline = _BASELINE.search(name)
-    clouds = properties.get("eo:cloud_cover")
     return _Granule(
         id=name,
         datetime=when,
@@ -380,7 +380,7 @@ def _granule(name: str, item: Mapping[str, Any], properties: Mapping[str, Any]) 
         platform=platform,
         track=_track(name, when, platform),
         baseline=".".join(baseline.groups()) if baseline else "",
-        cloud_cover=None if clouds is None else float(clouds),
+        cloud_cover=properties.get("eo:cloud_cover"),
         properties=properties,
     )
 

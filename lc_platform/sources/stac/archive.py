@@ -215,9 +215,7 @@ class StacArchive:
         self, key: str, granules: Sequence[Granule], area: shapely.Geometry
     ) -> Acquisition:
         told = [granule.item.properties for granule in granules]
-        clouds = [
-            float(of["eo:cloud_cover"]) for of in told if of.get("eo:cloud_cover") is not None
-        ]
+        clouds = [of.get("eo:cloud_cover") for of in told]
         facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))

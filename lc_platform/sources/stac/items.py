@@ -265,8 +265,8 @@ def _track(told: Mapping[str, Any], when: datetime, platform: str) -> str:
     datatake = datatake or re.search(r"_MSIL\w\w_(\d{8}T\d{6})_", product)
     if datatake:
         return f"{datatake.group(1)}_{platform}"
-    orbit = told.get("sat:relative_orbit")
-    return "" if orbit is None else f"{when:%Y%m%d}_{platform}_R{int(orbit):03d}"
+    orbit = re.fullmatch(r"\s*(\d+)(\.0*)?\s*", str(told.get("sat:relative_orbit")))
+    return f"{when:%Y%m%d}_{platform}_R{int(orbit.group(1)):03d}" if orbit else ""
 
 
 def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
