@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.acquisition.corrections import Reused, reusable, updated
+from lc_platform.acquisition.read_plan import Grid, Plan, plans
 from lc_platform.acquisition.reuse import (
     STATES,
     Held,
@@ -38,8 +40,6 @@ from lc_platform.sources.protocol import (
     Source,
     TransientSourceError,
 )
-from lc_platform.sources.read_plan import Grid, Plan, plans
-from lc_platform.sources.reuse import Reused, reusable, updated
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 IN_MEMORY = 2**29

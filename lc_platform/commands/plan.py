@@ -14,6 +14,7 @@ from lc_platform import assets
 from lc_platform.acquisition import revisit
 from lc_platform.acquisition.acquire import NoAcquisitionError, offer
 from lc_platform.acquisition.budget import Spending
+from lc_platform.acquisition.read_plan import Plan, plans
 from lc_platform.acquisition.reuse import changed
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
@@ -21,7 +22,6 @@ from lc_platform.commands.run import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
 from lc_platform.sources.protocol import Acquisition, Cost, Source
-from lc_platform.sources.read_plan import Plan, plans
 
 BYTES_KEPT = 1.2
 """That a digital number takes in the store, with its masks; see docs/performance.md."""

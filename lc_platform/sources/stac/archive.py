@@ -33,12 +33,12 @@ from lc_platform.sources.network.remote_files import HEAD_BYTES, RemoteFiles
 from lc_platform.sources.network.requests import HTTP_SECONDS
 from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
+from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, joined, understood
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.presets import PRESETS, Held, Preset
 from lc_platform.sources.stac.signing import Signing
-from lc_platform.sources.stac_bands import Bands, common_calibration
 
 _METRES = {
     **dict.fromkeys(("B02", "B03", "B04", "B08"), 10.0),

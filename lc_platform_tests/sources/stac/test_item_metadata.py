@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from lc_platform.eo.grid import Patch
 from lc_platform.sources.acquire import offer
+
 from lc_platform_tests.sources.test_acquire import configured
 from lc_platform_tests.sources.test_stac import (
     GRID,

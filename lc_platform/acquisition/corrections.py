@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lc_platform.acquisition.read_plan import Grid, Plan
 from lc_platform.acquisition.reuse import Held, changed, is_whole
 from lc_platform.errors import PlatformError
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
-from lc_platform.sources.read_plan import Grid, Plan
 
 
 @dataclass(frozen=True)
