@@ -195,49 +195,74 @@ def imported(file: Path) -> set[str]:
     return {name for name in found if name.startswith("lc_platform")}
 
 
-BASE = {"errors", "secret", "clock", "logs"}
-MAY_IMPORT = {
-    "eo": {"eo", "errors"},
-    "catalogue": set(),
-    "config": {"config", "catalogue", "eo", "errors", "secret"},
-    "sources": {"sources", "eo", "config", "errors", "secret"},
-    "partitions": set(),
-    "storage": {"storage", "eo", "partitions", "config", "sources.protocol", *BASE},
-    "report": {"report", "eo"},
-    "assets": {"assets", "sources", "eo", "storage", "report", "config", "partitions", *BASE},
-    "checks": {"assets", "eo", "storage", "partitions"},
-    "automation": {
-        "automation",
-        "assets",
-        "attempts",
-        "config",
-        "failures",
-        "notify",
-        "partitions",
-        "sources",
-        "storage",
-    },
-    "failures": {"storage"},
-    "attempts": {"failures", "partitions", "storage"},
-    "notify": {"config", "errors"},
-    "logs": {"secret"},
-    "errors": {"secret"},
-    "secret": set(),
-}
-"""Part of the package -> the parts that it may know. What is not named here stands on top."""
+ROOMS = (
+    "__main__",
+    "cli",
+    "definitions",
+    "viewer",
+    "commands",
+    "graph",
+    "automation",
+    "monitoring",
+    "assets",
+    "platform",
+    "acquisition",
+    "report",
+    "artefacts",
+    "products",
+    "sources",
+    "storage",
+    "area",
+    "config",
+    "eo",
+    "catalogue",
+    "cube",
+    "logs",
+    "errors",
+    "runtime",
+)
+"""The parts of the package from the top to the bottom: each may import those below it."""
 
 
-@pytest.mark.parametrize("part", MAY_IMPORT)
-def test_dependencies_point_one_way(part: str) -> None:
+def test_every_module_is_in_a_room() -> None:
+    parts = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in modules()}
+    assert sorted(parts - {*ROOMS, "__init__"}) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_down(room: str) -> None:
+    above = ROOMS[: ROOMS.index(room)]
     wrong = [
-        f"{file.relative_to(PACKAGE)} imports {name}"
+        f"{file.relative_to(PACKAGE)} imports {name}, which is above it: move what both need below"
         for file in modules()
-        if file.relative_to(PACKAGE).parts[0].removesuffix(".py") == part
-        for name in imported(file)
-        if name != "lc_platform"
-        and not {name.split(".")[1], name.removeprefix("lc_platform.")} & MAY_IMPORT[part]
+        if file.relative_to(PACKAGE).parts[0].removesuffix(".py") == room
+        for name in sorted(imported(file))
+        if name != "lc_platform" and name.split(".")[1] in above
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["eo", "products", "storage"])
+def test_science_products_and_storage_need_no_dagster(room: str, tmp_path: Path) -> None:
+    names = [
+        ".".join(file.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+        for file in sorted((PACKAGE / room).rglob("*.py"))
+    ]
+    done = run_python(
+        f"""
+import importlib, sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("dagster", "dagster_shared"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}")
+sys.meta_path.insert(0, NotInstalled())
+for name in {names}:
+    importlib.import_module(name)
+print("all imported")
+""",
+        tmp_path,
+    )
+    assert done.stdout.strip() == "all imported", done.stderr
 
 
 def test_the_configuration_knows_of_the_science_the_indices_alone() -> None:
@@ -258,13 +283,14 @@ print(*sorted(sys.modules))
         tmp_path,
     )
     loaded = done.stdout.split()
-    assert "lc_platform.products.predictions" in loaded, done.stderr
+    assert "lc_platform.eo.clouds" in loaded, done.stderr
     strangers = [
         name
         for name in loaded
         if name.split(".")[0] in ("dagster", "pydantic", "zarr", "matplotlib", "typer")
         or (
-            name.startswith("lc_platform.") and name.split(".")[1] not in ("eo", "errors", "secret")
+            name.startswith("lc_platform.")
+            and name.split(".")[1] not in ("eo", "errors", "runtime")
         )
     ]
     assert strangers == []
