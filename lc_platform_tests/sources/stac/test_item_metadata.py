@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lc_platform.eo.grid import Patch
-from lc_platform.sources.acquire import offer
 
-from lc_platform_tests.sources.test_acquire import configured
-from lc_platform_tests.sources.test_stac import (
+from lc_platform.acquisition.acquire import offer
+from lc_platform.area.grid import Patch
+from lc_platform_tests.acquisition.test_acquire import configured
+from lc_platform_tests.sources.stac.test_archive import (
     GRID,
     archive,
     band,
