@@ -242,6 +242,18 @@ def test_imports_point_down(room: str) -> None:
     assert wrong == []
 
 
+def test_what_is_private_to_dagster_is_imported_in_one_room() -> None:
+    wrong = [
+        f"{file.relative_to(PACKAGE)} imports {name}: import it in assets/dagster_internals.py"
+        for file in modules()
+        if file.name != "dagster_internals.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("dagster")
+        if "._" in name or name.startswith("dagster_shared")
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("room", ["eo", "products", "storage"])
 def test_science_products_and_storage_need_no_dagster(room: str, tmp_path: Path) -> None:
     names = [

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import dagster as dg
-from dagster._core.execution.context.output import OutputContext
-from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 
 from lc_platform.artefacts.formats import Format
 from lc_platform.artefacts.layout import PatchKeyError, Place, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Expected
+from lc_platform.assets.dagster_internals import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from lc_platform.assets.partitions import place
 from lc_platform.errors import PlatformError
 from lc_platform.logs import about
@@ -130,7 +129,7 @@ class ArtefactIOManager(dg.IOManager):
         self.clock = clock
         self.records = Records(store)
 
-    def handle_output(self, context: OutputContext, obj: Any) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write each partition's value; one that fails leaves the others written and recorded.
 
         Raises dagster.Failure naming the partitions that failed.
@@ -208,7 +207,7 @@ class ArtefactIOManager(dg.IOManager):
             return self.describe(made.value, size, seconds)
 
     @staticmethod
-    def _record(context: OutputContext, partitions: list[str]) -> None:
+    def _record(context: dg.OutputContext, partitions: list[str]) -> None:
         """Record what a failed step has finished: Dagster itself records nothing of it."""
         step = context.step_context
         for partition in partitions:

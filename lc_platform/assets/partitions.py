@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
 from lc_platform.artefacts.layout import PATCH, YEAR, Place
+from lc_platform.assets.dagster_internals import BulkActionsFilter, BulkActionStatus
 
 UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 """Of backfills that have runs to launch or to wait for."""
@@ -75,8 +74,8 @@ def partition_key(where: Place) -> str | None:
 def quiet() -> Iterator[None]:
     """Without Dagster's warnings that a feature is beta or preview: its version is bounded."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=BetaWarning)
-        warnings.filterwarnings("ignore", category=PreviewWarning)
+        warnings.filterwarnings("ignore", category=dg.BetaWarning)
+        warnings.filterwarnings("ignore", category=dg.PreviewWarning)
         yield
 
 

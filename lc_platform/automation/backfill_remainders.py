@@ -13,14 +13,14 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.execution.backfill import (
+
+from lc_platform.artefacts.layout import ASSETS, PATCH, YEAR, Place, dimensions
+from lc_platform.assets.dagster_internals import (
+    BACKFILL_ID_TAG,
     BulkActionsFilter,
     BulkActionStatus,
     PartitionBackfill,
 )
-from dagster._core.storage.tags import BACKFILL_ID_TAG
-
-from lc_platform.artefacts.layout import ASSETS, PATCH, YEAR, Place, dimensions
 from lc_platform.automation.backfills import Graph, left_out, places, request, under_way
 from lc_platform.automation.scope import known
 from lc_platform.config import Config

@@ -11,13 +11,16 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.execution.backfill import BulkActionsFilter, PartitionBackfill
 
 from lc_platform.artefacts.layout import Place
 from lc_platform.assets import partitions
+from lc_platform.assets.dagster_internals import (
+    AssetGraphSubset,
+    AssetKeyPartitionKey,
+    BaseAssetGraph,
+    BulkActionsFilter,
+    PartitionBackfill,
+)
 
 Wanted = Mapping[str, Collection[Place]]
 """asset -> the places that are to be made"""

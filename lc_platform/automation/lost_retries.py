@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, BACKFILL_ID_TAG, WILL_RETRY_TAG
-from dagster._daemon.auto_run_reexecution.event_log_consumer import _create_cursor_key
 
+from lc_platform.assets.dagster_internals import (
+    AUTO_RETRY_RUN_ID_TAG,
+    BACKFILL_ID_TAG,
+    BULK_ACTION_TERMINAL_STATUSES,
+    WILL_RETRY_TAG,
+    retry_cursor_key,
+)
 from lc_platform.monitoring.run_failures import _RUNS, DAY, GIVEN_UP, LOOK_BACK, _utc
 
 PATIENCE = 60.0
@@ -21,7 +25,7 @@ _TRIES = 10
 _COULD_NOT = "Failed to retry run"
 _WILL_NOT = ("Run does not have an external job origin", "Could not find ")
 """What the daemon writes into the run's log, where it can: of what may pass, and of what stays."""
-_CURSOR = _create_cursor_key(dg.DagsterEventType.RUN_FAILURE)
+_CURSOR = retry_cursor_key(dg.DagsterEventType.RUN_FAILURE)
 
 
 def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from lc_platform.area.grid import PatchGrid
@@ -22,6 +21,7 @@ from lc_platform.artefacts.claim import claim
 from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, years_of
 from lc_platform.artefacts.versions import Look, State, commonest, summary
 from lc_platform.assets import partitions
+from lc_platform.assets.dagster_internals import SqlRunStorage
 from lc_platform.assets.io_manager import FAILED, REFUSED
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -21,10 +22,13 @@ def _zone(value: Any) -> Any:
 
 
 def _cron(value: Any) -> Any:
-    from dagster._utils.schedules import is_valid_cron_string
+    import dagster as dg
 
-    if isinstance(value, str) and is_valid_cron_string(value):
-        return value
+    # Dagster is to run it: what it takes for a cron string counts.
+    with contextlib.suppress(dg.DagsterInvalidDefinitionError):
+        if isinstance(value, str):
+            dg.ScheduleDefinition(job_name="any", cron_schedule=value)
+            return value
     raise ValueError(
         f"{shown(value)} is no cron string: minute, hour, day of month, month, day of week. Write "
         'for example "0 3 * * *", which is every night at three'

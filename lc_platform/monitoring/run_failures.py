@@ -9,17 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import (
+
+from lc_platform.assets.dagster_internals import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
+    WILL_RETRY_TAG,
+    SerializableErrorInfo,
 )
-from dagster_shared.error import SerializableErrorInfo
-
 from lc_platform.assets.io_manager import FAILED, REFUSAL, REFUSED
 
-WILL_RETRY = "dagster/will_retry"
-"""Dagster's tag of a failed run that it will try again."""
 _CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
 _KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
 _VARYING = re.compile(
@@ -85,7 +84,7 @@ def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
     A run that Dagster will try again has no failures yet.
     """
     run = instance.get_run_by_id(run_id)
-    if run is not None and run.tags.get(WILL_RETRY) == "true":
+    if run is not None and run.tags.get(WILL_RETRY_TAG) == "true":
         return []
     wanted = {
         dg.DagsterEventType.STEP_FAILURE,

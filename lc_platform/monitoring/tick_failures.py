@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-from dagster._core.scheduler.instigation import TickStatus
 
+from lc_platform.assets.dagster_internals import BulkActionsFilter, BulkActionStatus, TickStatus
 from lc_platform.monitoring.run_failures import Failure, told_by
 
 UPDATE = "schedule update_current_year"
