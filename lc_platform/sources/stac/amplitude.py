@@ -9,11 +9,32 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 SCALE = 1e-4
 """Amplitude = digital number * SCALE."""
 
 Unit = Literal["power", "decibel"]
+Told = Literal["power", "decibel", "unknown"]
+"""What an item says of the unit."""
+UNITS: dict[str, Told] = {
+    "": "unknown",
+    **dict.fromkeys(("db", "decibel", "decibels"), "decibel"),
+    **dict.fromkeys(("1", "power", "linear", "linear power", "natural", "m2/m2"), "power"),
+}
+"""By the text of the item, in small letters; any other tells nothing."""
+_NOISE = -0.5
+"""Linear power from which noise was taken is negative in the dark, by a few thousandths; decibels
+of land and water are below -1 nearly everywhere."""
+
+
+def apparent_unit(values: NDArray[Any]) -> Unit | None:
+    """The unit that backscatter, finite numbers, can only be in; None where nobody can tell."""
+    if not values.size:
+        return None
+    if values.min() > _NOISE:
+        return "power"
+    return "decibel" if np.median(values) < _NOISE else None
 
 
 def power(values: np.ma.MaskedArray[Any, Any], unit: Unit) -> np.ma.MaskedArray[Any, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -86,7 +88,10 @@ class Granule:
                 f"archive."
             )
         told = _told_of_band(asset, key[1])
-        scale, offset = told.get("scale"), told.get("offset")
+        where = f"acquisition {acquisition}, band {band}: item {self.id}"
+        scale, offset = (_number(told, name, where) for name in ("scale", "offset"))
+        if scale == 0:
+            raise SourceError(f"{where} tells scale 0, which is no scale. {_MEND}")
         classification = (
             "classification" in (asset.roles or ())
             or not {"classification:classes", "classification:bitfields"}.isdisjoint(told)
@@ -106,21 +111,23 @@ class Granule:
                         f"04.00 on the offset may or may not have been taken out. Use an archive "
                         f"that tells it."
                     )
-        backscatter: amplitude.Unit | None = None
-        if self._is_sentinel1 and str(told.get("data_type", "")).startswith("float"):
-            backscatter = "decibel" if str(told.get("unit", "")).lower() == "db" else "power"
+        backscatter: amplitude.Told | None = None
+        if self._is_radar and str(told.get("data_type", "")).startswith("float"):
+            unit = str(told.get("unit") or "").strip().lower()
+            backscatter = amplitude.UNITS.get(unit, "unknown")
             scale, offset = amplitude.SCALE, 0.0
         return Layer(
             where=f"acquisition {acquisition}, band {band}: {unsigned(source.uri)}",
             band=band,
             uri=source.uri,
             index=max(source.band, 1),
-            nodata=source.meta.nodata,
-            scale=1.0 if scale is None else float(scale),
-            offset=float(offset or 0.0),
+            nodata=_no_data(asset, key[1], source.meta.nodata),
+            scale=1.0 if scale is None else scale,
+            offset=offset or 0.0,
             classification=classification,
             backscatter=backscatter,
             asset=key[0],
+            radar=self._is_radar,
         )
 
     @cached_property
@@ -145,8 +152,9 @@ class Granule:
         return next((key for key in found if key in self._parsed.bands), None)
 
     @property
-    def _is_sentinel1(self) -> bool:
-        return "sentinel-1" in f"{self.item.collection_id} {self.platform}".lower()
+    def _is_radar(self) -> bool:
+        named = "sentinel-1" in f"{self.item.collection_id} {self.platform}".lower()
+        return named or any(name.startswith("sar:") for name in self.item.properties)
 
     @property
     def _is_sentinel2(self) -> bool:
@@ -275,3 +283,37 @@ def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
     for name in ("bands", "raster:bands"):
         told |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
     return {name.removeprefix("raster:"): value for name, value in told.items()}
+
+
+_MEND = "Correct the item, or leave the acquisition out by imagery.exclude."
+
+
+def _number(told: Mapping[str, Any], name: str, where: str) -> float | None:
+    """What is told under a name; None where nothing is. Raises SourceError where it is no finite
+    number."""
+    value = told.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SourceError(f"{where} tells {name} {value!r}, which is no number. {_MEND}")
+    return number
+
+
+def _no_data(asset: pystac.Asset, index: int, usual: float | None) -> tuple[float, ...]:
+    """Every value of no data that an asset tells of itself or of a band, in any of the ways; the
+    usual one where it tells none."""
+    places: list[Mapping[str, Any]] = [asset.extra_fields]
+    for name in ("bands", "raster:bands"):
+        of = dict(enumerate(asset.extra_fields.get(name) or (), 1)).get(index)
+        places += [of] if isinstance(of, Mapping) else []
+    found: dict[float, None] = {}
+    for place in places:
+        for name in ("nodata", "raster:nodata"):
+            if place.get(name) is not None:
+                with suppress(TypeError, ValueError):  # a word is no value that a pixel has
+                    found[float(place[name])] = None
+    return tuple(found) or (() if usual is None else (float(usual),))

@@ -8,7 +8,8 @@ So every pixel is taken at its centre, exactly, and a coarser grid averages such
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,7 @@ _MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m to
 # In pixels. A centre on the border of two file pixels then falls on one side in every window.
 _NUDGE = 1e-6
 _EXACT = 1e-6
+_log = logging.getLogger(__name__)
 
 
 def unsigned(uri: str) -> str:
@@ -53,14 +55,15 @@ class Layer:
     uri: str
     index: int
     """Of the band in the file, from 1."""
-    nodata: float | None
-    """None where the item does not tell it: then it is the file's own, or else 0."""
+    nodata: tuple[float, ...]
+    """All that the item tells; the file's own counts beside it, and 0 where neither tells any."""
     scale: float
     offset: float
     classification: bool
     """Never averaged."""
-    backscatter: amplitude.Unit | None = None
-    """What floating-point numbers of a radar are; they come as amplitude."""
+    backscatter: amplitude.Told | None = None
+    """What floating-point numbers of a radar are by the item; they come as amplitude."""
+    radar: bool = False
     asset: str = ""
     """Its key in the item."""
 
@@ -127,19 +130,19 @@ def _on_grid(
     """(y, x), masked where it is no data, and of the file's type or rounded."""
     dtype = np.dtype(file.dtypes[layer.index - 1])
     if dtype.kind not in ("f" if layer.backscatter else "ui"):
-        raise _not_whole_numbers(layer, str(dtype))
+        raise _not_as_told(layer, dtype)
     own = _own_grid(file, geobox.crs)
     if own is None:
         raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
-    nodata = layer.nodata if layer.nodata is not None else file.nodatavals[layer.index - 1]
+    nodata = _no_data(layer, file)
     side = 1 if layer.classification else _points_a_side(own, geobox)
     points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
     if layer.backscatter:
-        nothing = np.nan if nodata is None else nodata
-        power = amplitude.power(_at_centres(file, layer.index, points, nothing), layer.backscatter)
+        numbers = np.ma.masked_invalid(_at_centres(file, layer.index, points, nodata))
+        power = amplitude.power(numbers, _unit(layer, numbers))
         boxes = power.reshape(geobox.shape[0], side, geobox.shape[1], side)
         return amplitude.digital_numbers(boxes.mean(axis=(1, 3)))
-    numbers = _at_centres(file, layer.index, points, nodata or 0)
+    numbers = _at_centres(file, layer.index, points, nodata)
     if side > 1:
         boxes = numbers.reshape(geobox.shape[0], side, geobox.shape[1], side)
         numbers = np.floor(boxes.mean(axis=(1, 3)) + 0.5).astype(dtype)
@@ -202,14 +205,16 @@ def _resolution_in(own: GeoBox, crs: CRS) -> Resolution:
 
 
 def _at_centres(
-    file: rasterio.DatasetReader, index: int, geobox: GeoBox, nodata: float
+    file: rasterio.DatasetReader, index: int, geobox: GeoBox, nodata: Sequence[float]
 ) -> np.ma.MaskedArray[Any, Any]:
-    """The file's pixel at each grid pixel's centre, masked where it is no data."""
+    """The file's pixel at each grid pixel's centre, masked where it has one of the values of no
+    data."""
     height, width = geobox.shape
+    nothing = nodata[0]
     if file.crs is None:
         # A WarpedVRT of a file of control points does not heed the grid that it is given.
         points, of_points = file.gcps
-        numbers = np.full(geobox.shape, nodata, file.dtypes[index - 1])
+        numbers = np.full(geobox.shape, nothing, file.dtypes[index - 1])
         reproject(
             rasterio.band(file, index),
             numbers,
@@ -217,22 +222,89 @@ def _at_centres(
             gcps=points,
             dst_crs=str(geobox.crs),
             dst_transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
-            src_nodata=nodata,
-            dst_nodata=nodata,
+            src_nodata=nothing,
+            dst_nodata=nothing,
             tolerance=_EXACT,
         )
-        return np.ma.masked_equal(numbers, nodata)
+        return _masked(numbers, nodata)
     with WarpedVRT(
         file,
         crs=str(geobox.crs),
         transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
         height=height,
         width=width,
-        src_nodata=nodata,
-        nodata=nodata,
+        src_nodata=nothing,
+        nodata=nothing,
         tolerance=_EXACT,
     ) as on_grid:
-        return np.ma.masked_equal(on_grid.read(index), nodata)
+        return _masked(on_grid.read(index), nodata)
+
+
+def _masked(numbers: NDArray[Any], nodata: Sequence[float]) -> np.ma.MaskedArray[Any, Any]:
+    nothing = np.zeros(numbers.shape, np.bool_)
+    for value in nodata:
+        # As the file has it: a value that a float32 cannot hold exactly is rounded there too.
+        nothing |= numbers == numbers.dtype.type(value)
+    return np.ma.MaskedArray(numbers, nothing)
+
+
+def _no_data(layer: Layer, file: rasterio.DatasetReader) -> tuple[float, ...]:
+    """The values of no data: all that the item and the file tell and the file's type can hold,
+    or else 0, of floating-point numbers NaN."""
+    dtype, own = np.dtype(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]
+    told = [*layer.nodata, *(() if own is None else (own,))]
+    if dtype.kind == "f":
+        return tuple(dict.fromkeys(told)) or (np.nan,)
+    limits = np.iinfo(dtype)
+    held = [v for v in told if float(v).is_integer() and limits.min <= v <= limits.max]
+    return tuple(dict.fromkeys(held)) or (0,)
+
+
+def _unit(layer: Layer, numbers: np.ma.MaskedArray[Any, Any]) -> amplitude.Unit:
+    """In which unit a radar's floating-point numbers are. Raises SourceError where nobody can
+    tell, and where they cannot be what the item says."""
+    assert layer.backscatter is not None
+    values = numbers.compressed()
+    seen = amplitude.apparent_unit(values)
+    if layer.backscatter == "unknown":
+        if seen is not None:
+            if seen == "decibel":
+                _say_decibels(layer.band)
+            return seen
+        if not values.size:
+            return "power"
+        raise SourceError(
+            f"{layer.where} holds {values.dtype} from {values.min():g} to {values.max():g} and its "
+            f"item tells no unit: backscatter in decibels is negative nearly everywhere, in linear "
+            f"power nowhere. Have the item say unit: dB, or unit: power, in raster:bands."
+        )
+    if layer.backscatter == "power" and seen == "decibel":
+        raise SourceError(
+            f"{layer.where} holds {values.dtype} from {values.min():g} to {values.max():g}, which "
+            f"are decibels, and its item tells a linear unit. Have the item say unit: dB in "
+            f"raster:bands."
+        )
+    return layer.backscatter
+
+
+@lru_cache
+def _say_decibels(band: str) -> None:
+    _log.warning(
+        "band %s: its items tell no unit of the backscatter; as it is negative it is taken as "
+        "decibels",
+        band,
+    )
+
+
+def _not_as_told(layer: Layer, dtype: np.dtype[Any]) -> SourceError:
+    if layer.radar:
+        return SourceError(
+            f"{layer.where} holds {dtype}, and its item tells "
+            f"{'floating-point' if layer.backscatter else 'no floating-point'} numbers. Have the "
+            f"item say data_type: {dtype}{' and the unit (dB, or power)' * (dtype.kind == 'f')} in "
+            f"raster:bands, or leave the band out."
+        )
+    return _not_whole_numbers(layer, str(dtype))
 
 
 def _not_whole_numbers(layer: Layer, holds: str) -> SourceError:
