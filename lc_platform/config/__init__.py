@@ -28,7 +28,6 @@ from lc_platform.config.loading import (
     current,
     load,
     parse,
-    template,
 )
 from lc_platform.config.model import LIGHTGBM_DEFAULTS, LIGHTGBM_FIXED, lightgbm_parameters
 from lc_platform.config.object_store import AZURE, GCS, ObjectStore
@@ -44,6 +43,7 @@ from lc_platform.config.sections import (
     Processing,
     Sampling,
 )
+from lc_platform.config.template import template
 
 __all__ = [
     "AZURE",

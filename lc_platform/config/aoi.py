@@ -22,16 +22,23 @@ class Aoi(Section):
     """The area of interest and how it is split into patches."""
 
     boundary: Text | None = None
+    """Any vector file or URL that GDAL reads."""
     bbox: tuple[Number, Number, Number, Number] | None = None
+    """West, south, east, north in degrees (EPSG:4326), in place of a boundary."""
     country: Text | None = None
+    """A country by its name in Natural Earth, in place of a boundary."""
     natural_earth: Text | None = None
     """A local copy of Natural Earth's countries; by default its public download, cached."""
     buffer: Number = Field(0.0, ge=0)
+    """Metres around it."""
     crs: ProjectedCrs = "utm"
     """``utm``: every patch in its own UTM zone."""
     split: tuple[Counted, Counted] | None = None
+    """Columns and rows of the bounding box, in place of patch_size; it needs one CRS."""
     patch_size: Metres | None = None
+    """Metres, a multiple of the resolution."""
     resolution: Metres = 10.0
+    """Metres."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

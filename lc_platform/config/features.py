@@ -55,8 +55,12 @@ class Features(Section):
     """What the classifier sees."""
 
     indices: tuple[Annotated[IndexEntry, PlainValidator(_index)], ...] = ("NDVI", "NDWI", "NORM")
+    """NDVI, NDWI, NDBI and NORM; any other normalized difference by its bands: {NDRE: [B8A,
+    B05]}."""
     interval: Whole = Field(16, ge=1, le=366)
+    """Days between the dates of the features."""
     min_valid_fraction: Fraction = 0.8
+    """Share of a patch that an acquisition must show, without clouds, to be used."""
     stored: Truth = True
     """Whether `features` are stored, or computed anew whenever they are read."""
 

@@ -27,16 +27,22 @@ class SimulatedMistakes(Section):
     """Share of the simulated reference's polygons that carry each mistake of a real one."""
 
     shifted: Fraction = 0.05
+    """Of the polygons that are moved."""
     mislabelled: Fraction = 0.03
+    """Of those with the class of another."""
     overlapping: Fraction = 0.02
+    """Of those that reach into others."""
     missing: Fraction = 0.05
+    """Of those left out."""
 
 
 class Simulation(Section):
     """The simulated archive's knobs."""
 
     seed: Whole = 42
+    """Another seed, another landscape."""
     cloudiness: Number = Field(1.0, ge=0)
+    """0 is a sky without clouds, 1 that of central Europe."""
     mistakes: SimulatedMistakes = SimulatedMistakes()
 
 
@@ -47,6 +53,7 @@ class Also(Section):
     """
 
     collection: Text
+    """The id of the collection."""
     bands: tuple[Text, ...] = ()
     """That become features; by default the collection's usual ones. What tells clouds is added."""
     name: Text = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
@@ -115,17 +122,24 @@ class Budget(Section):
     processing_units: Annotated[Number, Field(gt=0)] | None = None
     """Sentinel Hub's."""
     requests: Counted | None = None
+    """Requests to the archive."""
 
 
 class Imagery(Section):
     """The archive, and what is taken from it."""
 
     source: Literal["sentinel_hub", "stac", "simulated"]
+    """The archive."""
     collection: Text = "sentinel-2-l1c"
+    """The id of the collection, as the archive has it."""
     catalog: Text | None = None
-    """Of source stac: the path or URL of a STAC API or of a catalog.json, or one of `CATALOGS`."""
+    """Of source stac: the path or URL of a STAC API or of a catalog.json, or earth-search
+    or planetary-computer."""
     bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
+    """Bands of the features, by Sentinel-2's names or the catalog's keys of assets. What the cloud
+    detector needs is added."""
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
+    """Percent of the scene."""
     exclude: tuple[Text, ...] = ()
     """Keys of acquisitions that are left out."""
     also: tuple[Also, ...] = ()
@@ -143,6 +157,7 @@ class Imagery(Section):
     """Of a request that failed for no fault of its own."""
     budget: Budget = Budget()
     simulation: Simulation | None = None
+    """Of source simulated."""
 
     @field_validator("bands")
     @classmethod

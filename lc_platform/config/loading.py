@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,6 @@ def _mistake(error: yaml.YAMLError) -> str:
     )
 
 
-def template(source: str) -> str:
-    """The commented configuration that `lc-platform init` writes for a source."""
-    return (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
-
-
 def current() -> Config:
     """The configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or the demo's.
 
@@ -90,6 +84,8 @@ def current() -> Config:
     demo = Path.cwd() / DEMO_FOLDER / FILE_NAME
     if demo.is_file():
         return load(demo)
+    from lc_platform.config.template import template
+
     data = yaml.safe_load(template("simulated"))
     data.get("reference", {}).pop("path", None)
     return parse(data, demo.parent)

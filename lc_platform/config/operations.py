@@ -54,6 +54,7 @@ class Updating(Section):
     enabled: Truth = False
     """Whether it runs as soon as it is deployed; in the UI it can be started at any time."""
     cron: Cron = "0 3 * * *"
+    """When it runs: minute, hour, day of month, month, day of week."""
     late_days: Whole = Field(31, ge=0, le=180)
     """Days into January in which the year before is kept up to date too: archives are late."""
 
@@ -62,6 +63,7 @@ class Rebuilding(Section):
     """The schedule that makes the model and the map anew."""
 
     enabled: Truth = False
+    """Whether it runs as soon as it is deployed."""
     cron: Cron = "0 9 * * 1"
     """When it is asked whether a new map is due."""
     changed_share: Number = Field(0.2, gt=0, le=1)
@@ -79,6 +81,7 @@ class Watching(Section):
     """
 
     enabled: Truth = False
+    """Whether it runs as soon as it is deployed."""
     every: Whole = Field(3600, ge=30)
     """Seconds between two looks."""
     seconds: Number = Field(40.0, gt=0, le=50)
@@ -89,19 +92,28 @@ class Checking(Section):
     """The schedule of the standing checks: what is missing, stale or failed."""
 
     enabled: Truth = False
+    """Whether it runs as soon as it is deployed."""
     cron: Cron = "30 6 * * *"
+    """When it runs."""
 
 
 class Email(Section):
     """A mail server, and who gets mail."""
 
     host: Text
+    """The mail server."""
     port: Whole = Field(587, ge=1, le=65535)
+    """The mail server's port."""
     security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted."""
     user: Text | None = None
+    """Of the account at the mail server."""
     password: Secret | None = None
+    """The environment variable that has it."""
     sender: Text
+    """The address that mail comes from."""
     to: tuple[Text, ...] = Field(min_length=1)
+    """Addresses that mail goes to."""
 
     @model_validator(mode="after")
     def _no_password_in_the_clear(self) -> Self:

@@ -62,10 +62,14 @@ class LandCoverClass(Section):
     """One class of the map."""
 
     id: Whole = Field(ge=1, le=255)
+    """The number in the map, 1 to 255."""
     name: Text = Field(min_length=1)
+    """The name in pictures and reports."""
     color: Annotated[str, PlainValidator(hexadecimal)] = ""
     """A CSS name, or red, green and blue in hexadecimal digits; chosen where it is not given."""
     values: tuple[ReferenceValue, ...] = ()
+    """Values of the attribute (or of the raster); the id where none are given. In quotes where they
+    are no plain numbers."""
     attribute: Text | None = None
     """The attribute that `values` are of, where it is not the reference's."""
 
@@ -81,8 +85,11 @@ class Reference(Section):
     """The reference map and its classes."""
 
     path: Text | None = None
+    """A vector file or a raster that GDAL reads."""
     attribute: Text | None = None
+    """The attribute of a vector file that holds the class."""
     classes: tuple[LandCoverClass, ...] = Field(min_length=1)
+    """The classes of the map."""
     ignore: tuple[ReferenceValue, ...] = ()
     """Values of the attribute that mean no label."""
 

@@ -59,10 +59,15 @@ class Clouds(Section):
     """How clouds are found."""
 
     method: Literal["s2cloudless", "scl", "provider"] = "s2cloudless"
+    """s2cloudless needs L1C, scl L2A; provider takes the masks of source sentinel_hub."""
     threshold: Fraction = 0.4
+    """Of the cloud probability, between 0 and 1."""
     average_over: Whole = Field(4, ge=0)
+    """Pixels of the detector's grid that the probability is averaged over."""
     dilation: Whole = Field(2, ge=0)
+    """Pixels of the detector's grid that clouds are widened by."""
     resolution: Metres = 80.0
+    """Metres that the detector runs at, a multiple of aoi.resolution; 10 is full resolution."""
 
     _threshold_unit = field_validator("threshold", mode="before")(fraction)
 
@@ -71,9 +76,13 @@ class Sampling(Section):
     """Which pixels the classifier learns from, and which patches judge it."""
 
     pixels_per_patch: Counted = 40_000
+    """Pixels drawn from a patch at most."""
     erosion: Whole = Field(1, ge=0)
+    """Pixels; what is that near to another class is not drawn."""
     test_fraction: Number = Field(0.2, gt=0, lt=1)
+    """Share of the patches that judge the classifier, and train it never."""
     seed: Whole = Field(42, ge=0)
+    """Of what is drawn at random; another seed, another draw."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: every class weighs the same in training, however many pixels it has."""
 
@@ -128,8 +137,11 @@ class Config(Section):
     """A configuration file, validated."""
 
     name: Text = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Letters, digits, _ and -."""
     storage: Text
+    """A folder, or the URL of an object store: s3://, gs:// or az://bucket/prefix."""
     years: tuple[Year, ...] = Field(min_length=1)
+    """Calendar years; each is mapped by itself."""
     aoi: Aoi
     imagery: Imagery
     clouds: Clouds = Clouds()
@@ -137,7 +149,7 @@ class Config(Section):
     features: Features = Features()
     sampling: Sampling = Sampling()
     model: dict[str, Any] = Field(default_factory=dict)
-    """LightGBM parameters over LIGHTGBM_DEFAULTS, under their main names."""
+    """Parameters of LightGBM, over the platform's defaults."""
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
     processing: Processing = Processing()
