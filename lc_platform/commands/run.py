@@ -101,7 +101,7 @@ class Report:
     seconds: float = 0.0
     notes: str | None = None
     """What was repaired in the area's boundary."""
-    warnings: Sequence[str] = ()
+    warnings: list[str] = field(default_factory=list)
     """What should be mended, and did not stop the work."""
     stopped: str | None = None
     """Why later stages were left out, where they were."""
@@ -407,7 +407,7 @@ def run(
     warnings = worker.check()
     with _Workers(config, home, workers) as processes:
         report = _run(config, worker, processes, progress, wanted_years, patches, assets)
-    report.warnings = warnings
+    report.warnings = [*warnings, *report.warnings]
     report.seconds = time.perf_counter() - started
     return report
 
@@ -465,6 +465,9 @@ def _run(
             return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
             return f"there is no model of {year}"
+        if of("learning") and worker.there("model", Place(year=year)):
+            card = worker.opened("model", Place(year=year)).card
+            report.warnings += [f"{year}: {said}" for said in card.get("split_warnings", ())]
         ready = [p for p in here if worker.there("features", p)]
         if of("mapping") and not worker.there("model", Place(year=year)):
             if not patches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isqrt
 
 import numpy as np
@@ -76,6 +76,31 @@ def test_patches(keys: Iterable[str], fraction: float, seed: int) -> frozenset[s
         return frozenset()
     count = min(max(round(fraction * len(ranked)), 1), len(ranked) - 1)
     return frozenset(ranked[:count])
+
+
+ONE_SIDED = 0.1
+"""A side of the split has too little of a class where its share of it is below this part of its
+share of all pixels."""
+
+
+def one_sided(training: Mapping[int, int], test: Mapping[int, int]) -> dict[int, float]:
+    """The classes that a split into training and test leaves almost wholly on one side.
+
+    training, test  pixels by class id
+    Returns by class id, in order, the share of its pixels that is in training, 0 to 1. A class is
+    not among them because it is rare: its shares are compared with those of all pixels.
+    """
+    whole = sum(training.values()) + sum(test.values())
+    expected = sum(training.values()) / whole if whole else 0.0
+    found = {}
+    for one in sorted({*training, *test}):
+        count = training.get(one, 0) + test.get(one, 0)
+        if not count:
+            continue
+        share = training.get(one, 0) / count
+        if share < ONE_SIDED * expected or 1 - share < ONE_SIDED * (1 - expected):
+            found[one] = share
+    return found
 
 
 def _number(words: tuple[int | str, ...]) -> int:

@@ -74,6 +74,7 @@ def assess(
     metrics |= {
         "test_patches": list(model.card["test_patches"]),
         "model_version": model.version,
+        "split_warnings": list(model.card.get("split_warnings", ())),
     }
     names = ("overall_accuracy", "f1_weighted", "f1_macro", "test_pixels", "model_version")
     return Evaluation(metrics, summary=Summary({name: metrics[name] for name in names}))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -14,7 +16,7 @@ import numpy as np
 
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.classifier import Classifier
-from lc_platform.eo.sampling import test_patches
+from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.training_samples import Samples
@@ -137,6 +139,7 @@ def learn(
         "class_weights": "balanced" if balanced else "none",
         "training_patches": sorted(training),
         "test_patches": sorted(held_out),
+        "split_warnings": _split_warnings(labelled, held_out, classes),
         "patches_without_samples": sorted(set(samples) - set(labelled)),
         "samples": {
             classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
@@ -144,6 +147,33 @@ def learn(
         "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
     }
     return LandCoverModel(_THREADS.sub("[num_threads: 0]", classify.to_text(classifier)), card)
+
+
+def _split_warnings(
+    samples: Mapping[str, Samples], held_out: Collection[str], classes: Mapping[int, str]
+) -> list[str]:
+    """A sentence for every class that the split leaves almost wholly on one side."""
+    training: Counter[int] = Counter()
+    test: Counter[int] = Counter()
+    for patch, one in samples.items():
+        ids, counts = np.unique(one.classes, return_counts=True)
+        (test if patch in held_out else training).update(
+            dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        )
+    said = []
+    for class_id, share in one_sided(training, test).items():
+        count = training[class_id] + test[class_id]
+        where, amount, so = (
+            ("training", share, "its accuracy is hardly tested")
+            if share > 0.5
+            else ("test", 1 - share, "the model can hardly learn it")
+        )
+        said.append(
+            f"class {classes.get(class_id, class_id)}: {math.floor(1000 * amount) / 10:g} % of its "
+            f"{count:,} samples are in the {where} patches, so {so}. Choose another sampling.seed, "
+            "a larger sampling.test_fraction, or smaller patches"
+        )
+    return said
 
 
 def _versions(*packages: str) -> dict[str, str]:
