@@ -27,6 +27,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
+from lc_platform.eo import polygons
 from lc_platform.errors import PlatformError
 
 NATURAL_EARTH = "https://naciscdn.org/naturalearth/10m/cultural/ne_10m_admin_0_countries.zip"
@@ -87,8 +88,9 @@ def read_boundary(
 def from_file(path: str | Path) -> Boundary:
     """The union of all polygons of a file, or URL, that GDAL reads.
 
-    A polygon that crosses itself is repaired, and features that are no polygons are left out; the
-    note says so. Of several layers the first is read, likewise.
+    A polygon that crosses itself is repaired, one that jumps across 180 degrees goes the short way,
+    and features that are no polygons are left out; the note says so. Of several layers the first
+    is read, likewise.
 
     Raises BoundaryError naming the file where it is missing, unreadable, without a coordinate
     reference system, or without a polygon.
@@ -107,57 +109,69 @@ def from_file(path: str | Path) -> Boundary:
             "file with at least one polygon."
         )
     _check_coordinates(geometries, table.crs, path)
-    polygons: list[BaseGeometry] = []
+    found: list[BaseGeometry] = []
     others: set[str] = set()
+    thin: list[str] = []
     for geometry in geometries:
         flat = shapely.force_2d(geometry)
         if shapely.get_dimensions(flat) < 2:
             others.add(flat.geom_type)
             continue
-        if not flat.is_valid:
-            repaired = _polygonal(shapely.make_valid(flat))
-            if repaired is None:
-                raise BoundaryError(
-                    f"aoi.boundary: {path} {_invalidity(flat)}, and no area is left after repair. "
-                    "Draw the polygon again."
-                )
+        cleaned = polygons.cleaned(flat, table.crs)
+        if cleaned.is_empty:
+            thin.append(_invalidity(flat))
+            continue
+        if jumps := polygons.jumps(flat, table.crs):
+            notes.append(
+                f"{name} jumps across 180 degrees; taken the short way (area "
+                f"{_km2(cleaned, table.crs)} km2)"
+            )
+        if not flat.is_valid and not jumps:
             notes.append(
                 f"{name} {_invalidity(flat)}; repaired (area {_km2(flat, table.crs)} -> "
-                f"{_km2(repaired, table.crs)} km2)"
+                f"{_km2(cleaned, table.crs)} km2)"
             )
-            flat = repaired
-        elif (inner := _polygonal(flat)) is not None:
-            flat = inner
-        polygons.append(flat)
-    if not polygons:
+        found.append(cleaned)
+    if thin and not found:
+        raise BoundaryError(
+            f"aoi.boundary: {path} {thin[0]}, and no area is left after repair. Draw the polygon "
+            "again."
+        )
+    if not found:
         raise BoundaryError(
             f"aoi.boundary: {path} holds only {' and '.join(sorted(others))} geometries, which "
             "enclose no area. Give polygons (lines can be closed, points buffered, beforehand)."
         )
     if others:
         notes.append(f"{name}: {' and '.join(sorted(others))} geometries are left out")
-    area = _polygonal(shapely.union_all(polygons))
-    if area is None or area.area == 0:
-        raise BoundaryError(
-            f"aoi.boundary: the polygons of {path} enclose no area. Draw them again."
+    if thin:
+        notes.append(
+            f"{name} {thin[0]}, and no area is left after repair: "
+            f"{len(thin)} of {len(geometries)} features are left out"
         )
+    area = polygons.polygonal(shapely.union_all(found))
     return Boundary(area, table.crs, f"aoi.boundary: {'; '.join(notes)}" if notes else None)
 
 
 def from_bbox(bbox: Sequence[float]) -> Boundary:
     """The box (west, south, east, north) in degrees, EPSG:4326.
 
-    Raises BoundaryError where it is no box on Earth.
+    One across 180 degrees has west above east, as RFC 7946 has it (section 5.2), or an edge beyond
+    180. Raises BoundaryError where it is no box on Earth.
     """
     if len(bbox) != 4 or not all(math.isfinite(edge) for edge in bbox):
         raise BoundaryError(
             f"aoi.bbox: {list(bbox)} is not [west, south, east, north]. Give four numbers, degrees."
         )
     west, south, east, north = (float(edge) for edge in bbox)
+    if west > east and west - east > 180 and max(abs(west), abs(east)) <= 180:
+        east += 360
+    across = west < east <= west + 180
+    turn = 360 if across else 180
     for edge, value, limit in (
-        ("west", west, 180),
+        ("west", west, turn),
         ("south", south, 90),
-        ("east", east, 180),
+        ("east", east, turn),
         ("north", north, 90),
     ):
         if abs(value) > limit:
@@ -168,14 +182,14 @@ def from_bbox(bbox: Sequence[float]) -> Boundary:
     if west >= east:
         raise BoundaryError(
             f"aoi.bbox: west {west:g} is not less than east {east:g}. The order is [west, south, "
-            "east, north]; an area across 180 degrees needs aoi.boundary, a file of two polygons."
+            "east, north]."
         )
     if south >= north:
         raise BoundaryError(
             f"aoi.bbox: south {south:g} is not less than north {north:g}. The order is [west, "
             "south, east, north]."
         )
-    return Boundary(shapely.box(west, south, east, north), CRS.from_epsg(4326))
+    return Boundary(polygons.box_in_degrees(west, south, east, north), CRS.from_epsg(4326))
 
 
 def from_country(
@@ -203,9 +217,10 @@ def from_country(
     wanted = _folded(name)
     for column in columns:
         found = table[[_folded(value) == wanted and wanted != "" for value in table[column]]]
-        geometry = _polygonal(shapely.union_all([_valid(g) for g in found.geometry if g]))
-        if geometry is not None:
-            return Boundary(geometry, table.crs)
+        parts = [polygons.cleaned(geometry, table.crs) for geometry in found.geometry]
+        area = polygons.polygonal(shapely.union_all(parts))
+        if not area.is_empty:
+            return Boundary(area, table.crs)
     known = {
         _folded(value): str(value)
         for column in columns
@@ -328,23 +343,7 @@ def _invalidity(geometry: BaseGeometry) -> str:
 
 
 def _km2(geometry: BaseGeometry, crs: CRS) -> str:
-    """The area on the ellipsoid, by way of an equal-area projection."""
-    square_metres = geopandas.GeoSeries([geometry], crs=crs).to_crs("EPSG:6933").area.iloc[0]
-    return f"{square_metres / 1e6:,.4f}".rstrip("0").rstrip(".")
-
-
-def _valid(geometry: BaseGeometry) -> BaseGeometry:
-    return geometry if geometry.is_valid else shapely.make_valid(geometry)
-
-
-def _polygonal(geometry: BaseGeometry) -> BaseGeometry | None:
-    """The polygonal part, None where there is none."""
-    if geometry.geom_type in ("Polygon", "MultiPolygon"):
-        return None if geometry.is_empty else geometry
-    if geometry.geom_type != "GeometryCollection":
-        return None
-    parts = [part for part in map(_polygonal, geometry.geoms) if part is not None]
-    return shapely.union_all(parts) if parts else None
+    return f"{polygons.square_kilometres(geometry, crs):,.4f}".rstrip("0").rstrip(".")
 
 
 def _folded(name: object) -> str:

@@ -25,6 +25,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from lc_platform.cube import Summary
+from lc_platform.eo import polygons
 from lc_platform.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ _FAR = 20_040_000.0
 """Metres: no place's coordinate lies further west or north than this in a CRS in use (Web
 Mercator's world ends at 20,037,508), so indices counted from here are never negative."""
 _STEP = 0.01
-"""Degrees between vertices before reprojection: a straight edge then bends by under 0.1 m."""
-_STEP_METRES = 1000.0
+"""Degrees between vertices of a box in which patches are searched."""
+_TOLERANCE = 0.05
+"""Pixels that an edge of the area may be off after reprojection."""
+_METRES_PER_DEGREE = 111_320.0
 _WGS84 = CRS.from_epsg(4326)
 PATCH_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """What a patch may be called: it is a file's name, with room for a version's beside it."""
@@ -159,7 +162,7 @@ def split(
     if geometry.is_empty:
         raise ValueError("aoi.boundary: the area is empty. Give an area with at least one polygon.")
     source = CRS.from_user_input(crs)
-    area = _polygons(geometry)
+    area = polygons.cleaned(geometry, source)
     if area.is_empty:
         raise ValueError(
             f"aoi.boundary: a {geometry.geom_type} encloses no area. Give at least one polygon."
@@ -174,7 +177,7 @@ def split(
         patches = _split_utm(area, source, buffer, resolution, size)
     else:
         target = _projected(target_crs)
-        widened = _widened(_reprojected(area, source, target), buffer)
+        widened = _widened(_reprojected(area, source, target, _TOLERANCE * resolution), buffer)
         if columns_rows is not None:
             patches = _split_columns_rows(widened, target, resolution, columns_rows)
         else:
@@ -323,8 +326,10 @@ def _split_utm(
 
     patches: list[Patch] = []
     edge = size * resolution
-    for zone, piece in _zone_pieces(_geographic(area, crs), buffer):
-        local = _reprojected(piece, _WGS84, zone, densify=False)
+    tolerance = _TOLERANCE * resolution
+    lon_lat = _reprojected(area, crs, _WGS84, tolerance / _METRES_PER_DEGREE)
+    for zone, piece in _zone_pieces(lon_lat, buffer, tolerance):
+        local = _reprojected(piece, _WGS84, zone, tolerance)
         if len(patches) + (estimate := local.area / edge**2) > MAX_PATCHES:
             raise _too_many(int(len(patches) + estimate))
         xmin, ymin, xmax, ymax = local.bounds
@@ -344,7 +349,9 @@ def _split_utm(
     return patches
 
 
-def _zone_pieces(area: BaseGeometry, buffer: float) -> Iterable[tuple[CRS, BaseGeometry]]:
+def _zone_pieces(
+    area: BaseGeometry, buffer: float, tolerance: float
+) -> Iterable[tuple[CRS, BaseGeometry]]:
     """Each UTM zone's part of the widened area, in EPSG:4326, and the zone's CRS."""
     _, south, _, north = area.bounds
     reach = buffer / 110_000
@@ -367,40 +374,21 @@ def _zone_pieces(area: BaseGeometry, buffer: float) -> Iterable[tuple[CRS, BaseG
                 for turn in turns
                 if shapely.box(*turn.bounds).intersects(near)
             ]
-            piece = _polygons(shapely.union_all(parts)) if parts else shapely.Polygon()
+            piece = polygons.polygonal(shapely.union_all(parts))
             if piece.is_empty:
                 continue
             zone = CRS.from_epsg(base + number)
             if buffer:
-                local = _widened(_reprojected(piece, _WGS84, zone), buffer)
-                piece = _around(_reprojected(local, zone, _WGS84), west + 3)
-                piece = _polygons(
-                    shapely.intersection(piece, shapely.box(west, bottom, west + 6, top))
+                local = _widened(_reprojected(piece, _WGS84, zone, tolerance), buffer)
+                back = _reprojected(local, zone, _WGS84, tolerance / _METRES_PER_DEGREE)
+                piece = polygons.polygonal(
+                    shapely.intersection(
+                        polygons.unwrapped(back, west + 3),
+                        shapely.box(west, bottom, west + 6, top),
+                    )
                 )
             if not piece.is_empty:
-                yield zone, shapely.segmentize(piece, _STEP)
-
-
-def _geographic(area: BaseGeometry, crs: CRS) -> BaseGeometry:
-    """The area in EPSG:4326. Parts across 180 degrees are one piece, east of it above 180."""
-    lon_lat = _reprojected(area, crs, _WGS84)
-    if crs.is_geographic:
-        return lon_lat
-    parts = []
-    for part in shapely.get_parts(lon_lat):
-        west, _, east, _ = part.bounds
-        parts.append(_around(part, 180.0) if east - west > 180 else part)
-    return _polygons(shapely.union_all(parts))
-
-
-def _around(geometry: BaseGeometry, longitude: float) -> BaseGeometry:
-    """With longitudes within 180 degrees of ``longitude``."""
-
-    def turn(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        lon = (points[:, 0] - longitude + 180) % 360 - 180 + longitude
-        return np.column_stack([lon, points[:, 1]])
-
-    return _polygons(shapely.transform(geometry, turn))
+                yield zone, piece
 
 
 # ---------------------------------------------------------------------------- both
@@ -513,49 +501,11 @@ def _widened(area: BaseGeometry, buffer: float) -> BaseGeometry:
     return area.buffer(buffer) if buffer else area
 
 
-def _reprojected(
-    area: BaseGeometry, source: CRS, target: CRS, *, densify: bool = True
-) -> BaseGeometry:
-    if source.equals(target, ignore_axis_order=True):
-        return area
-    if densify:
-        step = _STEP if source.is_geographic else _STEP_METRES / _metres_per_unit(source)
-        area = shapely.segmentize(area, step)
-    project = _transformer(source.to_wkt(), target.to_wkt()).transform
-
-    def points(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(project(values[:, 0], values[:, 1]))
-
-    moved = shapely.transform(area, points)
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
-        raise ValueError(
-            f"aoi.crs: the area ({source.name}) lies in part outside what {target.name} can "
-            "express. Choose a CRS made for the area, or utm."
-        )
-    return _polygons(moved)
-
-
-def _metres_per_unit(crs: CRS) -> float:
-    return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-
-
-def _polygons(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygonal part, valid and flat."""
-    geometry = shapely.force_2d(geometry)
-    if not geometry.is_valid:
-        geometry = shapely.make_valid(geometry)
-    if geometry.geom_type in ("Polygon", "MultiPolygon"):
-        return geometry
-    parts = [part for part in _flat(geometry) if part.geom_type == "Polygon"]
-    return shapely.union_all(parts) if parts else shapely.Polygon()
-
-
-def _flat(geometry: BaseGeometry) -> Iterable[BaseGeometry]:
-    for part in shapely.get_parts(geometry):
-        if part.geom_type in ("MultiPolygon", "GeometryCollection"):
-            yield from _flat(part)
-        else:
-            yield part
+def _reprojected(area: BaseGeometry, source: CRS, target: CRS, tolerance: float) -> BaseGeometry:
+    try:
+        return polygons.reprojected(area, source, target, tolerance)
+    except polygons.NotExpressibleError as error:
+        raise ValueError(f"aoi.crs: {error}. Choose a CRS made for the area, or utm.") from error
 
 
 def _outline(patch: Patch) -> BaseGeometry:
@@ -564,13 +514,7 @@ def _outline(patch: Patch) -> BaseGeometry:
     ring = shapely.segmentize(shapely.box(xmin, ymin, xmax, ymax), (xmax - xmin) / 8)
     project = _transformer(patch.crs, "EPSG:4326").transform
     lon_lat = shapely.transform(ring, lambda p: np.column_stack(project(p[:, 0], p[:, 1])))
-    west, _, east, _ = lon_lat.bounds
-    if east - west <= 180:
-        return lon_lat
-    whole = _around(lon_lat, 180.0)
-    eastern = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
-    western = translate(shapely.intersection(whole, shapely.box(180, -90, 360, 90)), xoff=-360.0)
-    return shapely.MultiPolygon([eastern, western])
+    return polygons.normalized(lon_lat)
 
 
 def _too_many(count: int, what: str = "patches") -> ValueError:

@@ -25,7 +25,7 @@ def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
 @asset(
     group="area",
     kinds={"geoparquet"},
-    code_version="1",
+    code_version="2",
     settings=(
         "split_area",
         "reference.path",

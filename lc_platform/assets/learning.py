@@ -26,7 +26,7 @@ from lc_platform.products.training_samples import Samples
 @asset(
     group="reference",
     kinds={"geotiff"},
-    code_version="1",
+    code_version="2",
     settings=(
         "reference.path",
         "simulated_reference",

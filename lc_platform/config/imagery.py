@@ -141,7 +141,7 @@ class Imagery(Section):
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
     """Percent of the scene."""
     exclude: tuple[Text, ...] = ()
-    """Keys of acquisitions that are left out."""
+    """Keys of acquisitions, and ids of items, that are left out."""
     also: tuple[Also, ...] = ()
     """Further collections, resampled to the same grid."""
     deployment: Literal["sentinel_hub", "cdse"] | None = None

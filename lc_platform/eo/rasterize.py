@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from lc_platform.eo.polygons import polygonal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,17 +36,19 @@ def burn(
 ) -> ReferenceRaster:
     """Polygons on a grid: a pixel belongs to a polygon in which its centre lies.
 
-    shapes     (geometry, class id), valid geometries (shapely or GeoJSON) in the grid's CRS; a
-               missing or empty one, and one beyond the grid, burns nothing
+    shapes     (geometry, class id), geometries (shapely or GeoJSON) in the grid's CRS; their
+               polygonal parts are burnt, so that a missing or empty one, lines and points, and what
+               lies beyond the grid burn nothing
     class_ids  all classes there may be, 1 to 255
 
     Raises ValueError for a class id that is not among ``class_ids``, or not within 1 to 255.
     """
     ids = _checked(class_ids)
-    drawn = [(geometry, value) for geometry, value in shapes if not _is_empty(geometry)]
+    drawn = [(_polygonal(geometry), value) for geometry, value in shapes]
     for _, value in drawn:
         if value not in ids:
             raise ValueError(f"A polygon has class {value}; the classes are {ids}.")
+    drawn = [(geometry, value) for geometry, value in drawn if not geometry.is_empty]
     masks = np.zeros((len(ids), *geobox.shape), np.bool_)
     for mask, class_id in zip(masks, ids, strict=True):
         mask[:] = _rasterize([(g, 1) for g, value in drawn if value == class_id], geobox)
@@ -79,8 +85,8 @@ def _checked(class_ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(class_id) for class_id in class_ids)
 
 
-def _is_empty(geometry: Any) -> bool:
-    return geometry is None or bool(getattr(geometry, "is_empty", False))
+def _polygonal(geometry: Any) -> BaseGeometry:
+    return polygonal(shape(geometry) if isinstance(geometry, Mapping) else geometry)
 
 
 def _rasterize(shapes: list[tuple[Any, int]], geobox: GeoBox) -> NDArray[np.uint8]:

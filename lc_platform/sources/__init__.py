@@ -69,6 +69,7 @@ def _opened(
             requests_per_minute=imagery.requests_per_minute,
             retries=imagery.retries,
             ledger=ledger,
+            exclude=imagery.exclude,
         )
     from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
 
@@ -80,4 +81,5 @@ def _opened(
         requests_per_minute=imagery.requests_per_minute,
         retries=imagery.retries,
         ledger=ledger,
+        exclude=imagery.exclude,
     )

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
-import numpy as np
 import shapely
+import shapely.errors
+import shapely.geometry
 from odc.geo.geom import Geometry
-from shapely.affinity import translate
+from pyproj import CRS
 
+from lc_platform.eo import polygons
 from lc_platform.sources.protocol import Acquisition
 
 PASS_GAP = timedelta(minutes=10)
 """Granules of one satellite further apart in time than this belong to two passes."""
+_TOLERANCE_DEGREES = 1e-6
+"""Of an area's edges: 0.1 m, a tenth of a pixel of the finest imagery."""
+_WGS84 = CRS.from_epsg(4326)
 _log = logging.getLogger(__name__)
 
 
@@ -120,18 +124,27 @@ def utc(when: datetime) -> datetime:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
+def footprint(geometry: object) -> shapely.Geometry:
+    """Return what an item's geometry covers, from its GeoJSON, in longitudes from -180 to 180.
+
+    It is empty where the geometry has no polygonal part, or is no GeoJSON geometry.
+    """
+    try:
+        drawn = shapely.geometry.shape(geometry)
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        shapely.errors.ShapelyError,
+    ):
+        return shapely.Polygon()
+    return polygons.normalized(drawn)
+
+
 def in_degrees(area: Geometry) -> shapely.Geometry:
-    """An area in longitude and latitude, as footprints are told."""
-    west, south, east, north = area.boundingbox
-    side = max(east - west, north - south)
-    found = area.to_crs("EPSG:4326", resolution=side / 16 if side > 0 else math.inf).geom
-    west, _, east, _ = found.bounds
-    if east - west <= 180 or (area.crs is not None and area.crs.geographic):
-        return found
-    # Across 180 degrees: a part on each side.
-    whole = shapely.make_valid(
-        shapely.transform(found, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
+    """Return an area in longitude and latitude, from -180 to 180, as footprints are told."""
+    return polygons.normalized(
+        polygons.reprojected(area.geom, CRS(str(area.crs)), _WGS84, _TOLERANCE_DEGREES)
     )
-    eastern = shapely.intersection(whole, shapely.box(180, -90, 360, 90))
-    western = shapely.intersection(whole, shapely.box(0, -90, 180, 90))
-    return shapely.union(western, translate(eastern, xoff=-360.0))

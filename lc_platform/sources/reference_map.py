@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Any, Protocol
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from rasterio.windows import Window
 
 from lc_platform.config import Config
+from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn, from_raster
 from lc_platform.sources.protocol import Source, SourceError
 
@@ -47,7 +50,7 @@ def open_reference(config: Config, source: Source) -> Reference:
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
-        info = pyogrio.read_info(path)
+        info = pyogrio.read_info(path, force_total_bounds=True)
     except (DataSourceError, DataLayerError):
         return _RasterReference(config, path)
     return _VectorReference(config, path, info)
@@ -114,6 +117,11 @@ class _Classes:
 _NO_VALUE = ""
 _ROWS = 256
 """Rows of a grid for which a raster is read at a time."""
+_TOLERANCE = 1e-3
+"""Pixels that an edge may be off: few centres of pixels lie so near to it."""
+_NO_AREA = ("Point", "LineString", "MultiPoint", "MultiLineString")
+_NAMED = 5
+_log = logging.getLogger(__name__)
 
 
 def _word(value: Any) -> str:
@@ -139,7 +147,15 @@ class _VectorReference:
                 f"reference.path: {path} has no CRS. Assign the one it was drawn in "
                 "(for example with ogr2ogr -a_srs)"
             )
-        self._crs = info["crs"]
+        if info["geometry_type"].removeprefix("2.5D ").split(" ")[0] in _NO_AREA:
+            raise SourceError(
+                f"reference.path: {path} holds geometries of the type {info['geometry_type']}, "
+                "which enclose no area. Give a file of polygons (points can be buffered, lines "
+                "closed, beforehand), or a raster"
+            )
+        self._crs = CRS(info["crs"])
+        self._extent = info["total_bounds"]
+        self._told: set[int] = set()
         self._classes.check_attributes(info["fields"])
         wanted = list(self._classes.by_attribute)
         self._classes.check_values(self._table(columns=wanted, read_geometry=False))
@@ -154,18 +170,56 @@ class _VectorReference:
             ) from error
 
     def _read(self, geobox: GeoBox) -> gpd.GeoDataFrame:
-        """Features around a grid, valid, in its CRS."""
-        reach = geobox.pad(2).extent.to_crs(self._crs, resolution=geobox.resolution.x * 50)
-        table = self._table(
-            columns=list(self._classes.by_attribute), bbox=tuple(reach.boundingbox)
-        ).to_crs(str(geobox.crs))
-        broken = (table.geometry.notna() & ~table.geometry.is_valid).to_numpy()
-        if broken.any():
-            table.geometry = [
-                shapely.make_valid(g) if bad else g
-                for g, bad in zip(table.geometry, broken, strict=True)
-            ]
-        return table
+        """Return features around a grid, in its CRS, cut some way outside; what is no polygon is
+        empty."""
+        area, crs = geobox.pad(2).extent.geom, CRS(str(geobox.crs))
+        tolerance = _TOLERANCE * abs(geobox.resolution.x)
+        columns = list(self._classes.by_attribute)
+        try:
+            boxes = polygons.search_boxes(area, crs, self._crs, tolerance, self._extent)
+        except polygons.NotExpressibleError:  # so that nothing in the file can lie there
+            boxes = []
+        found = [self._table(columns=columns, bbox=box, fid_as_index=True) for box in boxes]
+        if not found:
+            return self._table(columns=columns, max_features=0).to_crs(str(geobox.crs))
+        table = found[0]
+        if len(found) > 1:
+            table = pd.concat(found)
+            table = table[~table.index.duplicated()].sort_index()
+        drawn = table.geometry.to_numpy()
+        near = polygons.reprojected_near(drawn, self._crs, crs, tolerance, area)
+        self._tell(table.index.to_numpy(), drawn)
+        return table.set_geometry(gpd.GeoSeries(near, index=table.index, crs=str(geobox.crs)))
+
+    def _tell(self, ids: NDArray[np.int64], drawn: NDArray[Any]) -> None:
+        """Log once of each feature that it is repaired, or that it has no polygonal part."""
+        odd = ~shapely.is_missing(drawn) & ~shapely.is_empty(drawn)
+        odd &= ~shapely.is_valid(drawn) | (shapely.get_dimensions(drawn) < 2)
+        fresh = [i for i in np.flatnonzero(odd) if int(ids[i]) not in self._told]
+        self._told.update(int(ids[i]) for i in fresh)
+        left_out, repaired = [], []
+        for i in fresh:
+            whole = polygons.cleaned(drawn[i], self._crs)
+            if whole.is_empty:
+                left_out.append(str(ids[i]))
+            else:
+                before, after = (
+                    polygons.square_kilometres(g, self._crs) for g in (drawn[i], whole)
+                )
+                repaired.append(f"{ids[i]} (area {before:.6g} -> {after:.6g} km2)")
+        for what, features in (
+            ("have no polygonal part and are left out", left_out),
+            ("are not valid and are repaired", repaired),
+        ):
+            if features:
+                more = f" and {len(features) - _NAMED} more" if len(features) > _NAMED else ""
+                _log.warning(
+                    "reference.path: %s: features %s%s %s",
+                    self._path,
+                    ", ".join(features[:_NAMED]),
+                    more,
+                    what,
+                )
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
         return burn(self._classes.shapes(self._read(geobox)), geobox, self._classes.ids)
@@ -272,7 +326,15 @@ class _RasterReference:
         if grid.crs != raster.crs:
             there = Transformer.from_crs(str(grid.crs), raster.crs.to_wkt(), always_xy=True)
             x, y = there.transform(x, y)
-        x, y = _applied(~raster.transform, x, y)
+        turns = polygons.turns_above(CRS(raster.crs.to_wkt()), raster.bounds.left, x)
+        for turn in np.unique(turns[np.isfinite(turns)]):
+            on_turn = np.where(turns == turn, x + turn, np.nan)
+            self._gather_inside(raster, *_applied(~raster.transform, on_turn, y), values)
+
+    def _gather_inside(
+        self, raster: Any, x: NDArray[np.float64], y: NDArray[np.float64], values: NDArray[np.int64]
+    ) -> None:
+        """Fill ``values`` where columns and rows lie in a raster, from one window of it."""
         with np.errstate(invalid="ignore"):
             inside = (x >= 0) & (x < raster.width) & (y >= 0) & (y < raster.height)
         if not inside.any():

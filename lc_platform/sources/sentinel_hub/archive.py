@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-import shapely.geometry
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
@@ -27,7 +26,7 @@ from sentinelhub.geometry import BBox
 from sentinelhub.time_utils import parse_time
 
 from lc_platform.sources.network.limits import Limits
-from lc_platform.sources.passes import PASS_GAP, as_acquisition, in_degrees, passes, utc
+from lc_platform.sources.passes import PASS_GAP, as_acquisition, footprint, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.sentinel_hub import request_grid
 from lc_platform.sources.sentinel_hub.client import Client, Service, account
@@ -105,6 +104,7 @@ class SentinelHubArchive:
     requests_per_minute  of this machine and account, None for no limit but Sentinel Hub's
     retries              of a request that failed for no fault of its own
     ledger               that is asked before each request, and told what it took
+    exclude              ids of items that are left out of the catalog
 
     The account comes from SH_CLIENT_ID and SH_CLIENT_SECRET in the environment or from the
     profile, when it is first needed. Raises SourceError for a collection that the deployment
@@ -137,6 +137,7 @@ class SentinelHubArchive:
         requests_per_minute: float | None = None,
         retries: int,
         ledger: Ledger | None = None,
+        exclude: Iterable[str] = (),
     ) -> None:
         has = [name for name, known in COLLECTIONS.items() if deployment in known.deployments]
         if collection not in has:
@@ -151,6 +152,7 @@ class SentinelHubArchive:
         self.profile = profile
         self._limits = (connections, requests_per_minute, retries)
         self._ledger = ledger
+        self._exclude = frozenset(exclude)
         self._opened: Service | None = None
         self._lock = Lock()
         self._of = COLLECTIONS[collection]
@@ -162,12 +164,12 @@ class SentinelHubArchive:
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
 
-        In order of time then key. Items without a geometry or of an id that another item has are
-        passed over with a warning. Raises SourceError where there is no account, it is refused or
-        the catalog cannot be read, TransientSourceError where it did not answer after all
-        retries, and QuotaError.
+        In order of time then key. Items without a geometry, or with one that has no polygonal
+        part, and those of an id that another item has are passed over with a warning. Raises
+        SourceError where there is no account, it is refused or the catalog cannot be read,
+        TransientSourceError where it did not answer after all retries, and QuotaError.
         """
-        footprint = in_degrees(area)
+        searched = in_degrees(area)
         start, end = utc(start), utc(end)
         what = f"search of {self.collection} from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
         service = self._service
@@ -175,14 +177,15 @@ class SentinelHubArchive:
         catalog.client = Client(service, what, Cost(requests=1))
         granules: dict[str, _Granule] = {}
         try:
-            for part in shapely.get_parts(footprint):
+            for part in shapely.get_parts(searched):
                 for item in catalog.search(
                     self._of.definition,
                     bbox=BBox(part.bounds, CRS.WGS84),
                     time=(start, end),
                     limit=MOST_ITEMS,
                 ):
-                    _take(granules, item, what)
+                    if item["id"] not in self._exclude:
+                        _take(granules, item, what)
         except (MissingDataInRequestException, AttributeError, KeyError, TypeError) as error:
             raise SourceError(
                 f"{what}: {service.config.sh_base_url} does not answer as Sentinel Hub's catalog "
@@ -191,9 +194,9 @@ class SentinelHubArchive:
         acquisitions = []
         for key, of_pass in passes(granules.values()).items():
             found = [g for g in of_pass if start <= g.datetime < end]
-            found = [g for g in found if g.footprint.intersects(footprint)]
+            found = [g for g in found if g.footprint.intersects(searched)]
             if found:
-                acquisitions.append(_acquisition(key, _newest(found), footprint))
+                acquisitions.append(_acquisition(key, _newest(found), searched))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
@@ -330,7 +333,7 @@ class _Granule:
     id: str
     datetime: datetime
     footprint: shapely.Geometry
-    """In degrees of longitude and latitude."""
+    """In degrees, with longitudes from -180 to 180."""
     platform: str
     track: str
     """What granules of one pass have in common; empty where it is not told."""
@@ -350,12 +353,20 @@ def _take(granules: dict[str, _Granule], item: Mapping[str, Any], what: str) -> 
             name,
         )
         return
+    where = footprint(item["geometry"])
+    if where.is_empty:
+        logger.warning(
+            "item %s of the catalog has a geometry without a polygonal part, so that nobody can "
+            "tell whether it covers the area: it is left out. Tell the archive's support",
+            name,
+        )
+        return
     try:
-        granule = _granule(name, item, properties)
-    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
+        granule = _granule(name, where, properties)
+    except (ValueError, TypeError, IndexError) as error:
         raise SourceError(
             f"{what}: item {name} cannot be understood ({type(error).__name__}: {error}). Tell the "
-            "archive's support"
+            f"archive's support, or leave it out by imagery.exclude: [{name}]"
         ) from error
     known = granules.setdefault(name, granule)
     # A page may begin with the last item of the page before it.
@@ -369,14 +380,14 @@ def _take(granules: dict[str, _Granule], item: Mapping[str, Any], what: str) -> 
         )
 
 
-def _granule(name: str, item: Mapping[str, Any], properties: Mapping[str, Any]) -> _Granule:
+def _granule(name: str, where: shapely.Geometry, properties: Mapping[str, Any]) -> _Granule:
     when = _time(properties["datetime"])
     platform = str(properties.get("platform") or properties.get("constellation") or "").lower()
     baseline = _BASELINE.search(name)
     return _Granule(
         id=name,
         datetime=when,
-        footprint=shapely.make_valid(shapely.geometry.shape(item["geometry"])),
+        footprint=where,
         platform=platform,
         track=_track(name, when, platform),
         baseline=".".join(baseline.groups()) if baseline else "",

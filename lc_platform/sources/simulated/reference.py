@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 from pyproj import Transformer
 
+from lc_platform.eo.polygons import polygonal_parts
 from lc_platform.sources.simulated import landscape as land
 from lc_platform.sources.simulated.classes import CLASSES, LOOKS_LIKE
 from lc_platform.sources.simulated.noise import draw, salt
@@ -155,7 +156,7 @@ def _parcels(
     rings = shapely.segmentize(shapely.linearrings(corners, indices=owner), _STEP)
     straight = shapely.get_coordinates(rings)
     bent = land.unwarp(straight[:, 0].copy(), straight[:, 1].copy(), seed)
-    parcels = shapely.make_valid(
+    parcels = polygonal_parts(
         shapely.polygons(shapely.set_coordinates(rings, np.stack(bent, axis=1)))
     )
     near = shapely.intersects(parcels, within)

@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pystac
 import shapely
-import shapely.geometry
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pystac.utils import make_absolute_href
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 
+from lc_platform.eo import polygons
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.remote_files import HEAD_BYTES, RemoteFiles
@@ -49,6 +49,7 @@ _TILE = 1024
 _COMPRESSED = 0.7
 """Of what reflectance takes without compression."""
 _NAMED_COLLECTIONS = 20
+_NAMED_ITEMS = 10
 _REPLACED_SHARE = 0.99
 _REMEMBERED_API_ITEMS = 1000
 _KEPT_PROPERTIES = (
@@ -81,8 +82,10 @@ class StacArchive:
     seconds              an archive may take to answer
     ledger               counts what reading takes
     preset               what has to be known of the archive; by default that of the name
+    exclude              ids of items that are left out as if they were not there
 
-    Items that tell no geometry lie nowhere and are passed over, which is logged. Those that
+    Items that tell no geometry lie nowhere and are passed over, and of a geometry the polygonal
+    part counts; what has none is left out. Both are logged, by their ids. Those that
     cannot be understood and two different ones with one id are refused by a search of where they
     lie, and do not disturb others.
 
@@ -105,6 +108,7 @@ class StacArchive:
         seconds: float = HTTP_SECONDS,
         ledger: Ledger | None = None,
         preset: Preset | None = None,
+        exclude: Iterable[str] = (),
     ) -> None:
         preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
         self.catalog = preset.url
@@ -134,6 +138,7 @@ class StacArchive:
             region=self._how_held.region,
         )
         self._ledger = ledger
+        self._exclude = frozenset(exclude)
         # More than there are connections: some decode what they have while others wait.
         self._pool = ThreadPoolExecutor(2 * connections if self.remote else 16)
         self._opening, self._remembering = Lock(), Lock()
@@ -158,7 +163,7 @@ class StacArchive:
                 for part in shapely.get_parts(footprint)
             )
         for unclear in items.unclear:
-            if unclear.footprint is None or unclear.footprint.intersects(footprint):
+            if unclear.footprint.intersects(footprint):
                 raise unclear.error
         acquisitions = []
         for key, of_pass in passes(items.granules.values()).items():
@@ -295,7 +300,9 @@ class StacArchive:
 
     def _read(self, href: str, where: str, kind: type[_Kind]) -> _Kind:
         """The catalog, collection or item in a file; ``where`` begins the errors."""
-        document = self._document(href, where)
+        return self._parsed(self._document(href, where), href, where, kind)
+
+    def _parsed(self, document: dict[str, Any], href: str, where: str, kind: type[_Kind]) -> _Kind:
         if "stac_version" not in document:
             raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}")
         try:
@@ -327,11 +334,15 @@ class StacArchive:
             for link in part.get_item_links()
         ]
 
-        def read_item(href: str) -> pystac.Item:
+        def read_item(href: str) -> pystac.Item | None:
             where = f"collection {self.collection} lists an item: {href}"
-            return self._read(href, where, pystac.Item)
+            document = self._document(href, where)
+            if document.get("id") in self._exclude:
+                return None
+            return self._parsed(document, href, where, pystac.Item)
 
-        self._items = understood(self._pool.map(read_item, dict.fromkeys(hrefs)))
+        items = self._pool.map(read_item, dict.fromkeys(hrefs))
+        self._items = understood(item for item in items if item is not None)
         self._log_nowhere(self._items)
 
     def _with_descendants(self, node: pystac.Catalog) -> Iterator[pystac.Catalog]:
@@ -359,7 +370,11 @@ class StacArchive:
                 collections=[self.collection],
                 **query,
             )
-            items = understood(map(self._item, found.items_as_dicts()))
+            items = understood(
+                self._item(document)
+                for document in found.items_as_dicts()
+                if document.get("id") not in self._exclude
+            )
         self._log_nowhere(items)
         with self._remembering:
             known = self._items.granules
@@ -403,15 +418,21 @@ class StacArchive:
         )
 
     def _log_nowhere(self, items: Items) -> None:
-        if items.nowhere:
-            shown = ", ".join(items.nowhere[:3]) + (", ..." if len(items.nowhere) > 3 else "")
-            _log.warning(
-                "%s: %d items of %s tell no geometry and are passed over: %s",
-                redaction.hidden(self.catalog),
-                len(items.nowhere),
-                self.collection,
-                shown,
-            )
+        for what, ids in (
+            ("tell no geometry and are passed over", items.nowhere),
+            ("have a geometry without a polygonal part and are left out", items.shapeless),
+        ):
+            if ids:
+                more = f" and {len(ids) - _NAMED_ITEMS} more" if len(ids) > _NAMED_ITEMS else ""
+                _log.warning(
+                    "%s: %d items of %s %s: %s%s",
+                    redaction.hidden(self.catalog),
+                    len(ids),
+                    self.collection,
+                    what,
+                    ", ".join(ids[:_NAMED_ITEMS]),
+                    more,
+                )
 
     def _granules_of(self, acquisition: Acquisition) -> list[Granule]:
         self._open()
@@ -465,7 +486,7 @@ def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
     if len(granules) == 1:
         return [0]
     # Footprints are drawn roughly (straight lines between far corners), hence the margin.
-    footprint = in_degrees(geobox.extent).buffer(0.02)
+    footprint = polygons.normalized(in_degrees(geobox.extent).buffer(0.02))
     near = [i for i, granule in enumerate(granules) if granule.footprint.intersects(footprint)]
     return sorted(near, key=lambda i: granules[i].crs != str(geobox.crs))
 

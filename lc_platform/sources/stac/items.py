@@ -14,9 +14,9 @@ from typing import Any
 import odc.stac
 import pystac
 import shapely
-import shapely.geometry
 
-from lc_platform.sources.passes import utc
+from lc_platform.eo.polygons import box_in_degrees
+from lc_platform.sources.passes import footprint, utc
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.stac import amplitude
 from lc_platform.sources.stac.pixels import Layer, unsigned
@@ -55,7 +55,7 @@ class Granule:
     id: str
     datetime: datetime
     footprint: shapely.Geometry
-    """In degrees of longitude and latitude."""
+    """In degrees, with longitudes from -180 to 180."""
     platform: str
     crs: str
     """For example ``EPSG:32633``, empty where it is not told."""
@@ -166,8 +166,8 @@ class Unclear:
     """An item that cannot be used."""
 
     error: SourceError
-    footprint: shapely.Geometry | None
-    """In degrees of longitude and latitude; None where it may be anywhere."""
+    footprint: shapely.Geometry
+    """In degrees, with longitudes from -180 to 180."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,8 @@ class Items:
     unclear: Sequence[Unclear] = ()
     nowhere: Sequence[str] = ()
     """Ids of those that tell no place."""
+    shapeless: Sequence[str] = ()
+    """Ids of those whose geometry has no polygonal part."""
 
 
 def understood(items: Iterable[pystac.Item]) -> Items:
@@ -186,25 +188,30 @@ def understood(items: Iterable[pystac.Item]) -> Items:
     granules: dict[str, Granule] = {}
     unclear: list[Unclear] = []
     nowhere: list[str] = []
+    shapeless: list[str] = []
     for item in items:
         if item.geometry is None and item.bbox is None:
             nowhere.append(item.id)
             continue
+        where = _footprint(item)
+        if where.is_empty:
+            shapeless.append(item.id)
+            continue
         try:
-            granule = _granule(item)
+            granule = _granule(item, where)
         except SourceError as error:
-            unclear.append(Unclear(error, _footprint_or_none(item)))
+            unclear.append(Unclear(error, where))
             continue
         other = granules.setdefault(granule.id, granule)
         if other is not granule and _content(other.item) != _content(item):
             hrefs = " and ".join(filter(None, (one.get_self_href() for one in (other.item, item))))
             twice = SourceError(
                 f"item {item.id}: two different items have this id"
-                f"{f' ({hrefs})' if hrefs else ''}. Give one of them another id, or take it out "
-                f"of the catalog."
+                f"{f' ({hrefs})' if hrefs else ''}. Give one of them another id, take it out of "
+                f"the catalog, or leave both out by imagery.exclude: [{item.id}]"
             )
             unclear.append(Unclear(twice, other.footprint | granule.footprint))
-    return Items(granules, unclear, nowhere)
+    return Items(granules, unclear, nowhere, shapeless)
 
 
 def joined(answers: Iterable[Items]) -> Items:
@@ -212,18 +219,20 @@ def joined(answers: Iterable[Items]) -> Items:
     granules: dict[str, Granule] = {}
     unclear: list[Unclear] = []
     nowhere: dict[str, None] = {}
+    shapeless: dict[str, None] = {}
     for answer in answers:
         granules |= answer.granules
         unclear += answer.unclear
         nowhere |= dict.fromkeys(answer.nowhere)
-    return Items(granules, unclear, [*nowhere])
+        shapeless |= dict.fromkeys(answer.shapeless)
+    return Items(granules, unclear, [*nowhere], [*shapeless])
 
 
 def _content(item: pystac.Item) -> tuple[Any, ...]:
     return item.geometry, item.properties, {k: a.href for k, a in item.assets.items()}
 
 
-def _granule(item: pystac.Item) -> Granule:
+def _granule(item: pystac.Item, where: shapely.Geometry) -> Granule:
     try:
         told = item.properties
         when = item.datetime or item.common_metadata.start_datetime
@@ -234,29 +243,29 @@ def _granule(item: pystac.Item) -> Granule:
             item=item,
             id=item.id,
             datetime=utc(when),
-            footprint=_footprint(item),
+            footprint=where,
             platform=platform,
             crs=str(told.get("proj:code") or f"EPSG:{told.get('proj:epsg', '')}"),
             baseline=tuple(map(int, re.findall(r"\d+", str(told.get("s2:processing_baseline"))))),
             tile=_tile(item),
             track=_track(told, utc(when), platform),
         )
-    except (*NOT_STAC, shapely.GEOSException) as error:
-        raise SourceError(f"item {item.id}: it cannot be understood ({error}).") from error
+    except NOT_STAC as error:
+        raise SourceError(
+            f"item {item.id}: it cannot be understood ({error}). Tell the archive's support, or "
+            f"leave it out by imagery.exclude: [{item.id}]"
+        ) from error
 
 
 def _footprint(item: pystac.Item) -> shapely.Geometry:
-    if item.geometry is None and item.bbox is not None:
-        (west, south), (east, north) = item.bbox[:2], item.bbox[len(item.bbox) // 2 :][:2]
-        return shapely.box(west, south, east, north)
-    return shapely.make_valid(shapely.geometry.shape(item.geometry))
-
-
-def _footprint_or_none(item: pystac.Item) -> shapely.Geometry | None:
+    if item.geometry is not None or item.bbox is None:
+        return footprint(item.geometry)
     try:
-        return _footprint(item)
-    except (*NOT_STAC, shapely.GEOSException):
-        return None
+        edges = [float(edge) for edge in item.bbox]
+        (west, south), (east, north) = edges[:2], edges[len(edges) // 2 :][:2]
+    except (TypeError, ValueError):
+        return shapely.Polygon()
+    return box_in_degrees(west, south, east, north)
 
 
 def _tile(item: pystac.Item) -> str:

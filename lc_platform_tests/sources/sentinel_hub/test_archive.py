@@ -743,6 +743,28 @@ def test_an_item_without_geometry_is_passed_over_and_named(
     assert f"{whole[0].items[0]} of the catalog has no geometry" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "Polygon", "coordinates": [[[0, 0], [1, 0]]]},
+        {"type": "Nothing", "coordinates": []},
+        {"type": "Point", "coordinates": [15, 46]},
+        {"type": "Polygon", "coordinates": [[[15, 46], [16, 46], [15, 46], [15, 46]]]},
+    ],
+    ids=["ring", "kind", "point", "no area"],
+)
+def test_an_item_without_a_polygonal_part_is_left_out_and_named(
+    server: SentinelHubServer,
+    archive: SentinelHubArchive,
+    caplog: pytest.LogCaptureFixture,
+    geometry: dict[str, Any],
+) -> None:
+    whole = archive.search(GRID.extent, *JUNE)
+    server.items = changed(lambda item: item.update(geometry=geometry))
+    assert archive.search(GRID.extent, *JUNE) == whole[1:]
+    assert f"{whole[0].items[0]} of the catalog has a geometry without a polygonal" in caplog.text
+
+
 def test_an_item_outside_the_area_is_passed_over(
     server: SentinelHubServer, archive: SentinelHubArchive
 ) -> None:
@@ -787,12 +809,10 @@ def test_items_need_no_projection(server: SentinelHubServer, archive: SentinelHu
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0]]]}},
-        {"geometry": {"type": "Nothing", "coordinates": []}},
         {"properties": {"datetime": "yesterday or so"}},
         {"properties": {"datetime": None}},
     ],
-    ids=["ring", "kind", "time", "no time"],
+    ids=["time", "no time"],
 )
 def test_an_item_that_cannot_be_understood_is_named(
     server: SentinelHubServer, archive: SentinelHubArchive, wrong: dict[str, Any]
@@ -801,6 +821,10 @@ def test_an_item_that_cannot_be_understood_is_named(
     server.items = changed(lambda item: item.update(wrong))
     with pytest.raises(SourceError, match=f"search of .*: item {name} cannot be understood"):
         archive.search(GRID.extent, *JUNE)
+    without = archive_of("sentinel-2-l1c", exclude=[name])
+    assert name not in [
+        item for found in without.search(GRID.extent, *JUNE) for item in found.items
+    ]
 
 
 def test_a_catalog_that_is_none_is_named(
