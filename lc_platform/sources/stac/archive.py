@@ -312,6 +312,7 @@ class StacArchive:
         except NOT_STAC as error:
             raise SourceError(
                 f"{where} is not valid STAC ({type(error).__name__}: {error})."
+                + (_left_out(document) if kind is pystac.Item else "")
             ) from error
         if not isinstance(found, kind):
             raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {_ADVICE}")
@@ -389,7 +390,7 @@ class StacArchive:
         except NOT_STAC as error:
             raise SourceError(
                 f"item {document.get('id')}: {self.catalog} gives it, and it is not valid STAC "
-                f"({type(error).__name__}: {error})."
+                f"({type(error).__name__}: {error})." + _left_out(document)
             ) from error
 
     @contextmanager
@@ -501,6 +502,10 @@ def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:
     rows, columns = sides
     tile_bytes = 2 * _TILE**2 * _COMPRESSED
     return Cost(requests=1 + round(rows), bytes=HEAD_BYTES + round(rows * columns * tile_bytes))
+
+
+def _left_out(document: dict[str, Any]) -> str:
+    return f" Correct the item, or leave it out by imagery.exclude: [{document.get('id')}]"
 
 
 def _api_failure(where: str, error: APIError) -> SourceError:
