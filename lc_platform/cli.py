@@ -309,7 +309,7 @@ def ui(
     environment = {
         **os.environ,
         ENVIRONMENT_VARIABLE: str(config.resolve()),
-        running.HOME_VARIABLE: str(home.resolve()),
+        running.HOME_VARIABLE: str(home.absolute()),
     }
     out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
     command = [sys.executable, "-m", "dagster", "dev", "-m", "lc_platform.definitions"]

@@ -331,7 +331,8 @@ def _check_coordinates(geometries: Sequence[BaseGeometry], crs: CRS, path: str |
 
 
 def _name(path: str | Path) -> str:
-    return PurePosixPath(str(path).split("?")[0]).name
+    text = str(path)
+    return PurePosixPath(text.split("?")[0] if "://" in text else text).name
 
 
 def _invalidity(geometry: BaseGeometry) -> str:

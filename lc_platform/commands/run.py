@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,6 +19,7 @@ from typing import Any, Self
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
+from lc_platform.area.boundary import default_cache
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.claim import claim
 from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, years_of
@@ -65,7 +69,26 @@ def dagster_home(config: Config) -> Path:
             f"{home}: Dagster's records cannot be kept there ({error.strerror}). Name a folder "
             f"that can be written in {HOME_VARIABLE}"
         ) from error
-    return home
+    return _reachable(home)
+
+
+def _reachable(home: Path) -> Path:
+    """A folder by a path that Dagster's SQLite takes: it makes a URL of it, in which ``?`` and
+    escapes such as ``%20`` mean something else. Where they are in it, a link to the folder."""
+    if not re.search(r"\?|%[0-9A-Fa-f]{2}", str(home.absolute())):
+        return home
+    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    link = default_cache() / "dagster" / name
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(home.resolve())
+    except OSError as error:
+        raise RunError(
+            f"{home}: Dagster takes no path with ? or % in it, and no link to it can be made at "
+            f"{link} ({error.strerror}). Name another folder in {HOME_VARIABLE}"
+        ) from error
+    return link
 
 
 @dataclass(frozen=True)

@@ -167,4 +167,10 @@ class Reference(Section):
 
 
 def is_raster(path: str) -> bool:
-    return Path(path.split("?")[0]).suffix.lower() in {".tif", ".tiff", ".vrt", ".jp2", ".img"}
+    return Path(path.split("?")[0] if "://" in path else path).suffix.lower() in {
+        ".tif",
+        ".tiff",
+        ".vrt",
+        ".jp2",
+        ".img",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -296,7 +297,7 @@ class Config(Section):
             return expanded
         if key.endswith("catalog") and expanded in CATALOGS:
             return expanded
-        return str((self._folder / Path(expanded).expanduser()).resolve())
+        return _located(self._folder, expanded, key)
 
     @property
     def storage_url(self) -> str:
@@ -358,3 +359,25 @@ class Config(Section):
     @property
     def class_colors(self) -> dict[int, str]:
         return {one.id: one.color for one in self.reference.classes}
+
+
+_READ_BY_GDAL = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+
+
+def _located(folder: Path, path: str, key: str) -> str:
+    """A path made absolute. ``~`` is a home where the path begins with it, and somebody has it.
+
+    Raises ConfigError where GDAL would take a file's name apart.
+    """
+    named = Path(path)
+    if path.startswith("~"):
+        with suppress(RuntimeError):  # nobody is called so, and a folder may be
+            named = named.expanduser()
+    found = (folder / named).resolve()
+    apart = [c for c in ("!", "\n") if c in str(found)] + [c for c in ";" if c in found.name]
+    if key in _READ_BY_GDAL and apart and found.exists():
+        raise ConfigError(
+            f"{key}: {str(found)!r} has {' and '.join(map(repr, apart))} in its name, at which "
+            "GDAL takes it apart. Rename it"
+        )
+    return str(found)

@@ -22,7 +22,6 @@ import pystac
 import shapely
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
-from pystac.utils import make_absolute_href
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 
@@ -35,6 +34,7 @@ from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
+from lc_platform.sources.stac.hrefs import located, resolve
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, joined, understood
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.presets import PRESETS, Held, Preset
@@ -111,7 +111,7 @@ class StacArchive:
         exclude: Iterable[str] = (),
     ) -> None:
         preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
-        self.catalog = preset.url
+        self.catalog = located(preset.url) if preset.url.startswith("file:") else preset.url
         self.collection = collection
         self.remote = "://" in self.catalog
         limits = Limits(
@@ -270,7 +270,7 @@ class StacArchive:
             if self._opened:
                 return
             where = f"imagery.catalog: {self.catalog}"
-            root = self._read(make_absolute_href(self.catalog), where, pystac.Catalog)
+            root = self._read(located(self.catalog), where, pystac.Catalog)
             root.set_root(root)  # or it would be read once more
             if isinstance(root, Client) and (root.get_links("search") or root.get_conforms_to()):
                 self._open_api(root)
@@ -305,6 +305,7 @@ class StacArchive:
     def _parsed(self, document: dict[str, Any], href: str, where: str, kind: type[_Kind]) -> _Kind:
         if "stac_version" not in document:
             raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}")
+        resolve(document, href)
         try:
             found = self._io.stac_object_from_dict(document, href, preserve_dict=False)
         except pystac.STACTypeError as error:
@@ -330,7 +331,7 @@ class StacArchive:
         else:
             raise self._no_collection(seen)
         hrefs = [
-            link.absolute_href
+            str(link.get_target_str())
             for part in self._with_descendants(node)
             for link in part.get_item_links()
         ]
@@ -349,8 +350,9 @@ class StacArchive:
     def _with_descendants(self, node: pystac.Catalog) -> Iterator[pystac.Catalog]:
         yield node
         for link in node.get_child_links():
-            where = f"{node.self_href} lists a child: {link.absolute_href}"
-            yield from self._with_descendants(self._read(link.absolute_href, where, pystac.Catalog))
+            href = str(link.get_target_str())
+            where = f"{node.self_href} lists a child: {href}"
+            yield from self._with_descendants(self._read(href, where, pystac.Catalog))
 
     # API
 

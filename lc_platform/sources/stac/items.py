@@ -19,6 +19,7 @@ from lc_platform.eo.polygons import box_in_degrees
 from lc_platform.sources.passes import footprint, utc
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.stac import amplitude
+from lc_platform.sources.stac.hrefs import located
 from lc_platform.sources.stac.pixels import Layer, unsigned
 from lc_platform.sources.stac.presets import Held
 
@@ -80,10 +81,11 @@ class Granule:
                 f"(item {self.id}). It has: {', '.join(self.bands()) or 'none'}."
             )
         source, asset = self._parsed.bands[key], self.item.assets[key[0]]
+        uri = located(asset.href, self.item.get_self_href())
         own = f"s3://{how_held.bucket}/"
-        if how_held.bucket and source.uri.startswith("s3://") and not source.uri.startswith(own):
+        if how_held.bucket and uri.startswith("s3://") and not uri.startswith(own):
             raise SourceError(
-                f"acquisition {acquisition}, band {band}: {unsigned(source.uri)} is not in {own}, "
+                f"acquisition {acquisition}, band {band}: {unsigned(uri)} is not in {own}, "
                 f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
                 f"archive."
             )
@@ -117,9 +119,9 @@ class Granule:
             backscatter = amplitude.UNITS.get(unit, "unknown")
             scale, offset = amplitude.SCALE, 0.0
         return Layer(
-            where=f"acquisition {acquisition}, band {band}: {unsigned(source.uri)}",
+            where=f"acquisition {acquisition}, band {band}: {unsigned(uri)}",
             band=band,
-            uri=source.uri,
+            uri=uri,
             index=max(source.band, 1),
             nodata=_no_data(asset, key[1], source.meta.nodata),
             scale=1.0 if scale is None else scale,

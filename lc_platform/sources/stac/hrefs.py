@@ -1,0 +1,57 @@
+"""Where the references of STAC documents lead.
+
+pystac takes a path for a URL, and loses what follows ``#`` and ``?`` in it. A folder may be called
+"site #2", so what a document of this machine refers to is found here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from pystac.utils import make_absolute_href
+
+_FILE = "file://"
+
+
+def located(href: str, document: str | None = None) -> str:
+    """The URL, or the absolute path, that a reference in a document leads to.
+
+    document  URL or path; None where the reference stands in none and is from the working folder
+
+    A path is taken as it is written where there is such a file, and failing that without the
+    escapes of URLs (``%20``).
+    """
+    if href.startswith(_FILE):
+        return _there(Path("/"), "/" + href.removeprefix(_FILE).partition("/")[2])
+    if "://" in href or href.startswith("/vsi"):
+        return href
+    if document is not None and document.startswith(_FILE):
+        document = located(document)
+    if document is not None and ("://" in document or document.startswith("/vsi")):
+        return str(make_absolute_href(href, document))
+    return _there(Path.cwd() if document is None else Path(document).parent, href)
+
+
+def resolve(document: dict[str, Any], href: str) -> None:
+    """Have the references to catalogs, items and files in a STAC document, which lies at a URL or
+    path, lead where they do from anywhere; in place."""
+    links, assets = document.get("links"), document.get("assets")
+    referring = [link for link in links or () if isinstance(link, dict)]
+    referring = [link for link in referring if link.get("rel") in ("item", "child")]
+    if isinstance(assets, dict):
+        referring += [asset for asset in assets.values() if isinstance(asset, dict)]
+    for one in referring:
+        if isinstance(one.get("href"), str):
+            one["href"] = located(one["href"], href)
+
+
+def _there(folder: Path, path: str) -> str:
+    found = os.path.normpath(folder / path)
+    if "%" in path and not Path(found).exists():
+        plain = os.path.normpath(folder / unquote(path))
+        if Path(plain).exists():
+            return plain
+    return found
