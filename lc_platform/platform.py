@@ -12,11 +12,12 @@ from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.acquisition.reuse import Held, marked, stored
 from lc_platform.area import patches
 from lc_platform.area.grid import Patch, PatchGrid
+from lc_platform.area.mask import Area
 from lc_platform.artefacts import content
 from lc_platform.artefacts.formats import GridFormat
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import Recipe, Versions, digest
+from lc_platform.artefacts.versions import ABSENT, Recipe, Versions, digest
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.clouds import detector_margin
 from lc_platform.products.auxiliary_features import FurtherBands
@@ -163,7 +164,14 @@ class Platform:
     def split_area(self) -> dict[str, Any]:
         """What the patches are laid by."""
         names = [*type(self.config.aoi).model_fields]
-        return {name: self.setting(f"aoi.{name}") for name in names}
+        return {name: self.setting(f"aoi.{name}") for name in names if name != "clip"}
+
+    @property
+    def clipped_area(self) -> Any:
+        """What the map ends at; absent where that is not the area."""
+        if not self.config.aoi.clipped:
+            return ABSENT
+        return {name: v for name, v in self.split_area.items() if name not in _OF_THE_SPLIT}
 
     @property
     def detector_grid(self) -> dict[str, Any] | None:
@@ -215,6 +223,14 @@ class Platform:
 
     # What the science asks for, under the names of its parameters.
 
+    @cached_property
+    def area(self) -> Area | None:
+        """What the map ends at; None where it ends with its patches. Raises BoundaryError."""
+        if not self.config.aoi.clipped:
+            return None
+        found = patches.boundary(self.config)
+        return Area(found.geometry, found.crs, self.config.aoi.buffer)
+
     @property
     def windows(self) -> dict[str, Any]:
         return {"window": self.config.processing.window}
@@ -240,6 +256,7 @@ class Platform:
             "interval": features.interval,
             "min_valid_fraction": features.min_valid_fraction,
             "also": self.further_features,
+            "area": self.area,
             "stored": features.stored,
         } | self._threads
 
@@ -250,6 +267,7 @@ class Platform:
             "pixels_per_patch": sampling.pixels_per_patch,
             "erosion": sampling.erosion,
             "seed": sampling.seed,
+            "area": self.area,
         }
 
     @property
@@ -261,11 +279,17 @@ class Platform:
             "test_fraction": sampling.test_fraction,
             "seed": sampling.seed,
             "balanced": sampling.class_weights == "balanced",
+            "patches": self.grid().keys,
         } | self._threads
 
     @property
     def assessing(self) -> dict[str, Any]:
-        return {"classes": self.config.class_names} | self.windows | self._threads
+        asked = {
+            "classes": self.config.class_names,
+            "area": self.area,
+            "patches": self.grid().keys,
+        }
+        return asked | self.windows | self._threads
 
     @property
     def predicting(self) -> dict[str, Any]:
@@ -273,6 +297,7 @@ class Platform:
             {
                 "colors": self.config.class_colors,
                 "probabilities": self.config.processing.probabilities,
+                "area": self.area,
             }
             | self.windows
             | self._threads
@@ -280,8 +305,11 @@ class Platform:
 
 
 _FILES = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+_OF_THE_SPLIT = ("crs", "split", "patch_size", "resolution")
+"""Keys of the area that say how it is split, not where it is."""
 _TOGETHER = (
     "split_area",
+    "clipped_area",
     "detector_grid",
     "simulated_imagery",
     "simulated_reference",
