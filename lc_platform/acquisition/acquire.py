@@ -234,6 +234,11 @@ def acquire(
         blocks,
         coordinates,
         attributes,
+        calibrations=lambda: {
+            f"{grid.prefix}bands": of.plan.calibration(grid, _list(attributes, of.plan))
+            for of in collections
+            for grid in of.plan.grids
+        },
     )
 
 
