@@ -20,6 +20,7 @@ from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import ABSENT, Recipe, Versions, digest
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.clouds import detector_margin
+from lc_platform.eo.indices import KNOWN
 from lc_platform.products.auxiliary_features import FurtherBands
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_further, open_source
@@ -232,6 +233,16 @@ class Platform:
         return Area(found.geometry, found.crs, self.config.aoi.buffer)
 
     @property
+    def statistics_index(self) -> Any:
+        """The index that statistics are of; it was NDVI before it was a setting."""
+        index = self.config.statistics_index
+        return ABSENT if index == KNOWN["NDVI"] else index
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        return {"index": self.config.statistics_index} | self.windows
+
+    @property
     def windows(self) -> dict[str, Any]:
         return {"window": self.config.processing.window}
 
@@ -315,4 +326,5 @@ _TOGETHER = (
     "simulated_reference",
     "further_imagery",
     "further_features",
+    "statistics_index",
 )
