@@ -13,6 +13,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import shapely
 from affine import Affine
 from numba import njit
@@ -21,8 +22,9 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform.sources.passes import utc
-from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
+from lc_platform.sources.protocol import Acquisition, Cost, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
+from lc_platform.sources.simulated.classes import CLASSES
 from lc_platform.sources.simulated.landscape import Ground, Landscape
 from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
@@ -41,6 +43,8 @@ NATIVE = 10.0
 BLOCK = 2**20
 """Pixels computed at a time."""
 
+_SHARES = np.array([0.2, 0.4, 0.6, 0.8])
+"""Where on a grid's sides it is asked what the reference has there, beside its middle."""
 _THICK, _THIN, _SHADOW = 0.5, 0.04, 0.35
 _PATCHINESS = np.uint64(salt(0, 40))
 _SNOW_SHARE = np.array([0.0, 0.95, 0.95, 0.95, 0.75, 0.70, 0.55, 0.40, 0.15, 0.65, 0.90])
@@ -287,6 +291,29 @@ class SimulatedArchive:
             raise SourceError("the area of the reference has no CRS. Give the geometry one.")
         return reference.reference_polygons(self.seed, area, self.mistakes)
 
+    def reference_on(self, geobox: GeoBox) -> pandas.DataFrame:
+        """The attributes of some polygons of the reference that lie on a grid, without drawing
+        one: ``class_id``, ``class_name``, ``parcel``. Where it is empty there may be others."""
+        share = np.array([0.5, *np.repeat(_SHARES, len(_SHARES))])
+        column = share * geobox.shape[1]
+        row = np.array([0.5, *np.tile(_SHARES, len(_SHARES))]) * geobox.shape[0]
+        a = geobox.affine
+        x, y = to_mercator(str(geobox.crs)).transform(
+            a.a * column + a.b * row + a.c, a.d * column + a.e * row + a.f
+        )
+        return reference.reference_at(self.seed, x, y, self.mistakes)
+
+    def reference_classes(self) -> pandas.DataFrame:
+        """The attributes that the reference's polygons have, a row a class; of ``parcel``, which
+        every polygon has its own of, none."""
+        return pandas.DataFrame(
+            {
+                "class_id": [one.id for one in CLASSES],
+                "class_name": [one.name for one in CLASSES],
+                "parcel": None,
+            }
+        )
+
     def write_reference(self, path: Path, area: Geometry) -> Path:
         """Writes the reference of ``area`` as a GeoPackage, layer ``reference``."""
         return reference.write_reference(self.reference_polygons(area), path)
@@ -368,10 +395,9 @@ class SimulatedArchive:
     def _check(self, acquisition: Acquisition, bands: Sequence[str]) -> None:
         for band in bands:
             if band not in self.bands:
-                raise MissingBandError(
+                raise SourceError(
                     f"acquisition {acquisition.key}: the simulated archive has no band {band}. "
-                    f"It has {', '.join(self.bands)}.",
-                    band,
+                    f"It has {', '.join(self.bands)}."
                 )
 
     def _weather_of(self, when: date) -> atmosphere.Weather:

@@ -295,6 +295,52 @@ def natural_seed(i, j, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _parcel_at(qx, qy, i0, j0, seeds, direction, kind, hashes, basin, seed):  # type: ignore[no-untyped-def]
+    """Hash and class of the parcel at a point of the straight space, and whether it is a river."""
+    r, c, river = _district_at(qx, qy, i0, j0, seeds, basin)
+    h, k = hashes[r, c], kind[r, c]
+    dx, dy = qx - seeds[r, c, 0], qy - seeds[r, c, 1]
+    if river:
+        return river_hash(h), WATER, True
+    if is_ruled(k):
+        cosine, sine = direction[r, c, 0], direction[r, c, 1]
+        row, column = ruled_parcel(cosine * dx + sine * dy, cosine * dy - sine * dx, k, h)
+        parcel = parcel_hash(column, row, h)
+        u = 0.5 * (parcel_edge(row, column, k, h) + parcel_edge(row, column + 1, k, h))
+        v = 0.5 * (row_edge(row, k, h) + row_edge(row + 1, k, h))
+        cls = parcel_class(k, parcel, cosine * u - sine * v, sine * u + cosine * v)
+        return parcel, cls, False
+    i, j, sx, sy = _cell_at(qx, qy, seed)
+    parcel = parcel_hash(i, j, h)
+    return parcel, parcel_class(k, parcel, sx - seeds[r, c, 0], sy - seeds[r, c, 1]), False
+
+
+@njit(cache=True, nogil=True)
+def _parcels_at(  # type: ignore[no-untyped-def]
+    x, y, i0, j0, seeds, direction, kind, hashes, basin, seed, parcels, codes
+):
+    for n in range(x.size):
+        wx, wy = warp(x[n], y[n], seed)
+        parcels[n], cls, river = _parcel_at(
+            x[n] + wx, y[n] + wy, i0, j0, seeds, direction, kind, hashes, basin, seed
+        )
+        codes[n] = 0 if river else cls
+
+
+def parcels_at(
+    x: NDArray[np.float64], y: NDArray[np.float64], seed: np.uint64
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash and class of the parcels at places in Web Mercator, each (n,); class 0 in a river, of
+    which a place does not say in which parcel it lies."""
+    box = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    i0, j0, columns, rows = lattice(box, DISTRICT, margin=350.0, ring=1)
+    parcels, codes = np.empty(x.size, np.uint64), np.empty(x.size, np.int64)
+    table = districts(i0, j0, columns, rows, seed)
+    _parcels_at(x, y, i0, j0, *table, seed, parcels, codes)  # type: ignore[call-arg]
+    return parcels, codes
+
+
+@njit(cache=True, nogil=True)
 def _survey(  # type: ignore[no-untyped-def]
     x,
     y,
@@ -327,23 +373,7 @@ def _survey(  # type: ignore[no-untyped-def]
             px, py = x[a, b], y[a, b]
             wx, wy = warp(px, py, seed)
             qx, qy = px + wx, py + wy
-            r, c, river = _district_at(qx, qy, i0, j0, seeds, basin)
-            h, k = hashes[r, c], kind[r, c]
-            dx, dy = qx - seeds[r, c, 0], qy - seeds[r, c, 1]
-            if river:
-                parcel = river_hash(h)
-                cls = WATER
-            elif is_ruled(k):
-                cosine, sine = direction[r, c, 0], direction[r, c, 1]
-                row, column = ruled_parcel(cosine * dx + sine * dy, cosine * dy - sine * dx, k, h)
-                parcel = parcel_hash(column, row, h)
-                u = 0.5 * (parcel_edge(row, column, k, h) + parcel_edge(row, column + 1, k, h))
-                v = 0.5 * (row_edge(row, k, h) + row_edge(row + 1, k, h))
-                cls = parcel_class(k, parcel, cosine * u - sine * v, sine * u + cosine * v)
-            else:
-                i, j, sx, sy = _cell_at(qx, qy, seed)
-                parcel = parcel_hash(i, j, h)
-                cls = parcel_class(k, parcel, sx - seeds[r, c, 0], sy - seeds[r, c, 1])
+            parcel, cls, _ = _parcel_at(qx, qy, i0, j0, seeds, direction, kind, hashes, basin, seed)
             code[a, b] = cls
 
             # bilinear height and its slope, on a lattice fixed to the planet

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import shapely
 from numba import njit
 from numpy.typing import NDArray
@@ -77,9 +78,7 @@ def reference_polygons(
     def happens(n: int, rate: float) -> NDArray[np.bool_]:
         return _draws(hashes, n) < rate
 
-    wrong = happens(1, mistakes.mislabelled)
-    second = (_draws(hashes, 2) < 0.35).astype(int)
-    codes[wrong] = [LOOKS_LIKE[c][k] for c, k in zip(codes[wrong], second[wrong], strict=True)]
+    codes = _mislabelled(hashes, codes, mistakes)
     stretch = np.array([_stretch(parcel) for parcel in parcels])
     shifted = happens(3, mistakes.shifted)
     angle = 2 * np.pi * _draws(hashes, 4)
@@ -94,15 +93,44 @@ def reference_polygons(
     geometry = shapely.transform(parcels, back.transform, interleaved=False)
     kept = ~happens(6, mistakes.missing) & shapely.intersects(geometry, area.geom)
     order = np.flatnonzero(kept)[np.argsort(hashes[kept])]
-    names = {c.id: c.name for c in CLASSES}
     return geopandas.GeoDataFrame(
+        _attributes(hashes[order], codes[order]), geometry=geometry[order], crs=str(area.crs)
+    )
+
+
+def reference_at(
+    seed: int, x: NDArray[np.float64], y: NDArray[np.float64], mistakes: ReferenceMistakes
+) -> pandas.DataFrame:
+    """The attributes of the polygons that are drawn, where they should be, around places in Web
+    Mercator; nothing of places for which that takes more than arithmetic.
+
+    Columns: ``class_id``, ``class_name``, ``parcel``.
+    """
+    hashes, codes = land.parcels_at(x, y, salt(seed, 1))
+    drawn = (codes > 0) & (_draws(hashes, 6) >= mistakes.missing)
+    drawn &= _draws(hashes, 3) >= mistakes.shifted
+    hashes, codes = hashes[drawn], codes[drawn]
+    return _attributes(hashes, _mislabelled(hashes, codes, mistakes))
+
+
+def _mislabelled(
+    hashes: NDArray[np.uint64], codes: NDArray[np.int64], mistakes: ReferenceMistakes
+) -> NDArray[np.int64]:
+    wrong = _draws(hashes, 1) < mistakes.mislabelled
+    second = (_draws(hashes, 2) < 0.35).astype(int)
+    out = codes.copy()
+    out[wrong] = [LOOKS_LIKE[c][k] for c, k in zip(codes[wrong], second[wrong], strict=True)]
+    return out
+
+
+def _attributes(hashes: NDArray[np.uint64], codes: NDArray[np.int64]) -> pandas.DataFrame:
+    names = {c.id: c.name for c in CLASSES}
+    return pandas.DataFrame(
         {
-            "class_id": codes[order].astype(int),
-            "class_name": [names[c] for c in codes[order]],
-            "parcel": [f"{h:016x}" for h in hashes[order]],
-        },
-        geometry=geometry[order],
-        crs=str(area.crs),
+            "class_id": codes.astype(int),
+            "class_name": [names[c] for c in codes],
+            "parcel": [f"{h:016x}" for h in hashes],
+        }
     )
 
 
