@@ -11,7 +11,6 @@ import tempfile
 import unicodedata
 import urllib.error
 import urllib.request
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
+from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, layers
 from lc_platform.eo import polygons
 from lc_platform.errors import PlatformError
 
@@ -35,6 +35,7 @@ NATURAL_EARTH = "https://naciscdn.org/naturalearth/10m/cultural/ne_10m_admin_0_c
 
 _NAMES = ("NAME", "ADMIN", "NAME_LONG", "NAME_EN", "ISO_A2", "ISO_A3", "ISO_A2_EH", "ISO_A3_EH")
 _TIMEOUT = 60.0
+_READ_ERRORS = (DataSourceError, DataLayerError, shapely.errors.ShapelyError, OSError)
 
 
 class BoundaryError(PlatformError, ValueError):
@@ -55,6 +56,7 @@ class Boundary:
 def read_boundary(
     *,
     boundary: str | Path | None = None,
+    layer: str | None = None,
     bbox: Sequence[float] | None = None,
     country: str | None = None,
     natural_earth: str | Path | None = None,
@@ -62,8 +64,8 @@ def read_boundary(
 ) -> Boundary:
     """The area that one of ``boundary``, ``bbox`` and ``country`` names.
 
-    What each may be stands at ``from_file``, ``from_bbox`` and ``from_country``;
-    ``natural_earth`` is the last one's ``source``.
+    What each may be stands at ``from_file``, ``from_bbox`` and ``from_country``; ``layer`` is one
+    of the first one's file, and ``natural_earth`` the last one's ``source``.
 
     Raises BoundaryError where not exactly one is given, or where that one gives no area.
     """
@@ -78,24 +80,26 @@ def read_boundary(
             + (f"here are {' and '.join(given)}." if given else "here is none.")
         )
     if boundary is not None:
-        return from_file(boundary)
+        return from_file(boundary, layer)
     if bbox is not None:
         return from_bbox(bbox)
     assert country is not None
     return from_country(country, source=natural_earth, cache=cache)
 
 
-def from_file(path: str | Path) -> Boundary:
+def from_file(path: str | Path, layer: str | None = None) -> Boundary:
     """The union of all polygons of a file, or URL, that GDAL reads.
 
     A polygon that crosses itself is repaired, one that jumps across 180 degrees goes the short way,
-    and features that are no polygons are left out; the note says so. Of several layers the first
-    is read, likewise.
+    and features that are no polygons are left out; the note says so.
+
+    layer  where the file has several of polygons
 
     Raises BoundaryError naming the file where it is missing, unreadable, without a coordinate
-    reference system, or without a polygon.
+    reference system, without a polygon, or where it is not said which of its layers is meant.
     """
-    table, notes = _read(path, "aoi.boundary")
+    chosen, notes = _chosen(_layers(path, "aoi.boundary"), layer, path)
+    table = _read(chosen, path, "aoi.boundary")
     name = _name(path)
     if table.crs is None or not (table.crs.is_geographic or table.crs.is_projected):
         raise BoundaryError(
@@ -207,7 +211,7 @@ def from_country(
     """
     place = str(source) if source is not None else NATURAL_EARTH
     file = _cached(place, cache) if place.startswith(("http://", "https://")) else place
-    table, _ = _read(file, "aoi.country")
+    table = _read(_layers(file, "aoi.country")[0], file, "aoi.country")
     columns = [column for column in _NAMES if column in table.columns]
     if not columns or table.crs is None:
         raise BoundaryError(
@@ -288,31 +292,63 @@ def _download(url: str, file: Path) -> None:
 # ---------------------------------------------------------------------------- reading
 
 
-def _read(path: str | Path, key: str) -> tuple[geopandas.GeoDataFrame, list[str]]:
-    """The features of a file's first layer, and what the user should know of the choice."""
+def _layers(path: str | Path, key: str) -> list[Layer]:
+    """The layers of a file that have a geometry, at least one."""
     text = str(path)
     remote = "://" in text or text.startswith("/vsi")
     if not remote and not Path(text).exists():
         raise BoundaryError(f"{key}: {text} is not there. Give a file or URL that GDAL reads.")
     try:
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if not layers:
-            raise BoundaryError(
-                f"{key}: {text} holds no layer with a geometry. Give a file with polygons."
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = geopandas.read_file(path, layer=layers[0])
-    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError, OSError) as error:
+        found = layers(text)
+    except VectorFileError as error:
+        raise BoundaryError(f"{key}: {error}") from error
+    except (*_READ_ERRORS, NotVectorError) as error:
+        raise _unreadable(path, key, error) from error
+    if not found:
         raise BoundaryError(
-            f"{key}: {text} can't be read by GDAL ({error}). Give a vector file such as GeoJSON, "
-            "GeoPackage or a zipped shapefile."
-        ) from error
-    if len(layers) > 1:
-        return table, [
-            f"{_name(path)} has the layers {', '.join(layers)}; the first ({layers[0]}) is used"
-        ]
-    return table, []
+            f"{key}: {text} holds no layer with a geometry. Give a file with polygons."
+        )
+    return found
+
+
+def _chosen(
+    found: Sequence[Layer], wanted: str | None, path: str | Path
+) -> tuple[Layer, list[str]]:
+    """The layer that is meant, and what the user should know of the choice."""
+    names = ", ".join(layer.name for layer in found)
+    if wanted is not None:
+        named = [layer for layer in found if layer.name == wanted]
+        if not named:
+            raise BoundaryError(
+                f"aoi.layer: {path} has no layer {wanted}. Name one that it has: {names}"
+            )
+        return named[0], []
+    polygonal = [layer for layer in found if layer.may_have_polygons]
+    if len(polygonal) > 1:
+        raise BoundaryError(
+            f"aoi.boundary: {path} has the layers {names}, and it is not said which of them is the "
+            f"area. Name it: aoi.layer: {polygonal[0].name}"
+        )
+    chosen = polygonal[0] if polygonal else found[0]
+    if len(found) == 1:
+        return chosen, []
+    return chosen, [
+        f"{_name(path)} has the layers {names}; {chosen.name} has polygons, and is used"
+    ]
+
+
+def _read(layer: Layer, path: str | Path, key: str) -> geopandas.GeoDataFrame:
+    try:
+        return layer.read()
+    except _READ_ERRORS as error:
+        raise _unreadable(path, key, error) from error
+
+
+def _unreadable(path: str | Path, key: str, error: Exception) -> BoundaryError:
+    return BoundaryError(
+        f"{key}: {path} can't be read by GDAL ({error}). Give a vector file such as GeoJSON, "
+        "GeoPackage or a zipped shapefile."
+    )
 
 
 def _check_coordinates(geometries: Sequence[BaseGeometry], crs: CRS, path: str | Path) -> None:

@@ -13,6 +13,7 @@ def boundary(config: Config) -> Boundary:
     aoi = config.aoi
     return read_boundary(
         boundary=config.located(aoi.boundary, "aoi.boundary") if aoi.boundary else None,
+        layer=aoi.layer,
         bbox=aoi.bbox,
         country=aoi.country,
         natural_earth=config.located(aoi.natural_earth, "aoi.natural_earth")

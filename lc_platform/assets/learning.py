@@ -51,14 +51,13 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
 @asset(
     group="features",
     kinds={"zarr"},
-    code_version="2",
+    code_version="1",
     settings=(
         "imagery.bands",
         "indices",
         "further_features",
         "features.interval",
         "features.min_valid_fraction",
-        "clipped_area",
     ),
     appearance=("features.stored",),
 )
@@ -71,7 +70,7 @@ def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: Cloud
     group="features",
     kinds={"parquet"},
     code_version="1",
-    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed", "clipped_area"),
+    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed"),
 )
 def training_samples(
     platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
@@ -102,7 +101,6 @@ def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]
     group="model",
     kinds={"json", "png"},
     code_version="1",
-    settings=("clipped_area",),
     appearance=("reference.classes.name", "reference.classes.color"),
 )
 def evaluation(

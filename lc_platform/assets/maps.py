@@ -19,7 +19,6 @@ from lc_platform.storage.raster_cube import RasterCube
     group="maps",
     kinds={"geotiff"},
     code_version="1",
-    settings=("clipped_area",),
     appearance=("reference.classes.name", "reference.classes.color", "processing.probabilities"),
 )
 def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
@@ -31,7 +30,7 @@ def predictions(platform: Platform, features: FeatureStack, model: LandCoverMode
     group="maps",
     kinds={"geotiff"},
     code_version="1",
-    settings=("mosaic_crs", "clipped_area"),
+    settings=("mosaic_crs",),
     appearance=("reference.classes.name", "reference.classes.color"),
 )
 def mosaic(
@@ -51,5 +50,4 @@ def mosaic(
         platform.classes,
         platform.config.mosaic_crs,
         model.version,
-        platform.area,
     )

@@ -23,6 +23,8 @@ class Aoi(Section):
 
     boundary: Text | None = None
     """Any vector file or URL that GDAL reads."""
+    layer: Text | None = None
+    """Of a boundary file that has several layers of polygons."""
     bbox: tuple[Number, Number, Number, Number] | None = None
     """West, south, east, north in degrees (EPSG:4326), in place of a boundary."""
     country: Text | None = None
@@ -39,14 +41,6 @@ class Aoi(Section):
     """Metres, a multiple of the resolution."""
     resolution: Metres = 10.0
     """Metres."""
-    clip: bool | None = None
-    """Whether the map ends at the boundary widened by the buffer, and not with its patches; by
-    default for a boundary or a country, not for a box."""
-
-    @property
-    def clipped(self) -> bool:
-        """Whether the map ends at the area."""
-        return self.bbox is None if self.clip is None else self.clip
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

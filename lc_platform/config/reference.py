@@ -86,12 +86,14 @@ class Reference(Section):
 
     path: Text | None = None
     """A vector file or a raster that GDAL reads."""
+    layer: Text | None = None
+    """Of a file of several layers; by default all that have the attribute."""
     attribute: Text | None = None
     """The attribute of a vector file that holds the class."""
     classes: tuple[LandCoverClass, ...] = Field(min_length=1)
     """The classes of the map."""
     ignore: tuple[ReferenceValue, ...] = ()
-    """Values of the attribute that mean no label."""
+    """Values of the attribute that mean no label; of a raster also ranges, such as 0-30."""
 
     @field_validator("classes")
     @classmethod

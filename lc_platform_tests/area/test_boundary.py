@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -95,17 +96,66 @@ def test_points_beside_polygons_are_left_out_and_said_aloud(tmp_path: Path) -> N
     assert area.note == "aoi.boundary: border.geojson: Point geometries are left out"
 
 
-def test_of_several_layers_the_first_is_read_and_said_aloud(tmp_path: Path) -> None:
-    path = tmp_path / "border.gpkg"
-    for layer, area in (("country", SQUARE), ("regions", BOW_TIE)):
+def _package(path: Path, **layers: shapely.Geometry) -> Path:
+    for layer, area in layers.items():
         geopandas.GeoDataFrame(geometry=[area], crs="EPSG:32633").to_file(path, layer=layer)
+    return path
+
+
+def test_where_several_layers_have_polygons_it_must_be_said_which_is_the_area(
+    tmp_path: Path,
+) -> None:
+    path = _package(tmp_path / "border.gpkg", regions=BOW_TIE, country=SQUARE)
+
+    with pytest.raises(BoundaryError) as caught:
+        from_file(path)
+    assert str(caught.value) == (
+        f"aoi.boundary: {path} has the layers regions, country, and it is not said which of them "
+        "is the area. Name it: aoi.layer: regions"
+    )
+
+    area = from_file(path, "country")
+
+    assert area.geometry.equals(SQUARE)
+    assert area.note is None
+
+
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    path = _package(tmp_path / "border.gpkg", regions=BOW_TIE, country=SQUARE)
+    with pytest.raises(BoundaryError, match=r"aoi\.layer: .* has no layer land\. .*: regions, c"):
+        from_file(path, "land")
+
+
+def test_layers_without_polygons_leave_no_choice(tmp_path: Path) -> None:
+    path = _package(
+        tmp_path / "border.gpkg",
+        rivers=SQUARE.boundary.segmentize(1.0),
+        towns=SQUARE.centroid,
+        country=SQUARE,
+    )
 
     area = from_file(path)
 
     assert area.geometry.equals(SQUARE)
     assert area.note == (
-        "aoi.boundary: border.gpkg has the layers country, regions; the first (country) is used"
+        "aoi.boundary: border.gpkg has the layers rivers, towns, country; country has polygons, "
+        "and is used"
     )
+
+
+def test_a_shapefile_in_a_folder_of_a_zip_is_read(tmp_path: Path) -> None:
+    _package(tmp_path / "border.shp", border=SQUARE)
+    with zipfile.ZipFile(tmp_path / "border.zip", "w") as archive:
+        for part in ("shp", "shx", "dbf", "prj"):
+            archive.write(tmp_path / f"border.{part}", f"download/2023/border.{part}")
+
+    assert from_file(tmp_path / "border.zip").geometry.equals(SQUARE)
+
+
+def test_a_boundary_in_geoparquet_is_read(tmp_path: Path) -> None:
+    geopandas.GeoDataFrame(geometry=[SQUARE], crs="EPSG:32633").to_parquet(tmp_path / "b.parquet")
+
+    assert from_file(tmp_path / "b.parquet").geometry.equals(SQUARE)
 
 
 def test_a_missing_file_is_named() -> None:

@@ -46,8 +46,6 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("another collection", {"imagery": {"also": ["sentinel-1-grd"]}}, FROM_RAW | FROM_FEATURES),
     ("cloud threshold", {"clouds": {"threshold": 0.5}}, FROM_MASKS),
     ("dilation, which widens the margin", {"clouds": {"dilation": 3}}, FROM_RAW | FROM_FEATURES),
-    ("the map ends at the area", {"aoi": {"clip": True}}, FROM_FEATURES),
-    ("the map ends with its patches", {"aoi": {"clip": False}}, set()),
     ("interval", {"features": {"interval": 32}}, FROM_FEATURES),
     ("index", {"features": {"indices": ["NDVI"]}}, FROM_FEATURES),
     ("features not stored", {"features": {"stored": False}}, {"features"}),
@@ -329,7 +327,7 @@ def test_two_records_of_one_artefact_are_none(copied: Config) -> None:
 
 
 def test_the_content_of_a_reference_counts_and_not_its_place(tmp_path: Path) -> None:
-    from lc_platform.artefacts.content import digest
+    from lc_platform.storage.content import digest
 
     one, other = tmp_path / "a.gpkg", tmp_path / "elsewhere.gpkg"
     one.write_bytes(b"polygons")
@@ -343,7 +341,7 @@ def test_the_content_of_a_reference_counts_and_not_its_place(tmp_path: Path) -> 
 
 
 def test_a_shapefile_is_its_parts(tmp_path: Path) -> None:
-    from lc_platform.artefacts.content import digest
+    from lc_platform.storage.content import digest
 
     for ending in (".shp", ".dbf"):
         (tmp_path / f"a{ending}").write_bytes(ending.encode())

@@ -41,17 +41,12 @@ class Part:
     size: int
     """Of the whole file."""
 
-    @property
-    def end(self) -> int:
-        """The first byte after it."""
-        return self.first + len(self.content)
-
     def holds(self, first: int, size: int) -> bool:
-        return self.first <= first and first + size <= self.end
+        return self.first <= first and first + size <= self.first + len(self.content)
 
-    def cut(self, first: int, size: int) -> memoryview:
+    def cut(self, first: int, size: int) -> bytes:
         start = first - self.first
-        return memoryview(self.content)[start : start + size]
+        return self.content[start : start + size]
 
 
 class Web:

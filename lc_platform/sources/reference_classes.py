@@ -1,0 +1,227 @@
+"""Which class the values of a reference make its features or pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from lc_platform.config import Config
+from lc_platform.sources.protocol import SourceError
+
+NO_VALUE = ""
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ReferenceValues:
+    """The values that a reference has, beside those that the configuration's classes take."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    """Features, or pixels of a raster, by attribute and value; a raster's attribute is ``""``."""
+    unknown: Mapping[str, Mapping[str, int]]
+    """Those of features and pixels that no class takes and that are not to be ignored."""
+    unused: Mapping[int, tuple[str, ...]]
+    """The classes of whose values the reference has none: id and values."""
+    unit: str
+    """What is counted: ``features`` or ``pixels``."""
+    complete: bool = True
+    """False where only a part of a large raster has been counted: what is named ``unknown`` is
+    unknown, and of what is ``unused`` there may be some elsewhere."""
+
+
+def word(value: Any) -> str:
+    """A value as it compares: 3, 3.0 and "3" are one; nothing is the empty word."""
+    if value is None or value != value:
+        return NO_VALUE
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def listed(counts: Mapping[str, int], unit: str | None = None) -> str:
+    """Values in order, and the number of those that are not shown.
+
+    unit  of the counts, in the singular, which stand beside the values; None where they do not
+    """
+    ordered = sorted(counts, key=_in_order)
+    shown = [value + _counted(counts[value], unit) for value in ordered[:_SHOWN]]
+    if rest := ordered[_SHOWN:]:
+        shown.append(f"and {len(rest)} more" + _counted(sum(counts[v] for v in rest), unit))
+    return ", ".join(shown)
+
+
+def _counted(count: int, unit: str | None) -> str:
+    return f" ({count:,} {unit}{'s' if count != 1 else ''})" if unit else ""
+
+
+def _in_order(value: str) -> tuple[float, str]:
+    try:
+        return float(value), value
+    except ValueError:
+        return np.inf, value
+
+
+class FeatureClasses:
+    """Which class a feature's attributes make it."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        reference = config.reference
+        self.name = name
+        self.ids = tuple(one.id for one in reference.classes)
+        self.ignored = {word(v) for v in reference.ignore}
+        self.by_attribute: dict[str, dict[str, int]] = {}
+        for one in reference.classes:
+            attribute = one.attribute or reference.attribute or ""
+            known = self.by_attribute.setdefault(attribute, {})
+            known.update({word(v): one.id for v in one.values})
+
+    @property
+    def attributes(self) -> list[str]:
+        return list(self.by_attribute)
+
+    def claims(self, words: Mapping[str, Sequence[str]]) -> list[tuple[int, int]]:
+        """(feature, class id) of every class that a feature's words give it, by feature."""
+        found = [
+            (row, class_id)
+            for attribute, known in self.by_attribute.items()
+            for row, value in enumerate(words[attribute])
+            if (class_id := known.get(value)) is not None
+        ]
+        return sorted(found, key=lambda claim: claim[0])
+
+    def check_attributes(self, columns: Iterable[str]) -> None:
+        """Raises SourceError where an attribute is missing."""
+        there = list(columns)
+        for attribute in self.by_attribute:
+            if attribute not in there:
+                raise SourceError(
+                    f"reference.attribute: {self.name} has no attribute "
+                    f"{attribute or '(none is named)'}. Name one that it has: "
+                    f"{', '.join(there) or 'none'}"
+                )
+
+    def values(self, combinations: Mapping[tuple[str, ...], int]) -> ReferenceValues:
+        """What the reference's values are.
+
+        combinations  features by their words, which are in the order of ``attributes``
+        """
+        counts: dict[str, dict[str, int]] = {a: {} for a in self.by_attribute}
+        unknown: dict[str, dict[str, int]] = {}
+        for words, count in combinations.items():
+            homed = any(
+                value in known or value in self.ignored
+                for value, known in zip(words, self.by_attribute.values(), strict=True)
+            )
+            for value, attribute in zip(words, self.by_attribute, strict=True):
+                if value == NO_VALUE:
+                    continue
+                tally = counts[attribute]
+                tally[value] = tally.get(value, 0) + count
+                if not homed:
+                    tally = unknown.setdefault(attribute, {})
+                    tally[value] = tally.get(value, 0) + count
+        unused: dict[int, tuple[str, ...]] = {}
+        for class_id in self.ids:
+            taken = [
+                (attribute, value)
+                for attribute, known in self.by_attribute.items()
+                for value, owner in known.items()
+                if owner == class_id
+            ]
+            if not any(value in counts[attribute] for attribute, value in taken):
+                unused[class_id] = tuple(value for _, value in taken)
+        return ReferenceValues(counts, unknown, unused, "features")
+
+    def check_values(self, combinations: Mapping[tuple[str, ...], int]) -> None:
+        """Raises SourceError where a feature has a value, and no class has it."""
+        unknown = self.values(combinations).unknown
+        if not unknown:
+            return
+        features = sum(
+            count
+            for words, count in combinations.items()
+            if any(words)
+            and not any(
+                value in known or value in self.ignored
+                for value, known in zip(words, self.by_attribute.values(), strict=True)
+            )
+        )
+        shown = "; ".join(f"{attribute} {listed(values)}" for attribute, values in unknown.items())
+        raise SourceError(
+            f"reference.classes: {self.name} has {features} features with values that no class "
+            f"has: {shown}. Add them to a class's values, or to reference.ignore"
+        )
+
+
+_RANGE = re.compile(r"\s*(-?\d+)\s*[-\u2013]\s*(-?\d+)\s*")
+
+
+class PixelClasses:
+    """Which class a raster's values make its pixels: whole numbers, and ranges such as 0-30."""
+
+    def __init__(self, config: Config) -> None:
+        reference = config.reference
+        self.ids = tuple(one.id for one in reference.classes)
+        spans = [
+            (*_span(value, key := f"reference.classes[{i}].values"), one.id, key, value)
+            for i, one in enumerate(reference.classes)
+            for value in one.values
+        ]
+        key = "reference.ignore"
+        spans += [(*_span(value, key), 0, key, value) for value in reference.ignore]
+        spans.sort(key=lambda span: span[:2])
+        for before, after in pairwise(spans):
+            if after[0] <= before[1]:
+                raise SourceError(
+                    f"{after[3]}: {after[4]} and {before[4]} in {before[3]} have values in common. "
+                    "A value of the reference can belong to one class only"
+                )
+        self._spans = spans
+        self._low = np.array([span[0] for span in spans], np.int64)
+        self._high = np.array([span[1] for span in spans], np.int64)
+        self._id = np.array([span[2] for span in spans], np.int64)
+
+    UNKNOWN = -1
+
+    def of(self, values: Any) -> Any:
+        """Class ids of values, of the same shape: 0 of what is ignored, UNKNOWN of the others."""
+        at = np.searchsorted(self._low, values, side="right") - 1
+        inside = (at >= 0) & (values <= self._high[at])
+        return np.where(inside, self._id[at], self.UNKNOWN)
+
+    def values(self, counts: Mapping[int, int], complete: bool) -> ReferenceValues:
+        """What the raster's values are, by the pixels of each."""
+        found = np.array(sorted(counts), np.int64)
+        of = self.of(found)
+        unknown = {str(v): counts[int(v)] for v in found[of == self.UNKNOWN]}
+        unused = {
+            class_id: tuple(str(span[4]) for span in self._spans if span[2] == class_id)
+            for class_id in self.ids
+            if class_id not in of
+        }
+        by_word = {str(v): counts[int(v)] for v in found}
+        return ReferenceValues(
+            {"": by_word}, {"": unknown} if unknown else {}, unused, "pixels", complete
+        )
+
+
+def _span(value: int | str, key: str) -> tuple[int, int]:
+    """The first and the last value of a number or a range."""
+    try:
+        return int(value), int(value)
+    except ValueError:
+        pass
+    if (found := _RANGE.fullmatch(str(value))) is None:
+        raise SourceError(
+            f"{key}: {value} is no whole number, and the reference is a raster. Give the raster's "
+            "values, or ranges of them such as 0-30"
+        )
+    low, high = int(found[1]), int(found[2])
+    if low > high:
+        raise SourceError(f"{key}: {value} ends before it begins. Write the smaller number first")
+    return low, high

@@ -1,0 +1,265 @@
+"""A reference map of polygons, in whatever vector format and in however many layers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+
+from lc_platform.area.vector_layers import Layer
+from lc_platform.config import Config
+from lc_platform.eo import polygons
+from lc_platform.eo.rasterize import ReferenceRaster, burn
+from lc_platform.sources.coordinates import usable
+from lc_platform.sources.polygon_index import Features, IndexedLayer, indexed
+from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues
+from lc_platform.storage import content
+
+_TOLERANCE = 1e-3
+"""Pixels that an edge may be off: few centres of pixels lie so near to it."""
+_FEW = (16, 1024, None)
+"""Features that are read to see whether there is one on a grid; of the next only where not."""
+_METRES_PER_DEGREE = 111_320.0
+_NAMED = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A layer, ready to be read by place."""
+
+    polygons: IndexedLayer
+    crs: CRS
+    extent: tuple[float, float, float, float] | None
+    told: set[int] = field(default_factory=set)
+    """Features of which it has been said that they are repaired, or left out."""
+
+
+class PolygonReference:
+    """Polygons, burnt on any grid."""
+
+    def __init__(self, config: Config, path: str, layers: Sequence[Layer]) -> None:
+        """Raises SourceError naming the file where it has no layer, no attribute, no polygon or
+        no CRS that is wanted, or values that no class has."""
+        self._path = path
+        self._classes = FeatureClasses(config, path)
+        chosen, self.notes = _chosen(layers, config.reference.layer, self._classes, path)
+        attributes = self._classes.attributes
+        names = {
+            one.name: path if len(layers) == 1 else f"{path}, layer {one.name}," for one in chosen
+        }
+        for layer in chosen:
+            usable(layer.crs, None, "reference.path", names[layer.name])
+        found = indexed(chosen, attributes, content.digest(path))
+        self._sheets = []
+        for one in found:
+            if one.file is None:
+                continue
+            extent = one.extent
+            self._sheets.append(
+                _Sheet(one, usable(one.crs, extent, "reference.path", names[one.name]), extent)
+            )
+        others = sum(one.others for one in found)
+        if not self._sheets:
+            raise SourceError(
+                f"reference.path: {path} has no polygon"
+                + (f", but {others} points or lines, which enclose no area" if others else "")
+                + ". Give a file of polygons (points can be buffered, lines closed, beforehand), "
+                "or a raster"
+            )
+        if others:
+            self.notes.append(
+                f"reference.path: {others} features of {path} are points or lines, which enclose "
+                "no area; they are left out"
+            )
+        self._combinations: dict[tuple[str, ...], int] = {}
+        for one in found:
+            for words, count in one.combinations.items():
+                self._combinations[words] = self._combinations.get(words, 0) + count
+        self._classes.check_values(self._combinations)
+
+    def values(self) -> ReferenceValues:
+        return self._classes.values(self._combinations)
+
+    def burnt(self, geobox: GeoBox) -> ReferenceRaster:
+        shapes = [
+            (geometry[row], class_id)
+            for sheet in self._sheets
+            for found in [self._found(sheet, geobox)]
+            for geometry in [self._near(sheet, found, geobox)]
+            for row, class_id in self._classes.claims(found.words)
+        ]
+        return burn(shapes, geobox, self._classes.ids)
+
+    def covers(self, geobox: GeoBox) -> bool:
+        return any(self._any_on(sheet, geobox) for sheet in self._sheets)
+
+    def _any_on(self, sheet: _Sheet, geobox: GeoBox) -> bool:
+        """Whether a polygon with a class touches a grid, by as few of them as will do."""
+        ground, crs = _ground(geobox), _crs(str(geobox.crs))
+        half_a_pixel = abs(geobox.resolution.x) / 2
+        turning = polygons.wraps(sheet.crs)
+        try:
+            units = _METRES_PER_DEGREE if sheet.crs.is_geographic else 1.0
+            there = polygons.reprojected(ground, crs, sheet.crs, half_a_pixel / units)
+            boxes = (
+                polygons.search_boxes(ground, crs, sheet.crs, half_a_pixel, sheet.extent)
+                if turning
+                else [there.bounds]
+            )
+        except polygons.NotExpressibleError:
+            return False  # so that nothing in the file can lie there
+        shapely.prepare(there)
+        for most in _FEW:
+            some = [sheet.polygons.within(box, most) for box in boxes]
+            for found in some:
+                rows = sorted({row for row, _ in self._classes.claims(found.words)})
+                drawn = found.geometry[rows]
+                west, _, east, _ = shapely.bounds(drawn).T
+                plain = drawn[east - west < 180] if turning else drawn
+                plain = polygons.polygonal_parts(plain)
+                if shapely.intersects(there, plain).any():
+                    return True
+                # What is drawn in another count of longitudes, or across 180.
+                if (
+                    turning
+                    and shapely.intersects(self._reprojected(sheet, drawn, geobox), ground).any()
+                ):
+                    return True
+            if most is None or all(len(found.number) < most for found in some):
+                return False
+        return False
+
+    def _boxes(self, sheet: _Sheet, geobox: GeoBox) -> Iterator[tuple[float, float, float, float]]:
+        """Where in a layer there may be something on a grid."""
+        area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
+        tolerance = _TOLERANCE * abs(geobox.resolution.x)
+        try:
+            yield from polygons.search_boxes(area, crs, sheet.crs, tolerance, sheet.extent)
+        except polygons.NotExpressibleError:  # so that nothing in the file can lie there
+            return
+
+    def _found(self, sheet: _Sheet, geobox: GeoBox) -> Features:
+        """The features around a grid, in their order, each once."""
+        parts = [sheet.polygons.within(box) for box in self._boxes(sheet, geobox)]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return Features(
+                np.empty(0, np.int64),
+                dict.fromkeys(self._classes.attributes, ()),
+                np.empty(0, object),
+            )
+        number, first = np.unique(np.concatenate([p.number for p in parts]), return_index=True)
+        words = {
+            attribute: np.concatenate([np.array(p.words[attribute], object) for p in parts])[
+                first
+            ].tolist()
+            for attribute in self._classes.attributes
+        }
+        return Features(number, words, np.concatenate([p.geometry for p in parts])[first])
+
+    def _near(self, sheet: _Sheet, found: Features, geobox: GeoBox) -> NDArray[Any]:
+        near = self._reprojected(sheet, found.geometry, geobox)
+        self._tell(sheet, found)
+        return near
+
+    @staticmethod
+    def _reprojected(sheet: _Sheet, drawn: NDArray[Any], geobox: GeoBox) -> NDArray[Any]:
+        """Polygons in a grid's CRS, cut some way outside of it."""
+        area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
+        tolerance = _TOLERANCE * abs(geobox.resolution.x)
+        return polygons.reprojected_near(drawn, sheet.crs, crs, tolerance, area)
+
+    def _tell(self, sheet: _Sheet, found: Features) -> None:
+        """Log once of each feature that it is repaired, or that it has no polygonal part."""
+        drawn = found.geometry
+        odd = ~shapely.is_missing(drawn) & ~shapely.is_empty(drawn)
+        odd &= ~shapely.is_valid(drawn) | (shapely.get_dimensions(drawn) < 2)
+        fresh = [i for i in np.flatnonzero(odd) if int(found.number[i]) not in sheet.told]
+        sheet.told.update(int(found.number[i]) for i in fresh)
+        left_out, repaired = [], []
+        for i in fresh:
+            whole = polygons.cleaned(drawn[i], sheet.crs)
+            if whole.is_empty:
+                left_out.append(str(found.number[i] + 1))
+            else:
+                before, after = (
+                    polygons.square_kilometres(g, sheet.crs) for g in (drawn[i], whole)
+                )
+                repaired.append(f"{found.number[i] + 1} (area {before:.6g} -> {after:.6g} km2)")
+        for what, features in (
+            ("have no polygonal part and are left out", left_out),
+            ("are not valid and are repaired", repaired),
+        ):
+            if features:
+                more = f" and {len(features) - _NAMED} more" if len(features) > _NAMED else ""
+                _log.warning(
+                    "reference.path: %s: features %s%s %s",
+                    self._path,
+                    ", ".join(features[:_NAMED]),
+                    more,
+                    what,
+                )
+
+
+@lru_cache(maxsize=64)
+def _crs(name: str) -> CRS:
+    return CRS(name)
+
+
+def _ground(geobox: GeoBox) -> shapely.Polygon:
+    """What a grid covers, in its CRS."""
+    rows, columns = geobox.shape
+    a = geobox.affine
+    corners = ((0, 0), (columns, 0), (columns, rows), (0, rows))
+    return shapely.Polygon([(a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f) for x, y in corners])
+
+
+def _chosen(
+    layers: Sequence[Layer], wanted: str | None, classes: FeatureClasses, path: str
+) -> tuple[list[Layer], list[str]]:
+    """The layers that are read, and what is to be known of the choice."""
+    if not layers:
+        raise SourceError(
+            f"reference.path: {path} is a table without geometry. Give a file of polygons, or a "
+            "raster"
+        )
+    names = [layer.name for layer in layers]
+    if wanted is not None:
+        if wanted not in names:
+            raise SourceError(
+                f"reference.layer: {path} has no layer {wanted}. Name one that it has: "
+                f"{', '.join(names)}"
+            )
+        found = [layer for layer in layers if layer.name == wanted]
+    elif len(layers) == 1:
+        found = list(layers)
+    else:
+        found = [one for one in layers if any(a in one.fields for a in classes.attributes)]
+        if not found:
+            shown = "; ".join(f"{one.name} ({', '.join(one.fields) or 'none'})" for one in layers)
+            raise SourceError(
+                f"reference.attribute: no layer of {path} has the attribute "
+                f"{' or '.join(a or '(none is named)' for a in classes.attributes)}. Name one of "
+                f"theirs: {shown}"
+            )
+    classes.check_attributes(dict.fromkeys(name for layer in found for name in layer.fields))
+    if wanted is not None or len(layers) == 1:
+        return found, []
+    rest = [name for name in names if name not in {layer.name for layer in found}]
+    note = (
+        f"reference.path: of {path} the layers {', '.join(layer.name for layer in found)} are read"
+    )
+    if rest:
+        note += f", and not {', '.join(rest)}, which do not have the attribute"
+    return found, [f"{note} (reference.layer chooses one)"]
