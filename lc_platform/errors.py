@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lc_platform.runtime.redaction import hidden
 
 
@@ -19,3 +22,17 @@ class PlatformError(Exception):
 
 class DataError(PlatformError):
     """The data do not allow what is asked of them; trying again does not help."""
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Have an error that nobody foresaw say what was at work: an item, an acquisition, a file.
+
+    The platform's own errors name it themselves.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, PlatformError):
+            error.add_note(what)
+        raise

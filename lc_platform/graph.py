@@ -41,6 +41,7 @@ def build(configuration: config.Config) -> dg.Definitions:
                     formats(platform.classes, configuration.processing.threads),
                     report.describer(configuration.class_colors, platform.account),
                     platform.clock,
+                    platform.failed_before,
                 ),
             },
             executor=dg.in_process_executor,

@@ -27,6 +27,7 @@ from lc_platform.storage import content
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import remaining
+from lc_platform.transient import PermanentFailures
 
 
 class Platform:
@@ -35,6 +36,7 @@ class Platform:
     def __init__(self, config: Config, recipes: Sequence[Recipe] = ()) -> None:
         self.config = config
         self.clock = Clock()
+        self.failed_before = PermanentFailures()
         self._recipes = recipes
 
     @cached_property

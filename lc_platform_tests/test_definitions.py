@@ -218,6 +218,7 @@ ROOMS = (
     "catalogue",
     "cube",
     "logs",
+    "transient",
     "errors",
     "runtime",
 )

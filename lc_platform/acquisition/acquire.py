@@ -30,7 +30,7 @@ from lc_platform.acquisition.reuse import (
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config
 from lc_platform.cube import Block, Computed, Kept, Mark, Summary, Thumbnail, stretched, whole
-from lc_platform.errors import DataError
+from lc_platform.errors import DataError, naming
 from lc_platform.products.raw_bands import DETECTOR
 from lc_platform.sources.protocol import (
     Acquisition,
@@ -262,15 +262,16 @@ def _arriving(
     def read(position: int) -> list[Pixels]:
         acquisition = of.wanted[position]
         reused = there.get(position)
-        pixels = [
-            of.source.read(acquisition, g.geobox, g.bands)
-            if reused is None
-            else updated(of.source, acquisition, g, reused)
-            for g in of.plan.grids
-        ]
-        for grid, one in zip(of.plan.grids, pixels, strict=True):
-            _check(acquisition, grid, one)
-        return pixels
+        with naming(f"acquisition {acquisition.key}"):
+            pixels = [
+                of.source.read(acquisition, g.geobox, g.bands)
+                if reused is None
+                else updated(of.source, acquisition, g, reused)
+                for g in of.plan.grids
+            ]
+            for grid, one in zip(of.plan.grids, pixels, strict=True):
+                _check(acquisition, grid, one)
+            return pixels
 
     together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
     ahead = together if of.source.remote else 1

@@ -6,6 +6,11 @@ from lc_platform.area.boundary import Boundary, read_boundary
 from lc_platform.area.grid import Patch, split
 from lc_platform.config import Config
 from lc_platform.cube import Summary
+from lc_platform.errors import PlatformError
+
+
+class AreaError(PlatformError, ValueError):
+    """The area cannot be split as the configuration says; the message names the key."""
 
 
 def boundary(config: Config) -> Boundary:
@@ -25,18 +30,23 @@ def boundary(config: Config) -> Boundary:
 def patches(config: Config) -> tuple[list[Patch], list[str]]:
     """The patches that touch the area, and what was repaired in its boundary.
 
-    Raises ValueError naming the key of the configuration that must change.
+    Raises BoundaryError or AreaError naming the key of the configuration that must change.
     """
     area, aoi = boundary(config), config.aoi
-    found = split(
-        area.geometry,
-        area.crs,
-        buffer=aoi.buffer,
-        target_crs=aoi.crs,
-        resolution=aoi.resolution,
-        columns_rows=aoi.split,
-        patch_size=aoi.patch_size,
-    )
+    try:
+        found = split(
+            area.geometry,
+            area.crs,
+            buffer=aoi.buffer,
+            target_crs=aoi.crs,
+            resolution=aoi.resolution,
+            columns_rows=aoi.split,
+            patch_size=aoi.patch_size,
+        )
+    except ValueError as error:
+        if not str(error).startswith("aoi."):
+            raise
+        raise AreaError(str(error)) from error
     return found, [area.note] if area.note else []
 
 

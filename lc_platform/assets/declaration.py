@@ -17,12 +17,10 @@ from lc_platform.assets.io_manager import (
     Failed,
     Made,
     Unchanged,
-    is_permanent,
     missing,
-    not_again,
-    permanent_failure,
 )
 from lc_platform.assets.partitions import place
+from lc_platform.assets.step_failures import Step, explained
 from lc_platform.logs import about
 from lc_platform.platform import Platform
 from lc_platform.runtime.redaction import conceal
@@ -31,7 +29,8 @@ OWNERS = ["team:land-cover"]
 RETRIES = dg.RetryPolicy(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
-"""Of transient failures; permanent ones are raised as failures that are not retried."""
+"""Of what may pass, see `lc_platform.transient`; all else is raised as a failure that is not
+retried."""
 
 
 @dataclass(frozen=True)
@@ -93,26 +92,34 @@ class Asset:
 
     def _compute(self) -> Callable[..., Any]:
         def compute(context: dg.AssetExecutionContext, platform: Any, **handles: Any) -> Any:
-            look = platform.versions.look()
+            run = context.run.run_id
+            step = Step(context.instance, run, self.name, context.log)
+            with explained(step):
+                look = platform.versions.look()
 
             def one(here: Place) -> Any:
-                with about(
-                    run=context.run.run_id, asset=self.name, patch=here.patch, year=here.year
-                ):
+                with about(run=run, asset=self.name, patch=here.patch, year=here.year):
                     try:
                         return self._made(platform, context, look, handles, here)
                     except Exception as error:
                         platform.versions.records.forget_damaged(error)
                         raise
 
+            def alone(here: Place) -> Any:
+                with explained(step, here):
+                    return _versioned(context, one(here))
+
             if not context.has_partition_key and not dimensions(self.name):
-                return _versioned(context, _explained(context, lambda: one(Place())))
+                return alone(Place())
             keys = sorted(context.partition_keys)
             places = [place(name, context.assets_def.partitions_def) for name in keys]
             if len(places) == 1:
-                return {places[0]: _versioned(context, _explained(context, lambda: one(places[0])))}
+                return {places[0]: alone(places[0])}
             results: dict[Place, Any] = {}
             for here in places:
+                if before := platform.failed_before.of(run, self.name, here):
+                    results[here] = Failed(before)
+                    continue
                 try:
                     results[here] = one(here)
                 except Exception as error:
@@ -232,17 +239,6 @@ def asset(
 def _together(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy | None:
     """How many partitions one run of a backfill takes."""
     return dg.BackfillPolicy.multi_run(patches_per_run if "patch" in dims else 1) if dims else None
-
-
-def _explained(context: dg.AssetExecutionContext, work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except Exception as error:
-        conceal(error)
-        if is_permanent(error):
-            not_again(context.instance, context.run.run_id)
-            raise permanent_failure(error) from error
-        raise
 
 
 def _versioned(context: dg.AssetExecutionContext, made: Made | Unchanged) -> Made | Unchanged:

@@ -10,24 +10,34 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from lc_platform.artefacts.formats import Format
-from lc_platform.artefacts.layout import PatchKeyError, Place, key
+from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Expected
-from lc_platform.assets.dagster_internals import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from lc_platform.assets.partitions import place
-from lc_platform.errors import PlatformError
+from lc_platform.assets.step_failures import (
+    Step,
+    explained,
+    log_traceback,
+    not_again,
+    plain_words,
+    words,
+)
+from lc_platform.errors import naming
 from lc_platform.logs import about
 from lc_platform.runtime.redaction import conceal
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.store import Store
+from lc_platform.transient import PermanentFailures, is_transient
 
 FAILED = "failed"
 """Metadata of a failed step or check: the places it failed for, of a step with the reasons."""
+PERMANENT = "permanent"
+"""Metadata of a failed step: those of the places that no further attempt is worth."""
 REFUSED = "refused"
-"""Metadata of a failed step: the places that failed as the archive's quota or the budget is spent,
-which no further attempt is worth."""
+"""Metadata of a failed step: those of them that failed as the archive's quota or the budget is
+spent."""
 REFUSAL = QuotaError.__name__
 """The same of a step of one place: the name of the error that began it."""
 Describe = Callable[[Any, int, float], Mapping[str, Any]]
@@ -83,50 +93,32 @@ class ByPlace(Mapping[Place, Any]):
         }
 
 
-def is_permanent(error: BaseException) -> bool:
-    """Whether no retry mends it."""
-    if isinstance(error, dg.Failure):
-        return not error.allow_retries
-    return isinstance(error, PlatformError | ValueError) and not getattr(error, "transient", False)
-
-
-def permanent_failure(error: BaseException) -> dg.Failure:
-    """A failure that is not retried, with the error's own words."""
-    return dg.Failure(description=str(error), allow_retries=False)
-
-
-def not_again(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Have a run that failed for good not started again, where Dagster's retries of runs are on."""
-    if instance.has_run(run_id):
-        instance.add_run_tags(run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"})
-
-
-def _naming(where: Place, error: Exception) -> str:
-    """An error's words, with the partition's name where they lack it."""
-    words = str(error) or type(error).__name__
-    return words if str(where.patch or where.year) in words else f"{where}: {words}"
-
-
-def _told(failures: Mapping[Place, Exception]) -> Iterator[str]:
+def _told(step: Step, failures: Mapping[Place, Exception]) -> Iterator[str]:
     """What failed and why: what several partitions have failed of in the same words, once."""
     alike: dict[str, list[Place]] = {}
     for where, error in failures.items():
-        alike.setdefault(str(error), []).append(where)
+        alike.setdefault(plain_words(step, error), []).append(where)
     for places in alike.values():
-        words = _naming(places[0], failures[places[0]])
-        yield words if len(places) == 1 else f"{words} (and {len(places) - 1} more partitions)"
+        said = words(step, places[0], failures[places[0]])
+        yield said if len(places) == 1 else f"{said} (and {len(places) - 1} more partitions)"
 
 
 class ArtefactIOManager(dg.IOManager):
     """Writes what assets give, partition by partition, and opens what they ask for."""
 
     def __init__(
-        self, store: Store, formats: Mapping[str, Format], describe: Describe, clock: Clock
+        self,
+        store: Store,
+        formats: Mapping[str, Format],
+        describe: Describe,
+        clock: Clock,
+        failed_before: PermanentFailures | None = None,
     ) -> None:
         self.store = store
         self.formats = formats
         self.describe = describe
         self.clock = clock
+        self.failed_before = failed_before or PermanentFailures()
         self.records = Records(store)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
@@ -135,8 +127,10 @@ class ArtefactIOManager(dg.IOManager):
         Raises dagster.Failure naming the partitions that failed.
         """
         asset = context.asset_key.path[-1]
+        step = Step(context.step_context.instance, context.run_id, asset, context.log)
         if not context.has_asset_partitions:
-            context.add_output_metadata(self._written(asset, Place(), obj))
+            with explained(step):
+                context.add_output_metadata(self._written(asset, Place(), obj))
             return
         done: list[str] = []
         failures: dict[Place, Exception] = {}
@@ -146,33 +140,44 @@ class ArtefactIOManager(dg.IOManager):
                 with about(run=context.run_id, asset=asset, patch=where.patch, year=where.year):
                     metadata = self._written(asset, where, obj[where])
             except Exception as error:
-                conceal(error)
                 self.records.forget_damaged(error)
                 if len(context.asset_partition_keys) == 1:
-                    if is_permanent(error):
-                        not_again(context.step_context.instance, context.run_id)
-                        raise permanent_failure(error) from error
-                    raise
+                    with explained(step, where):
+                        raise
+                conceal(error)
                 failures[where] = error
                 continue
             context.step_context.add_asset_metadata(metadata, context.asset_key, partition)
             done.append(partition)
         if failures:
             self._record(context, done)
-            for_good = all(map(is_permanent, failures.values()))
-            if for_good:
-                not_again(context.step_context.instance, context.run_id)
-            raise dg.Failure(
-                description=f"{asset}: {len(failures)} of {len(obj)} partitions failed.\n"
-                + "\n".join(_told(failures)),
-                metadata={
-                    FAILED: dg.MetadataValue.json({str(w): str(e) for w, e in failures.items()}),
-                    REFUSED: dg.MetadataValue.json(
-                        [str(w) for w, e in failures.items() if isinstance(e, QuotaError)]
-                    ),
-                },
-                allow_retries=not for_good,
-            ) from next(iter(failures.values()))
+            raise self._failure(step, failures, len(obj)) from next(iter(failures.values()))
+
+    def _failure(self, step: Step, failures: Mapping[Place, Exception], of: int) -> dg.Failure:
+        """What several partitions of a step have failed of. It is tried again where some of it may
+        pass, and then for these alone."""
+        permanent = {where: e for where, e in failures.items() if not is_transient(e)}
+        for where, error in permanent.items():
+            if self.failed_before.of(step.run, step.asset, where) is not error:
+                log_traceback(step, where, error)
+                self.failed_before.note(step.run, step.asset, where, error)
+        for_good = len(permanent) == len(failures)
+        if for_good:
+            not_again(step)
+        return dg.Failure(
+            description=f"{step.asset}: {len(failures)} of {of} partitions failed.\n"
+            + "\n".join(_told(step, failures)),
+            metadata={
+                FAILED: dg.MetadataValue.json(
+                    {str(w): plain_words(step, e) for w, e in failures.items()}
+                ),
+                PERMANENT: dg.MetadataValue.json([str(w) for w in permanent]),
+                REFUSED: dg.MetadataValue.json(
+                    [str(w) for w, e in failures.items() if isinstance(e, QuotaError)]
+                ),
+            },
+            allow_retries=not for_good,
+        )
 
     def _written(self, asset: str, where: Place, value: Any) -> Mapping[str, Any]:
         if isinstance(value, Failed):
@@ -223,14 +228,13 @@ class ArtefactIOManager(dg.IOManager):
         partition's key is no patch's.
         """
         asset = context.asset_key.path[-1]
-        if not context.has_asset_partitions:
-            return self.opened(asset, Place())
-        places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
-        try:
+        step = Step(context.instance, context.step_context.run_id, asset, context.log)
+        with explained(step):
+            if not context.has_asset_partitions:
+                return self.opened(asset, Place())
+            places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
             keys = {where: key(asset, where.patch, where.year) for where in places}
-        except PatchKeyError as error:
-            raise permanent_failure(error) from error
-        there = self.store.there(keys.values())
+            there = self.store.there(keys.values())
         return ByPlace(
             {
                 where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
@@ -246,16 +250,17 @@ class ArtefactIOManager(dg.IOManager):
     def opened(self, asset: str, where: Place) -> Any:
         """The handle of an artefact. Raises dagster.Failure with the reason where it has none."""
         try:
-            with self.clock.working():
-                return self.formats[asset].open(self.store, key(asset, where.patch, where.year))
+            target = key(asset, where.patch, where.year)
+            with self.clock.working(), naming(self.store.path(target)):
+                return self.formats[asset].open(self.store, target)
         except StorageError as error:
-            conceal(error)
             self.records.forget_damaged(error)
             if isinstance(error, MissingArtefactError):
                 self.records.forget(asset, where)
-            if is_permanent(error):
-                raise permanent_failure(error) from error
-            raise
+            conceal(error)
+            if is_transient(error):
+                raise
+            raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def missing(asset: str, where: Place, store: Store) -> MissingArtefactError:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, years
 from lc_platform.artefacts.versions import Look, State, commonest, summary
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
-from lc_platform.assets.io_manager import FAILED, REFUSED
+from lc_platform.assets.io_manager import FAILED, PERMANENT
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight
 from lc_platform.config import Config
@@ -165,6 +165,13 @@ class Worker:
 
         return build(self.config)
 
+    @cached_property
+    def _gated(self) -> set[str]:
+        """The assets that something must hold of before the next may use them."""
+        found = self.definitions.asset_checks or ()
+        specs = [spec for check in found for spec in check.check_specs]
+        return {spec.asset_key.path[-1] for spec in specs if spec.blocking}
+
     @property
     def _resources(self) -> Any:
         return self.definitions.resources or {}
@@ -229,14 +236,14 @@ class Worker:
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result.all_events, result.run_id)
         elif not result.success:
-            gates, spent = _failed_gates(result.all_events), _refused(result.all_events)
+            gates, hopeless = _failed_gates(result.all_events), _permanent(result.all_events)
             for place in task.places:
                 refused = [g.description for g in gates if str(place) in _places_of(g)]
-                rest = _unfinished(result, task, place)
+                rest = _unfinished(result, task, place, self._gated)
                 if refused:
                     errors[place] = "\n".join(str(why) for why in refused)
-                elif str(place) in spent:
-                    errors[place] = spent[str(place)]
+                elif str(place) in hopeless:
+                    errors[place] = hopeless[str(place)]
                 elif rest:
                     errors |= self.run(Task(task.job, rest, (place,))).errors
         return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
@@ -256,39 +263,48 @@ class Worker:
             )
 
 
-def _unfinished(result: Any, task: Task, place: Place) -> tuple[str, ...]:
-    """A task's assets that a run has not materialized for a place."""
+def _unfinished(result: Any, task: Task, place: Place, gated: Collection[str]) -> tuple[str, ...]:
+    """A task's assets that a run has not materialized for a place, or not checked."""
     key = str(partitions.partition_key(place))
-    done = {
-        event.asset_key.path[-1]
+    made = {
+        str(event.asset_key and event.asset_key.path[-1])
         for event in result.all_events
         if event.is_step_materialization and event.partition == key
     }
+    checked = {
+        evaluation.asset_key.path[-1]
+        for evaluation in _evaluations(result.all_events)
+        if evaluation.partition == key
+    }
+    done = {asset for asset in made if asset not in gated or asset in checked}
     return tuple(asset for asset in task.assets if asset not in done)
 
 
 def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
     """The asset checks that failed, and so kept a run from going on."""
-    found = [
-        event.asset_check_evaluation_data
-        for event in events
-        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
-    ]
     return [
         evaluation
-        for evaluation in found
+        for evaluation in _evaluations(events)
         if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
     ]
 
 
-def _refused(events: Sequence[dg.DagsterEvent]) -> Mapping[str, str]:
-    """Place -> why it could not be acquired and no other can: a quota or the budget is spent."""
+def _evaluations(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
+    return [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+
+
+def _permanent(events: Sequence[dg.DagsterEvent]) -> Mapping[str, str]:
+    """Place -> why it failed, of those that no further attempt is worth."""
     found: dict[str, str] = {}
     for event in events:
         data = event.step_failure_data.user_failure_data if event.is_step_failure else None
-        if data is not None and REFUSED in data.metadata:
+        if data is not None and PERMANENT in data.metadata:
             words: Any = data.metadata[FAILED].value
-            places: Any = data.metadata[REFUSED].value
+            places: Any = data.metadata[PERMANENT].value
             found |= {place: f"{event.step_key}: {words[place]}" for place in places}
     return found
 

@@ -58,6 +58,11 @@ def explained(error: OSError, path: str) -> Exception:
             f"{path}: cannot be written ({reason}: {error.filename or path}). A file is "
             "where a folder should be, or the other way round: move it away, or change `storage`"
         )
+    if error.errno == errno.ESTALE:
+        return UnavailableError(
+            f"{path}: cannot be written ({reason}): the network mount was away. Nothing was left "
+            "half-written. Run again"
+        )
     if error.errno == errno.EIO:
         return StorageError(
             f"{path}: cannot be written ({error.strerror}). Nothing was left half-written. Check "

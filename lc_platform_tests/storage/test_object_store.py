@@ -19,7 +19,6 @@ import pytest
 
 from lc_platform.artefacts.formats import CogFormat, formats
 from lc_platform.artefacts.layout import key
-from lc_platform.assets.io_manager import is_permanent
 from lc_platform.commands import run as running
 from lc_platform.commands.verify import Verification
 from lc_platform.config import Config, ObjectStore
@@ -30,6 +29,7 @@ from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
+from lc_platform.transient import is_transient
 from lc_platform_tests.faulty_proxy import (
     Cut,
     Failure,
@@ -355,7 +355,7 @@ def test_failures_that_stay_may_be_tried_again_later_and_nothing_is_half_written
     proxy.fail = fail
     with pytest.raises(UnavailableError, match=words) as caught:
         write(store, kind, 2)
-    assert not is_permanent(caught.value)
+    assert is_transient(caught.value)
     assert FORMATS[kind][0].removesuffix(".tif") in str(caught.value)
     proxy.fail = lambda _: failure
     with pytest.raises(UnavailableError, match=words):
@@ -390,7 +390,7 @@ def test_what_stays_refused_in_the_middle_is_told_and_leaves_the_old_artefact(
     proxy.fail = fail
     with pytest.raises(StorageError, match=words) as caught:
         write(proxied, kind, 2)
-    assert is_permanent(caught.value)
+    assert not is_transient(caught.value)
     assert "owner-secret" not in str(caught.value)
     proxy.fail = lambda _: None
     assert stored(proxied, kind) == 1
@@ -501,7 +501,7 @@ def test_an_object_that_is_deleted_or_cut_short_is_named(
     with pytest.raises(StorageError, match=r"[Mm]aterialize") as caught:
         stored(store, kind)
     assert key in str(caught.value)
-    assert is_permanent(caught.value)
+    assert not is_transient(caught.value)
     write(store, kind, 2)
     assert stored(store, kind) == 2
 

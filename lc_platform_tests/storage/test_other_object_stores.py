@@ -23,7 +23,6 @@ from fsspec import AbstractFileSystem
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.artefacts.formats import CogFormat, formats
 from lc_platform.artefacts.layout import key
-from lc_platform.assets.io_manager import is_permanent
 from lc_platform.commands import run as running
 from lc_platform.config import Budget, Config, ConfigError, ObjectStore
 from lc_platform.cube import Block, Layer
@@ -33,6 +32,7 @@ from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
+from lc_platform.transient import is_transient
 from lc_platform_tests.breakable import BreakableHandler, serving
 from lc_platform_tests.faulty_proxy import (
     Cut,
@@ -382,7 +382,7 @@ def test_failures_that_stay_may_be_tried_again_later_and_nothing_is_half_written
     proxy.fail = fail
     with pytest.raises(UnavailableError, match=words) as caught:
         write(store, kind, 2)
-    assert not is_permanent(caught.value)
+    assert is_transient(caught.value)
     assert FORMATS[kind][0].removesuffix(".tif") in str(caught.value)
     proxy.fail = lambda _: failure
     with pytest.raises(UnavailableError, match=words):
@@ -424,7 +424,7 @@ def test_what_stays_refused_in_the_middle_is_told_and_leaves_the_old_artefact(
         proxy.fail = fail
         with pytest.raises(StorageError, match=words) as caught:
             write(proxied, kind, 2)
-        assert is_permanent(caught.value)
+        assert not is_transient(caught.value)
         assert AZURITE[1] not in str(caught.value)
         proxy.fail = lambda _: failure
         if kind == "zarr":
@@ -442,7 +442,7 @@ def test_a_missing_bucket_is_found_at_start(emulator: Emulator) -> None:
     words = r"there is no (bucket|container) of this name at http.*Make it, or change `storage`"
     with pytest.raises(StorageError, match=words) as caught:
         store.check()
-    assert is_permanent(caught.value)
+    assert not is_transient(caught.value)
 
 
 def test_a_server_that_does_not_answer_is_found_at_start(url: str) -> None:
@@ -670,7 +670,7 @@ def test_googles_credentials_are_those_of_the_file(
         refused = Store(f"gs://{BUCKET}/b", ObjectStore(**given, retries=1))
         with pytest.raises(StorageError, match=r"not accepted, or have expired.*Renew them") as no:
             refused.check()
-        assert is_permanent(no.value)
+        assert not is_transient(no.value)
 
 
 @dataclasses.dataclass
@@ -805,7 +805,7 @@ def test_an_object_that_is_deleted_or_cut_short_is_named(
     with pytest.raises(StorageError, match=r"[Mm]aterialize") as caught:
         stored(store, kind)
     assert key in str(caught.value)
-    assert is_permanent(caught.value)
+    assert not is_transient(caught.value)
     write(store, kind, 2)
     assert stored(store, kind) == 2
 

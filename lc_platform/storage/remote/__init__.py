@@ -11,6 +11,7 @@ from upath import UPath
 
 from lc_platform.config import AZURE, GCS, ObjectStore
 from lc_platform.storage.remote.http import _BODIES, PART, PARTS_AT_ONCE
+from lc_platform.transient import PASSING_CODES
 
 _S3 = ("s3", "s3a")
 _DRIVERS = (
@@ -163,12 +164,6 @@ _ANSWERS = {
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"), _ELSEWHERE
     ),
 }
-_PASSING = {
-    "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling",
-    "ThrottlingException", "RequestLimitExceeded", "OperationAborted",
-    "ServerBusy", "OperationTimedOut", "ContainerBeingDeleted",
-    "408", "429", "500", "502", "503", "504",
-}  # fmt: skip
 EMPTY = {"416", "InvalidRange"}
 """The answer to a request for an object from its first byte on, where it has none."""
 _NOT_THERE = {
@@ -214,7 +209,7 @@ def fault(error: BaseException, endpoint: str | None) -> Fault | None:
     if code := answer(error):
         if code in _NOT_THERE:
             return None
-        if code in _PASSING:
+        if code in PASSING_CODES:
             return Fault(_BUSY.format(endpoint=place, code=code), transient=True)
         words = _ANSWERS.get(code, "{endpoint} refuses this ({code}). Check `storage`")
         return Fault(words.format(endpoint=place, code=code))
@@ -275,7 +270,7 @@ def _code(error: BaseException) -> str | None:
 
 def _known(code: str, status: str) -> str:
     """A store's own code; where it is not known here, rather the status that says "later"."""
-    known = code in _ANSWERS or code in _PASSING or code in _NOT_THERE
+    known = code in _ANSWERS or code in PASSING_CODES or code in _NOT_THERE
     return code if known or not status.startswith("5") else status
 
 
