@@ -1,18 +1,24 @@
 """What must hold before the next asset may use an artefact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from lc_platform.artefacts.layout import Place
 from lc_platform.assets import partitions
+from lc_platform.assets.dagster_internals import (
+    AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
+)
 from lc_platform.assets.io_manager import FAILED, ArtefactIOManager
 from lc_platform.assets.partitions import place
+from lc_platform.assets.step_failures import Step, explained, not_again
 from lc_platform.errors import DataError
 from lc_platform.products.model import common_version
 
 Store = dg.ResourceParam[ArtefactIOManager]
+Problems = Mapping[Place, str]
+"""What is wrong, by the partition that it is wrong with; empty where nothing is."""
 
 
 def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
@@ -20,122 +26,178 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
     patch_year = partitions.patch_years(years)
     yearly = partitions.years(years)
 
-    def here(context: dg.AssetCheckExecutionContext, definition: Any) -> list[Place]:
-        return [place(key, definition) for key in context.partition_keys]
-
     @dg.asset_check(asset="patch_grid", blocking=True)
-    def grid_not_empty(io_manager: Store) -> dg.AssetCheckResult:
+    def grid_not_empty(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> dg.AssetCheckResult:
         """The area has at least one patch; how many of them have a reference is said beside."""
-        grid = io_manager.opened("patch_grid", Place())
+        step = Step(context.instance, context.run.run_id, "grid_not_empty", context.log)
+        with explained(step):
+            grid = io_manager.opened("patch_grid", Place())
+        if not grid.patches:
+            not_again(step)
         covered = sum(grid.has_reference.values())
         return dg.AssetCheckResult(
             passed=bool(grid.patches),
             metadata={"patches": len(grid.patches), "patches_with_reference": covered},
         )
 
-    @dg.asset_check(asset="raw_bands", blocking=True, partitions_def=patch_year)
-    def acquisition_with_data(
-        context: dg.AssetCheckExecutionContext, io_manager: Store
-    ) -> dg.AssetCheckResult:
+    def acquisition_with_data(io_manager: ArtefactIOManager, at: Place) -> Problems:
         """At least one acquisition has data on the patch."""
-        empty = {
-            at: f"patch {at.patch}, {at.year}"
-            for at in here(context, patch_year)
-            if not any(
-                a["data_fraction"] > 0 for a in io_manager.opened("raw_bands", at).acquisitions
-            )
-        }
-        return _verdict(
-            empty,
-            "no acquisition has data on the patch. Check the archive's footprints, and the area "
-            "(aoi)",
-        )
+        acquisitions = io_manager.opened("raw_bands", at).acquisitions
+        if any(a["data_fraction"] > 0 for a in acquisitions):
+            return {}
+        return {at: f"patch {at.patch}, {at.year}"}
 
-    @dg.asset_check(asset="model", blocking=True, partitions_def=yearly)
-    def learnt_from_reference(
-        context: dg.AssetCheckExecutionContext, io_manager: Store
-    ) -> dg.AssetCheckResult:
+    def learnt_from_reference(io_manager: ArtefactIOManager, at: Place) -> Problems:
         """The model tells at least two classes apart, and every training patch has reference."""
         grid = io_manager.opened("patch_grid", Place())
-        problems = {}
-        for at in here(context, yearly):
-            card = io_manager.opened("model", at).card
-            bare = [p for p in card["training_patches"] if not grid.has_reference.get(p)]
-            if len(card["classes"]) < 2:
-                problems[at] = f"{at}: {len(card['classes'])} class"
-            if bare:
-                problems[at] = f"{at}: training patches without reference: {', '.join(bare[:5])}"
-        return _verdict(problems, "Extend the reference, or materialize patch_grid again")
+        card = io_manager.opened("model", at).card
+        bare = [p for p in card["training_patches"] if not grid.has_reference.get(p)]
+        if bare:
+            return {at: f"{at}: training patches without reference: {', '.join(bare[:5])}"}
+        if len(card["classes"]) < 2:
+            return {at: f"{at}: {len(card['classes'])} class"}
+        return {}
 
-    @dg.asset_check(asset="model", partitions_def=yearly)
-    def every_class_has_samples(
-        context: dg.AssetCheckExecutionContext, io_manager: Store
-    ) -> dg.AssetCheckResult:
+    def every_class_has_samples(io_manager: ArtefactIOManager, at: Place) -> Problems:
         """Every class of the configuration has samples; the map cannot show one that has none."""
-        absent = {
-            at: f"{at}: {', '.join(names)}"
-            for at in here(context, yearly)
-            if (names := io_manager.opened("model", at).card["classes_without_samples"])
-        }
-        return _verdict(
-            absent, "these classes will not be on the map", severity=dg.AssetCheckSeverity.WARN
-        )
+        names = io_manager.opened("model", at).card["classes_without_samples"]
+        return {at: f"{at}: {', '.join(names)}"} if names else {}
 
-    @dg.asset_check(asset="predictions", blocking=True, partitions_def=patch_year)
-    def predicted_by_this_model(
-        context: dg.AssetCheckExecutionContext, io_manager: Store
-    ) -> dg.AssetCheckResult:
+    def predicted_by_this_model(io_manager: ArtefactIOManager, at: Place) -> Problems:
         """The prediction carries the version of the year's model."""
-        problems = {}
-        for at in here(context, patch_year):
-            model = io_manager.opened("model", Place(year=at.year))
-            found = io_manager.opened("predictions", at).attributes["model_version"]
-            try:
-                common_version({str(at.patch): found}, model.version)
-            except DataError as error:
-                problems[at] = str(error)
-        return _verdict(problems)
+        model = io_manager.opened("model", Place(year=at.year))
+        found = io_manager.opened("predictions", at).attributes["model_version"]
+        try:
+            common_version({str(at.patch): found}, model.version)
+        except DataError as error:
+            return {at: str(error)}
+        return {}
 
-    @dg.asset_check(asset="mosaic", partitions_def=yearly)
-    def mosaic_complete(
-        context: dg.AssetCheckExecutionContext, io_manager: Store
-    ) -> dg.AssetCheckResult:
+    def mosaic_complete(io_manager: ArtefactIOManager, at: Place) -> Problems:
         """Every patch of the grid has a prediction; one that has none is no data on the map."""
         grid = io_manager.opened("patch_grid", Place())
-        gaps = {
+        return {
             Place(patch.key, at.year): f"{patch.key} {at}"
-            for at in here(context, yearly)
             for patch in grid.patches
             if not io_manager.there("predictions", Place(patch.key, at.year))
         }
-        return _verdict(
-            gaps, "these patches are no data on the map", severity=dg.AssetCheckSeverity.WARN
-        )
 
     return [
         grid_not_empty,
-        acquisition_with_data,
-        learnt_from_reference,
-        every_class_has_samples,
-        predicted_by_this_model,
-        mosaic_complete,
+        _of_partitions(
+            acquisition_with_data,
+            "raw_bands",
+            patch_year,
+            remedy="no acquisition has data on the patch. Check the archive's footprints, and the "
+            "area (aoi)",
+        ),
+        _of_partitions(
+            learnt_from_reference,
+            "model",
+            yearly,
+            remedy="Extend the reference, or materialize patch_grid again",
+        ),
+        _of_partitions(
+            every_class_has_samples,
+            "model",
+            yearly,
+            remedy="these classes will not be on the map",
+            blocking=False,
+        ),
+        _of_partitions(predicted_by_this_model, "predictions", patch_year),
+        _of_partitions(
+            mosaic_complete,
+            "mosaic",
+            yearly,
+            remedy="these patches are no data on the map",
+            blocking=False,
+        ),
     ]
 
 
-def _verdict(
-    problems: Mapping[Place, str],
+def _of_partitions(
+    problems: Callable[[ArtefactIOManager, Place], Problems],
+    asset: str,
+    definition: dg.PartitionsDefinition,
+    *,
     remedy: str = "",
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-) -> dg.AssetCheckResult:
-    """Passed where there is no problem; else every place that has one, and a bounded sample."""
-    if not problems:
-        return dg.AssetCheckResult(passed=True, severity=severity)
-    return dg.AssetCheckResult(
-        passed=False,
-        severity=severity,
-        description="; ".join(list(problems.values())[:10]) + (f": {remedy}" if remedy else ""),
-        metadata={
-            "count": len(problems),
-            FAILED: dg.MetadataValue.json([str(place) for place in problems]),
-        },
+    blocking: bool = True,
+) -> dg.AssetChecksDefinition:
+    """A check by what is wrong with one partition, recorded for each partition of a run.
+
+    problems  its name is the check's, and its docstring what the check says of itself
+    blocking  whether what fails goes no further; else it is a warning
+
+    Dagster records the result of a check that returns one for a partition only where the run is of
+    one; in a run over several every partition would then be shown as skipped. So it is recorded
+    here, partition by partition.
+    """
+    severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+
+    def evaluate(
+        context: dg.AssetCheckExecutionContext, io_manager: Store
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
+        step = Step(context.instance, context.run.run_id, problems.__name__, context.log)
+        keys = context.partition_keys
+        with explained(step):
+            targets = _latest(context.instance, dg.AssetKey(asset), keys)
+        yield dg.Output(None)
+        for key in keys:
+            at = place(key, definition)
+            with explained(step, at):
+                found = problems(io_manager, at)
+            if found and blocking:
+                not_again(step)
+            yield dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(asset),
+                check_name=problems.__name__,
+                passed=not found,
+                severity=severity,
+                blocking=blocking,
+                partition=key,
+                target_materialization_data=targets.get(key),
+                description=_words(found, remedy) if found else None,
+                metadata=_named(found) if found else {},
+            )
+
+    return dg.asset_check(
+        asset=asset,
+        name=problems.__name__,
+        description=problems.__doc__,
+        blocking=blocking,
+        partitions_def=definition,
+    )(evaluate)  # type: ignore[arg-type]
+
+
+def _latest(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str]
+) -> Mapping[str, TargetMaterialization]:
+    """The materialization that a check looks at, of each partition that has one."""
+    latest = instance.event_log_storage.get_latest_storage_id_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(keys)
     )
+    if not latest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset, storage_ids=list(latest.values()))
+    records = instance.fetch_materializations(wanted, limit=len(latest)).records
+    return {
+        str(record.partition_key): TargetMaterialization(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for record in records
+    }
+
+
+def _words(problems: Problems, remedy: str) -> str:
+    """A bounded sample of what is wrong, and what to do."""
+    return "; ".join(list(problems.values())[:10]) + (f": {remedy}" if remedy else "")
+
+
+def _named(problems: Problems) -> Mapping[str, Any]:
+    """How much is wrong, and with which partitions."""
+    return {
+        "count": len(problems),
+        FAILED: dg.MetadataValue.json([str(at) for at in problems]),
+    }

@@ -6,15 +6,33 @@ is resolved. `lc_platform_tests/assets/test_dagster_internals.py` holds that the
 oldest and the newest Dagster that `pyproject.toml` allows.
 """
 
+# What a check that is recorded partition by partition looks at (#17005).
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
 # Backfills can be launched, listed and cancelled with private names only (#26731).
 from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.events import AssetKeyPartitionKey
+
+# Runs that a process executes itself belong to no code location, so that the UI's timeline and the
+# pages of jobs leave them out (#17707).
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.repository_definition.valid_definitions import (
+    SINGLETON_REPOSITORY_NAME,
+)
+from dagster._core.execution.api import execute_run_iterator
 from dagster._core.execution.backfill import (
     BULK_ACTION_TERMINAL_STATUSES,
     BulkActionsFilter,
     BulkActionStatus,
     PartitionBackfill,
+)
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
 )
 
 # How a tick of a schedule or a sensor ended has no public name (#12825).
@@ -30,10 +48,12 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
     AUTO_RETRY_RUN_ID_TAG,
     BACKFILL_ID_TAG,
+    MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
     RETRY_ON_ASSET_OR_OP_FAILURE_TAG,
     WILL_RETRY_TAG,
 )
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # The daemon looks at a failed run once, and has to be made to look again (#33741).
 from dagster._daemon.auto_run_reexecution.event_log_consumer import _create_cursor_key
@@ -49,17 +69,26 @@ __all__ = [
     "AUTO_RETRY_RUN_ID_TAG",
     "BACKFILL_ID_TAG",
     "BULK_ACTION_TERMINAL_STATUSES",
+    "MAX_RETRIES_TAG",
     "PARTITION_NAME_TAG",
     "RETRY_ON_ASSET_OR_OP_FAILURE_TAG",
+    "SINGLETON_REPOSITORY_NAME",
     "WILL_RETRY_TAG",
+    "AssetCheckEvaluationTargetMaterializationData",
     "AssetGraphSubset",
     "AssetKeyPartitionKey",
     "BaseAssetGraph",
     "BulkActionStatus",
     "BulkActionsFilter",
+    "InMemoryJob",
+    "LoadableTargetOrigin",
+    "ManagedGrpcPythonEnvCodeLocationOrigin",
     "PartitionBackfill",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
     "SerializableErrorInfo",
     "SqlRunStorage",
     "TickStatus",
+    "execute_run_iterator",
     "retry_cursor_key",
 ]
