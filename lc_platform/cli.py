@@ -301,6 +301,7 @@ def ui(
 ) -> None:
     """Open Dagster's web UI on a configuration, with its history."""
     from lc_platform.commands import run as running
+    from lc_platform.commands.launch import workspace
 
     configuration = load(config)
     for warning in running.check(configuration):
@@ -312,7 +313,7 @@ def ui(
         running.HOME_VARIABLE: str(home.absolute()),
     }
     out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "lc_platform.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace(home.resolve()))]
     raise typer.Exit(
         subprocess.run(
             [*command, "-h", host, "-p", str(port)], env=environment, check=False

@@ -29,6 +29,7 @@ from lc_platform.assets.dagster_internals import SqlRunStorage
 from lc_platform.assets.io_manager import FAILED, PERMANENT
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight
+from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.partition_status import Attempts
@@ -43,8 +44,6 @@ concurrency:
   runs: {{max_concurrent_runs: {cores}}}
 run_monitoring: {{enabled: true, max_runtime_seconds: 21600}}
 """
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -248,22 +247,16 @@ class Worker:
                     errors |= self.run(Task(task.job, rest, (place,))).errors
         return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
 
-    def _execute(self, task: Task) -> Any:
-        keys = [partitions.partition_key(place) for place in task.places]
+    def _execute(self, task: Task) -> Run:
         every = set(task.assets) == set(JOBS[task.job])
-        alone = len(keys) == 1
         with partitions.quiet():
-            return self.definitions.resolve_job_def(task.job).execute_in_process(
-                run_config=_QUIET,
-                instance=self.instance,
-                partition_key=keys[0] if alone else None,
-                tags={} if alone else {_RANGE_START: str(keys[0]), _RANGE_END: str(keys[-1])},
-                raise_on_error=False,
-                asset_selection=None if every else [dg.AssetKey(a) for a in task.assets],
+            job = self.definitions.resolve_job_def(task.job)
+            return launch(
+                job, task.places, self.instance, _QUIET, assets=() if every else task.assets
             )
 
 
-def _unfinished(result: Any, task: Task, place: Place, gated: Collection[str]) -> tuple[str, ...]:
+def _unfinished(result: Run, task: Task, place: Place, gated: Collection[str]) -> tuple[str, ...]:
     """A task's assets that a run has not materialized for a place, or not checked."""
     key = str(partitions.partition_key(place))
     made = {
