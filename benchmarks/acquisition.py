@@ -1,6 +1,8 @@
-"""``python -m benchmarks.acquisition``: how fast imagery comes from Sentinel Hub, by the tests'
-stand-in on this machine, beside the same requests by sentinelhub's own ``get_data``.
+"""``python -m benchmarks.acquisition``: how fast imagery comes over the network, by the tests'
+stand-ins on this machine, beside what others do with the same requests.
 
+``sentinel_hub``, beside sentinelhub's own ``get_data``
+-------------------------------------------------------
 256 x 256 pixels of six bands an acquisition (0.66 MB as they come), on a machine with two
 processors; the stand-in in a process of its own has the other one, and the last column is a thread
 for each connection that calls ``get_data``:
@@ -22,6 +24,7 @@ kept; what that saves, the handshakes of TLS, does not show without TLS.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import sys
@@ -45,6 +48,8 @@ from sentinelhub.constants import CRS, MimeType
 from sentinelhub.data_collections import DataCollection
 from sentinelhub.geometry import BBox
 
+from benchmarks import report, stac_acquisition
+from benchmarks.settings import Settings
 from lc_platform.sources.protocol import Acquisition
 from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
 from lc_platform.sources.sentinel_hub.evalscript import encodings, evalscript
@@ -66,6 +71,30 @@ RATE = 1200
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks.acquisition")
+    parts = {"sentinel_hub": _sentinel_hub, "stac": _stac}
+    parser.add_argument("parts", nargs="*", metavar="PART", help=" or ".join(parts))
+    parser.add_argument("--pairs", type=int, default=3, help="of stac: how often each is timed (3)")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="real imagery")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="of stac: put the table there")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(parts):
+        parser.error(f"{', '.join(unknown)}: no such part; there are {', '.join(parts)}")
+    return max(parts[part](arguments) for part in arguments.parts or parts)
+
+
+def _stac(arguments: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="lc-benchmarks-") as folder:
+        settings = Settings(1000, arguments.pairs, (), Path(folder), arguments.data.resolve())
+        tables = stac_acquisition.run(settings)
+    for table in tables:
+        print(f"{table.title}\n\n{report.markdown(table)}")
+    if arguments.write is not None:
+        report.write(tables, arguments.write)
+    return 0
+
+
+def _sentinel_hub(_: argparse.Namespace) -> int:
     with _server_process() as set_latency:
         print(f"{GRID.shape[0]} x {GRID.shape[1]} pixels of {len(BANDS)} bands an acquisition")
         print("latency  connections  acquisitions/s      MB/s         get_data")
