@@ -19,6 +19,7 @@ PARTS = {
     "patch": "a patch-year from stored bands to the stored map, against eo-learn",
     "area": "more patches, larger patches, more workers; the mosaic and what is stored",
     "limits": "each step against what memory, disk and processor allow",
+    "stac_acquisition": "a patch-year from a STAC archive over HTTP, against odc.stac.load",
     "detector_resolution": "the cloud detector's error and speed by its resolution",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
