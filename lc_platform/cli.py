@@ -343,6 +343,10 @@ def _run(config: Config, **asked: Any) -> Any:
         named = ", ".join(where[:_FAILURES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         err.print(f"[red]failed[/red] {job} {named}")
         err.print(f"  {why}", markup=False)
+    for year, patches in report.missing.items():
+        if patches:
+            # All of them: whoever uses the map has to know.
+            err.print(f"{year}: not in the map: {', '.join(patches)}", markup=False)
     if report.stopped:
         err.print(f"[red]stopped[/red]: {report.stopped}")
     return report

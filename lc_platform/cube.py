@@ -88,6 +88,19 @@ class Block(NamedTuple):
     values: NDArray[Any]
 
 
+class Calibration(NamedTuple):
+    """What a layer's numbers stand for: number * scale + offset."""
+
+    scale: NDArray[np.float64]
+    """Along the layer's dims."""
+    offset: NDArray[np.float64]
+    """Likewise."""
+    quantity: str
+    """What that is, such as ``reflectance``."""
+    missing: int | None = None
+    """The number that stands for no value."""
+
+
 class Origin(Protocol):
     """What holds parts of a cube from a writing before."""
 
@@ -168,6 +181,8 @@ class Computed:
     summary: Summary = field(default_factory=Summary)
     figures: Mapping[str, Callable[[Summary], bytes]] = field(default_factory=dict)
     """Pictures (PNG) by file name, drawn from the summary once all blocks have passed."""
+    calibrations: Callable[[], Mapping[str, Calibration]] = dict
+    """Of layers that hold numbers of something else, known once all blocks have passed."""
 
     @property
     def geobox(self) -> GeoBox:

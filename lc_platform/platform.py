@@ -12,12 +12,14 @@ from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.acquisition.reuse import Held, marked, stored
 from lc_platform.area import patches
 from lc_platform.area.grid import Patch, PatchGrid
+from lc_platform.area.mask import Area
 from lc_platform.artefacts.formats import GridFormat
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import Recipe, Versions, digest
+from lc_platform.artefacts.versions import ABSENT, Recipe, Versions, digest
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.clouds import detector_margin
+from lc_platform.eo.indices import KNOWN
 from lc_platform.products.auxiliary_features import FurtherBands
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_further, open_source
@@ -170,9 +172,16 @@ class Platform:
     def split_area(self) -> dict[str, Any]:
         """What the patches are laid by."""
         names = [*type(self.config.aoi).model_fields]
-        values = {name: self.setting(f"aoi.{name}") for name in names}
+        values = {name: self.setting(f"aoi.{name}") for name in names if name != "clip"}
         # A key that came later counts where it is given: areas laid before it stay as they are.
         return {k: v for k, v in values.items() if k not in _ADDED or v is not None}
+
+    @property
+    def clipped_area(self) -> Any:
+        """What the map ends at; absent where that is not the area."""
+        if not self.config.aoi.clipped:
+            return ABSENT
+        return {name: v for name, v in self.split_area.items() if name not in _OF_THE_SPLIT}
 
     @property
     def detector_grid(self) -> dict[str, Any] | None:
@@ -224,6 +233,24 @@ class Platform:
 
     # What the science asks for, under the names of its parameters.
 
+    @cached_property
+    def area(self) -> Area | None:
+        """What the map ends at; None where it ends with its patches. Raises BoundaryError."""
+        if not self.config.aoi.clipped:
+            return None
+        found = patches.boundary(self.config)
+        return Area(found.geometry, found.crs, self.config.aoi.buffer)
+
+    @property
+    def statistics_index(self) -> Any:
+        """The index that statistics are of; it was NDVI before it was a setting."""
+        index = self.config.statistics_index
+        return ABSENT if index == KNOWN["NDVI"] else index
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        return {"index": self.config.statistics_index} | self.windows
+
     @property
     def windows(self) -> dict[str, Any]:
         return {"window": self.config.processing.window}
@@ -249,6 +276,7 @@ class Platform:
             "interval": features.interval,
             "min_valid_fraction": features.min_valid_fraction,
             "also": self.further_features,
+            "area": self.area,
             "stored": features.stored,
         } | self._threads
 
@@ -259,6 +287,7 @@ class Platform:
             "pixels_per_patch": sampling.pixels_per_patch,
             "erosion": sampling.erosion,
             "seed": sampling.seed,
+            "area": self.area,
         }
 
     @property
@@ -270,11 +299,17 @@ class Platform:
             "test_fraction": sampling.test_fraction,
             "seed": sampling.seed,
             "balanced": sampling.class_weights == "balanced",
+            "patches": self.grid().keys,
         } | self._threads
 
     @property
     def assessing(self) -> dict[str, Any]:
-        return {"classes": self.config.class_names} | self.windows | self._threads
+        asked = {
+            "classes": self.config.class_names,
+            "area": self.area,
+            "patches": self.grid().keys,
+        }
+        return asked | self.windows | self._threads
 
     @property
     def predicting(self) -> dict[str, Any]:
@@ -282,6 +317,7 @@ class Platform:
             {
                 "colors": self.config.class_colors,
                 "probabilities": self.config.processing.probabilities,
+                "area": self.area,
             }
             | self.windows
             | self._threads
@@ -290,11 +326,15 @@ class Platform:
 
 _ADDED = ("layer",)
 _FILES = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+_OF_THE_SPLIT = ("crs", "split", "patch_size", "resolution")
+"""Keys of the area that say how it is split, not where it is."""
 _TOGETHER = (
     "split_area",
+    "clipped_area",
     "detector_grid",
     "simulated_imagery",
     "simulated_reference",
     "further_imagery",
     "further_features",
+    "statistics_index",
 )

@@ -244,17 +244,19 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
         def _file(self, path: Path) -> Answer:
             if not path.is_file():
                 return Answer(404, b"not found")
-            content = path.read_bytes()
+            size = path.stat().st_size
             kind = {".json": "application/json", ".tif": "image/tiff"}.get(path.suffix, "")
             headers = {"Accept-Ranges": "bytes", "Content-Type": kind or "application/octet-stream"}
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request_of.range or "")
             if asked is None:
-                return Answer(200, content, headers)
-            first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+                return Answer(200, path.read_bytes(), headers)
+            first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
             if first > last:
-                return Answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
-            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-            return Answer(206, content[first : last + 1], headers)
+                return Answer(416, b"", {"Content-Range": f"bytes */{size}"})
+            headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+            with path.open("rb") as file:
+                file.seek(first)
+                return Answer(206, file.read(last + 1 - first), headers)
 
         def _landing_page(self) -> dict[str, Any]:
             links: list[dict[str, Any]] = [
@@ -317,8 +319,9 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
                     return
                 time.sleep(failure.seconds)
                 content = content[half:]
-            self.wfile.write(content)
+            # Before: whoever has all of it may count at once.
             self.request_of.bytes += len(content)
+            self.wfile.write(content)
 
     return Handler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -275,6 +276,16 @@ def test_the_other_patches_are_finished_and_mapped(spoilt: Finished) -> None:
         assert names(spoilt.site.store, asset) == good
     assert (spoilt.site.store / "evaluation/2021/metrics.json").is_file()
     assert (spoilt.site.store / "mosaic/2021/land_cover.tif").is_file()
+
+
+def test_patches_that_the_map_is_without_are_named_at_the_end_and_beside_the_model(
+    spoilt: Finished,
+) -> None:
+    absent = sorted(spoilt.patches[i] for i in (UNSEEN, CLOUDY, MISSING, TRUNCATED))
+    assert spoilt.err.splitlines()[-1] == f"2021: not in the map: {', '.join(absent)}"
+    for file in ("model/2021/model_card.json", "evaluation/2021/metrics.json"):
+        told = json.loads((spoilt.site.store / file).read_text(encoding="utf-8"))
+        assert told["missing_patches"] == absent
 
 
 def test_nothing_is_half_written(spoilt: Finished) -> None:

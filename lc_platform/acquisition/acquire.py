@@ -35,9 +35,11 @@ from lc_platform.products.raw_bands import DETECTOR
 from lc_platform.sources.protocol import (
     Acquisition,
     Cost,
+    MissingBandError,
     Pixels,
     QuotaError,
     Source,
+    SourceError,
     TransientSourceError,
 )
 
@@ -234,6 +236,11 @@ def acquire(
         blocks,
         coordinates,
         attributes,
+        calibrations=lambda: {
+            f"{grid.prefix}bands": of.plan.calibration(grid, _list(attributes, of.plan))
+            for of in collections
+            for grid in of.plan.grids
+        },
     )
 
 
@@ -263,12 +270,15 @@ def _arriving(
         acquisition = of.wanted[position]
         reused = there.get(position)
         with naming(f"acquisition {acquisition.key}"):
-            pixels = [
-                of.source.read(acquisition, g.geobox, g.bands)
-                if reused is None
-                else updated(of.source, acquisition, g, reused)
-                for g in of.plan.grids
-            ]
+            try:
+                pixels = [
+                    of.source.read(acquisition, g.geobox, g.bands)
+                    if reused is None
+                    else updated(of.source, acquisition, g, reused)
+                    for g in of.plan.grids
+                ]
+            except MissingBandError as error:
+                raise _with_who_needs_it(error, of, config) from error
             for grid, one in zip(of.plan.grids, pixels, strict=True):
                 _check(acquisition, grid, one)
             return pixels
@@ -297,6 +307,19 @@ def _arriving(
             yield position, pixels
     if failure:
         raise failure
+
+
+def _with_who_needs_it(error: MissingBandError, of: _Collection, config: Config) -> SourceError:
+    """The same error, saying which key of the configuration asks for the band."""
+    keys = [f"imagery.also: {of.plan.name}"] if of.plan.name else config.needing(error.band)
+    remedy = "Take it out there, or use an archive that has it"
+    if [key.partition(":")[0] for key in keys] == ["statistics.index"]:
+        remedy = (
+            "No feature needs it: set statistics.index to an index of bands that there are, or to "
+            "none"
+        )
+    told = str(error).rstrip(".")
+    return SourceError(f"{told}. {error.band} is needed for {' and '.join(keys)}. {remedy}")
 
 
 @contextmanager

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config, Simulation
-from lc_platform.cube import MAIN, Layer
+from lc_platform.cube import MAIN, Calibration, Layer
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source
@@ -50,6 +52,8 @@ class Plan:
     margin: int = 0
     name: str = ""
     """Of a further collection."""
+    quantity: str = "reflectance"
+    """What calibrated values are."""
 
     @property
     def time(self) -> str:
@@ -65,6 +69,16 @@ class Plan:
             found[f"{grid.prefix}bands"] = Layer(dims, "uint16", grid.name, 0, (1, count))
             found[f"{grid.prefix}data_mask"] = Layer((self.time,), "uint8", grid.name)
         return found
+
+    def calibration(self, grid: Grid, facts: Sequence[Mapping[str, Any]]) -> Calibration:
+        """What the numbers on a grid stand for, of acquisitions with these facts."""
+        shape = len(facts), len(grid.bands)
+        scale, offset = (
+            np.array([one[f"{grid.facts}{what}"] for one in facts], np.float64).reshape(shape)
+            for what in ("scale", "offset")
+        )
+        missing = 0 if ZERO_IS_DATA.isdisjoint(grid.bands) else None
+        return Calibration(scale, offset, self.quantity, missing)
 
     @property
     def all_bands(self) -> tuple[str, ...]:
@@ -96,6 +110,10 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+ZERO_IS_DATA = frozenset({"CLP", "CLM", "CLD", "SNW", "shadowMask", "BQA", "QA_RADSAT"})
+"""Bands in which 0 is a value as any other: no cloud, for example. In all others it is none."""
+
+
 def plans(patch: Patch, config: Config) -> list[Plan]:
     """How the acquisitions of a patch are read: those of the main collection, and of each further
     one."""
@@ -105,7 +123,8 @@ def plans(patch: Patch, config: Config) -> list[Plan]:
         source, catalog = imagery.further_source(one), one.catalog or imagery.catalog
         archive = _archive(config, source, one.collection, catalog)
         grid = Grid(one.name, patch.geobox, one.acquired_bands)
-        found.append(Plan(archive, (grid,), name=one.name))
+        quantity = imagery.further_quantity(one)
+        found.append(Plan(archive, (grid,), name=one.name, quantity=quantity))
     return found
 
 

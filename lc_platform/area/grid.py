@@ -109,6 +109,11 @@ class PatchGrid:
     """By patch key."""
     summary: Summary = field(default_factory=Summary)
 
+    @property
+    def keys(self) -> list[str]:
+        """Of the patches, in their order."""
+        return [patch.key for patch in self.patches]
+
     def __getitem__(self, key: str) -> Patch:
         """Raises DataError where the grid has no such patch."""
         for patch in self.patches:

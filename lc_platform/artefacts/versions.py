@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
@@ -25,6 +26,16 @@ from lc_platform.artefacts.records import Records, Version
 NOTHING = "0"
 """Stands for what came from outside, where nothing does."""
 _MADE, _GIVEN, _LOOK = 16, 12, 8
+
+
+class _Absent(Enum):
+    """Of a setting that has no say, as before there was such a setting."""
+
+    ABSENT = "absent"
+
+
+ABSENT = _Absent.ABSENT
+"""A setting that an artefact's version is made without."""
 _SHOWN = 3
 
 
@@ -85,7 +96,12 @@ class Versions:
     def fingerprint(self) -> str:
         """Names what of the configuration the artefacts' data depend on."""
         names = {name for recipe in self.recipes.values() for name in recipe.settings}
-        return _digest({name: self.setting(name) for name in names}, _MADE)
+        return _digest(self.settings(names), _MADE)
+
+    def settings(self, names: Iterable[str]) -> dict[str, Any]:
+        """The settings of these names that have a say."""
+        found = {name: self.setting(name) for name in names}
+        return {name: _plain(value) for name, value in found.items() if value is not ABSENT}
 
 
 class Look:
@@ -166,10 +182,7 @@ class Look:
 
     def _settings(self, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
         if recipe.asset not in self._own:
-            own, look = (
-                {name: _plain(self._of.setting(name)) for name in names}
-                for names in (recipe.settings, recipe.appearance)
-            )
+            own, look = (self._of.settings(names) for names in (recipe.settings, recipe.appearance))
             self._own[recipe.asset] = own, look
         return self._own[recipe.asset]
 
@@ -251,9 +264,9 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         reasons.append(f"code version {was.get('code', 'unknown')}, now {now['code']}")
     for part in ("settings", "appearance"):
         before, after = was.get(part, {}), now[part]
-        for name in after:
-            if before.get(name) != after[name]:
-                reasons += _changes(name, before.get(name), after[name])
+        for name in {**after, **before}:
+            if before.get(name) != after.get(name):
+                reasons += _changes(name, before.get(name), after.get(name))
     for name, after in now["inputs"].items():
         before = was.get("inputs", {}).get(name)
         if before == after:

@@ -79,9 +79,14 @@ def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
     return detection.detect(raw_bands, **platform.detection)
 
 
-@asset(group="imagery", kinds={"geotiff", "parquet"}, code_version="1")
+@asset(
+    group="imagery",
+    kinds={"geotiff", "parquet"},
+    code_version="1",
+    settings=("statistics_index",),
+)
 def observation_stats(
     platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
 ) -> Computed:
-    """Valid observations, mean cloud probability and mean NDVI: of each pixel, of each date."""
-    return report.with_figure(observations.observe(raw_bands, cloud_masks, **platform.windows))
+    """Valid observations, mean cloud probability and mean index: of each pixel, of each date."""
+    return report.with_figure(observations.observe(raw_bands, cloud_masks, **platform.statistics))

@@ -51,13 +51,14 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
 @asset(
     group="features",
     kinds={"zarr"},
-    code_version="1",
+    code_version="2",
     settings=(
         "imagery.bands",
         "indices",
         "further_features",
         "features.interval",
         "features.min_valid_fraction",
+        "clipped_area",
     ),
     appearance=("features.stored",),
 )
@@ -70,7 +71,7 @@ def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: Cloud
     group="features",
     kinds={"parquet"},
     code_version="1",
-    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed"),
+    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed", "clipped_area"),
 )
 def training_samples(
     platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
@@ -101,6 +102,7 @@ def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]
     group="model",
     kinds={"json", "png"},
     code_version="1",
+    settings=("clipped_area",),
     appearance=("reference.classes.name", "reference.classes.color"),
 )
 def evaluation(

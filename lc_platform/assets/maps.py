@@ -19,6 +19,7 @@ from lc_platform.storage.raster_cube import RasterCube
     group="maps",
     kinds={"geotiff"},
     code_version="1",
+    settings=("clipped_area",),
     appearance=("reference.classes.name", "reference.classes.color", "processing.probabilities"),
 )
 def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
@@ -30,7 +31,7 @@ def predictions(platform: Platform, features: FeatureStack, model: LandCoverMode
     group="maps",
     kinds={"geotiff"},
     code_version="1",
-    settings=("mosaic_crs",),
+    settings=("mosaic_crs", "clipped_area"),
     appearance=("reference.classes.name", "reference.classes.color"),
 )
 def mosaic(
@@ -50,4 +51,5 @@ def mosaic(
         platform.classes,
         platform.config.mosaic_crs,
         model.version,
+        platform.area,
     )

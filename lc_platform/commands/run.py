@@ -127,6 +127,8 @@ class Report:
     """What should be mended, and did not stop the work."""
     stopped: str | None = None
     """Why later stages were left out, where they were."""
+    missing: dict[int, Sequence[str]] = field(default_factory=dict)
+    """Patches that a year's map is without, where it has others."""
 
     @property
     def failures(self) -> list[tuple[str, Place, str]]:
@@ -508,6 +510,10 @@ def _run(
         if not stage(f"predictions {year}", chunks("mapping", ready)):
             return f"no patch of {year} could be predicted"
         stage(f"mosaic {year}", [Task("joining", of("joining"), (Place(year=year),))])
+        if of("mapping"):
+            report.missing[year] = [
+                str(p.patch) for p in here if not worker.there("predictions", p)
+            ]
         return None
 
     # A year that cannot be made stops no other.

@@ -41,6 +41,14 @@ class Aoi(Section):
     """Metres, a multiple of the resolution."""
     resolution: Metres = 10.0
     """Metres."""
+    clip: bool | None = None
+    """Whether the map ends at the boundary widened by the buffer, and not with its patches; by
+    default for a boundary or a country, not for a box."""
+
+    @property
+    def clipped(self) -> bool:
+        """Whether the map ends at the area."""
+        return self.bbox is None if self.clip is None else self.clip
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -16,7 +16,8 @@ from lc_platform.eo import indices as indices_of
 IndexEntry = str | dict[str, tuple[str, str]]
 
 
-def _index(entry: Any) -> IndexEntry:
+def index_entry(entry: Any) -> IndexEntry:
+    """A name of a known index, or one name with its two bands. Raises ValueError."""
     known = [*indices_of.KNOWN, "NORM"]
     if isinstance(entry, str):
         if entry not in known:
@@ -54,7 +55,11 @@ def _index(entry: Any) -> IndexEntry:
 class Features(Section):
     """What the classifier sees."""
 
-    indices: tuple[Annotated[IndexEntry, PlainValidator(_index)], ...] = ("NDVI", "NDWI", "NORM")
+    indices: tuple[Annotated[IndexEntry, PlainValidator(index_entry)], ...] = (
+        "NDVI",
+        "NDWI",
+        "NORM",
+    )
     """NDVI, NDWI, NDBI and NORM; any other normalized difference by its bands: {NDRE: [B8A,
     B05]}."""
     interval: Whole = Field(16, ge=1, le=366)

@@ -44,6 +44,7 @@ from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
 from lc_platform.config.reference import Reference, is_raster
+from lc_platform.config.statistics import NO_INDEX, Statistics
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
 
@@ -148,6 +149,7 @@ class Config(Section):
     clouds: Clouds = Clouds()
     reference: Reference
     features: Features = Features()
+    statistics: Statistics = Statistics()
     sampling: Sampling = Sampling()
     model: dict[str, Any] = Field(default_factory=dict)
     """Parameters of LightGBM, over the platform's defaults."""
@@ -335,9 +337,27 @@ class Config(Section):
 
     @property
     def acquired_bands(self) -> tuple[str, ...]:
-        """Bands at the grid's resolution: the features', those of indices, those of NDVI."""
-        wanted = [*self.indices, indices_of.KNOWN["NDVI"]]
+        """Bands at the grid's resolution: the features', those of indices, those of the
+        statistics' index."""
+        own = self.statistics_index
+        wanted = [*self.indices, *(() if own is None else (own,))]
         return indices_of.required_bands(wanted, self.imagery.bands)
+
+    @property
+    def statistics_index(self) -> Index | None:
+        """The index of `observation_stats`, None where there is to be none."""
+        entry = self.statistics.index
+        return None if entry == NO_INDEX else indices_of.parse(entry, self.imagery.bands)
+
+    def needing(self, band: str) -> list[str]:
+        """Keys of the configuration, with their values, that a band of the main collection is
+        acquired for."""
+        own, clouds = self.statistics_index, self.clouds.method
+        found = ["imagery.bands"] if band in self.imagery.bands else []
+        found += [f"features.indices: {one.name}" for one in self.indices if band in one.bands]
+        if own is not None and band in own.bands:
+            found.append(f"statistics.index: {own.name}")
+        return found or [f"clouds.method: {clouds}"]
 
     @property
     def model_parameters(self) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from lc_platform.area.mask import Area
 from lc_platform.cube import Summary, windows
 from lc_platform.eo import accuracy, classifier
 from lc_platform.errors import DataError
@@ -31,6 +34,8 @@ def assess(
     *,
     classes: Mapping[int, str],
     window: int,
+    area: Area | None = None,
+    patches: Collection[str] = (),
     threads: int = 0,
 ) -> Evaluation:
     """Metrics on all reference pixels of the test patches: not eroded, not sampled, only those
@@ -38,6 +43,9 @@ def assess(
 
     features, references  by patch
     classes               id -> name, also those without samples
+    area                  where the map ends at it: what lies beyond is not counted
+    patches               all patches of the area: the metrics name those without features, which
+                          are not in the map
     Raises DataError where a test patch is missing, has other features than the model was trained
     on, or a reference on another grid; and where none of them has a reference pixel.
     """
@@ -54,8 +62,11 @@ def assess(
         references[patch].check_lies_on(
             features[patch].geobox, f"patch {patch}, {model.card['year']}"
         )
+        inside = area.on(features[patch].geobox) if area is not None else None
         for tile in windows(features[patch].geobox.shape, window):
             reference = references[patch].classes(tile)
+            if inside is not None:
+                reference = np.where(inside.read(tile), reference, np.uint8(0))
             if not reference.any():
                 continue
             found = classifier.predict(
@@ -73,6 +84,7 @@ def assess(
         )
     metrics |= {
         "test_patches": list(model.card["test_patches"]),
+        "missing_patches": sorted(set(patches) - set(features)),
         "model_version": model.version,
         "split_warnings": list(model.card.get("split_warnings", ())),
     }

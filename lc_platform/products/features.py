@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.area.mask import Area, AreaMask
 from lc_platform.cube import (
     MAIN,
     Block,
@@ -37,6 +38,8 @@ from lc_platform.runtime.threads import in_parts
 
 _ROWS = 8
 """Rows that a thread computes at a time: its observations stay in the cache."""
+_COUNTED = 512
+"""Pixels along the side of what is counted at a time."""
 
 
 @dataclass(frozen=True)
@@ -205,12 +208,15 @@ def on_the_fly(
     interval: int,
     min_valid_fraction: float,
     also: Sequence[FurtherBands] = (),
+    area: Area | None = None,
     threads: int = 0,
 ) -> ComputedFeatures:
     """Bands (reflectance) and indices, interpolated linearly to regular dates.
 
     interval            days between the dates, from 1 January
-    min_valid_fraction  0 to 1; an acquisition with less of the patch valid is left out
+    min_valid_fraction  0 to 1; an acquisition is left out where less is valid of what the area
+                        covers of the patch and any acquisition of the year has data of
+    area                where the map ends at it; None where the map is of the whole patch
     also                bands of further collections, each interpolated between its own valid
                         observations, however few of them an acquisition has
     threads             that may be used, 0 for all
@@ -221,22 +227,41 @@ def on_the_fly(
     of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
-    enough = cloud_masks.valid_fraction >= min_valid_fraction
-    used = np.flatnonzero(enough & (cloud_masks.valid_fraction > 0))
+    inside = area.on(raw_bands.geobox) if area is not None else None
+    shares, of = _valid_shares(raw_bands, cloud_masks, inside)
+    used = np.flatnonzero((shares >= min_valid_fraction) & (shares > 0))
     if not len(used):
-        best = int(np.argmax(cloud_masks.valid_fraction))
+        best = int(np.argmax(shares))
         clearest = raw_bands.acquisitions[best]["key"]
         raise DataError(
             f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
-            f"{min_valid_fraction:.0%} of the patch (the best, {clearest}, "
-            f"{cloud_masks.valid_fraction[best]:.0%}). Lower features.min_valid_fraction, raise "
-            "imagery.max_cloud_cover, or leave the patch out"
+            f"{min_valid_fraction:.0%} of {of} (the best, {clearest}, {shares[best]:.0%}). Lower "
+            "features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch out"
         )
     targets = target_days(raw_bands.year, interval)
     further = tuple(one.of(raw_bands) for one in also)
     return ComputedFeatures(
         raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, further, threads
     )
+
+
+def _valid_shares(
+    raw_bands: AcquisitionStack, cloud_masks: CloudMasks, inside: AreaMask | None
+) -> tuple[NDArray[np.float64], str]:
+    """(time,), the share that is valid of what the area covers of a patch and any acquisition has
+    data of; and what that is. An area that is nowhere in the patch has no say."""
+    of_all = inside is None or inside.covers_all or not inside.count()
+    if of_all and any(one.get("data_fraction") == 1 for one in raw_bands.acquisitions):
+        return cloud_masks.valid_fraction, "the patch"
+    valid, pixels = np.zeros(len(raw_bands), np.int64), 0
+    for window in windows(raw_bands.geobox.shape, _COUNTED):
+        shown = raw_bands.data_mask(window).any(axis=0)
+        if not of_all:
+            assert inside is not None
+            shown &= inside.read(window)
+        pixels += int(shown.sum())
+        valid += (cloud_masks.valid(window) & shown).sum(axis=(1, 2))
+    return valid / max(pixels, 1), "what the area and the archive cover of the patch"
 
 
 def recomputed(

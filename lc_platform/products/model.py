@@ -70,6 +70,7 @@ def learn(
     test_fraction: float,
     seed: int,
     balanced: bool,
+    patches: Collection[str] = (),
     threads: int = 0,
 ) -> LandCoverModel:
     """Train on the samples of all patches but those held out for the test.
@@ -79,6 +80,7 @@ def learn(
     parameters     of LightGBM
     test_fraction  of the patches that have samples, chosen by the seed
     balanced       whether every class weighs the same
+    patches        all patches of the area: the card names those that could not be sampled
 
     Raises DataError where there is nothing to learn from: no sample at all, one patch only, or
     one class only.
@@ -141,6 +143,7 @@ def learn(
         "test_patches": sorted(held_out),
         "split_warnings": _split_warnings(labelled, held_out, classes),
         "patches_without_samples": sorted(set(samples) - set(labelled)),
+        "missing_patches": sorted(set(patches) - set(samples)),
         "samples": {
             classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
         },

@@ -15,6 +15,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from lc_platform.area.grid import Patch
+from lc_platform.area.mask import Area, AreaMask
 from lc_platform.cube import MAIN, Summary, Thumbnail, Window, same_grid, windows
 from lc_platform.errors import DataError
 from lc_platform.products.model import common_version
@@ -42,6 +43,8 @@ class Mosaic:
     """By default that of most patches."""
     model_version: str | None = None
     """The version all predictions must carry, where it is known."""
+    area: Area | None = None
+    """Where the map ends at it."""
     summary: Summary = field(default_factory=Summary)
 
     def write(self, staging: Staging) -> int:
@@ -60,6 +63,7 @@ class Mosaic:
         )
         crs = self.crs or Counter(p.crs for p in there).most_common(1)[0][0]
         grid = _grid(self.patches, crs)
+        inside = self.area.on(grid) if self.area is not None else None
         picture = Thumbnail(grid.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in self.classes.items()}
@@ -69,7 +73,7 @@ class Mosaic:
                 path.write_text(palette(self.classes, 1), encoding="utf-8")
             with staging.file(LAND_COVER) as path:
                 with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
-                    _join(target, there, grid, self.predictions, "class")
+                    _join(target, there, grid, self.predictions, "class", inside)
                     for window in windows(grid.shape, _WINDOW):
                         values = target.read(window)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
@@ -80,7 +84,7 @@ class Mosaic:
         def confidence() -> int:
             with staging.file(CONFIDENCE) as path:
                 with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
-                    _join(target, there, grid, self.predictions, "confidence")
+                    _join(target, there, grid, self.predictions, "confidence", inside)
                 return path.stat().st_size
 
         def valid_observations() -> int:
@@ -88,7 +92,7 @@ class Mosaic:
             name = "valid_observations"
             with staging.file(VALID_OBSERVATIONS) as path:
                 with tiled(path, grid, [name], "uint16", overviews="average") as target:
-                    _join(target, seen, grid, self.statistics, name)
+                    _join(target, seen, grid, self.statistics, name, inside)
                 return path.stat().st_size
 
         for cubes in (self.predictions, self.statistics):
@@ -129,8 +133,10 @@ def _join(
     grid: GeoBox,
     cubes: Mapping[str, RasterCube],
     layer: str,
+    inside: AreaMask | None,
 ) -> None:
-    """Put a layer of all patches in place; where patches overlap, the last that knows wins."""
+    """Put a layer of all patches in place, as far as the map reaches; where patches overlap, the
+    last that knows wins."""
 
     def read(place: tuple[Patch, Window]) -> NDArray[np.generic]:
         patch, window = place
@@ -139,6 +145,8 @@ def _join(
     places = ((patch, window) for patch in patches for window in _places(patch, grid))
     for (_, window), values in read_ahead(read, places, readers=available(0)):
         known = np.nan_to_num(values).astype(target.dtype)
+        if inside is not None:
+            known[~inside.read(window)] = 0
         if not known.all():
             known = np.where(known == 0, target.read(window), known)
         target.write(known, window)

@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, stretched, windows
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Computed,
+    Layer,
+    Summary,
+    Thumbnail,
+    Window,
+    stretched,
+    windows,
+)
 from lc_platform.eo import indices
 from lc_platform.eo.timeseries import mean, valid_count
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.raw_bands import AcquisitionStack
 
+WITH_CLOUDS, WITHOUT_CLOUDS = "_with_clouds", "_without_clouds"
+"""What the columns of the index end with."""
 _NDVI = indices.KNOWN["NDVI"]
 
 
-def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int) -> Computed:
+def observe(
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    *,
+    window: int,
+    index: indices.Index | None = _NDVI,
+) -> Computed:
     """Statistics of a patch's year.
 
     Layers (y, x), float32: ``valid_observations``, ``cloud_probability`` (mean over the year, 0
-    to 1) and ``ndvi`` (mean over valid observations); NaN where nothing was observed. The
-    summary's table has a row a date: valid fraction, and mean NDVI with and without clouds.
+    to 1) and, where there is an ``index``, one of its name in small letters (mean over valid
+    observations); NaN where nothing was observed. The summary's table has a row a date: valid
+    fraction, and the mean index with and without clouds (``ndvi_with_clouds``).
 
     Raises DataError where the masks are not those of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
     geobox = raw_bands.geobox
-    names = ("valid_observations", "cloud_probability", "ndvi")
+    name = "" if index is None else index.name.lower()
+    names = ("valid_observations", "cloud_probability", *([name] if name else []))
 
     def blocks(summary: Summary) -> Iterator[Block]:
         maps = Thumbnail(geobox.shape, 2, size=512)
         picture = Thumbnail(geobox.shape, 1)
         times = len(raw_bands)
-        seen, clear, ndvi_seen, ndvi_clear = np.zeros((4, times))
+        seen, clear, sum_seen, sum_clear = np.zeros((4, times))
         fewest, never = times, 0
         for tile in windows(geobox.shape, window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
-            reflectance = raw_bands.reflectance(tile, bands=_NDVI.bands)
-            ndvi = indices.compute(
-                _NDVI, dict(zip(_NDVI.bands, np.moveaxis(reflectance, 1, 0), strict=True))
-            )
-            data &= ~np.isnan(ndvi)
-            usable = valid & data
-            seen += data.sum(axis=(1, 2))
-            clear += usable.sum(axis=(1, 2))
-            ndvi_seen += np.where(data, ndvi, 0).sum(axis=(1, 2), dtype=np.float64)
-            ndvi_clear += np.where(usable, ndvi, 0).sum(axis=(1, 2), dtype=np.float64)
+            values = None if index is None else _computed(index, raw_bands, tile)
+            if values is not None:
+                data &= ~np.isnan(values)
+                usable = valid & data
+                seen += data.sum(axis=(1, 2))
+                clear += usable.sum(axis=(1, 2))
+                sum_seen += np.where(data, values, 0).sum(axis=(1, 2), dtype=np.float64)
+                sum_clear += np.where(usable, values, 0).sum(axis=(1, 2), dtype=np.float64)
             probability = cloud_masks.probability(tile)
             count = valid_count(valid)
             fewest = min(fewest, int(count.min()))
@@ -54,20 +74,24 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
             layers = {
                 "valid_observations": count.astype(np.float32),
                 "cloud_probability": mean(probability, ~np.isnan(probability)),
-                "ndvi": mean(ndvi, usable),
             }
+            if values is not None:
+                layers[name] = mean(values, usable)
             maps.take(tile, np.stack([layers["valid_observations"], layers["cloud_probability"]]))
             picture.take(tile, layers["valid_observations"][None])
-            for name, values in layers.items():
-                yield Block(name, (), tile, values)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            summary.table = {
-                "datetime": raw_bands.datetimes,
-                "acquisition": np.array([a["key"] for a in raw_bands.acquisitions]),
-                "valid_fraction": cloud_masks.valid_fraction,
-                "ndvi_with_clouds": ndvi_seen / seen,
-                "ndvi_without_clouds": ndvi_clear / clear,
-            }
+            for layer, pixels in layers.items():
+                yield Block(layer, (), tile, pixels)
+        summary.table = {
+            "datetime": raw_bands.datetimes,
+            "acquisition": np.array([a["key"] for a in raw_bands.acquisitions]),
+            "valid_fraction": cloud_masks.valid_fraction,
+        }
+        if name:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                summary.table |= {
+                    f"{name}{WITH_CLOUDS}": sum_seen / seen,
+                    f"{name}{WITHOUT_CLOUDS}": sum_clear / clear,
+                }
         counts = maps.values[0]
         summary.maps = {"valid_observations": counts, "cloud_probability": maps.values[1]}
         summary.picture = np.repeat(
@@ -87,3 +111,10 @@ def observe(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, *, window: int
         blocks,
         attributes={"patch": raw_bands.patch, "year": raw_bands.year},
     )
+
+
+def _computed(index: indices.Index, raw_bands: AcquisitionStack, tile: Window) -> NDArray[Any]:
+    """(time, y, x)"""
+    reflectance = raw_bands.reflectance(tile, bands=index.bands)
+    bands = dict(zip(index.bands, np.moveaxis(reflectance, 1, 0), strict=True))
+    return indices.compute(index, bands)

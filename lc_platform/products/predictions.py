@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, windows
+from lc_platform.area.mask import Area
+from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, Window, windows
 from lc_platform.eo import classifier as classify
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
@@ -21,9 +23,10 @@ def predict(
     colors: Mapping[int, str],
     window: int,
     probabilities: bool = False,
+    area: Area | None = None,
     threads: int = 0,
 ) -> Computed:
-    """Classify a patch.
+    """Classify a patch, as far as it lies in ``area``; all of it where there is none.
 
     Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
     (percent), ``entropy`` (percent of its maximum, 255 where no data), and with ``probabilities``
@@ -45,11 +48,21 @@ def predict(
             for i in classifier.class_ids
         }
 
+    inside = area.on(geobox) if area is not None else None
+
+    def clipped(tile: Window) -> NDArray[np.float32]:
+        """Features of a window; none beyond the area."""
+        if inside is None or (here := inside.read(tile)).all():
+            return features.read(tile)
+        if not here.any():
+            return np.full((len(features.names), *here.shape), np.nan, np.float32)
+        return np.where(here, features.read(tile), np.float32(np.nan))
+
     def blocks(summary: Summary) -> Iterator[Block]:
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
-        for tile, values in read_ahead(features.read, windows(geobox.shape, window)):
+        for tile, values in read_ahead(clipped, windows(geobox.shape, window)):
             found = classify.predict(classifier, values, threads=threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
@@ -66,9 +79,10 @@ def predict(
                 for class_id, values in zip(classifier.class_ids, percent, strict=True):
                     yield Block(f"probability_{class_id}", (), tile, values)
         classified = int(counts[1:].sum())
+        pixels = int(np.prod(geobox.shape)) if inside is None else inside.count()
         summary.picture = colored(picture.values[0].astype(np.uint8), colors)
         summary.facts |= {
-            "valid_fraction": classified / float(np.prod(geobox.shape)),
+            "valid_fraction": classified / max(pixels, 1),
             "mean_confidence": confidence / classified if classified else None,
             "class_pixels": {int(i): int(counts[i]) for i in range(1, 256) if counts[i]},
             "model_version": model.version,

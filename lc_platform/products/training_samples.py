@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.area.mask import Area
 from lc_platform.cube import windows
 from lc_platform.eo.sampling import draw, erode
 from lc_platform.products.features import FeatureStack
@@ -41,16 +42,20 @@ def collect(
     erosion: int,
     seed: int,
     window: int,
+    area: Area | None = None,
 ) -> Samples:
     """Draw labelled pixels at random and read their features.
 
     erosion  pixels; what is that near to another class is not drawn, nor what is ambiguous
+    area     where the map ends at it: what lies beyond is not drawn
 
     A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
     none where the patch has no label. Raises DataError where the reference lies on another grid.
     """
     reference.check_lies_on(features.geobox, f"patch {features.patch}, {features.year}")
     labels = erode(reference.unambiguous(), erosion)
+    if area is not None:
+        labels = np.where(area.on(features.geobox).read(), labels, np.uint8(0))
     rows, columns = draw(labels, pixels_per_patch, (seed, features.patch))
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
     for tile in windows(features.geobox.shape, window):

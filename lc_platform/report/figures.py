@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Computed, Summary
 from lc_platform.products.evaluation import Evaluation
+from lc_platform.products.observation_stats import WITH_CLOUDS, WITHOUT_CLOUDS
 from lc_platform.report.pictures import shades
 
 CONFUSION_MATRIX = "confusion_matrix.png"
@@ -21,7 +22,7 @@ CONFUSION_MATRIX = "confusion_matrix.png"
 
 def with_figure(statistics: Computed) -> Computed:
     """Observation statistics that leave a figure: valid observations, mean cloud probability,
-    and mean NDVI over the year with and without clouds."""
+    and the mean index over the year with and without clouds."""
     title = f"{statistics.attributes['patch']}, {statistics.attributes['year']}"
     return replace(statistics, figures={".png": lambda summary: _observations(title, summary)})
 
@@ -45,17 +46,24 @@ def _observations(title: str, summary: Summary) -> bytes:
     table = summary.table
     dates = table["datetime"].astype("datetime64[s]").astype(object)
     clear = table["valid_fraction"] > 0
-    axes.plot(dates, table["ndvi_with_clouds"], color="0.65", lw=1, marker=".", label="all pixels")
-    axes.plot(
-        np.array(dates)[clear],
-        table["ndvi_without_clouds"][clear],
-        color="#2a7f3f",
-        lw=1.5,
-        marker="o",
-        ms=3.5,
-        label="without clouds",
-    )
-    axes.set(ylabel="mean NDVI", title="mean NDVI of the patch")
+    index = next((k.removesuffix(WITH_CLOUDS) for k in table if k.endswith(WITH_CLOUDS)), None)
+    if index is None:
+        axes.bar(dates, table["valid_fraction"], width=2.0, color="#2a7f3f", label="valid")
+        axes.set(ylabel="share of the patch", title="valid share of the patch", ylim=(0, 1))
+    else:
+        everything = table[index + WITH_CLOUDS]
+        axes.plot(dates, everything, color="0.65", lw=1, marker=".", label="all pixels")
+        axes.plot(
+            np.array(dates)[clear],
+            table[index + WITHOUT_CLOUDS][clear],
+            color="#2a7f3f",
+            lw=1.5,
+            marker="o",
+            ms=3.5,
+            label="without clouds",
+        )
+        label = f"mean {index.upper()}"
+        axes.set(ylabel=label, title=f"{label} of the patch")
     dates_on_axis = mdates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
         axes.xaxis.get_major_locator()
     )

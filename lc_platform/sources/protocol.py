@@ -30,6 +30,14 @@ class TransientSourceError(SourceError):
     transient = True
 
 
+class MissingBandError(SourceError):
+    """An archive lacks a band that was asked for."""
+
+    def __init__(self, message: str, band: str) -> None:
+        super().__init__(message)
+        self.band = band
+
+
 class QuotaError(SourceError):
     """The account's quota or the platform's budget is spent: until it is renewed no patch can be
     acquired, and none is tried."""

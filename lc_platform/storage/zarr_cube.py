@@ -34,7 +34,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
-from lc_platform.cube import Block, Computed, Kept, Layer, Mark, Window, whole, windows
+from lc_platform.cube import Block, Calibration, Computed, Kept, Layer, Mark, Window, whole, windows
 from lc_platform.runtime.overlap import write_behind
 from lc_platform.storage import partial_writes
 from lc_platform.storage.errors import (
@@ -220,6 +220,8 @@ def _moved(array: zarr.Array[Any], target: ZarrStore) -> zarr.Array[Any]:
 
 
 def _describe(root: zarr.Group, cube: Computed) -> None:
+    for layer, calibration in cube.calibrations().items():
+        _calibrate(root, layer, cube.layers[layer], calibration)
     root.attrs.update(_attributes(cube))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
@@ -368,6 +370,37 @@ def _labels(group: zarr.Group, dim: str, labels: NDArray[Any]) -> None:
         labels = labels.astype(np.dtypes.StringDType())
     array = group.create_array(dim, data=labels, dimension_names=(dim,))
     array.attrs.update(attributes)
+
+
+def _calibrate(root: zarr.Group, layer: str, spec: Layer, calibration: Calibration) -> None:
+    """Say in CF's terms what a layer's numbers stand for.
+
+    Where one scale and one offset hold for all of it, they are its attributes, and who decodes CF
+    (as xarray does) reads the quantity itself. CF knows no others: where they change along time
+    or band they are coordinates of these names, and a comment says what has to be done with them.
+    """
+    array, name = root[layer], _short(layer)
+    about: dict[str, Any] = {"long_name": f"{calibration.quantity}, as numbers of the archive"}
+    if calibration.missing is not None:
+        about["_FillValue"] = calibration.missing
+    numbers = {"scale_factor": calibration.scale, "add_offset": calibration.offset}
+    changing = [
+        axis
+        for axis in range(len(spec.dims))
+        if any((v != v.take([0], axis)).any() for v in numbers.values() if v.size)
+    ]
+    if not changing and calibration.scale.size:
+        about |= {key: float(values.flat[0]) for key, values in numbers.items()}
+        about["long_name"] = calibration.quantity
+    elif changing:
+        group = root[spec.grid] if spec.grid else root
+        dims = tuple(_short(spec.dims[axis]) for axis in changing)
+        along = tuple(slice(None) if a in changing else 0 for a in range(len(spec.dims)))
+        for key, values in numbers.items():
+            group.create_array(key, data=values[along], dimension_names=dims)  # type: ignore[union-attr]
+        about["coordinates"] = " ".join(numbers)
+        about["comment"] = f"{calibration.quantity} = {name} * scale_factor + add_offset"
+    array.attrs.update(about)
 
 
 def _attributes(cube: Computed) -> dict[str, Any]:

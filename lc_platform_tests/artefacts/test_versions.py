@@ -46,6 +46,8 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("another collection", {"imagery": {"also": ["sentinel-1-grd"]}}, FROM_RAW | FROM_FEATURES),
     ("cloud threshold", {"clouds": {"threshold": 0.5}}, FROM_MASKS),
     ("dilation, which widens the margin", {"clouds": {"dilation": 3}}, FROM_RAW | FROM_FEATURES),
+    ("the map ends at the area", {"aoi": {"clip": True}}, FROM_FEATURES),
+    ("the map ends with its patches", {"aoi": {"clip": False}}, set()),
     ("interval", {"features": {"interval": 32}}, FROM_FEATURES),
     ("index", {"features": {"indices": ["NDVI"]}}, FROM_FEATURES),
     ("features not stored", {"features": {"stored": False}}, {"features"}),

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
+from lc_platform.area.mask import Area
 from lc_platform.cube import MAIN, HeldCube, Layer
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
@@ -17,6 +20,14 @@ from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 
 PATCH = "33N-r000-c000"
+
+
+def west_of(column: int) -> Area:
+    """The ground of `grid` west of a column's western edge, and far beyond to all other sides."""
+    west, north = 500_000, 5_200_000
+    far = 50_000
+    box = shapely.box(west - far, north - far, west + 10 * column, north + far)
+    return Area(box, CRS.from_epsg(32633))
 
 
 def grid(rows: int, columns: int, resolution: float = 10, west: float = 500_000) -> GeoBox:
@@ -42,18 +53,18 @@ def stack(
     margin; reflectance = digital number / 10 000 + the acquisition's offset."""
     noon = np.datetime64(f"{year}-01-01T12:00:00") + np.array(days, "timedelta64[D]")
     offsets = offsets or [0.0] * len(days)
+    if data is None:
+        data = np.ones((len(days), *numbers.shape[2:]), np.bool_)
     facts: list[dict[str, Any]] = [
         {
             "key": f"{str(t)[:10].replace('-', '')}T120000_{i}",
             "datetime": str(t),
             "scale": [1e-4] * len(bands),
             "offset": [offset] * len(bands),
-            "data_fraction": 1.0,
+            "data_fraction": float(data[i].mean()),
         }
         for i, (t, offset) in enumerate(zip(noon, offsets, strict=True))
     ]
-    if data is None:
-        data = np.ones((len(days), *numbers.shape[2:]), np.bool_)
     grids = {MAIN: geobox if geobox is not None else grid(*numbers.shape[2:])}
     arrays: dict[str, NDArray[Any]] = {
         "bands": numbers.astype(np.uint16),

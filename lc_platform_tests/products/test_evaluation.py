@@ -129,3 +129,25 @@ def test_no_reference_pixel_in_any_test_patch_is_said(
         r"the reference, or choose another sampling\.seed",
     ):
         assess(model, held_out, references, **ASKED)
+
+
+def test_what_lies_beyond_the_area_is_not_counted(
+    model: LandCoverModel, held_out: dict[str, FeatureStack]
+) -> None:
+    labels = np.random.default_rng(4).choice([0, 3, 20, 200], (20, 30))
+    west = np.where(np.arange(30) < 11, labels, 0)
+    clipped = {p: cubes.reference(west) for p in held_out}
+    expected = assess(model, held_out, clipped, **ASKED).metrics
+    references = {p: cubes.reference(labels) for p in held_out}
+    found = assess(model, held_out, references, **ASKED, area=cubes.west_of(11)).metrics
+    assert found == expected
+    assert found["unclassified_pixels"] > 0  # what is in the area and was never seen counts
+
+
+def test_patches_without_features_are_named_in_the_metrics(
+    model: LandCoverModel, held_out: dict[str, FeatureStack]
+) -> None:
+    references = {p: cubes.reference(np.full((20, 30), 3)) for p in held_out}
+    patches = ["p-z", *held_out, "p-a"]
+    metrics = assess(model, held_out, references, **ASKED, patches=patches).metrics
+    assert metrics["missing_patches"] == ["p-a", "p-z"]

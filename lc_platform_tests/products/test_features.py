@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lc_platform.eo import indices
 from lc_platform.errors import DataError
@@ -214,3 +215,74 @@ def test_features_are_not_computed_of_imagery_or_masks_that_were_made_again(othe
     cubes[other].attributes = {**cubes[other].attributes, "content_id": "2"}  # type: ignore[misc]
     with pytest.raises(DataError, match=f"made of other {other} than there are now"):
         features.recomputed(recipe.attributes, raw, masks)
+
+
+# Patches at the border of the area, or of the imagery
+
+
+def at_the_border(
+    data: NDArray[np.bool_], valid: NDArray[np.bool_]
+) -> tuple[AcquisitionStack, CloudMasks]:
+    """Acquisitions eight days apart, with data and valid pixels (time, y, x)."""
+    raw = growing([8 * i for i in range(len(data))], data.shape[1:], data=data)
+    return raw, held.masks(raw, valid & data)
+
+
+def used(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> list[int]:
+    settings = {**SETTINGS, **changed}
+    del settings["window"]
+    return list(features.on_the_fly(raw, masks, **settings).used)
+
+
+def test_a_patch_of_which_a_quarter_is_imaged_keeps_what_shows_that_quarter() -> None:
+    data = np.zeros((3, 8, 8), bool)
+    data[:, :4, :4] = True
+    valid = np.ones((3, 8, 8), bool)
+    valid[1, :, :2] = False  # half of what is shown
+    valid[2, 0, 0:3] = False  # 3 of 16
+    assert used(*at_the_border(data, valid)) == [0, 2]
+    assert used(*at_the_border(data, valid), min_valid_fraction=0.9) == [0]
+
+
+def test_what_one_acquisition_shows_counts_for_all_of_the_year() -> None:
+    """Orbits see two halves of a patch: what the other one shows is missing here."""
+    data = np.zeros((3, 8, 8), bool)
+    data[0, :, :4] = data[1, :, 4:] = data[2, :, :6] = True
+    assert used(*at_the_border(data, np.ones_like(data)), min_valid_fraction=0.7) == [2]
+
+
+def test_clouds_beyond_the_area_do_not_count() -> None:
+    data = np.ones((3, 8, 8), bool)
+    valid = np.ones((3, 8, 8), bool)
+    valid[0, :, 2:] = False  # beyond the area
+    valid[1, :6, :2] = False  # within it, 12 of its 16 pixels
+    raw, masks = at_the_border(data, valid)
+    assert used(raw, masks, area=held.west_of(2)) == [0, 2]
+    assert used(raw, masks) == [1, 2]
+    assert used(raw, masks, area=held.west_of(2), min_valid_fraction=0.2) == [0, 1, 2]
+
+
+def test_what_is_neither_in_the_area_nor_imaged_does_not_count() -> None:
+    data = np.zeros((2, 8, 8), bool)
+    data[:, :4] = True
+    valid = np.ones((2, 8, 8), bool)
+    valid[0, :, 3:] = False
+    valid[1, 0, :2] = False  # 2 of the 8 that are both in the area and imaged
+    raw, masks = at_the_border(data, valid)
+    assert used(raw, masks, area=held.west_of(2)) == [0]
+    assert used(raw, masks, area=held.west_of(2), min_valid_fraction=0.75) == [0, 1]
+
+
+def test_an_area_that_holds_no_pixel_of_the_patch_has_no_say() -> None:
+    data = np.ones((2, 8, 8), bool)
+    valid = np.ones((2, 8, 8), bool)
+    valid[1, :4] = False
+    assert used(*at_the_border(data, valid), area=held.west_of(-1)) == [0]
+
+
+def test_an_area_of_which_nothing_is_imaged_is_told() -> None:
+    data = np.zeros((2, 8, 8), bool)
+    data[:, :, 4:] = True
+    raw, masks = at_the_border(data, data)
+    with pytest.raises(DataError, match=r"none of 2 acquisitions shows .* area"):
+        used(raw, masks, area=held.west_of(2))

@@ -178,3 +178,10 @@ def test_predictions_of_several_models_have_no_common_version() -> None:
         common_version(versions, "new")
     with pytest.raises(DataError, match=r"1 of 8 patches \(q\)"):
         common_version(versions)
+
+
+def test_the_card_names_the_patches_that_could_not_be_sampled() -> None:
+    samples = eight()
+    patches = ["p-none", *samples, "a-none"]
+    card = learn(samples, **SETTINGS, patches=patches).card
+    assert card["missing_patches"] == ["a-none", "p-none"]

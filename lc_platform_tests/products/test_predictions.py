@@ -98,3 +98,32 @@ def test_features_that_the_model_was_not_trained_on_are_refused(
         r"model again",
     ):
         predict(cubes.feature_stack(values, features, days), model, colors=COLORS, window=16)
+
+
+@pytest.mark.parametrize("window", [16, 256])
+def test_the_map_ends_at_the_area(model: LandCoverModel, window: int) -> None:
+    features = stack((40, 50))
+    whole = predict(features, model, colors=COLORS, window=256, probabilities=True).held()
+    computed = predict(
+        features,
+        model,
+        colors=COLORS,
+        window=window,
+        probabilities=True,
+        area=cubes.west_of(21),
+    )
+    clipped = computed.held()
+    for name, nothing in (("class", 0), ("confidence", 0), ("entropy", 255)):
+        expected = whole.read(name).copy()
+        expected[:, 21:] = nothing
+        np.testing.assert_array_equal(clipped.read(name), expected)
+    assert (clipped.read("probability_3")[:, 21:] == 255).all()
+    facts = computed.summary.facts
+    assert sum(facts["class_pixels"].values()) == (clipped.read("class") > 0).sum()
+    assert facts["valid_fraction"] == pytest.approx((whole.read("class")[:, :21] > 0).mean())
+
+
+def test_a_patch_beyond_the_area_has_an_empty_map(model: LandCoverModel) -> None:
+    computed = predict(stack((8, 9)), model, colors=COLORS, window=256, area=cubes.west_of(-3))
+    assert not computed.held().read("class").any()
+    assert computed.summary.facts["valid_fraction"] == 0

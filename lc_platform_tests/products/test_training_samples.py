@@ -105,3 +105,14 @@ def test_a_reference_on_another_grid_is_refused() -> None:
             r"has changed since .*: materialize both of this patch again",
         ):
             collect(numbered(20, 20), reference, **SETTINGS)
+
+
+def test_what_lies_beyond_the_area_is_not_drawn() -> None:
+    asked = {**SETTINGS, "pixels_per_patch": 10_000}
+    everything = collect(numbered(20, 20), cubes.reference(halves()), **asked)
+    found = collect(numbered(20, 20), cubes.reference(halves()), **asked, area=cubes.west_of(14))
+    # The area's border is no border of classes: it erodes nothing.
+    inside = everything.columns < 14
+    np.testing.assert_array_equal(found.columns, everything.columns[inside])
+    np.testing.assert_array_equal(found.features, everything.features[inside])
+    assert set(found.classes) == {3, 7}

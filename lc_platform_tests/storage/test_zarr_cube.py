@@ -274,7 +274,7 @@ def test_a_cube_is_read_in_a_process_that_was_forked_after_it_was_read(folder: S
     script = f"""
 import os, signal, sys
 from lc_platform.storage.store import Store
-from lc_platform.storage.zarr_format import ZarrCube
+from lc_platform.storage.zarr_cube import ZarrCube
 cube = ZarrCube(Store({folder.path("")!r}), {KEY!r})
 before = cube.read("mask")
 child = os.fork()

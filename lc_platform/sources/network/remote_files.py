@@ -18,16 +18,18 @@ GDAL_HTTP_MULTIRANGE               ``connections``: no request waits for a hands
 GDAL_HTTP_MULTIPLEX                not used: HTTP/1.1 on some connections holds a bound, and HTTP/2
                                    would put all requests on one
 GDAL_HTTP_MERGE_CONSECUTIVE_       `RemoteFile.fetch` gets all tiles of a window before GDAL reads
-RANGES                             them, joined where less than `MERGED_GAP` lies between: in a
-                                   Cloud-Optimized GeoTIFF a request a row of tiles. What GDAL
-                                   asks for beside it joins (`GDAL_OPTIONS`: YES)
+RANGES                             them, joined where less than `MERGED_GAP` lies between, in all
+                                   less than `MERGED_SHARE`: in a Cloud-Optimized GeoTIFF a request
+                                   a row of tiles, with the bytes around each that GDAL reads with
+                                   it. What it asks for beside it joins (`GDAL_OPTIONS`: YES)
 GDAL_DISABLE_READDIR_ON_OPEN       EMPTY_DIR (`GDAL_OPTIONS`): nothing looks for further files
 GDAL_INGESTED_BYTES_AT_OPEN        `HEAD_BYTES`: the directory of a Cloud-Optimized GeoTIFF with
                                    its overviews comes in the first answer, which tells the size
                                    too: there is no HEAD request
 CPL_VSIL_CURL_CHUNK_SIZE           `CHUNK_BYTES` is the least that is asked for
-VSI_CACHE, CPL_VSIL_CURL_CACHE_    `KEPT_BYTES` of all files together, for `KEPT_SECONDS`: the
-SIZE                               detector's coarse grid needs what the fine one has just read
+VSI_CACHE, CPL_VSIL_CURL_CACHE_    `KEPT_BYTES` of all files together and what is still used, for
+SIZE                               `KEPT_SECONDS`: the detector's coarse grid needs what the fine
+                                   one has just read. Of `KEPT_HEADS` files the head
 GDAL_HTTP_CONNECTTIMEOUT,          ``seconds`` for the connection and between two pieces, and for
 GDAL_HTTP_TIMEOUT, GDAL_HTTP_      all of an answer ``seconds`` and what its bytes take at
 LOW_SPEED_LIMIT, _LOW_SPEED_TIME   `SLOWEST` bytes a second: a slow server ends
@@ -45,8 +47,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import rasterio
 from rasterio.abc import MultiByteRangeResourceContainer
@@ -60,7 +64,11 @@ from lc_platform.sources.stac.signing import Signing
 HEAD_BYTES = 32_768
 CHUNK_BYTES = 32_768
 MERGED_GAP = 16_384
+MERGED_SHARE = 0.01
+"""Of what is asked for, that lies between and is fetched with it."""
 KEPT_BYTES = 64_000_000
+KEPT_HEADS = 2_000
+"""Of other files: a neighbouring patch is in the same ones."""
 KEPT_SECONDS = 600.0
 GDAL_OPTIONS: Mapping[str, str] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -165,7 +173,7 @@ class RemoteFile:
         self, fetch: Callable[[int, int], tuple[Part, int]], kept: _Kept, uri: str, where: str
     ) -> None:
         self._fetch, self._kept, self._uri, self._where = fetch, kept, uri, where
-        self._parts = kept.get(uri)
+        self.content = kept.get(uri)
         self.failure: SourceError | None = None
         """After it nothing more is asked for."""
         self.cost = Cost()
@@ -174,54 +182,83 @@ class RemoteFile:
     @property
     def size(self) -> int:
         """In bytes; 0 where it could not be found out."""
-        if not self._parts:
-            self.part(0, 1)
-        return self._parts[0].size if self._parts else 0
+        with self.content.asking:
+            if not self.content.parts:
+                self._ask(0, HEAD_BYTES)
+        return self.content.parts[0].size if self.content.parts else 0
 
-    def held(self, first: int, size: int) -> Part | None:
-        """What has a range of the file, without asking for it."""
-        return next((part for part in self._parts if part.holds(first, size)), None)
+    def held(self, first: int, size: int) -> memoryview | None:
+        """A range of the file that has been asked for; None of any other."""
+        for part in self.content.parts:
+            if part.holds(first, size):
+                return part.cut(first, size)
+        if self._gaps(first, first + size):
+            return None
+        found = bytearray(size)
+        for part in self.content.parts:
+            begin, end = max(first, part.first), min(first + size, part.end)
+            if begin < end:
+                found[begin - first : end - first] = part.cut(begin, end - begin)
+        return memoryview(found)
 
-    def fetch(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Ask for ranges (first, size), in as few requests as they can be joined to."""
-        asked = sorted(ranges)
-        if self.failure is None and any(first + size > self.size > 0 for first, size in asked):
+    def fetch(self, ranges: Iterable[tuple[int, int]], before: int = 0, after: int = 0) -> None:
+        """Ask for what is not held of some ranges (first, size), in as few requests as they can be
+        joined to.
+
+        before, after  bytes around each that are wanted too where the file has them
+        """
+        asked = [(first, first + size) for first, size in ranges]
+        if self.failure is None and any(end > self.size > 0 for _, end in asked):
             self.failure = SourceError(
                 f"{self._where} is shorter than its own directory says; it is damaged or cut "
                 f"short. Fetch the file again."
             )
-        missing = [(o, o + n) for o, n in asked if self.held(o, n) is None]
-        for first, end in _merged(missing):
-            self.part(first, end - first)
+        wide = [(max(0, first - before), min(end + after, self.size)) for first, end in asked]
+        with self.content.asking:
+            missing = [gap for first, end in wide for gap in self._gaps(first, end)]
+            for first, end in _merged(sorted(missing)):
+                self._ask(first, end)
 
-    def part(self, first: int, size: int) -> Part | None:
-        """What has a range of the file; None after a failure."""
-        part = self.held(first, size)
-        if part is not None or self.failure is not None:
-            return part
-        last = first + max(size, CHUNK_BYTES if self._parts else HEAD_BYTES) - 1
-        if self._parts:
-            last = min(last, self._parts[0].size - 1)
+    def read(self, first: int, size: int) -> memoryview:
+        """A range of the file, shorter at its end; empty after a failure."""
+        end = min(first + size, self.size)
+        with self.content.asking:
+            for start, stop in self._gaps(first, end):
+                self._ask(start, max(stop, min(start + CHUNK_BYTES, self.size)))
+        found = self.held(first, end - first) if first < end else None
+        return memoryview(b"") if found is None else found
+
+    def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
+        """What is not held of a half-open range."""
+        gaps = []
+        for part in sorted(self.content.parts, key=lambda part: part.first):
+            if first < end and part.first < end and part.end > first:
+                if part.first > first:
+                    gaps.append((first, part.first))
+                first = part.end
+        return [*gaps, (first, end)] if first < end else gaps
+
+    def _ask(self, first: int, end: int) -> None:
+        """Ask for a half-open range, if nothing has failed."""
+        if self.failure is not None:
+            return
         try:
-            part, made = self._fetch(first, last)
+            part, made = self._fetch(first, end - 1)
         except SourceError as error:
             self.failure = error
-            return None
-        if self._parts and part.size != self._parts[0].size:
+            return
+        if self.content.parts and part.size != self.content.parts[0].size:
             self._kept.forget(self._uri)
             self.failure = TransientSourceError(
                 f"{self._where} was replaced while it was read. Run it again"
             )
-            return None
+            return
         self.cost += Cost(requests=made, bytes=len(part.content))
-        self._parts = (*self._parts, part)
-        self._kept.add(self._uri, part)
-        if not part.holds(first, min(size, part.size - first)):
+        self._kept.add(self._uri, self.content, part)
+        if not part.holds(first, min(end, part.size) - first):
             self.failure = SourceError(
                 f"{self._where} cannot be read: its server gives less of it than was asked for."
             )
-            return None
-        return part
 
 
 class _Handle(io.RawIOBase):
@@ -249,27 +286,30 @@ class _Handle(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         left = max(0, self._file.size - self._position)
         size = left if size < 0 else min(size, left)
-        part = self._file.part(self._position, size) if size else None
-        content = b"" if part is None else part.cut(self._position, size)
+        content = bytes(self._file.read(self._position, size)) if size else b""
         self._position += len(content)
         return content
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
         """Several ranges. Zeros after a failure: GDAL takes as many bytes as it asked for."""
-        self._file.fetch(zip(offsets, sizes, strict=True))
-        found = []
-        for offset, size in zip(offsets, sizes, strict=True):
-            part = self._file.part(offset, size)
-            content = b"" if part is None else part.cut(offset, size)
-            found.append(content.ljust(size, b"\0"))
-        return found
+        ranges = list(zip(offsets, sizes, strict=True))
+        self._file.fetch(ranges)
+        return [bytes(self._file.read(*one)).ljust(one[1], b"\0") for one in ranges]
 
 
 def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Half-open ranges in order, joined where little lies between them."""
+    """Half-open ranges in order, joined where little lies between them, and little in all."""
+    spare = MERGED_SHARE * sum(end - first for first, end in ranges)
+    between = [after[0] - before[1] for before, after in pairwise(ranges)]
+    joined = set()
+    for number in sorted(range(len(between)), key=between.__getitem__):
+        spare -= max(0, between[number])
+        if between[number] > MERGED_GAP or (between[number] > 0 and spare < 0):
+            break
+        joined.add(number)
     merged: list[tuple[int, int]] = []
-    for first, end in ranges:
-        if merged and first - merged[-1][1] <= MERGED_GAP:
+    for number, (first, end) in enumerate(ranges):
+        if number - 1 in joined:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((first, end))
@@ -310,36 +350,68 @@ class _Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]
         return self._file.size
 
 
+class Content:
+    """What has come of a file. It is kept as long as somebody has it, and the latest longer."""
+
+    def __init__(self, parts: tuple[Part, ...] = (), since: float | None = None) -> None:
+        self.parts = parts
+        self.asking = threading.RLock()
+        """Held while some of it is asked for: bands of one file are read at the same time."""
+        self.since = time.monotonic() if since is None else since
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(part.content) for part in self.parts)
+
+
 class _Kept:
-    """Parts of files, the latest used ones."""
+    """What has come of files: all of those in use and of the latest, of others their heads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: OrderedDict[str, tuple[float, tuple[Part, ...]]] = OrderedDict()
+        self._in_use: WeakValueDictionary[str, Content] = WeakValueDictionary()
+        self._latest: OrderedDict[str, Content] = OrderedDict()
         self._bytes = 0
+        """Of the latest."""
+        self._heads: OrderedDict[str, Content] = OrderedDict()
 
-    def get(self, uri: str) -> tuple[Part, ...]:
+    def get(self, uri: str) -> Content:
         with self._lock:
-            since, parts = self._files.get(uri, (0.0, ()))
-            if parts and time.monotonic() - since > KEPT_SECONDS:
+            found = self._in_use.get(uri)
+            if found is None and (head := self._heads.get(uri)):
+                found = Content(head.parts, head.since)
+            if found is not None and time.monotonic() - found.since > KEPT_SECONDS:
                 self._remove(uri)
-                return ()
-            if parts:
-                self._files.move_to_end(uri)
-            return parts
+                found = None
+            found = found or Content()
+            self._in_use[uri] = found
+            for kept in (self._latest, self._heads):
+                if uri in kept:
+                    kept.move_to_end(uri)
+            return found
 
-    def add(self, uri: str, part: Part) -> None:
+    def add(self, uri: str, content: Content, part: Part) -> None:
         with self._lock:
-            since, parts = self._files.get(uri, (time.monotonic(), ()))
-            self._files[uri] = since, (*parts, part)
-            self._bytes += len(part.content)
-            while self._bytes > KEPT_BYTES and len(self._files) > 1:
-                self._remove(next(iter(self._files)))
+            if not content.parts and len(part.content) <= HEAD_BYTES:
+                self._heads[uri] = Content((part,), content.since)
+                if len(self._heads) > KEPT_HEADS:
+                    self._heads.popitem(last=False)
+            self._bytes -= self._latest.pop(uri, _NOTHING).bytes
+            content.parts = (*content.parts, part)
+            self._latest[uri] = content
+            self._bytes += content.bytes
+            while self._bytes > KEPT_BYTES and len(self._latest) > 1:
+                _, oldest = self._latest.popitem(last=False)
+                self._bytes -= oldest.bytes
 
     def forget(self, uri: str) -> None:
         with self._lock:
             self._remove(uri)
 
     def _remove(self, uri: str) -> None:
-        _, parts = self._files.pop(uri, (0.0, ()))
-        self._bytes -= sum(len(part.content) for part in parts)
+        self._bytes -= self._latest.pop(uri, _NOTHING).bytes
+        self._heads.pop(uri, None)
+        self._in_use.pop(uri, None)
+
+
+_NOTHING = Content()

@@ -41,12 +41,17 @@ class Part:
     size: int
     """Of the whole file."""
 
-    def holds(self, first: int, size: int) -> bool:
-        return self.first <= first and first + size <= self.first + len(self.content)
+    @property
+    def end(self) -> int:
+        """The first byte after it."""
+        return self.first + len(self.content)
 
-    def cut(self, first: int, size: int) -> bytes:
+    def holds(self, first: int, size: int) -> bool:
+        return self.first <= first and first + size <= self.end
+
+    def cut(self, first: int, size: int) -> memoryview:
         start = first - self.first
-        return self.content[start : start + size]
+        return memoryview(self.content)[start : start + size]
 
 
 class Web:

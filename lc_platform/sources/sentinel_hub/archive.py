@@ -27,7 +27,14 @@ from sentinelhub.time_utils import parse_time
 
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.passes import PASS_GAP, as_acquisition, footprint, in_degrees, passes, utc
-from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
+from lc_platform.sources.protocol import (
+    Acquisition,
+    Cost,
+    Ledger,
+    MissingBandError,
+    Pixels,
+    SourceError,
+)
 from lc_platform.sources.sentinel_hub import request_grid
 from lc_platform.sources.sentinel_hub.client import Client, Service, account
 from lc_platform.sources.sentinel_hub.evalscript import (
@@ -285,9 +292,10 @@ class SentinelHubArchive:
     def _encodings(self, bands: Sequence[str], what: str) -> list[BandEncoding]:
         for band in bands:
             if band not in self._bands:
-                raise SourceError(
+                raise MissingBandError(
                     f"{what}: {self.collection} of Sentinel Hub has no band {band}. "
-                    f"It has {', '.join(self._bands)}"
+                    f"It has {', '.join(self._bands)}",
+                    band,
                 )
         return [self._bands[band] for band in bands]
 

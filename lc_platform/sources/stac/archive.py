@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
-from threading import Lock
+from threading import Lock, local
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +28,7 @@ from pystac_client.exceptions import APIError
 from lc_platform.eo import polygons
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
-from lc_platform.sources.network.remote_files import HEAD_BYTES, RemoteFiles
+from lc_platform.sources.network.remote_files import HEAD_BYTES, Content, RemoteFiles
 from lc_platform.sources.network.requests import HTTP_SECONDS
 from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
@@ -67,6 +67,18 @@ _log = logging.getLogger(__name__)
 
 
 _Kind = TypeVar("_Kind", bound=pystac.STACObject)
+
+
+class _LastRead(local):
+    """Of each thread what has come of the files of the acquisition that it reads, so that one that
+    is read on a second grid is not fetched again, however many others are under way."""
+
+    key = ""
+    contents: tuple[Content | None, ...] = ()
+
+    def keep(self, key: str, contents: Iterable[Content | None]) -> None:
+        before = self.contents if self.key == key else ()
+        self.key, self.contents = key, (*before, *contents)
 
 
 class StacArchive:
@@ -142,6 +154,7 @@ class StacArchive:
         # More than there are connections: some decode what they have while others wait.
         self._pool = ThreadPoolExecutor(2 * connections if self.remote else 16)
         self._opening, self._remembering = Lock(), Lock()
+        self._last_read = _LastRead()
         self._opened = False
         self._api: Client | None = None
         self._items = Items({})
@@ -201,10 +214,13 @@ class StacArchive:
         spent = Cost()
         for index in _those_on(geobox, granules):
             read = self._read_layers(layers[index], geobox)
+            self._last_read.keep(acquisition.key, [layer.content for layer in read])
             fresh = ~data_mask & np.all([layer.valid for layer in read], axis=0)
             for band, (layer, shift) in enumerate(zip(read, shifts[index], strict=True)):
-                shifted = np.minimum(layer.values.astype(np.int64) + shift, 65535)
-                np.copyto(values[band], shifted.astype(np.uint16), where=fresh)
+                found = layer.values
+                if shift:
+                    found = np.minimum(found.astype(np.int64) + shift, 65535).astype(np.uint16)
+                np.copyto(values[band], found, where=fresh)
                 spent += layer.cost
             data_mask |= fresh
             if data_mask.all():

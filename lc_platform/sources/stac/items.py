@@ -17,7 +17,7 @@ import shapely
 
 from lc_platform.eo.polygons import box_in_degrees
 from lc_platform.sources.passes import footprint, utc
-from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.protocol import MissingBandError, SourceError
 from lc_platform.sources.stac import amplitude
 from lc_platform.sources.stac.hrefs import located
 from lc_platform.sources.stac.pixels import Layer, unsigned
@@ -76,9 +76,10 @@ class Granule:
         nobody tells its offset."""
         key = self._locate(band)
         if key is None:
-            raise SourceError(
+            raise MissingBandError(
                 f"acquisition {acquisition}: the archive has no band {band} "
-                f"(item {self.id}). It has: {', '.join(self.bands()) or 'none'}."
+                f"(item {self.id}). It has: {', '.join(self.bands()) or 'none'}.",
+                band,
             )
         source, asset = self._parsed.bands[key], self.item.assets[key[0]]
         uri = located(asset.href, self.item.get_self_href())

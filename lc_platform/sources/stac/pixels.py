@@ -1,9 +1,9 @@
 """Pixels of one band of a STAC item on a grid.
 
-They are read through rasterio's WarpedVRT and not ``odc.stac.load``: odc pastes the file's pixels
-where a grid is only nearly the archive's (on 9.995 m pixels it drifts off by a pixel in 2,000),
-and across coordinate systems both it and GDAL's own mean depend on the window that is read.
-So every pixel is taken at its centre, exactly, and a coarser grid averages such points.
+They are not read by ``odc.stac.load``: odc pastes the file's pixels where a grid is only nearly
+the archive's (on 9.995 m pixels it drifts off by a pixel in 2,000), and across coordinate systems
+both it and GDAL's own mean depend on the window that is read. So every pixel is taken at its
+centre, exactly (`lc_platform.sources.stac.sampling`), and a coarser grid averages such points.
 """
 
 from __future__ import annotations
@@ -18,25 +18,20 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import CRS, Resolution
 from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
-from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform, reproject, transform_bounds
-from rasterio.windows import from_bounds
+from rasterio.warp import calculate_default_transform
+from rasterio.windows import Window
 
-from lc_platform.sources.network.remote_files import RemoteFile, RemoteFiles
+from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles
 from lc_platform.sources.protocol import Cost, SourceError
-from lc_platform.sources.stac import amplitude
+from lc_platform.sources.stac import amplitude, geotiff, sampling
 
 _MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m too
-# In pixels. A centre on the border of two file pixels then falls on one side in every window.
-_NUDGE = 1e-6
-_EXACT = 1e-6
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +77,9 @@ class Read:
     valid: NDArray[np.bool_]
     """(y, x)"""
     cost: Cost
+    content: Content | None = None
+    """What has come of a remote file; as long as somebody has it, nothing of it is fetched again.
+    """
 
 
 def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
@@ -95,19 +93,17 @@ def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
     """
     try:
         with _opened(layer, files) as (file, remote):
-            if remote is not None:
-                remote.fetch(_tiles(file, layer.index, geobox))
-            numbers = _on_grid(layer, file, geobox)
+            numbers, valid = _on_grid(layer, file, remote, geobox)
     except (RasterioError, OSError, ValueError, IndexError) as error:
         raise _damaged(layer, error) from error
-    data = numbers.compressed()
-    if data.size and (data.min() < 0 or data.max() > 65535):
-        raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
-    return Read(
-        numbers.filled(0).astype(np.uint16),
-        ~np.ma.getmaskarray(numbers),
-        Cost() if remote is None else remote.cost,
-    )
+    if not np.can_cast(numbers.dtype, np.uint16) and valid.any():
+        data = numbers[valid]
+        if data.min() < 0 or data.max() > 65535:
+            raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
+    values = np.where(valid, numbers, 0).astype(np.uint16, copy=False)
+    if remote is None:
+        return Read(values, valid, Cost())
+    return Read(values, valid, remote.cost, remote.content)
 
 
 @contextmanager
@@ -125,9 +121,9 @@ def _opened(
 
 
 def _on_grid(
-    layer: Layer, file: rasterio.DatasetReader, geobox: GeoBox
-) -> np.ma.MaskedArray[Any, Any]:
-    """(y, x), masked where it is no data, and of the file's type or rounded."""
+    layer: Layer, file: rasterio.DatasetReader, remote: RemoteFile | None, geobox: GeoBox
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Digital numbers, of the file's type or rounded, and where they are data, both (y, x)."""
     dtype = np.dtype(file.dtypes[layer.index - 1])
     if dtype.kind not in ("f" if layer.backscatter else "ui"):
         raise _not_as_told(layer, dtype)
@@ -137,16 +133,48 @@ def _on_grid(
     nodata = _no_data(layer, file)
     side = 1 if layer.classification else _points_a_side(own, geobox)
     points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
+    found, valid = _at_centres(layer, file, own, remote, points, nodata)
+    boxes = (geobox.shape[0], side, geobox.shape[1], side)
     if layer.backscatter:
-        numbers = np.ma.masked_invalid(_at_centres(file, layer.index, points, nodata))
+        numbers = np.ma.masked_invalid(np.ma.MaskedArray(found, ~valid))
         power = amplitude.power(numbers, _unit(layer, numbers))
-        boxes = power.reshape(geobox.shape[0], side, geobox.shape[1], side)
-        return amplitude.digital_numbers(boxes.mean(axis=(1, 3)))
-    numbers = _at_centres(file, layer.index, points, nodata)
-    if side > 1:
-        boxes = numbers.reshape(geobox.shape[0], side, geobox.shape[1], side)
-        numbers = np.floor(boxes.mean(axis=(1, 3)) + 0.5).astype(dtype)
-    return numbers
+        amplitudes = amplitude.digital_numbers(power.reshape(boxes).mean(axis=(1, 3)))
+        return amplitudes.data, ~np.ma.getmaskarray(amplitudes)
+    if side == 1:
+        return found, valid
+    means = np.ma.MaskedArray(found, ~valid).reshape(boxes).mean(axis=(1, 3))
+    return np.floor(means.filled(0) + 0.5).astype(dtype), ~np.ma.getmaskarray(means)
+
+
+def _at_centres(
+    layer: Layer,
+    file: rasterio.DatasetReader,
+    own: GeoBox,
+    remote: RemoteFile | None,
+    grid: GeoBox,
+    nodata: Sequence[float],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    where = None if file.crs is None else sampling.places(own, grid)
+    blocks: list[geotiff.Block] = []
+    if remote is not None and file.crs is not None:
+        needed = where or sampling.around(file, grid)
+        blocks = list(geotiff.blocks(file, layer.index, needed.rows, needed.columns))
+        ranges = [(block.first, block.size) for block in blocks if block.size]
+        remote.fetch(ranges, geotiff.LEADER, geotiff.TRAILER)
+    if where is None:
+        return sampling.warped(file, layer.index, grid, nodata)
+
+    def window(rows: slice, columns: slice) -> NDArray[Any]:
+        if remote is not None:
+            found = geotiff.window(file, layer.index, blocks, remote.held, rows, columns)
+            if found is not None:
+                return found
+        read: NDArray[Any] = file.read(layer.index, window=Window.from_slices(rows, columns))
+        return read
+
+    dtype = file.dtypes[layer.index - 1]
+    return sampling.picked(where, file.shape, dtype, nodata, window)
 
 
 def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
@@ -161,28 +189,6 @@ def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
         return GeoBox((height, width), transform, crs)
     own = rio_geobox(file)
     return own if own.crs is not None and isinstance(own, GeoBox) else None
-
-
-def _tiles(file: rasterio.DatasetReader, index: int, geobox: GeoBox) -> Iterator[tuple[int, int]]:
-    """Where the tiles of a GeoTIFF are that a grid needs, (first byte, bytes); none of others."""
-    if file.driver != "GTiff" or file.crs is None:
-        return
-    bounds = transform_bounds(geobox.crs, file.crs, *geobox.boundingbox)
-    window = from_bounds(*bounds, transform=file.transform)
-    rows, columns = file.block_shapes[index - 1]
-    # A pixel more: edges are bent between the points that are transformed.
-    first, last = window.row_off - 1, window.row_off + window.height + 1
-    left, right = window.col_off - 1, window.col_off + window.width + 1
-    for row in range(max(0, int(first // rows)), int(min(last, file.height - 1) // rows) + 1):
-        for column in range(
-            max(0, int(left // columns)), int(min(right, file.width - 1) // columns) + 1
-        ):
-            place = [
-                file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=index)
-                for what in ("OFFSET", "SIZE")
-            ]
-            if None not in place:  # a tile of no data alone may be left out of the file
-                yield int(place[0]), int(place[1])
 
 
 def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
@@ -202,50 +208,6 @@ def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
 @lru_cache
 def _resolution_in(own: GeoBox, crs: CRS) -> Resolution:
     return own.to_crs(crs).resolution
-
-
-def _at_centres(
-    file: rasterio.DatasetReader, index: int, geobox: GeoBox, nodata: Sequence[float]
-) -> np.ma.MaskedArray[Any, Any]:
-    """The file's pixel at each grid pixel's centre, masked where it has one of the values of no
-    data."""
-    height, width = geobox.shape
-    nothing = nodata[0]
-    if file.crs is None:
-        # A WarpedVRT of a file of control points does not heed the grid that it is given.
-        points, of_points = file.gcps
-        numbers = np.full(geobox.shape, nothing, file.dtypes[index - 1])
-        reproject(
-            rasterio.band(file, index),
-            numbers,
-            src_crs=of_points,
-            gcps=points,
-            dst_crs=str(geobox.crs),
-            dst_transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
-            src_nodata=nothing,
-            dst_nodata=nothing,
-            tolerance=_EXACT,
-        )
-        return _masked(numbers, nodata)
-    with WarpedVRT(
-        file,
-        crs=str(geobox.crs),
-        transform=geobox.transform * Affine.translation(_NUDGE, _NUDGE),
-        height=height,
-        width=width,
-        src_nodata=nothing,
-        nodata=nothing,
-        tolerance=_EXACT,
-    ) as on_grid:
-        return _masked(on_grid.read(index), nodata)
-
-
-def _masked(numbers: NDArray[Any], nodata: Sequence[float]) -> np.ma.MaskedArray[Any, Any]:
-    nothing = np.zeros(numbers.shape, np.bool_)
-    for value in nodata:
-        # As the file has it: a value that a float32 cannot hold exactly is rounded there too.
-        nothing |= numbers == numbers.dtype.type(value)
-    return np.ma.MaskedArray(numbers, nothing)
 
 
 def _no_data(layer: Layer, file: rasterio.DatasetReader) -> tuple[float, ...]:

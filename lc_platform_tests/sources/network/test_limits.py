@@ -190,7 +190,7 @@ def test_who_refuses_again_and_again_is_waited_for_longer_than_it_says(
 
 WORKER = """
 import sys, time
-from lc_platform.sources import limits
+from lc_platform.sources.network import limits
 limits.gettempdir = lambda: sys.argv[2]
 one = limits.Limits(sys.argv[1], connections=2, requests_per_minute=1200)
 print(*(one.send("patch", time.monotonic) for _ in range(20)))

@@ -1,0 +1,105 @@
+"""Which pixels of a grid lie in the area of interest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from shapely.geometry.base import BaseGeometry
+
+from lc_platform.cube import Window, whole, windows
+from lc_platform.eo import polygons
+
+_TOLERANCE = 1e-3
+"""Pixels that the area's edges may be off where it is drawn in another CRS."""
+_TILE = 32
+"""Pixels along the side of what is tested together: within it, or beyond it, as a whole."""
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """An area of interest, and how far around it the map reaches."""
+
+    geometry: BaseGeometry
+    """Polygonal, in ``crs``."""
+    crs: CRS
+    buffer: float = 0.0
+    """Metres, measured in the CRS of the grid."""
+
+    def on(self, geobox: GeoBox) -> AreaMask:
+        """Return the area's mask on a grid."""
+        return AreaMask(self, geobox)
+
+
+@dataclass(frozen=True, eq=False)
+class AreaMask:
+    """The pixels of a grid whose centres lie in an area, or no further from it than its buffer.
+
+    A pixel's answer hangs on its centre alone, not on the grid that it is asked in.
+    """
+
+    area: Area
+    geobox: GeoBox
+
+    @cached_property
+    def _near(self) -> BaseGeometry:
+        """The area around the grid, in its CRS."""
+        crs, resolution = CRS(str(self.geobox.crs)), abs(self.geobox.resolution.x)
+        # What is further away than the buffer has no say; some pixels more are room for rounding.
+        reach = shapely.box(*self.geobox.boundingbox).buffer(
+            self.area.buffer + 8 * resolution, join_style="mitre"
+        )
+        (near,) = polygons.reprojected_near(
+            [self.area.geometry], self.area.crs, crs, _TOLERANCE * resolution, reach
+        )
+        shapely.prepare(near)
+        return near
+
+    @cached_property
+    def _within(self) -> BaseGeometry:
+        """What surely lies in the area: circles are drawn as polygons in them."""
+        within = self._near.buffer(self.area.buffer) if self.area.buffer else self._near
+        shapely.prepare(within)
+        return within
+
+    @cached_property
+    def covers_all(self) -> bool:
+        """Whether every pixel of the grid lies in the area."""
+        left, bottom, right, top = self.geobox.boundingbox
+        half = abs(self.geobox.resolution.x) / 2
+        centres = shapely.box(left + half, bottom + half, right - half, top - half)
+        return bool(shapely.contains_properly(self._within, centres))
+
+    def read(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """(y, x), True where the area is."""
+        rows, columns = window or whole(self.geobox)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        if self.covers_all:
+            return np.ones((height, width), np.bool_)
+        affine = self.geobox.affine
+        x = affine.c + affine.a * (np.arange(columns.start, columns.stop) + 0.5)
+        y = affine.f + affine.e * (np.arange(rows.start, rows.stop) + 0.5)
+        found = np.zeros((height, width), np.bool_)
+        tiles = list(windows((height, width), _TILE))
+        boxes = np.array([(x[c.start], y[r.stop - 1], x[c.stop - 1], y[r.start]) for r, c in tiles])
+        drawn = shapely.box(*boxes.T)
+        within = shapely.contains_properly(self._within, drawn)
+        across = shapely.dwithin(self._near, drawn, self.area.buffer) & ~within
+        for tile in np.flatnonzero(within):
+            found[tiles[tile]] = True
+        for tile in np.flatnonzero(across):
+            r, c = tiles[tile]
+            centres = shapely.points(*np.broadcast_arrays(x[None, c], y[r, None]))
+            found[r, c] = shapely.dwithin(self._near, centres, self.area.buffer)
+        return found
+
+    def count(self) -> int:
+        """Pixels in the area."""
+        shape = self.geobox.shape
+        return sum(int(self.read(window).sum()) for window in windows(shape, _AT_ONCE))

@@ -1,0 +1,32 @@
+"""The section `statistics`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+
+from lc_platform.config.features import IndexEntry, index_entry
+from lc_platform.config.fields import Section
+from lc_platform.eo import indices as indices_of
+
+NO_INDEX = "none"
+_TAKEN = ("valid_observations", "cloud_probability")
+
+
+def _index(entry: Any) -> IndexEntry:
+    if entry is None or (isinstance(entry, str) and entry.lower() == NO_INDEX):
+        return NO_INDEX
+    index = index_entry(entry)
+    name = indices_of.parse(index, ()).name
+    if name.lower() in _TAKEN:
+        raise ValueError(f"{name} is another layer of the statistics. Take another name")
+    return index
+
+
+class Statistics(Section):
+    """What `observation_stats` tells beside how often the ground was seen."""
+
+    index: Annotated[IndexEntry, PlainValidator(_index)] = "NDVI"
+    """Whose mean is kept of each pixel and each date: one that `features.indices` may have, or
+    none. Its bands are acquired."""

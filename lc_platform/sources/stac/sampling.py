@@ -1,0 +1,146 @@
+"""Pixels of a raster file at the centres of a grid's pixels, and which of the file they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import reproject, transform_bounds
+from rasterio.windows import from_bounds
+
+# In pixels. A centre on the border of two file pixels then falls on one side in every window.
+_NUDGE = 1e-6
+_EXACT = 1e-6
+_ROUNDING = 1e-10
+"""In file pixels: what GDAL allows a coordinate to fall short of a pixel."""
+
+
+class Places(NamedTuple):
+    """The file's pixel at each grid pixel's centre, where both have the same axes."""
+
+    rows: NDArray[np.int64]
+    """(y,), outside of the file too."""
+    columns: NDArray[np.int64]
+    """(x,), likewise."""
+
+
+def places(own: GeoBox, grid: GeoBox) -> Places | None:
+    """Where a grid's pixels are in a file of the grid ``own``.
+
+    None where the axes are not the same: in another coordinate system, or turned.
+    """
+    if own.crs != grid.crs or any(one.affine.b or one.affine.d for one in (own, grid)):
+        return None
+    at, of = grid.affine, own.affine
+    rows, columns = (np.arange(length) + 0.5 + _NUDGE for length in grid.shape)
+    return Places(
+        np.floor((at.f + rows * at.e - of.f) / of.e + _ROUNDING).astype(np.int64),
+        np.floor((at.c + columns * at.a - of.c) / of.a + _ROUNDING).astype(np.int64),
+    )
+
+
+def around(file: rasterio.DatasetReader, grid: GeoBox) -> Places:
+    """All pixels of a file that a grid's box touches, by row and column."""
+    bounds = transform_bounds(grid.crs, file.crs, *grid.boundingbox)
+    window = from_bounds(*bounds, transform=file.transform)
+    # A pixel more: edges are bent between the points that are transformed.
+    return Places(
+        np.arange(int(window.row_off) - 1, int(window.row_off + window.height) + 2),
+        np.arange(int(window.col_off) - 1, int(window.col_off + window.width) + 2),
+    )
+
+
+def warped(
+    file: rasterio.DatasetReader, index: int, grid: GeoBox, nodata: Sequence[float]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    height, width = grid.shape
+    nothing = nodata[0]
+    transform = grid.transform * Affine.translation(_NUDGE, _NUDGE)
+    if file.crs is None:
+        # A WarpedVRT of a file of control points does not heed the grid that it is given.
+        points, of_points = file.gcps
+        numbers = np.full(grid.shape, nothing, file.dtypes[index - 1])
+        reproject(
+            rasterio.band(file, index),
+            numbers,
+            src_crs=of_points,
+            gcps=points,
+            dst_crs=str(grid.crs),
+            dst_transform=transform,
+            src_nodata=nothing,
+            dst_nodata=nothing,
+            tolerance=_EXACT,
+        )
+        return numbers, _is_data(numbers, nodata)
+    with WarpedVRT(
+        file,
+        crs=str(grid.crs),
+        transform=transform,
+        height=height,
+        width=width,
+        src_nodata=nothing,
+        nodata=nothing,
+        tolerance=_EXACT,
+    ) as on_grid:
+        numbers = on_grid.read(index)
+        return numbers, _is_data(numbers, nodata)
+
+
+def picked(
+    where: Places,
+    size: tuple[int, int],
+    dtype: str,
+    nodata: Sequence[float],
+    window: Callable[[slice, slice], NDArray[Any]],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Pixels of a file by row and column, and where they are data, both (y, x).
+
+    size    (rows, columns) of the file
+    window  reads some of its rows and columns
+    """
+    shape = len(where.rows), len(where.columns)
+    down, rows = _inside(where.rows, size[0])
+    across, columns = _inside(where.columns, size[1])
+    if not rows.size or not columns.size:
+        return np.zeros(shape, dtype), np.zeros(shape, np.bool_)
+    top, left = int(rows.min()), int(columns.min())
+    found = window(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1))
+    found = _along(_along(found, 0, rows - top), 1, columns - left)
+    valid = _is_data(found, nodata)
+    if found.shape == shape:
+        return found, valid
+    numbers, data = np.zeros(shape, found.dtype), np.zeros(shape, np.bool_)
+    numbers[down, across], data[down, across] = found, valid
+    return numbers, data
+
+
+def _is_data(numbers: NDArray[Any], nodata: Sequence[float]) -> NDArray[np.bool_]:
+    """Where numbers are none of the values of no data."""
+    # As the file has them: a value that a float32 cannot hold exactly is rounded there too.
+    first, *others = (numbers.dtype.type(value) for value in nodata)
+    valid: NDArray[np.bool_] = numbers != first
+    for value in others:
+        valid &= numbers != value
+    return valid
+
+
+def _inside(positions: NDArray[np.int64], length: int) -> tuple[slice, NDArray[np.int64]]:
+    """Which positions along an axis lie in the file, and these."""
+    inside = np.flatnonzero((positions >= 0) & (positions < length))
+    if not inside.size:
+        return slice(0, 0), positions[:0]
+    span = slice(int(inside[0]), int(inside[-1]) + 1)
+    return span, positions[span]
+
+
+def _along(values: NDArray[Any], axis: int, positions: NDArray[np.int64]) -> NDArray[Any]:
+    if len(positions) == values.shape[axis] and (np.diff(positions) == 1).all():
+        return values
+    return values.take(positions, axis)
