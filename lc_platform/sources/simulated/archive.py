@@ -22,7 +22,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform.sources.passes import utc
-from lc_platform.sources.protocol import Acquisition, Cost, Pixels, SourceError
+from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
 from lc_platform.sources.simulated.classes import CLASSES
 from lc_platform.sources.simulated.landscape import Ground, Landscape
@@ -395,9 +395,10 @@ class SimulatedArchive:
     def _check(self, acquisition: Acquisition, bands: Sequence[str]) -> None:
         for band in bands:
             if band not in self.bands:
-                raise SourceError(
+                raise MissingBandError(
                     f"acquisition {acquisition.key}: the simulated archive has no band {band}. "
-                    f"It has {', '.join(self.bands)}."
+                    f"It has {', '.join(self.bands)}.",
+                    band,
                 )
 
     def _weather_of(self, when: date) -> atmosphere.Weather:
