@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -47,6 +48,94 @@ def test_the_area_is_the_union_of_all_polygons_of_a_file(tmp_path: Path, name: s
     assert area.crs.to_epsg() == 32633
     assert area.note is None
     assert area.geometry.equals(shapely.union(SQUARE, other))
+
+
+TWO = shapely.MultiPolygon(
+    [shapely.box(500_000, 5_000_000, 501_000, 5_001_000),
+     shapely.box(500_500, 5_000_500, 501_500, 5_001_500)]
+)  # fmt: skip
+SPIKE = shapely.Polygon([*SQUARE.exterior.coords[:2], (600_000, 5_000_000),
+                         *SQUARE.exterior.coords[1:4]])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("drawn", "right"),
+    [
+        (TWO, shapely.union_all([*TWO.geoms])),
+        (shapely.MultiPolygon([SQUARE, SQUARE]), SQUARE),
+        (
+            shapely.MultiPolygon([SQUARE, shapely.box(500_200, 5_000_200, 500_300, 5_000_300)]),
+            SQUARE,
+        ),
+        (SPIKE, SQUARE),
+        (shapely.GeometryCollection([SQUARE, shapely.LineString([(0, 0), (1, 1)])]), SQUARE),
+    ],
+    ids=["overlap", "doubled", "part in a part", "spike", "collection"],
+)
+def test_a_repair_loses_no_ground_and_wins_none(
+    tmp_path: Path, drawn: BaseGeometry, right: BaseGeometry
+) -> None:
+    area = from_file(_written(tmp_path / "border.geojson", drawn))
+
+    assert area.geometry.equals(right)
+    if not drawn.is_valid:
+        assert area.note is not None
+        # on the ground 1 / 0.9996^2 of the plane, 0.9996 being UTM's scale at the central meridian
+        km2 = right.area / 1e6 / 0.9996**2
+        told = float(area.note.rpartition("-> ")[2].removesuffix(" km2)"))
+        assert told == pytest.approx(km2, rel=1e-3)
+
+
+def test_a_polygon_with_no_area_beside_others_is_left_out_and_said_aloud(tmp_path: Path) -> None:
+    thin = shapely.Polygon([(0, 0), (1, 1), (2, 2)])
+
+    area = from_file(_written(tmp_path / "border.gpkg", thin, SQUARE))
+
+    assert area.geometry.equals(SQUARE)
+    assert area.note is not None
+    assert area.note.endswith("no area is left after repair: 1 of 2 features are left out")
+
+
+ACROSS = shapely.MultiPolygon(
+    [shapely.box(179.5, -18, 180, -17), shapely.box(-180, -18, -179.5, -17)]
+)
+JUMPING = shapely.Polygon([(179.5, -18), (-179.5, -18), (-179.5, -17), (179.5, -17)])
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        ACROSS,
+        shapely.box(179.5, -18, 180.5, -17),
+        shapely.box(-180.5, -18, -179.5, -17),
+        JUMPING,
+        shapely.segmentize(shapely.box(179.5, -18, 180.5, -17), 0.1),
+    ],
+    ids=["cut", "above", "below", "jumping", "many vertices"],
+)
+def test_an_area_across_180_degrees_is_the_same_in_every_count(
+    tmp_path: Path, drawn: BaseGeometry
+) -> None:
+    area = from_file(_written(tmp_path / "border.geojson", drawn, crs="EPSG:4326"))
+
+    assert area.geometry.symmetric_difference(ACROSS).area < 1e-9
+    if drawn is not JUMPING:
+        assert area.note is None
+        return
+    told = re.fullmatch(
+        r"aoi\.boundary: border\.geojson jumps across 180 degrees; taken the short way "
+        r"\(area ([\d,.]+) km2\)",
+        area.note or "",
+    )
+    assert told
+    # a degree of longitude at 17.5 S is 106.2 km, one of latitude 110.7 km
+    assert float(told[1].replace(",", "")) == pytest.approx(106.2 * 110.7, rel=0.01)
+
+
+def test_a_file_from_0_to_360_is_where_it_is(tmp_path: Path) -> None:
+    path = _written(tmp_path / "border.gpkg", shapely.box(344, 35, 354, 45), crs="EPSG:4326")
+
+    assert from_file(path).geometry.equals(shapely.box(-16, 35, -6, 45))
 
 
 @pytest.mark.real_data
@@ -252,6 +341,8 @@ def test_a_bbox_is_an_area_in_degrees() -> None:
         ([16, 45, 13, 46], "west 16 is not less than east 13"),
         ([13, 46, 16, 46], "south 46 is not less than north 46"),
         ([13, 45, 200, 46], "east 200 is outside -180 to 180"),
+        ([170, 45, -5, 46], "west 170 is not less than east -5"),
+        ([-400, 45, -390, 46], "west -400 is outside -360 to 360"),
         ([13, -91, 16, 46], "south -91 is outside -90 to 90"),
         ([13, 45, 16], r"\[13, 45, 16\] is not \[west, south, east, north\]"),
         ([13, 45, float("nan"), 46], r"is not \[west, south, east, north\]"),
@@ -260,6 +351,17 @@ def test_a_bbox_is_an_area_in_degrees() -> None:
 def test_what_is_no_bbox_is_refused(bbox: list[float], message: str) -> None:
     with pytest.raises(BoundaryError, match=rf"aoi\.bbox: .*{message}"):
         from_bbox(bbox)
+
+
+@pytest.mark.parametrize(
+    "bbox", [(179.5, -18, -179.5, -17), (179.5, -18, 180.5, -17), (-180.5, -18, -179.5, -17)]
+)
+def test_a_bbox_across_180_degrees_is_cut_there(bbox: tuple[float, ...]) -> None:
+    assert from_bbox(bbox).geometry.equals(ACROSS)
+
+
+def test_a_bbox_around_half_the_earth_and_more_is_no_jump() -> None:
+    assert from_bbox((-170, -10, 170, 10)).geometry.area == pytest.approx(340 * 20)
 
 
 # ---------------------------------------------------------------------------- countries
@@ -390,6 +492,13 @@ def test_a_copy_that_lies_in_the_default_cache_is_used(
     (folder / "ne_10m_admin_0_countries.zip").write_bytes(countries.read_bytes())
 
     assert from_country("Slovakia").geometry.bounds[0] == 10
+
+
+def test_a_country_across_180_degrees_is_whole_whatever_its_form(tmp_path: Path) -> None:
+    for name, drawn in (("Fiji", JUMPING), ("Tuvalu", shapely.box(179.5, -18, 180.5, -17))):
+        path = tmp_path / f"{name}.gpkg"
+        geopandas.GeoDataFrame({"NAME": [name]}, geometry=[drawn], crs="EPSG:4326").to_file(path)
+        assert from_country(name, source=path).geometry.equals(ACROSS)
 
 
 def test_a_file_that_is_not_natural_earth_is_refused(tmp_path: Path) -> None:

@@ -468,3 +468,56 @@ def test_an_area_its_crs_cannot_express_is_refused() -> None:
             resolution=10,
             patch_size=10_000,
         )
+
+
+def test_patches_follow_a_long_edge_in_degrees() -> None:
+    # A parallel from 5 E to 25 E lies up to 48 km north of the straight line between its ends; the
+    # reference are the boxes' own points, brought to degrees one by one.
+    area = shapely.box(5, 46, 25, 46.5)
+
+    patches = split(area, 4326, buffer=0, target_crs="EPSG:32633", resolution=10, patch_size=20_000)
+
+    back = Transformer.from_crs(32633, 4326, always_xy=True)
+    share = np.linspace(0, 1, 41)
+    found = {patch.key for patch in patches}
+    near = split(
+        shapely.box(4.8, 45.8, 25.2, 46.7), 4326, buffer=0, target_crs="EPSG:32633",
+        resolution=10, patch_size=20_000,
+    )  # fmt: skip
+    for patch in near:
+        west, south, east, north = patch.box
+        x, y = np.meshgrid(west + (east - west) * share, south + (north - south) * share)
+        lon, lat = back.transform(x, y)
+        inside = ((lon > 5) & (lon < 25) & (lat > 46) & (lat < 46.5)).sum()
+        if inside > 20:
+            assert patch.key in found
+        elif not inside:
+            # an edge may still touch the box between two of its points, 500 m apart
+            margin = min(np.abs(lat - 46).min(), np.abs(lat - 46.5).min(), np.abs(lon - 5).min(),
+                         np.abs(lon - 25).min())  # fmt: skip
+            assert patch.key not in found or margin < 0.01
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        shapely.box(179.8, -20, 180.2, -19.8),
+        shapely.box(-180.2, -20, -179.8, -19.8),
+        shapely.Polygon([(179.8, -20), (-179.8, -20), (-179.8, -19.8), (179.8, -19.8)]),
+    ],
+    ids=["above 180", "below -180", "jumping"],
+)
+@pytest.mark.parametrize("target", ["utm", "EPSG:32701", "EPSG:3832"])
+def test_an_area_across_180_degrees_has_the_same_patches_in_every_count(
+    drawn: BaseGeometry, target: str
+) -> None:
+    cut = shapely.MultiPolygon(
+        [shapely.box(179.8, -20, 180, -19.8), shapely.box(-180, -20, -179.8, -19.8)]
+    )
+
+    def keys(area: BaseGeometry) -> list[str]:
+        found = split(area, 4326, buffer=500, target_crs=target, resolution=10, patch_size=5_000)
+        return [patch.key for patch in found]
+
+    assert keys(drawn) == keys(cut)
+    assert 30 <= len(keys(drawn)) < 100

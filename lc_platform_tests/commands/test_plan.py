@@ -26,7 +26,7 @@ from lc_platform.sources.simulated import SimulatedArchive
 from lc_platform.storage.store import Store
 from lc_platform_tests import sentinel_hub_server
 from lc_platform_tests.sentinel_hub_server import SentinelHubServer
-from lc_platform_tests.test_bad_input import DATES, Site, site
+from lc_platform_tests.test_bad_input import DATES, EVERYWHERE, Site, site
 from lc_platform_tests.test_cli import Command, lc
 
 __all__ = ["lc"]
@@ -153,6 +153,45 @@ def test_a_patch_that_there_is_not_is_refused_with_the_nearest(lc: Command, smal
     ended = lc("plan", "-c", small.folder / "lc.yaml", "--patch", "33N-r1-c1")
     assert ended.status == 1
     assert "--patch 33N-r1-c1: is none of the patches of the area" in ended.err
+
+
+SPIKE = {
+    "type": "Polygon",
+    "coordinates": [
+        [*EVERYWHERE["coordinates"][0][:2], [20, 46], *EVERYWHERE["coordinates"][0][1:]]
+    ],
+}
+LINE = {"type": "LineString", "coordinates": EVERYWHERE["coordinates"][0][:2]}
+COLLECTION_OF_BOTH = {"type": "GeometryCollection", "geometries": [EVERYWHERE, LINE]}
+
+
+def test_one_bad_footprint_stops_neither_plan_nor_acquisition(
+    lc: Command, small: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for one, geometry in zip(small.items, (SPIKE, LINE, COLLECTION_OF_BOTH), strict=False):
+        one["geometry"] = geometry
+    file = small.configure()
+    ended = lc("plan", "-c", file, "--json")
+    assert ended.status == 0, ended.err
+    assert [one["acquisitions"] for one in json.loads(ended.out)["patches"]] == [3, 3]
+    assert f"without a polygonal part and are left out: {small.items[1]['id']}" in caplog.text
+    made = small.run(select=["patch_grid"])
+    assert made.succeeded
+    made = small.run(select=["raw_bands"])
+    assert made.succeeded
+    assert {need.there for need in planned(file).needs.values()} == {3}
+
+
+def test_an_item_that_is_no_stac_is_left_out_by_its_id(lc: Command, small: Site) -> None:
+    bad = small.items[1]
+    bad["properties"]["datetime"] = None
+    ended = lc("plan", "-c", small.configure())
+    assert ended.status == 1
+    assert f"leave it out by imagery.exclude: [{bad['id']}]" in " ".join(ended.err.split())
+    assert "Traceback" not in ended.err
+    ended = lc("plan", "-c", small.configure(imagery={"exclude": [bad["id"]]}), "--json")
+    assert ended.status == 0, ended.err
+    assert [one["acquisitions"] for one in json.loads(ended.out)["patches"]] == [3, 3]
 
 
 # The simulated archive

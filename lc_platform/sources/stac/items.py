@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import odc.stac
 import pystac
 import shapely
+import shapely.geometry
 
 from lc_platform.eo.polygons import box_in_degrees
 from lc_platform.sources.passes import footprint, utc
@@ -135,9 +137,11 @@ class Granule:
 
     @cached_property
     def _parsed(self) -> Any:
+        item = copy.copy(self.item)
+        item.geometry = shapely.geometry.mapping(self.footprint)  # odc takes polygons alone
         try:
             # The files' own georeference is used, so an asset without proj: is as good.
-            return odc.stac.parse_item(self.item, {"*": {"ignore_proj": True}})
+            return odc.stac.parse_item(item, {"*": {"ignore_proj": True}})
         except NOT_STAC as error:
             raise SourceError(
                 f"item {self.id}: its assets cannot be understood "

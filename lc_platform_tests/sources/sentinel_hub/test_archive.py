@@ -765,6 +765,38 @@ def test_an_item_without_a_polygonal_part_is_left_out_and_named(
     assert f"{whole[0].items[0]} of the catalog has a geometry without a polygonal" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "ring",
+    [
+        [[179, 40], [-179, 40], [-179, 50], [179, 50], [179, 40]],
+        [[179, 40], [181, 40], [181, 50], [179, 50], [179, 40]],
+    ],
+    ids=["jumping", "above 180"],
+)
+def test_an_item_across_180_degrees_covers_nothing_in_between(
+    server: SentinelHubServer, archive: SentinelHubArchive, ring: list[list[float]]
+) -> None:
+    whole = archive.search(GRID.extent, *JUNE)
+    far = {"type": "Polygon", "coordinates": [ring]}
+    server.items = changed(lambda item: item.update(geometry=far))
+    assert archive.search(GRID.extent, *JUNE) == whole[1:]
+
+
+def test_of_an_odd_footprint_the_polygonal_part_counts(
+    server: SentinelHubServer, archive: SentinelHubArchive
+) -> None:
+    def spiked(item: dict[str, Any]) -> None:
+        first, *others = item["geometry"]["coordinates"][0]
+        ring = [first, (first[0], first[1] + 5), first, *others]
+        item["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+
+    whole = archive.search(GRID.extent, *JUNE)
+    server.items = changed(spiked)
+    found = archive.search(GRID.extent, *JUNE)
+    assert [one.items for one in found] == [one.items for one in whole]
+    assert [one.coverage for one in found] == pytest.approx([one.coverage for one in whole])
+
+
 def test_an_item_outside_the_area_is_passed_over(
     server: SentinelHubServer, archive: SentinelHubArchive
 ) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import shapely.geometry
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -881,72 +880,6 @@ def test_an_item_that_cannot_be_understood_is_named_and_can_be_left_out(tmp_path
         StacArchive(catalog, COLLECTION).search(GRID.extent, *YEAR)
     without = StacArchive(catalog, COLLECTION, exclude=["bad"])
     assert [one.items for one in without.search(GRID.extent, *YEAR)] == [("good",)]
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [
-        {"type": "Polygon", "coordinates": "none"},
-        {"type": "Nothing", "coordinates": []},
-        {"type": "LineString", "coordinates": [[15, 45], [16, 46]]},
-        {"type": "Polygon", "coordinates": [[[15, 45], [16, 46], [15, 45], [15, 45]]]},
-        {"type": "Polygon", "coordinates": []},
-        {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [15, 45]}]},
-    ],
-    ids=["no coordinates", "no kind", "line", "no area", "empty", "collection without polygon"],
-)
-def test_an_item_without_a_polygonal_part_is_left_out_by_name(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, geometry: dict[str, Any]
-) -> None:
-    items = [item(name, "2021-07-01T10:00:00Z", {}, WHOLE) for name in ("good", "bad")]
-    items[1]["geometry"] = geometry
-    write_catalog(tmp_path, items)
-    catalog = str(tmp_path / "catalog.json")
-    found = StacArchive(catalog, COLLECTION).search(GRID.extent, *YEAR)
-    assert [one.items for one in found] == [("good",)]
-    assert [one.getMessage() for one in caplog.records] == [
-        f"{catalog}: 1 items of {COLLECTION} have a geometry without a polygonal part and are "
-        "left out: bad"
-    ]
-
-
-def _ring(*corners: tuple[float, float]) -> list[list[float]]:
-    return [[x, y] for x, y in (*corners, corners[0])]
-
-
-_W, _S, _E, _N = shapely.geometry.shape(WHOLE).bounds
-_M = (_W + _E) / 2
-_WHOLE_RING = _ring((_W, _S), (_E, _S), (_E, _N), (_W, _N))
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [
-        {"type": "Polygon", "coordinates": [
-            _ring((_W, _S), (_E, _S), (_E, _N), (_M, _N), (_M, _N + 1), (_M, _N), (_W, _N))]},
-        {"type": "GeometryCollection", "geometries": [
-            {"type": "Polygon", "coordinates": [_WHOLE_RING]},
-            {"type": "LineString", "coordinates": [[_W, _S], [_W - 1, _S]]}]},
-        {"type": "MultiPolygon", "coordinates": [[_WHOLE_RING], [[[_W, _S]] * 4]]},
-        {"type": "MultiPolygon", "coordinates": [[_WHOLE_RING], [_WHOLE_RING]]},
-        {"type": "Polygon", "coordinates": [[[x, y, 300.0] for x, y in _WHOLE_RING]]},
-        {"type": "Polygon", "coordinates": [[[x + 360, y] for x, y in _WHOLE_RING]]},
-    ],
-    ids=["spike", "collection", "collapsed part", "doubled", "heights", "a turn further"],
-)  # fmt: skip
-def test_of_an_odd_footprint_the_polygonal_part_counts(
-    tmp_path: Path, geometry: dict[str, Any]
-) -> None:
-    # Two processings of one granule beside it: footprints are overlaid with each other too.
-    odd = [item(f"S2A_33TVM_{n}", "2021-07-01T10:00:00Z", {}, WHOLE,
-                **{"s2:processing_baseline": f"05.0{n}"}) for n in range(2)]  # fmt: skip
-    for one in odd:
-        one["geometry"] = geometry
-    write_catalog(tmp_path, [*odd, item("good", "2021-07-09T10:00:00Z", {}, WHOLE)])
-    source = StacArchive(str(tmp_path / "catalog.json"), COLLECTION)
-    found = source.search(GRID.extent, *YEAR)
-    assert [one.items for one in found] == [("S2A_33TVM_1",), ("good",)]
-    assert found[0].coverage == pytest.approx(found[1].coverage, abs=1e-6)
 
 
 def test_two_items_of_one_id_are_refused_where_they_differ(tmp_path: Path) -> None:
