@@ -161,11 +161,11 @@ def test_repairs_and_what_encloses_nothing_are_named_once_with_their_areas(
     reference.burnt(GRID)
     left_out, repaired = [record.getMessage() for record in caplog.records]
     assert left_out == (
-        f"reference.path: {path}: features 1, 2 have no polygonal part and are left out"
+        f"reference.path: {path}: features 2 have no polygonal part and are left out"
     )
     # 10,000 m2 twice, 3,600 m2 of it in both; on the ground 1 / 0.9996^2 of that.
     assert repaired == (
-        f"reference.path: {path}: features 3 (area 0.020016 -> 0.0164131 km2) are not valid and "
+        f"reference.path: {path}: features 4 (area 0.020016 -> 0.0164131 km2) are not valid and "
         "are repaired"
     )
 
@@ -182,8 +182,10 @@ def test_repairs_and_what_encloses_nothing_are_named_once_with_their_areas(
 def test_a_reference_of_points_or_lines_is_refused_by_name(tmp_path: Path, shape: Any) -> None:
     path = polygons(tmp_path / "r.gpkg", [shape], kind=[30])
     message = refusal(path)
-    assert message.startswith(f"reference.path: {path} holds geometries of the type ")
-    assert "which enclose no area. Give a file of polygons" in message
+    assert message.startswith(
+        f"reference.path: {path} has no polygon, but 1 points or lines, which enclose no area. "
+        "Give a file of polygons"
+    )
 
 
 # ---------------------------------------------------------------------------- longitudes
