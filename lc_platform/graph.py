@@ -39,7 +39,9 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "io_manager": ArtefactIOManager(
                     platform.store,
                     formats(platform.classes, configuration.processing.threads),
-                    report.describer(configuration.class_colors, platform.account),
+                    report.describer(
+                        configuration.class_colors, configuration.class_names, platform.account
+                    ),
                     platform.clock,
                     platform.failed_before,
                 ),

@@ -136,7 +136,8 @@ def test_without_an_index_there_is_how_often_the_ground_was_seen() -> None:
     held = found.held()
     assert [*held.layers] == ["valid_observations", "cloud_probability"]
     np.testing.assert_array_equal(held.read("valid_observations"), [[2, 1]])
-    assert [*found.summary.table] == ["datetime", "acquisition", "valid_fraction"]
+    shares = ["valid_fraction", "data_fraction", "snow_fraction"]
+    assert [*found.summary.table] == ["datetime", "acquisition", *shares]
 
 
 @pytest.mark.parametrize("index", [KNOWN["NDVI"], None])

@@ -82,7 +82,7 @@ def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
 @asset(
     group="imagery",
     kinds={"geotiff", "parquet"},
-    code_version="1",
+    code_version="2",
     settings=("statistics_index",),
 )
 def observation_stats(

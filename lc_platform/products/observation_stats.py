@@ -19,14 +19,17 @@ from lc_platform.cube import (
     stretched,
     windows,
 )
-from lc_platform.eo import indices
+from lc_platform.eo import clouds, indices
 from lc_platform.eo.timeseries import mean, valid_count
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.raw_bands import AcquisitionStack
 
 WITH_CLOUDS, WITHOUT_CLOUDS = "_with_clouds", "_without_clouds"
 """What the columns of the index end with."""
+OF_GROUND, OF_SNOW = "_of_ground", "_of_snow"
+"""Likewise, of what is without clouds: apart from snow, and under it."""
 _NDVI = indices.KNOWN["NDVI"]
+_SNOW_BANDS = ("B03", "B08", "B11")
 
 
 def observe(
@@ -41,7 +44,9 @@ def observe(
     Layers (y, x), float32: ``valid_observations``, ``cloud_probability`` (mean over the year, 0
     to 1) and, where there is an ``index``, one of its name in small letters (mean over valid
     observations); NaN where nothing was observed. The summary's table has a row a date: valid
-    fraction, and the mean index with and without clouds (``ndvi_with_clouds``).
+    fraction, the shares that have data and that are valid and snow, and the mean index with and
+    without clouds (``ndvi_with_clouds``), of these without snow and of snow alone. Snow is told by
+    the masks, else by the bands green, near and shortwave infrared; by none where neither is there.
 
     Raises DataError where the masks are not those of these acquisitions.
     """
@@ -54,11 +59,17 @@ def observe(
         maps = Thumbnail(geobox.shape, 2, size=512)
         picture = Thumbnail(geobox.shape, 1)
         times = len(raw_bands)
-        seen, clear, sum_seen, sum_clear = np.zeros((4, times))
-        fewest, never = times, 0
+        size = float(np.prod(geobox.shape))
+        there, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
+        white = np.zeros(times)
+        fewest, never, unimaged = times, 0, 0
         for tile in windows(geobox.shape, window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
+            snow = _snow(raw_bands, cloud_masks, tile) & valid
+            there += data.sum(axis=(1, 2))
+            white += snow.sum(axis=(1, 2))
+            unimaged += int((~data.any(axis=0)).sum())
             values = None if index is None else _computed(index, raw_bands, tile)
             if values is not None:
                 data &= ~np.isnan(values)
@@ -67,6 +78,9 @@ def observe(
                 clear += usable.sum(axis=(1, 2))
                 sum_seen += np.where(data, values, 0).sum(axis=(1, 2), dtype=np.float64)
                 sum_clear += np.where(usable, values, 0).sum(axis=(1, 2), dtype=np.float64)
+                snow &= usable
+                snowy += snow.sum(axis=(1, 2))
+                sum_snow += np.where(snow, values, 0).sum(axis=(1, 2), dtype=np.float64)
             probability = cloud_masks.probability(tile)
             count = valid_count(valid)
             fewest = min(fewest, int(count.min()))
@@ -85,12 +99,16 @@ def observe(
             "datetime": raw_bands.datetimes,
             "acquisition": np.array([a["key"] for a in raw_bands.acquisitions]),
             "valid_fraction": cloud_masks.valid_fraction,
+            "data_fraction": there / size,
+            "snow_fraction": white / size,
         }
         if name:
             with np.errstate(invalid="ignore", divide="ignore"):
                 summary.table |= {
                     f"{name}{WITH_CLOUDS}": sum_seen / seen,
                     f"{name}{WITHOUT_CLOUDS}": sum_clear / clear,
+                    f"{name}{OF_GROUND}": (sum_clear - sum_snow) / (clear - snowy),
+                    f"{name}{OF_SNOW}": sum_snow / snowy,
                 }
         counts = maps.values[0]
         summary.maps = {"valid_observations": counts, "cloud_probability": maps.values[1]}
@@ -102,7 +120,8 @@ def observe(
             "valid_fraction": float(cloud_masks.valid_fraction.mean()),
             "valid_observations_mean": float(cloud_masks.valid_fraction.sum()),
             "valid_observations_min": fewest,
-            "pixels_never_seen": never / float(np.prod(geobox.shape)),
+            "pixels_never_seen": never / size,
+            "pixels_without_data": unimaged / size,
         }
 
     return Computed(
@@ -111,6 +130,16 @@ def observe(
         blocks,
         attributes={"patch": raw_bands.patch, "year": raw_bands.year},
     )
+
+
+def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) -> NDArray[np.bool_]:
+    """(time, y, x), True where there is snow, as far as that can be told."""
+    if "snow_mask" in cloud_masks.cube.layers:
+        return cloud_masks.cube.read("snow_mask", tile).astype(bool)
+    if not set(_SNOW_BANDS) <= set(raw_bands.bands):
+        return np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
+    green, near, shortwave = np.moveaxis(raw_bands.reflectance(tile, bands=_SNOW_BANDS), 1, 0)
+    return clouds.is_snow(green, near, shortwave)
 
 
 def _computed(index: indices.Index, raw_bands: AcquisitionStack, tile: Window) -> NDArray[Any]:

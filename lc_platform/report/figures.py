@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import io
-import textwrap
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import matplotlib.dates as mdates
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lc_platform.cube import Computed, Summary
 from lc_platform.products.evaluation import Evaluation
-from lc_platform.products.observation_stats import WITH_CLOUDS, WITHOUT_CLOUDS
+from lc_platform.products.observation_stats import OF_GROUND, OF_SNOW, WITH_CLOUDS
 from lc_platform.report.pictures import shades
+from lc_platform.report.text import as_written, wrapped
 
 CONFUSION_MATRIX = "confusion_matrix.png"
+_GROUND, _SNOW = "#2a7f3f", "#3a86c8"
+_LEAST_SHARE = 0.1
+"""Of the imaged part of a patch, that a point is drawn of."""
+_AREA = 28.0
+"""Square points of a point that is of the whole patch."""
+_LINE, _LINES = 24, 6
+"""Characters in a line of a class's name, and lines up to which it has letters of full size."""
 
 
 def with_figure(statistics: Computed) -> Computed:
@@ -45,25 +55,32 @@ def _observations(title: str, summary: Summary) -> bytes:
     axes = figure.add_subplot(grid[1, :])
     table = summary.table
     dates = table["datetime"].astype("datetime64[s]").astype(object)
-    clear = table["valid_fraction"] > 0
     index = next((k.removesuffix(WITH_CLOUDS) for k in table if k.endswith(WITH_CLOUDS)), None)
     if index is None:
-        axes.bar(dates, table["valid_fraction"], width=2.0, color="#2a7f3f", label="valid")
+        ground = table["valid_fraction"] - table["snow_fraction"]
+        axes.bar(dates, ground, width=2.0, color=_GROUND, label="ground")
+        if table["snow_fraction"].any():
+            snow = table["snow_fraction"]
+            axes.bar(dates, snow, width=2.0, bottom=ground, color=_SNOW, label="snow")
         axes.set(ylabel="share of the patch", title="valid share of the patch", ylim=(0, 1))
     else:
-        everything = table[index + WITH_CLOUDS]
-        axes.plot(dates, everything, color="0.65", lw=1, marker=".", label="all pixels")
-        axes.plot(
-            np.array(dates)[clear],
-            table[index + WITHOUT_CLOUDS][clear],
-            color="#2a7f3f",
-            lw=1.5,
-            marker="o",
-            ms=3.5,
-            label="without clouds",
-        )
+        imaged = max(1 - float(summary.facts["pixels_without_data"]), 1e-9)
+        for values, share, label, color, width in (
+            (WITH_CLOUDS, table["data_fraction"], "all pixels", "0.65", 1.0),
+            (
+                OF_GROUND,
+                table["valid_fraction"] - table["snow_fraction"],
+                "ground, without clouds",
+                _GROUND,
+                1.5,
+            ),
+            (OF_SNOW, table["snow_fraction"], "snow", _SNOW, 0.0),
+        ):
+            _series(
+                axes, np.array(dates), table[index + values], share / imaged, label, color, width
+            )
         label = f"mean {index.upper()}"
-        axes.set(ylabel=label, title=f"{label} of the patch")
+        axes.set(ylabel=label, title=f"{label} of the patch (a point's size: the share it shows)")
     dates_on_axis = mdates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
         axes.xaxis.get_major_locator()
     )
@@ -72,6 +89,36 @@ def _observations(title: str, summary: Summary) -> bytes:
     axes.legend(loc="upper left", frameon=False)
     figure.suptitle(title)
     return _png(figure)
+
+
+def _series(
+    axes: Axes,
+    dates: NDArray[Any],
+    values: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    label: str,
+    color: str,
+    width: float,
+) -> None:
+    """Draw means along time; the less of the patch one is of, the smaller and paler its point.
+
+    What is of less than a tenth says nothing of the patch and is left out.
+    """
+    shown = (shares >= _LEAST_SHARE) & np.isfinite(values)
+    if not shown.any():
+        return
+    dates, values, shares = dates[shown], values[shown], np.clip(shares[shown], 0, 1)
+    if width:
+        axes.plot(dates, values, color=color, lw=width, alpha=0.5, zorder=2)
+    axes.scatter(
+        dates,
+        values,
+        s=_AREA * shares * (width or 2.5),
+        color=[to_rgba(color, 0.25 + 0.75 * share) for share in shares],
+        marker="o" if width else "*",
+        label=label,
+        zorder=3,
+    )
 
 
 def with_confusion_matrix(evaluation: Evaluation) -> Evaluation:
@@ -89,15 +136,25 @@ def _shares(metrics: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _confusion(metrics: Any) -> bytes:
-    names = [textwrap.fill(one["name"], 24) for one in metrics["classes"]]
+    names, letters = zip(*(_label(one["name"]) for one in metrics["classes"]), strict=True)
     shares, matrix = _shares(metrics)
-    side = max(5.0, 2.6 + 0.75 * len(names))
-    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    lines = [name.split("\n") for name in names]
+    # Inches: turned by 45 degrees, a name is 1.4 times as wide as it is high.
+    highest = max(len(of) * size * 1.3 / 72 for of, size in zip(lines, letters, strict=True))
+    longest = max(
+        len(line) * size * 0.6 / 72 for of, size in zip(lines, letters, strict=True) for line in of
+    )
+    side = max(5.0 - 2.6, max(0.75, 1.42 * highest) * len(names))
+    room = max(2.6, 1.0 + longest)
+    figure = Figure(figsize=(side + room + 1.2, side + room), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
-    axes.set_yticks(places, names, fontsize=9)
+    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, names)
+    labels = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    for label, size in zip(labels, [*letters, *letters], strict=True):
+        label.set_fontsize(size)
     axes.set(xlabel="predicted", ylabel="reference")
     for row in places:
         for column in places:
@@ -123,7 +180,18 @@ def _confusion(metrics: Any) -> bytes:
     return _png(figure)
 
 
+def _label(name: str) -> tuple[str, float]:
+    """A class's name in lines, and the size of its letters in points: a long one has more of them
+    in a line, and smaller ones."""
+    if len(name) <= _LINE * _LINES:
+        return wrapped(name, _LINE), 9.0
+    return wrapped(name, 2 * _LINE), 6.0
+
+
 def _png(figure: Figure) -> bytes:
+    as_written(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # which as_written has said
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -14,11 +15,14 @@ from lc_platform.report.pictures import inline, picture_of
 
 
 def describer(
-    colors: Mapping[int, str], account: Callable[[], Mapping[str, Any]] = dict
+    colors: Mapping[int, str],
+    names: Mapping[int, str] = MappingProxyType({}),
+    account: Callable[[], Mapping[str, Any]] = dict,
 ) -> Callable[[Any, int, float], Mapping[str, Any]]:
     """What describes artefacts: (value, bytes, seconds) -> metadata.
 
-    colors   of the classes
+    colors   of the classes, by id
+    names    of the classes, by id: what is counted by class is told by these
     account  what is spent in the archive and what is left, told of what has had requests to it
 
     The metadata are the artefact's facts, its picture, ``bytes`` and ``seconds``.
@@ -29,7 +33,7 @@ def describer(
         facts = {**_shape(value), **_facts(value)}
         if facts.get("requests"):
             facts |= account()
-        metadata |= {name: _shown(v) for name, v in facts.items() if v is not None}
+        metadata |= {name: _shown(v, names) for name, v in facts.items() if v is not None}
         picture = picture_of(value, colors)
         if picture is not None:
             metadata["preview"] = dg.MetadataValue.md(inline(picture))
@@ -64,9 +68,9 @@ def _facts(value: Any) -> Mapping[str, Any]:
     return summary.facts if summary is not None else {}
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, names: Mapping[int, str]) -> Any:
     if isinstance(value, Mapping):
-        return dg.MetadataValue.json({str(k): v for k, v in value.items()})
+        return dg.MetadataValue.json({str(names.get(k, k)): v for k, v in value.items()})
     if isinstance(value, float | np.floating):
         return round(float(value), 4)
     if isinstance(value, np.integer):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lc_platform.errors import DataError
-from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.cloud_masks import CloudMasks, detect
 from lc_platform.products.observation_stats import observe
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes
@@ -100,3 +100,38 @@ def test_masks_of_other_acquisitions_are_refused() -> None:
         r"now \(2 acquisitions on EPSG:32633, .*; now 3 on .*\)\. Materialize cloud_masks of this",
     ):
         observe(raw, masks, window=16)
+
+
+def test_snow_and_ground_have_means_of_their_own() -> None:
+    """Three dates of two pixels in green, near and shortwave infrared, and red. NDSI of snow is
+    (0.8 - 0.1) / 0.9; water's is as high, but its near infrared is dark."""
+    snow, grass, water = [8000, 7000, 1000, 7000], [800, 4000, 2000, 1000], [600, 200, 100, 300]
+    numbers = np.array([[snow, grass], [snow, snow], [water, grass]]).transpose(0, 2, 1)[:, :, None]
+    raw = cubes.stack(numbers, [0, 10, 150], ["B03", "B08", "B11", "B04"])
+    valid = np.array([[[True, True]], [[True, False]], [[True, True]]])
+    statistics = observe(raw, cubes.masks(raw, valid), window=16)
+    statistics.held()
+    table = statistics.summary.table
+    np.testing.assert_allclose(table["snow_fraction"], [0.5, 0.5, 0])
+    np.testing.assert_allclose(table["ndvi_of_snow"], [0, 0, NAN])
+    # (0.4 - 0.1) / 0.5 of grass, (0.02 - 0.03) / 0.05 of water.
+    np.testing.assert_allclose(table["ndvi_of_ground"], [0.6, NAN, (0.6 - 0.2) / 2], atol=1e-6)
+    np.testing.assert_allclose(table["ndvi_without_clouds"], [0.3, 0, 0.2], atol=1e-6)
+
+
+def test_snow_is_what_the_masks_say_where_they_do() -> None:
+    numbers = np.array([[[3000, 3000]], [[1000, 1000]], [[11, 4]]]).reshape(1, 3, 1, 2)
+    raw = cubes.stack(numbers, [0], ["B08", "B04", "SCL"])
+    detected = detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2)
+    statistics = observe(raw, CloudMasks(detected.held()), window=16)
+    statistics.held()
+    np.testing.assert_allclose(statistics.summary.table["snow_fraction"], [0.5])
+
+
+def test_the_shares_that_have_data_are_told() -> None:
+    data = np.array([[[True, False, False]], [[True, True, False]]])
+    raw = cubes.stack(np.full((2, 2, 1, 3), 1000), [0, 5], ["B08", "B04"], data=data)
+    statistics = observe(raw, cubes.masks(raw, data), window=16)
+    statistics.held()
+    np.testing.assert_allclose(statistics.summary.table["data_fraction"], [1 / 3, 2 / 3])
+    assert statistics.summary.facts["pixels_without_data"] == pytest.approx(1 / 3)
