@@ -47,13 +47,28 @@ def places(own: GeoBox, grid: GeoBox) -> Places | None:
 
 def around(file: rasterio.DatasetReader, grid: GeoBox) -> Places:
     """All pixels of a file that a grid's box touches, by row and column."""
-    bounds = transform_bounds(grid.crs, file.crs, *grid.boundingbox)
-    window = from_bounds(*bounds, transform=file.transform)
-    # A pixel more: edges are bent between the points that are transformed.
+    west, south, east, north = transform_bounds(grid.crs, file.crs, *grid.boundingbox)
+    turns = _turns(file)
+    if west > east:  # across 180 degrees
+        east, turns = east + 360, (-360.0, *turns)
+    columns = []
+    for turn in turns:
+        window = from_bounds(west + turn, south, east + turn, north, transform=file.transform)
+        # A pixel more: edges are bent between the points that are transformed.
+        left, right = int(window.col_off) - 1, int(window.col_off + window.width) + 2
+        columns.append(np.arange(max(left, 0), min(right, file.width)))
     return Places(
         np.arange(int(window.row_off) - 1, int(window.row_off + window.height) + 2),
-        np.arange(int(window.col_off) - 1, int(window.col_off + window.width) + 2),
+        np.unique(np.concatenate(columns)),
     )
+
+
+def _turns(file: rasterio.DatasetReader) -> tuple[float, ...]:
+    """By how much a longitude from -180 to 180 has to be turned to be one of a file in degrees."""
+    if not file.crs.is_geographic:
+        return (0.0,)
+    west, east = sorted((file.bounds.left, file.bounds.right))
+    return tuple(turn for turn in (-360.0, 0.0, 360.0) if west < 180 + turn and east > turn - 180)
 
 
 def warped(
@@ -79,18 +94,25 @@ def warped(
             tolerance=_EXACT,
         )
         return numbers, _is_data(numbers, nodata)
-    with WarpedVRT(
-        file,
-        crs=str(grid.crs),
-        transform=transform,
-        height=height,
-        width=width,
-        src_nodata=nothing,
-        nodata=nothing,
-        tolerance=_EXACT,
-    ) as on_grid:
-        numbers = on_grid.read(index)
-        return numbers, _is_data(numbers, nodata)
+    numbers = np.full(grid.shape, nothing, file.dtypes[index - 1])
+    valid = np.zeros(grid.shape, np.bool_)
+    for turn in _turns(file):
+        with WarpedVRT(
+            file,
+            src_transform=Affine.translation(-turn, 0) * file.transform if turn else None,
+            crs=str(grid.crs),
+            transform=transform,
+            height=height,
+            width=width,
+            src_nodata=nothing,
+            nodata=nothing,
+            tolerance=_EXACT,
+        ) as on_grid:
+            found = on_grid.read(index)
+        fresh = _is_data(found, nodata) & ~valid
+        np.copyto(numbers, found, where=fresh)
+        valid |= fresh
+    return numbers, valid
 
 
 def picked(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 import shapely.geometry
 from affine import Affine
@@ -182,6 +183,39 @@ def test_an_api_that_takes_a_jump_for_all_between_is_not_believed(tile: Path) ->
     with stac_server(tile) as server:
         assert StacArchive(server.api, COLLECTION).search(OFF.extent, *YEAR) == []
         assert server.asked("/api/search")
+
+
+@pytest.mark.parametrize("west", [175.0, -185.0, 0.0, -180.0])
+def test_an_image_in_degrees_is_read_in_every_count_of_longitudes(
+    tmp_path: Path, west: float
+) -> None:
+    # Stripes of half a degree, numbered from 0 E; images of ten degrees, and of the whole Earth.
+    width = 10 if west in (175.0, -185.0) else 360
+    stripe = np.floor((west + (np.arange(2 * width) + 0.5) / 2) % 360 * 2).astype(np.uint16) + 1
+    place = Affine(0.5, 0, west, 0, -0.5, -14)
+    with rasterio.open(
+        tmp_path / "B04.tif", "w", driver="GTiff", width=2 * width, height=16, count=1,
+        dtype="uint16", crs="EPSG:4326", transform=place, tiled=True, blockxsize=16, blockysize=16,
+    ) as file:  # fmt: skip
+        file.write(stripe[None].repeat(16, axis=0), 1)
+    # With vertices less than half a turn apart, so that it is no jump.
+    drawn = shapely.segmentize(shapely.box(west, -22, west + width, -14), 90)
+    geometry = shapely.geometry.mapping(drawn)
+    local = _archive(tmp_path, geometry, [west, -22, west + width, -14])
+    for longitude, epsg in ((179.8, 32760), (180.0, 32701), (-179.8, 32701)):
+        x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, -17.5)
+        corner = Affine(3000, 0, round(x, -1) - 60_000, 0, -3000, round(y, -1) + 60_000)
+        grid = GeoBox((40, 40), corner, f"EPSG:{epsg}")
+        column, row = np.meshgrid(np.arange(40) + 0.5, np.arange(40) + 0.5)
+        back = Transformer.from_crs(epsg, 4326, always_xy=True)
+        expected = np.floor(back.transform(*(grid.affine * (column, row)))[0] % 360 * 2) + 1
+        with stac_server(tmp_path) as server:
+            for archive in (local, StacArchive(f"{server.files}/catalog.json", COLLECTION)):
+                (found,) = archive.search(grid.extent, *YEAR)
+                assert found.coverage == pytest.approx(1.0)
+                pixels = archive.read(found, grid, ["B04"])
+                assert pixels.data_mask.all()
+                np.testing.assert_array_equal(pixels.values[0], expected)
 
 
 # ---------------------------------------------------------------------------- the area searched
