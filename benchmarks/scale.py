@@ -48,6 +48,7 @@ from lc_platform.artefacts.layout import ASSETS, Place, dimensions, key
 from lc_platform.assets import partitions
 from lc_platform.automation import JOBS
 from lc_platform.commands import run as running
+from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports
@@ -419,7 +420,7 @@ def _runs(configuration: Config) -> int:
 
 
 def _status(configuration: Config, count: int) -> None:
-    rows = running.status(configuration)
+    rows = statuses(configuration)
     current = sum(row.count("current") for row in rows)
     if current != count:
         odd = [r for r in rows if r.count("current") < len(r.states)]

@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lc_platform.acquisition.acquire import Offer, offer
 from lc_platform.acquisition.budget import StoreLedger
-from lc_platform.acquisition.reuse import Held, marked, stored
-from lc_platform.area import patches
 from lc_platform.area.grid import Patch, PatchGrid
-from lc_platform.area.mask import Area
-from lc_platform.artefacts.formats import GridFormat
+from lc_platform.artefacts.grid_format import GridFormat
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import ABSENT, Recipe, Versions, digest
 from lc_platform.config import Config, Simulation
-from lc_platform.eo.clouds import detector_margin
 from lc_platform.eo.indices import KNOWN
-from lc_platform.products.auxiliary_features import FurtherBands
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_further, open_source
 from lc_platform.sources.protocol import QuotaError, Source
-from lc_platform.sources.reference_map import Reference, open_reference
 from lc_platform.storage import content
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
-from lc_platform.storage.zarr_cube import remaining
 from lc_platform.transient import PermanentFailures
+
+if TYPE_CHECKING:
+    from lc_platform.acquisition.acquire import Offer
+    from lc_platform.acquisition.reuse import Held
+    from lc_platform.area.mask import Area
+    from lc_platform.products.auxiliary_features import FurtherBands
+    from lc_platform.sources.reference_map import Reference
 
 
 class Platform:
@@ -92,6 +91,8 @@ class Platform:
         Raw bands of a time when the state of an archive's files was not looked at keep their
         version while nothing tells that they have changed. Raises what `acquire.offer` does.
         """
+        from lc_platform.acquisition.acquire import offer
+
         found = offer(
             source or self.source,
             patch,
@@ -108,6 +109,9 @@ class Platform:
 
     def held(self, patch: str, year: int) -> list[Held]:
         """What there is of a patch's raw bands from before."""
+        from lc_platform.acquisition.reuse import marked, stored
+        from lc_platform.storage.zarr_cube import remaining
+
         recorded = self.versions.records.of("raw_bands", Place(patch, year)) is not None
         found: list[Held] = []
         for remains in remaining(self.store, key("raw_bands", patch, year)):
@@ -120,6 +124,8 @@ class Platform:
     @cached_property
     def reference(self) -> Reference:
         """Raises SourceError where the reference map cannot be used."""
+        from lc_platform.sources.reference_map import open_reference
+
         return open_reference(self.config, self.source)
 
     @cached_property
@@ -129,6 +135,8 @@ class Platform:
 
     def lay_grid(self) -> PatchGrid:
         """The area's patches. Raises ValueError naming the key that must change."""
+        from lc_platform.area import patches
+
         found, notes = patches.patches(self.config)
         notes = [*notes, *self.reference.notes]
         covered = {patch.key: self.reference.covers(patch.geobox) for patch in found}
@@ -189,6 +197,8 @@ class Platform:
         clouds = self.config.clouds
         if clouds.method != "s2cloudless":
             return None
+        from lc_platform.eo.clouds import detector_margin
+
         margin = detector_margin(clouds.average_over, clouds.dilation)
         return {"resolution": clouds.resolution, "margin": margin}
 
@@ -226,6 +236,10 @@ class Platform:
     def further_features(self) -> tuple[FurtherBands, ...]:
         """What becomes of it."""
         imagery = self.config.imagery
+        if not imagery.also:
+            return ()
+        from lc_platform.products.auxiliary_features import FurtherBands
+
         return tuple(
             FurtherBands(one.name, one.bands, imagery.further_quantity(one), one.quality_band)
             for one in imagery.also
@@ -238,6 +252,9 @@ class Platform:
         """What the map ends at; None where it ends with its patches. Raises BoundaryError."""
         if not self.config.aoi.clipped:
             return None
+        from lc_platform.area import patches
+        from lc_platform.area.mask import Area
+
         found = patches.boundary(self.config)
         return Area(found.geometry, found.crs, self.config.aoi.buffer)
 

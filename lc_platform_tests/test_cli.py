@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,11 +136,55 @@ def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
     assert len(re.findall(r"failed raw_bands 33N-\S+ 2021\n.* no band B11", ended.err)) == 2
 
 
-def test_status_before_the_first_run_says_what_to_do(lc: Command, small: Site) -> None:
+def test_status_before_the_first_run_says_what_to_do_and_writes_nothing(
+    lc: Command, small: Site
+) -> None:
+    before = sorted(small.folder.rglob("*"))
     ended = lc("status", "-c", small.folder / "lc.yaml")
+    assert ended.status == 0, ended.err
+    assert ended.out.startswith("Nothing has been made yet.")
+    assert f"lc-platform run -c {small.folder}/lc.yaml" in ended.out
+    assert sorted(small.folder.rglob("*")) == before
+
+
+def test_status_of_a_store_that_has_lost_its_grid_names_it(lc: Command, small: Site) -> None:
+    file = small.folder / "lc.yaml"
+    assert lc("run", "-c", file, "--select", "raw_bands").status == 0
+    (small.store / "patch_grid.parquet").unlink()
+    ended = lc("status", "-c", file)
     assert ended.status == 1
-    assert "patch_grid" in ended.err
-    assert "Traceback" not in ended.err
+    assert "patch_grid.parquet: is not there. Materialize it first" in ended.err
+
+
+def test_status_imports_neither_the_science_nor_the_graph(lc: Command, small: Site) -> None:
+    # They take three of its four seconds, and it computes nothing.
+    file = small.configure(
+        reference={"classes": [{"id": 1, "name": "bare", "values": [10]},
+                               {"id": 2, "name": "green", "values": [20]}]}
+    )  # fmt: skip
+    assert lc("run", "-c", file, "--select", "raw_bands").status == 0
+    code = (
+        "import sys; from lc_platform.cli import app\n"
+        f"try: app(['status', '-c', {str(file)!r}])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    asked = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=asked
+    )
+    assert re.search(r"raw_bands +2021 +2 +2", ended.stdout), ended.stdout
+    model_parameters = {"lightgbm", "pandas", "scipy"}  # which the configuration's check asks
+    loaded = {name.split(".")[0] for name in ended.stderr.split()} - model_parameters
+    heavy = {"cv2", "geopandas", "matplotlib", "numba", "PIL", "rasterio", "s2cloudless", "zarr"}
+    assert loaded & heavy == set()
+    assert "lc_platform.graph" not in ended.stderr.split()
+
+
+def test_the_version_is_told(lc: Command) -> None:
+    ended = lc("--version")
+    assert ended.status == 0
+    assert ended.out == f"lc-platform {version('lc-platform')}\n"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from lc_platform import config
 from lc_platform.area import patches
 from lc_platform.area.boundary import from_country
 from lc_platform.commands import run as running
+from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, ConfigError
 from lc_platform.platform import Platform
 from lc_platform.sources.stac.archive import StacArchive
@@ -183,4 +184,4 @@ def test_a_run_makes_its_artefacts_in_a_folder_of_any_name(
         assert (raster.read(1) == 1).any()
     # Dagster's records too, which come from there when the folder is met again.
     assert (home / "dagster" / "history" / "runs.db").exists()
-    assert {row.asset: row.done for row in running.status(read)}["observation_stats"] == 1
+    assert {row.asset: row.done for row in statuses(read)}["observation_stats"] == 1

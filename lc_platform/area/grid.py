@@ -229,20 +229,25 @@ def grid_table(patches: Sequence[Patch]) -> GeoDataFrame:
 
 
 def patches_from_table(table: GeoDataFrame) -> list[Patch]:
-    """The patches of a table that ``grid_table`` made, exactly; further columns are ignored.
+    """The patches of a table that ``grid_table`` made; see ``patches_from_columns``."""
+    return patches_from_columns({str(name): table[name].tolist() for name in table.columns})
+
+
+def patches_from_columns(table: Mapping[str, Sequence[Any]]) -> list[Patch]:
+    """The patches of the columns that ``grid_table`` made, exactly; further ones are ignored.
 
     Raises ValueError naming the column or the key that a patch grid can't have.
     """
     needed = ["key", "zone", "row", "column", "crs", "xmin", "ymax", "resolution"]
     needed += ["rows", "columns"]
-    missing = [name for name in needed if name not in table.columns]
+    missing = [name for name in needed if name not in table]
     if missing:
         raise ValueError(
             f"patch_grid: column {missing[0]} is missing. Materialize patch_grid again."
         )
     patches = []
     for key, zone, row, column, crs, xmin, ymax, res, rows, columns in zip(
-        *(table[name].tolist() for name in needed), strict=True
+        *(table[name] for name in needed), strict=True
     ):
         if not PATCH_KEY.fullmatch(key):
             raise ValueError(

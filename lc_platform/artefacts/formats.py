@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-import geopandas as gpd
 import pyarrow as pa
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.area.grid import PatchGrid, grid_table, patches_from_table
 from lc_platform.artefacts import tables
+from lc_platform.artefacts.grid_format import GridFormat, ReadWhole
 from lc_platform.artefacts.layout import METRICS, MODEL_CARD, MODEL_TEXT
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Computed, Cube, Layer, Window
@@ -47,37 +46,6 @@ class Format(Protocol):
     def check(self, store: Store, key: str) -> None:
         """Read all of it. Raises StorageError where it is missing, or damaged."""
         ...
-
-
-class _ReadWhole:
-    """Of what is opened by reading all of it."""
-
-    def check(self, store: Store, key: str) -> None:
-        self.open(store, key)  # type: ignore[attr-defined]
-
-
-class GridFormat(_ReadWhole):
-    def write(self, store: Store, key: str, value: PatchGrid) -> int:
-        table = grid_table(value.patches)
-        table["has_reference"] = [bool(value.has_reference[k]) for k in table["key"]]
-        with store.file(key) as path:
-            table.to_parquet(path)
-            return path.stat().st_size
-
-    def open(self, store: Store, key: str) -> PatchGrid:
-        if not store.exists(key):
-            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
-        try:
-            table = store.current(key, lambda path: _grid_table(store, path))
-            patches = patches_from_table(table)
-            covered = dict(zip(table["key"], table["has_reference"].astype(bool), strict=True))
-        except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(key)}: is no patch grid, or is damaged ({error}). Materialize "
-                "patch_grid again",
-                key,
-            ) from error
-        return PatchGrid(patches, covered)
 
 
 @dataclass(frozen=True)
@@ -198,7 +166,7 @@ class CogFormat:
                 ) from error
 
 
-class SamplesFormat(_ReadWhole):
+class SamplesFormat(ReadWhole):
     def write(self, store: Store, key: str, value: Samples) -> int:
         with store.file(key) as path:
             tables.write_samples(path, value)
@@ -208,7 +176,7 @@ class SamplesFormat(_ReadWhole):
         return tables.read_samples(store, key)
 
 
-class ModelFormat(_ReadWhole):
+class ModelFormat(ReadWhole):
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
         with store.folder(key) as staging:
@@ -240,7 +208,7 @@ class ModelFormat(_ReadWhole):
         return model
 
 
-class EvaluationFormat(_ReadWhole):
+class EvaluationFormat(ReadWhole):
     def write(self, store: Store, key: str, value: Evaluation) -> int:
         content = json.dumps(value.metrics, indent=2).encode()
         files = {METRICS: content, **value.pictures}
@@ -279,11 +247,6 @@ class MosaicFormat:
         for name, path in self.open(store, key).items():
             if name.endswith(".tif"):
                 raster_cube.check_file(store, key, path)
-
-
-def _grid_table(store: Store, path: str) -> gpd.GeoDataFrame:
-    with store.opened(path) as file:
-        return gpd.read_parquet(file)
 
 
 def _read(store: Store, key: str, *names: str) -> list[bytes]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from lc_platform import products
 from lc_platform.artefacts.layout import Place
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import (
@@ -14,7 +15,6 @@ from lc_platform.assets.io_manager import FAILED, ArtefactIOManager
 from lc_platform.assets.partitions import place
 from lc_platform.assets.step_failures import Step, explained, not_again
 from lc_platform.errors import DataError
-from lc_platform.products.model import common_version
 
 Store = dg.ResourceParam[ArtefactIOManager]
 Problems = Mapping[Place, str]
@@ -70,7 +70,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
         model = io_manager.opened("model", Place(year=at.year))
         found = io_manager.opened("predictions", at).attributes["model_version"]
         try:
-            common_version({str(at.patch): found}, model.version)
+            products.model.common_version({str(at.patch): found}, model.version)
         except DataError as error:
             return {at: str(error)}
         return {}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from lc_platform import report
-from lc_platform.acquisition.acquire import Offer, acquire
+from lc_platform import products, report
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets import partitions
 from lc_platform.assets.declaration import asset
 from lc_platform.cube import Computed
 from lc_platform.platform import Platform
-from lc_platform.products import cloud_masks as detection
-from lc_platform.products import observation_stats as observations
-from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.raw_bands import AcquisitionStack
+
+if TYPE_CHECKING:
+    from lc_platform.acquisition.acquire import Offer
+    from lc_platform.products.cloud_masks import CloudMasks
+    from lc_platform.products.raw_bands import AcquisitionStack
 
 
 def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
@@ -69,6 +71,8 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
 )
 def raw_bands(platform: Platform, given: Offer) -> Computed:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
+    from lc_platform.acquisition.acquire import acquire
+
     held = platform.held(given.patch.key, given.year)
     return acquire(platform.source, given, platform.config, held, platform.further)
 
@@ -76,7 +80,7 @@ def raw_bands(platform: Platform, given: Offer) -> Computed:
 @asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", settings=("clouds",))
 def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
     """Cloud probability, cloud mask and validity of every acquisition of a patch in a year."""
-    return detection.detect(raw_bands, **platform.detection)
+    return products.cloud_masks.detect(raw_bands, **platform.detection)
 
 
 @asset(
@@ -89,4 +93,6 @@ def observation_stats(
     platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
 ) -> Computed:
     """Valid observations, mean cloud probability and mean index: of each pixel, of each date."""
-    return report.with_figure(observations.observe(raw_bands, cloud_masks, **platform.statistics))
+    return report.with_figure(
+        products.observation_stats.observe(raw_bands, cloud_masks, **platform.statistics)
+    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
-from lc_platform.artefacts.formats import Format
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Expected
@@ -30,6 +29,9 @@ from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.store import Store
 from lc_platform.transient import PermanentFailures, is_transient
+
+if TYPE_CHECKING:
+    from lc_platform.artefacts.formats import Format
 
 FAILED = "failed"
 """Metadata of a failed step or check: the places it failed for, of a step with the reasons."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from lc_platform import report
+from lc_platform import products, report
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
 from lc_platform.cube import Computed
 from lc_platform.platform import Platform
-from lc_platform.products import evaluation as assessment
-from lc_platform.products import features as feature_stack
-from lc_platform.products import model as land_cover
-from lc_platform.products import reference_rasters as labels
-from lc_platform.products import training_samples as labelled
-from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.evaluation import Evaluation
-from lc_platform.products.features import FeatureStack
-from lc_platform.products.model import LandCoverModel
-from lc_platform.products.raw_bands import AcquisitionStack
-from lc_platform.products.reference_rasters import ReferenceMap
-from lc_platform.products.training_samples import Samples
+
+if TYPE_CHECKING:
+    from lc_platform.products.cloud_masks import CloudMasks
+    from lc_platform.products.evaluation import Evaluation
+    from lc_platform.products.features import FeatureStack
+    from lc_platform.products.model import LandCoverModel
+    from lc_platform.products.raw_bands import AcquisitionStack
+    from lc_platform.products.reference_rasters import ReferenceMap
+    from lc_platform.products.training_samples import Samples
 
 
 @asset(
@@ -40,7 +38,7 @@ from lc_platform.products.training_samples import Samples
 )
 def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> Computed:
     """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
-    return labels.label(
+    return products.reference_rasters.label(
         platform.reference.burnt,
         patch,
         patch_grid[patch].geobox,
@@ -64,7 +62,9 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
 )
 def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> Computed:
     """Bands and indices on regular dates, gaps interpolated."""
-    return feature_stack.build(raw_bands, cloud_masks, **platform.feature_list, **platform.windows)
+    return products.features.build(
+        raw_bands, cloud_masks, **platform.feature_list, **platform.windows
+    )
 
 
 @asset(
@@ -77,7 +77,9 @@ def training_samples(
     platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
 ) -> Samples:
     """Pixels drawn at random from a patch: features, class, patch, row and column."""
-    return labelled.collect(features, reference_rasters, **platform.sampling, **platform.windows)
+    return products.training_samples.collect(
+        features, reference_rasters, **platform.sampling, **platform.windows
+    )
 
 
 @asset(
@@ -95,7 +97,7 @@ def training_samples(
 )
 def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
-    return land_cover.learn(training_samples, year=year, **platform.learning)
+    return products.model.learn(training_samples, year=year, **platform.learning)
 
 
 @asset(
@@ -113,5 +115,5 @@ def evaluation(
 ) -> Evaluation:
     """Metrics on all reference pixels of the held-out patches, and the confusion matrix."""
     return report.with_confusion_matrix(
-        assessment.assess(model, features, reference_rasters, **platform.assessing)
+        products.evaluation.assess(model, features, reference_rasters, **platform.assessing)
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from lc_platform import products
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
 from lc_platform.cube import Computed
 from lc_platform.platform import Platform
-from lc_platform.products import predictions as prediction
-from lc_platform.products.features import FeatureStack
-from lc_platform.products.model import LandCoverModel
-from lc_platform.products.mosaic import Mosaic
-from lc_platform.storage.raster_cube import RasterCube
+
+if TYPE_CHECKING:
+    from lc_platform.products.features import FeatureStack
+    from lc_platform.products.model import LandCoverModel
+    from lc_platform.products.mosaic import Mosaic
+    from lc_platform.storage.raster_cube import RasterCube
 
 
 @asset(
@@ -24,7 +27,7 @@ from lc_platform.storage.raster_cube import RasterCube
 )
 def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
     """Class, confidence and entropy of every pixel of a patch."""
-    return prediction.predict(features, model, **platform.predicting)
+    return products.predictions.predict(features, model, **platform.predicting)
 
 
 @asset(
@@ -43,7 +46,7 @@ def mosaic(
     observation_stats: Mapping[str, RasterCube],
 ) -> Mosaic:
     """The country's class map, its confidence and its valid-observation count."""
-    return Mosaic(
+    return products.mosaic.Mosaic(
         year,
         patch_grid.patches,
         predictions,

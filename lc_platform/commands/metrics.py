@@ -352,11 +352,11 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
 
     every  seconds between the end of a look and the beginning of the next
     """
-    from lc_platform.commands import run as running
+    from lc_platform.commands.instance import dagster_home
     from lc_platform.graph import build
 
     platform = (build(configuration).resources or {})["platform"]
-    home = str(running.dagster_home(configuration))
+    home = str(dagster_home(configuration))
     with dg.DagsterInstance.from_config(home) as instance:
         exporter = Exporter(instance, platform)
         server = serve(exporter, port=port, host=host)

@@ -18,7 +18,7 @@ from lc_platform.acquisition.read_plan import Plan, plans
 from lc_platform.acquisition.reuse import changed
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
-from lc_platform.commands.run import chosen
+from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
 from lc_platform.sources.protocol import Acquisition, Cost, Source

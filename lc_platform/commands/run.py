@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import multiprocessing
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,77 +14,25 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
-from lc_platform.area.boundary import default_cache
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.claim import claim
-from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, years_of
-from lc_platform.artefacts.versions import Look, State, commonest, summary
+from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions
+from lc_platform.artefacts.versions import Look
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
 from lc_platform.assets.io_manager import FAILED, PERMANENT
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight
+from lc_platform.commands.instance import HOME_VARIABLE as HOME_VARIABLE
+from lc_platform.commands.instance import RunError as RunError
+from lc_platform.commands.instance import chosen, opened_instance
+from lc_platform.commands.instance import dagster_home as dagster_home
 from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
-from lc_platform.errors import PlatformError
-from lc_platform.monitoring.partition_status import Attempts
 from lc_platform.platform import Platform
 
-HOME_VARIABLE = "DAGSTER_HOME"
-_HOME = "dagster"
-_INSTANCE = """\
-telemetry: {{enabled: false}}
-nux: {{enabled: false}}
-concurrency:
-  runs: {{max_concurrent_runs: {cores}}}
-run_monitoring: {{enabled: true, max_runtime_seconds: 21600}}
-"""
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class RunError(PlatformError):
-    """What was asked for cannot be run."""
-
-
-def dagster_home(config: Config) -> Path:
-    """The folder of Dagster's own records: DAGSTER_HOME, or `dagster` beside the configuration.
-
-    It is made where it is not there.
-    """
-    named = os.environ.get(HOME_VARIABLE)
-    home = Path(named) if named else config.folder / _HOME
-    settings = home / "dagster.yaml"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not settings.exists():
-            settings.write_text(_INSTANCE.format(cores=os.cpu_count() or 1), encoding="utf-8")
-    except OSError as error:
-        raise RunError(
-            f"{home}: Dagster's records cannot be kept there ({error.strerror}). Name a folder "
-            f"that can be written in {HOME_VARIABLE}"
-        ) from error
-    return _reachable(home)
-
-
-def _reachable(home: Path) -> Path:
-    """A folder by a path that Dagster's SQLite takes: it makes a URL of it, in which ``?`` and
-    escapes such as ``%20`` mean something else. Where they are in it, a link to the folder."""
-    if not re.search(r"\?|%[0-9A-Fa-f]{2}", str(home.absolute())):
-        return home
-    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
-    link = default_cache() / "dagster" / name
-    try:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            link.symlink_to(home.resolve())
-    except OSError as error:
-        raise RunError(
-            f"{home}: Dagster takes no path with ? or % in it, and no link to it can be made at "
-            f"{link} ({error.strerror}). Name another folder in {HOME_VARIABLE}"
-        ) from error
-    return link
 
 
 @dataclass(frozen=True)
@@ -152,13 +97,7 @@ class Worker:
 
     def __init__(self, config: Config, home: Path) -> None:
         self.config = config
-        try:
-            self.instance = dg.DagsterInstance.from_config(str(home))
-        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
-            raise RunError(
-                f"{home / 'dagster.yaml'}: Dagster's records cannot be opened ({error}). Check "
-                "what it says of the storage, and that the database can be reached"
-            ) from error
+        self.instance = opened_instance(home)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -545,78 +484,6 @@ def _following(worker: Worker, places: Sequence[Place], size: int) -> Iterator[t
         yield tuple(group)
 
 
-def chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
-    """Those of what is there that are asked for; all where none is.
-
-    Raises RunError naming one that is not there, and the nearest that is.
-    """
-    from difflib import get_close_matches
-
-    for one in asked:
-        if one not in there:
-            close = get_close_matches(str(one), [str(t) for t in there], n=1)
-            shown = ", ".join(str(t) for t in there[:12]) + (" ..." if len(there) > 12 else "")
-            hint = f"Did you mean {close[0]}?" if close else f"There are {shown}"
-            raise RunError(f"{option} {one}: is none of the {what}. {hint}")
-    return tuple(t for t in there if t in asked) if asked else tuple(there)
-
-
-@dataclass(frozen=True)
-class AssetStatus:
-    """How an asset's artefacts of a year stand."""
-
-    asset: str
-    year: int | None
-    states: Mapping[Place, State]
-    failed: Mapping[Place, str]
-    """Why they failed last, of those that are not current, or whose check failed."""
-    not_reached: Mapping[Place, str] = field(default_factory=dict)
-    """What others waited for, of those that are not current."""
-
-    def count(self, kind: str) -> int:
-        return sum(state.kind == kind for state in self.states.values())
-
-    @property
-    def done(self) -> int:
-        """How many are current, and have not failed their check."""
-        states = self.states.items()
-        return sum(s.kind == "current" and where not in self.failed for where, s in states)
-
-    @property
-    def why_stale(self) -> str:
-        """The commonest reasons, with how many artefacts each makes stale."""
-        return summary(self.states.values())
-
-    @property
-    def why_missing(self) -> str:
-        """The commonest reasons why artefacts were not reached that are missing."""
-        waited = self.not_reached.items()
-        return commonest(why for where, why in waited if self.states[where].kind == "missing")
-
-
 def check(config: Config) -> list[str]:
     """See `Worker.check`."""
     return Worker(config, dagster_home(config)).check()
-
-
-def status(config: Config) -> list[AssetStatus]:
-    """What of every asset and year is done, missing, stale, and what failed last.
-
-    Raises StorageError where there is no patch grid yet, unless it is known why: then of it alone.
-    """
-    worker = Worker(config, dagster_home(config))
-    look = worker.look()
-    attempts = Attempts(worker.instance, worker.platform.versions, look, config.years)
-    if attempts.assets != ASSETS and not attempts.of["patch_grid"].failed:
-        look.patches()
-    rows = []
-    for asset in attempts.assets:
-        unmade = attempts.of[asset]
-        for year in years_of(asset, config.years):
-            states = look.states(asset, year)
-            failed = {where: unmade.failed[where] for where in states if where in unmade.failed}
-            waited = {
-                where: unmade.not_reached[where] for where in states if where in unmade.not_reached
-            }
-            rows.append(AssetStatus(asset, year, states, failed, waited))
-    return rows

@@ -9,7 +9,7 @@ from lc_platform import assets
 from lc_platform.acquisition.reuse import damaged
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import ASSETS, Place, key, years_of
-from lc_platform.commands.run import chosen
+from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, UnavailableError

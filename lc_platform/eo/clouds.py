@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-import cv2
 import numpy as np
-from lightgbm import Booster
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from s2cloudless.cloud_detector import S2PixelCloudDetector
 
-from lc_platform.eo.forest import forest_of
+if TYPE_CHECKING:
+    from lightgbm import Booster
+    from s2cloudless.cloud_detector import S2PixelCloudDetector
 
 DETECTOR_BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
 """The L1C bands s2cloudless reads, in its order."""
@@ -77,6 +76,9 @@ def s2cloudless_mask(
     dilation      radius of the dilating disk in pixels, 0 for none
     Returns (time, y, x), True where cloudy; False where the probability is NaN.
     """
+    import cv2
+    from s2cloudless.cloud_detector import S2PixelCloudDetector
+
     missing = np.isnan(probability)
     known = np.where(missing, np.float32(0), probability).astype(np.float32, copy=False)
     detector = S2PixelCloudDetector(
@@ -157,11 +159,16 @@ def mask_to_grid(mask: NDArray[np.bool_], coarse: GeoBox, fine: GeoBox) -> NDArr
 
 @cache
 def _detector() -> S2PixelCloudDetector:
+    # With its libraries imported here, who only asks for a margin does not wait for them.
+    from s2cloudless.cloud_detector import S2PixelCloudDetector
+
     return S2PixelCloudDetector()
 
 
 def _cloud_probability(pixels: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    forest = forest_of(cast(Booster, _detector().classifier.classifier))
+    from lc_platform.eo.forest import forest_of
+
+    forest = forest_of(cast("Booster", _detector().classifier.classifier))
     if forest is not None:
         return forest.predict(pixels, threads=threads)
     maps = _detector().get_cloud_probability_maps(

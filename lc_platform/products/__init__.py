@@ -1,1 +1,47 @@
-"""A file for each asset, named like it: its handle, and how it is computed window by window."""
+"""A file for each asset, named like it: its handle, and how it is computed window by window.
+
+``products.model`` is imported when it is first used, so that what only asks how artefacts stand
+does not wait for the science.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lc_platform.products import (
+        auxiliary_features,
+        cloud_detectors,
+        cloud_masks,
+        evaluation,
+        features,
+        model,
+        mosaic,
+        observation_stats,
+        predictions,
+        raw_bands,
+        reference_rasters,
+        training_samples,
+    )
+
+__all__ = [
+    "auxiliary_features",
+    "cloud_detectors",
+    "cloud_masks",
+    "evaluation",
+    "features",
+    "model",
+    "mosaic",
+    "observation_stats",
+    "predictions",
+    "raw_bands",
+    "reference_rasters",
+    "training_samples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

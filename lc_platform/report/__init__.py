@@ -1,6 +1,22 @@
-"""What people see: metadata in the UI, small pictures, figures."""
+"""What people see: metadata in the UI, small pictures, figures.
 
-from lc_platform.report.figures import with_confusion_matrix, with_figure
-from lc_platform.report.metadata import describer
+Each is imported when it is first used: figures need a library that takes its time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lc_platform.report.figures import with_confusion_matrix, with_figure
+    from lc_platform.report.metadata import describer
 
 __all__ = ["describer", "with_confusion_matrix", "with_figure"]
+_MODULES = {"describer": "metadata", "with_confusion_matrix": "figures", "with_figure": "figures"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -14,9 +14,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
-
 _LENGTH = 16
 _PARTS = {
     ".shp": (".shx", ".dbf", ".prj", ".cpg"),
@@ -139,6 +136,9 @@ def _read_beside(file: Path, beside: list[Path]) -> list[Path]:
 
 @lru_cache(maxsize=65536)
 def _read_with(path: str, state: tuple[tuple[str, int], ...]) -> tuple[str, ...]:  # noqa: ARG001
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -17,6 +17,7 @@ from lc_platform.artefacts.layout import ASSETS, Place, dimensions, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Look, Versions
 from lc_platform.commands import run as running
+from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform.storage.errors import StorageError
@@ -143,7 +144,7 @@ def test_a_change_of_the_configuration_makes_stale_what_depends_on_it(
 
 def test_status_says_which_setting_changed(made: Config) -> None:
     config = changed(made, {"clouds": {"threshold": 0.5}})
-    rows = {row.asset: row for row in running.status(config)}
+    rows = {row.asset: row for row in statuses(config)}
     assert rows["cloud_masks"].why_stale == "clouds.threshold was 0.4, is 0.5 (4)"
     assert rows["features"].why_stale == "cloud_masks stale (4)"
     assert rows["model"].why_stale == "4 of 4 training_samples stale"
@@ -294,7 +295,7 @@ def test_a_damaged_record_is_none(copied: Config) -> None:
     records = Path(copied.storage_url) / ".records" / "features" / str(YEAR)
     (record,) = records.glob(f"{where.patch}.*")
     record.write_bytes(b"")
-    assert running.status(changed(copied, {"features": {"interval": 32}}))
+    assert statuses(changed(copied, {"features": {"interval": 32}}))
     Records(Platform(copied).store).forget("cloud_masks", where)
     assert run(copied).succeeded
 
@@ -304,7 +305,7 @@ def test_a_folder_may_have_brackets_in_its_name(made: Config, tmp_path: Path) ->
     shutil.copytree(made.folder, folder, symlinks=True)
     config = parse(made.model_dump(exclude_unset=True, mode="json"), folder)
     other = changed(config, {"model": {"num_iterations": 9}})
-    assert running.status(other)
+    assert statuses(other)
     assert run(other).succeeded
 
 

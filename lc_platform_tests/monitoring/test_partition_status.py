@@ -11,7 +11,9 @@ from lc_platform import config
 from lc_platform.artefacts.layout import PATCH, Place
 from lc_platform.assets.jobs import JOBS
 from lc_platform.commands import run as running
-from lc_platform.commands.run import AssetStatus, Task, Worker
+from lc_platform.commands.run import Task, Worker
+from lc_platform.commands.status import AssetStatus
+from lc_platform.commands.status import status as statuses
 from lc_platform.monitoring import partition_status
 from lc_platform.sources import open_source
 from lc_platform_tests.test_bad_input import DATES, Site, footprint, metres, site
@@ -55,7 +57,7 @@ def chunk(made: Site) -> tuple[list[Place], str]:
 
 
 def rows_of(made: Site) -> Mapping[str, AssetStatus]:
-    return {row.asset: row for row in running.status(config.load(made.folder / "lc.yaml"))}
+    return {row.asset: row for row in statuses(config.load(made.folder / "lc.yaml"))}
 
 
 def test_of_a_chunk_only_the_patch_that_failed_has_failed(unseen: Site, lc: Command) -> None:
