@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -238,6 +239,8 @@ def status(config: ConfigFile) -> None:
         more = len(row.failed) - _FAILURES_SHOWN
         if more > 0:
             err.print(f"  and {more} more partitions of {row.asset}")
+        for warning in row.warnings:
+            err.print(f"[yellow]warning[/yellow] {row.asset} {row.year}: {escape(warning)}")
 
 
 @app.command()
@@ -359,7 +362,7 @@ def _run(config: Config, **asked: Any) -> Any:
 
     report = running.run(config, _progress, **asked)
     for warning in report.warnings:
-        err.print(f"[yellow]warning[/yellow]: {warning}")
+        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
     per_patch, places = report.orchestration()
     done = sum(len(o.task.places) - len(o.errors) for o in report.outcomes)
     out.print(

@@ -160,6 +160,8 @@ class Summary:
     """What a cube says of itself: ``facts`` in consistent names, and a small picture."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+    """What a person should look at, by the name of what it is of."""
     picture: NDArray[np.uint8] | None = None
     """(y, x, 3), at most 64 pixels a side."""
     table: dict[str, NDArray[Any]] = field(default_factory=dict)

@@ -28,9 +28,11 @@ from lc_platform.acquisition.reuse import (
     named_alone,
 )
 from lc_platform.area.grid import Patch
+from lc_platform.catalogue import SENTINEL2_BANDS
 from lc_platform.config import Config
 from lc_platform.cube import Block, Computed, Kept, Mark, Summary, Thumbnail, stretched, whole
-from lc_platform.errors import DataError, naming
+from lc_platform.eo.plausibility import implausible
+from lc_platform.errors import DataError, PlatformError, naming
 from lc_platform.products.raw_bands import DETECTOR
 from lc_platform.sources.protocol import (
     Acquisition,
@@ -44,6 +46,8 @@ from lc_platform.sources.protocol import (
 )
 
 TRUE_COLOUR = ("B04", "B03", "B02")
+IMPLAUSIBLE = "implausible"
+"""Among an acquisition's facts: what of its values cannot be, in words; absent where all can."""
 IN_MEMORY = 2**29
 """Bytes of acquisitions that are read at the same time, beyond the first."""
 COVERED = 0.2
@@ -150,6 +154,8 @@ class _Collection:
     source: Source
     plan: Plan
     wanted: Sequence[Acquisition]
+    collection: str
+    """Its id."""
 
 
 def acquire(
@@ -170,8 +176,11 @@ def acquire(
     more can be had.
     """
     main, *others = offer.plans
-    collections = [_Collection(source, main, offer.acquisitions)]
-    collections += [_Collection(further[p.name], p, offer.further[p.name]) for p in others]
+    ids = {one.name: one.collection for one in config.imagery.also}
+    collections = [_Collection(source, main, offer.acquisitions, config.imagery.collection)]
+    collections += [
+        _Collection(further[p.name], p, offer.further[p.name], ids[p.name]) for p in others
+    ]
     attributes: dict[str, Any] = {
         "patch": offer.patch.key,
         "year": offer.year,
@@ -192,10 +201,9 @@ def acquire(
             for position, one in there.items():
                 if one.changed:
                     continue
-                facts[position] = {
-                    **one.held.facts,
-                    **as_told(of.wanted[position], of.plan.bands),
-                }
+                facts[position] = _still_plausible(
+                    of, one.held, as_told(of.wanted[position], of.plan.bands)
+                )
                 for layer in of.plan.layers:
                     yield Kept(layer, position, one.held.origin, one.held.position)
                 yield _mark(of.plan, position, facts[position], new=False)
@@ -203,7 +211,7 @@ def acquire(
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
         for of, facts, there in zip(collections, told, found, strict=True):
             for position, pixels in _arriving(of, there, config):
-                facts[position] = _facts(of.wanted[position], of.plan, pixels)
+                facts[position] = _facts(of, position, pixels)
                 for grid, read in zip(of.plan.grids, pixels, strict=True):
                     yield from _blocks(grid, position, read)
                     spent += read.cost
@@ -211,6 +219,12 @@ def acquire(
                 if of.plan is main:
                     picture.offer(pixels[0])
             _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
+        summary.warnings |= {
+            str(one["key"]): one[IMPLAUSIBLE]
+            for facts in told
+            for one in facts.values()
+            if IMPLAUSIBLE in one
+        }
         summary.picture = picture.best
         summary.facts |= {
             "acquisitions": len(offer.acquisitions),
@@ -362,18 +376,50 @@ def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
     yield Block(f"{grid.prefix}data_mask", (here,), whole(grid.geobox), mask)
 
 
-def _facts(acquisition: Acquisition, of: Plan, pixels: Sequence[Pixels]) -> dict[str, Any]:
-    facts = as_told(acquisition, of.bands) | {
+def _facts(of: _Collection, position: int, pixels: Sequence[Pixels]) -> dict[str, Any]:
+    facts = as_told(of.wanted[position], of.plan.bands) | {
         "data_fraction": float(pixels[0].data_mask.mean()),
         "hash": fingerprint([(one.values, one.data_mask) for one in pixels]),
-        "read_as": of.described(),
+        "read_as": of.plan.described(),
     }
-    for grid, one in zip(of.grids, pixels, strict=True):
+    for grid, one in zip(of.plan.grids, pixels, strict=True):
         facts |= {
             f"{grid.facts}scale": one.scale.tolist(),
             f"{grid.facts}offset": one.offset.tolist(),
         }
-    return facts
+    return facts | _judged(of, pixels[0].values, pixels[0].data_mask, facts)
+
+
+def _still_plausible(of: _Collection, held: Held, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Facts of an acquisition that is taken over as it is: what its pixels are, and what the
+    archive tells now."""
+    facts = {**held.facts, **told}
+    if all(facts[name] == held.facts[name] for name in ("scale", "offset")):
+        return facts
+    facts.pop(IMPLAUSIBLE, None)
+    prefix = of.plan.grids[0].prefix
+    try:
+        values, mask = (
+            held.origin.part(f"{prefix}{layer}", held.position) for layer in ("bands", "data_mask")
+        )
+    except PlatformError as error:
+        if not error.damaged:
+            raise
+        return facts  # of a writing that did not end: it may be taken over, and not be read
+    return facts | _judged(of, values, mask.astype(bool), facts)
+
+
+def _judged(
+    of: _Collection,
+    values: NDArray[np.uint16],
+    mask: NDArray[np.bool_],
+    facts: Mapping[str, Any],
+) -> dict[str, str]:
+    """What of an acquisition's values cannot be, as a fact; none where all can."""
+    bands = of.plan.grids[0].bands
+    bright = SENTINEL2_BANDS if not of.plan.name and "sentinel-2" in of.collection else ()
+    words = implausible(values, mask, facts["scale"], facts["offset"], bands, bright)
+    return {IMPLAUSIBLE: words} if words else {}
 
 
 def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisition]) -> str:

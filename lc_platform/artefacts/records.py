@@ -18,6 +18,10 @@ from lc_platform.artefacts.layout import RECORDS, Place, dimensions, key
 from lc_platform.storage.errors import DamagedArtefactError, StorageError
 from lc_platform.storage.store import Store
 
+WARNINGS = "warnings"
+"""Of a record's content: what a person should look at in the artefact, by the name of what it is
+of; absent where there is nothing."""
+
 
 class Version(NamedTuple):
     """Names an artefact by how it was made; equal versions are equal artefacts."""

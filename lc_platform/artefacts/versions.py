@@ -117,6 +117,10 @@ class Look:
     def _boxes(self) -> Mapping[str, str]:
         return {patch.key: _box(patch) for patch in self._of.grid().patches}
 
+    @property
+    def records(self) -> Records:
+        return self._of.records
+
     def patches(self) -> list[str]:
         """The keys of the grid's patches, in its order."""
         return list(self._boxes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from lc_platform.artefacts.layout import Place, key
-from lc_platform.artefacts.records import Records
+from lc_platform.artefacts.records import WARNINGS, Records
 from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.partitions import place
 from lc_platform.assets.step_failures import (
@@ -210,7 +210,9 @@ class ArtefactIOManager(dg.IOManager):
                 "seconds": round(seconds, 3),
                 "bytes": size,
             }
-            self.records.write(asset, where, version, {**content, **about})
+            said = getattr(getattr(made.value, "summary", None), "warnings", None)
+            warned = {WARNINGS: said} if said else {}
+            self.records.write(asset, where, version, {**content, **about, **warned})
             return self.describe(made.value, size, seconds)
 
     @staticmethod

@@ -30,6 +30,7 @@ from lc_platform.commands.instance import chosen, opened_instance
 from lc_platform.commands.instance import dagster_home as dagster_home
 from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
+from lc_platform.monitoring.implausible import implausible
 from lc_platform.platform import Platform
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -434,7 +435,9 @@ def _run(
     def made(year: int) -> str | None:
         """Make a year; why it could not be finished, where it could not."""
         here = [Place(key, year) for key in keys]
-        if not stage(f"imagery and features {year}", chunks("patch_year", here)):
+        any_made = stage(f"imagery and features {year}", chunks("patch_year", here))
+        report.warnings += implausible(worker.look(), year)
+        if not any_made:
             return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
             return f"there is no model of {year}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lc_platform import assets
@@ -10,6 +10,7 @@ from lc_platform.artefacts.layout import ASSETS, Place, years_of
 from lc_platform.artefacts.versions import State, commonest, summary
 from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
+from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.partition_status import Attempts
 from lc_platform.platform import Platform
 
@@ -25,6 +26,8 @@ class AssetStatus:
     """Why they failed last, of those that are not current, or whose check failed."""
     not_reached: Mapping[Place, str] = field(default_factory=dict)
     """What others waited for, of those that are not current."""
+    warnings: Sequence[str] = ()
+    """What a person should look at in those that are there."""
 
     def count(self, kind: str) -> int:
         return sum(state.kind == kind for state in self.states.values())
@@ -78,5 +81,6 @@ def status(config: Config) -> list[AssetStatus]:
             waited = {
                 where: unmade.not_reached[where] for where in states if where in unmade.not_reached
             }
-            rows.append(AssetStatus(asset, year, states, failed, waited))
+            warnings = implausible(look, year) if asset == "raw_bands" and year else ()
+            rows.append(AssetStatus(asset, year, states, failed, waited, warnings))
     return rows

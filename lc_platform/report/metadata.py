@@ -65,7 +65,10 @@ def _facts(value: Any) -> Mapping[str, Any]:
             "samples": card["samples"],
         }
     summary = getattr(value, "summary", None)
-    return summary.facts if summary is not None else {}
+    if summary is None:
+        return {}
+    warnings = getattr(summary, "warnings", None)
+    return {**summary.facts, "warnings": warnings} if warnings else summary.facts
 
 
 def _shown(value: Any, names: Mapping[int, str]) -> Any:

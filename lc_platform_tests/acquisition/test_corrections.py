@@ -18,6 +18,8 @@ from lc_platform.artefacts.records import Version
 from lc_platform.artefacts.versions import digest
 from lc_platform.commands import plan as planning
 from lc_platform.commands import run as running
+from lc_platform.commands.status import status
+from lc_platform.cube import Summary
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.sources.stac.test_archive import (
     COLLECTION,
@@ -59,6 +61,8 @@ class Archive:
     server: StacServer | None = None
     """Over which it is reached, where not by its path."""
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
+    """Of what was made last."""
 
     def __post_init__(self) -> None:
         box = self.site.patch.geobox.footprint("EPSG:4326", buffer=200).geom
@@ -115,7 +119,13 @@ class Archive:
         with records.changing("raw_bands", where):
             self.site.formats["raw_bands"].write(platform.store, self.site.key, cube)
         records.write("raw_bands", where, version, {})
+        self.summary = cube.summary
         return cube.summary.facts
+
+    def ran(self) -> Summary:
+        """What the raw bands say of themselves once they are made anew."""
+        assert self.run() is not None
+        return self.summary
 
     @property
     def stack(self) -> AcquisitionStack:
@@ -406,3 +416,49 @@ def test_a_run_takes_a_correction_over_and_has_made_again_what_is_made_of_it(
     archive.tell(MARCH, *NUMBERS, offset=-0.1)
     run()
     assert ndvi() == pytest.approx(0.75)  # (0.35 - 0.05) / (0.35 + 0.05)
+
+
+# Values that cannot be
+
+
+def test_an_offset_that_is_taken_out_twice_is_told_until_it_is_mended_or_left_out(
+    archive: Archive,
+) -> None:
+    # Vegetation: red of 0.04, which an offset of -0.1 has at -0.06.
+    archive.write(MARCH, "B04", 400)
+    assert archive.ran().warnings == {}
+    archive.tell(MARCH, *NUMBERS, offset=-0.1)
+    (key, words), *others = archive.ran().warnings.items()
+    assert key == "20230301T100000_sentinel-2a"
+    assert words == "B04 is below -0.03 in 100% (down to -0.06)"
+    assert others == []
+    assert archive.stack.acquisitions[0]["implausible"] == words
+    archive.write(JUNE, "B08", 4600)  # the other is read again, and this one is taken over
+    assert [*archive.ran().warnings] == [key]
+    archive.write(MARCH, "B04", 1400)
+    assert archive.ran().warnings == {}
+    assert "implausible" not in archive.stack.acquisitions[0]
+
+
+def test_the_run_and_status_name_it_and_how_it_is_left_out(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    archive.write(MARCH, "B04", 400)
+    archive.tell(MARCH, *NUMBERS, offset=-0.1)
+    ground = archive.site.patch.geobox.extent.geom
+    table = geopandas.GeoDataFrame({"kind": [1]}, geometry=[ground], crs="EPSG:32633")
+    table.to_file(archive.folder / "reference.gpkg")
+    config, key = archive.site.config, "20230301T100000_sentinel-2a"
+    select = ["patch_grid", "raw_bands"]
+    for _ in range(2):  # also where there is nothing to make
+        report = running.run(config, lambda _, __, outcomes: iter(outcomes), select=select)
+        first, advice = report.warnings
+        patch = archive.site.patch.key
+        assert first == (
+            f"acquisition {key}: reflectance that cannot be: B04 is below -0.03 in 100% (down to "
+            f"-0.06) of {patch}"
+        )
+        assert advice.endswith(f"leave such acquisitions out by imagery.exclude: [{key}]")
+    (row,) = (row for row in status(config) if row.asset == "raw_bands")
+    assert row.warnings == report.warnings
