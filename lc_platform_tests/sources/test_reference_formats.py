@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -418,3 +419,29 @@ def test_the_copy_of_a_folder_that_is_gone_leaves_nothing_behind(tmp_path: Path)
     reference = opened(folder)
     shutil.rmtree(folder)
     assert reference.covers(GRID)
+
+
+def _processor_seconds(done: Callable[[], object]) -> float:
+    """The least of three times: what else the machine does can only add to it."""
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        done()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def test_whether_a_patch_has_reference_takes_a_small_part_of_burning_it(tmp_path: Path) -> None:
+    patch = GeoBox((1000, 1000), GRID.affine, GRID.crs)
+    x, y = np.meshgrid(np.arange(0, 1000, 16), np.arange(0, 1000, 16))
+    shapes = [box(a, b, 15, 15) for a, b in zip(x.ravel(), y.ravel(), strict=True)]
+    kinds = np.where(np.arange(len(shapes)) % 2, 30, 80)
+    table(list(kinds), shapes).to_crs("EPSG:4326").to_parquet(tmp_path / "r.parquet")
+    values = np.kron(kinds[:900].reshape(30, 30), np.ones((34, 34), int)).astype(np.uint8)
+    raster(tmp_path / "r.tif", values, tiled=True, compress="deflate")
+    for path in (tmp_path / "r.parquet", tmp_path / "r.tif"):
+        reference = opened(path)
+        assert reference.covers(patch)
+        burning = _processor_seconds(lambda reference=reference: reference.burnt(patch))
+        asking = _processor_seconds(lambda reference=reference: reference.covers(patch))
+        assert asking < burning / 5

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,26 +60,9 @@ class Mission:
     def period(self) -> timedelta:
         return self.cycle / self.orbits
 
-    def passes(self, start: datetime, end: datetime) -> list[Pass]:
+    def passes(self, start: datetime, end: datetime) -> tuple[Pass, ...]:
         """All passes over anywhere in the half-open period [start, end), in order of time."""
-        found = []
-        period = self.period
-        for satellite in self.satellites:
-            begin = max(start, satellite.begins)
-            until = end if satellite.ends is None else min(end, satellite.ends)
-            for after, direction in enumerate(self.nodes):
-                first = satellite.first_node + after * period / 2
-                number = (begin - first) // period - 1  # one early, as the period is rounded
-                while (
-                    time := first
-                    + number // self.orbits * self.cycle
-                    + number % self.orbits * period
-                ) < until:
-                    if time >= begin:
-                        orbit = int(number % self.orbits) + 1
-                        found.append(Pass(time, satellite.name, orbit, direction, self))
-                    number += 1
-        return sorted(found)
+        return _passes(self, start, end)
 
     def pass_of(self, key: str) -> Pass:
         """The pass with a key. Raises ValueError where there is none."""
@@ -209,3 +193,26 @@ LANDSAT = Mission(
     nodes={"descending": 10.2},
     swath=185e3,
 )
+
+
+@lru_cache(maxsize=64)
+def _passes(mission: Mission, start: datetime, end: datetime) -> tuple[Pass, ...]:
+    # Remembered, as every patch asks for those of the same year.
+    found = []
+    period = mission.period
+    for satellite in mission.satellites:
+        begin = max(start, satellite.begins)
+        until = end if satellite.ends is None else min(end, satellite.ends)
+        for after, direction in enumerate(mission.nodes):
+            first = satellite.first_node + after * period / 2
+            number = (begin - first) // period - 1  # one early, as the period is rounded
+            while (
+                time := first
+                + number // mission.orbits * mission.cycle
+                + number % mission.orbits * period
+            ) < until:
+                if time >= begin:
+                    orbit = int(number % mission.orbits) + 1
+                    found.append(Pass(time, satellite.name, orbit, direction, mission))
+                number += 1
+    return tuple(sorted(found))
