@@ -16,9 +16,9 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from lc_platform.area.boundary import default_cache
-from lc_platform.area.vector_layers import Layer, batches
+from lc_platform.area.vector_layers import Layer, batches, layers
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import word
 
@@ -101,7 +101,7 @@ class IndexedLayer:
 
 
 def indexed(
-    layers: Sequence[Layer], attributes: Sequence[str], digest: str | None
+    chosen: Sequence[Layer], attributes: Sequence[str], digest: str | None
 ) -> list[IndexedLayer]:
     """Return the layers' polygons, from the copy of before where there is one.
 
@@ -114,25 +114,55 @@ def indexed(
     if digest is None:
         folder = Path(tempfile.mkdtemp(prefix="lc_platform-"))
         _remove_at_exit(folder)
-        _write(folder / "0", layers, attributes)
+        _write(folder / "0", chosen, attributes)
         return _read(folder / "0")
-    named = [_FORMAT, digest, [layer.name for layer in layers], list(attributes)]
-    key = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:24]
+    named = ["polygons", digest, [layer.name for layer in chosen], list(attributes)]
+    kept = _kept(named, lambda folder: _write(folder, chosen, attributes))
+    if kept is None:
+        raise SourceError(
+            f"reference.path: its polygons are copied once to find them by place, and neither "
+            f"{default_cache()} nor {tempfile.gettempdir()} can be written. Set XDG_CACHE_HOME to "
+            "a folder that can"
+        )
+    return _read(kept)
+
+
+def layers_of(path: str, digest: str | None) -> list[Layer]:
+    """Return the layers of a file, as they were found before where it has not changed: to list
+    those of a large GeoJSON is to read it.
+
+    Raises what `vector_layers.layers` raises.
+    """
+    if digest is None:
+        return layers(path)
+    found: list[Layer] = []
+
+    def write(folder: Path) -> None:
+        found.extend(layers(path))
+        (folder / _ABOUT).write_text(json.dumps([asdict(layer) for layer in found]))
+
+    kept = _kept(["layers", digest, path], write)
+    if kept is None or found:
+        return found or layers(path)
+    about = json.loads((kept / _ABOUT).read_text())
+    return [Layer(**{**layer, "fields": tuple(layer["fields"])}) for layer in about]
+
+
+def _kept(named: Sequence[Any], write: Callable[[Path], None]) -> Path | None:
+    """The folder of what is known by a name, written into one where there is none yet; None where
+    nothing can be written."""
+    key = hashlib.sha256(json.dumps([_FORMAT, *named]).encode()).hexdigest()[:24]
     places = [default_cache() / "reference", *_temporary()]
     for place in places:
         if (place / key / _ABOUT).exists():
-            return _read(place / key)
+            return place / key
     for place in places:
         with _made_whole(place, key) as partial:
             if partial is not None:
-                _write(partial, layers, attributes)
+                write(partial)
         if (place / key / _ABOUT).exists():
-            return _read(place / key)
-    raise SourceError(
-        f"reference.path: its polygons are copied once to find them by place, and neither "
-        f"{places[0]} nor {tempfile.gettempdir()} can be written. Set XDG_CACHE_HOME to a folder "
-        "that can"
-    )
+            return place / key
+    return None
 
 
 def _temporary() -> list[Path]:
@@ -212,10 +242,10 @@ def _unhindered() -> Iterator[None]:
         return
 
 
-def _write(folder: Path, layers: Sequence[Layer], attributes: Sequence[str]) -> None:
+def _write(folder: Path, chosen: Sequence[Layer], attributes: Sequence[str]) -> None:
     folder.mkdir(exist_ok=True)
     found = []
-    for i, layer in enumerate(layers):
+    for i, layer in enumerate(chosen):
         copy = _Copy(layer, attributes)
         file = folder / f"{i}.fgb"
         copy.write(file)

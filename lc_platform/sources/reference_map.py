@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 from odc.geo.geobox import GeoBox
 
-from lc_platform.area.vector_layers import NotVectorError, VectorFileError, layers
+from lc_platform.area.vector_layers import NotVectorError, VectorFileError
 from lc_platform.config import Config
 from lc_platform.eo.rasterize import ReferenceRaster, burn
-from lc_platform.sources.polygon_index import READ_ERRORS
+from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
 from lc_platform.sources.protocol import Source, SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues, word
 from lc_platform.sources.reference_polygons import PolygonReference
 from lc_platform.sources.reference_raster import RasterReference
+from lc_platform.storage import content
 
 
 class Reference(Protocol):
@@ -52,7 +53,7 @@ def open_reference(config: Config, source: Source) -> Reference:
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
-        found = layers(path)
+        found = layers_of(path, content.digest(path))
     except NotVectorError:
         return RasterReference(config, path)
     except VectorFileError as error:
