@@ -39,7 +39,7 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "io_manager": ArtefactIOManager(
                     platform.store,
                     formats(platform.classes, configuration.processing.threads),
-                    report.describer(
+                    report.Describer(
                         configuration.class_colors, configuration.class_names, platform.account
                     ),
                     platform.clock,

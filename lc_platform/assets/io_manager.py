@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import dagster as dg
 
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.artefacts.records import WARNINGS, Records
 from lc_platform.artefacts.versions import Expected
-from lc_platform.assets.partitions import place
+from lc_platform.assets.partitions import partition_key, place
 from lc_platform.assets.step_failures import (
     Step,
     explained,
@@ -42,8 +42,26 @@ REFUSED = "refused"
 spent."""
 REFUSAL = QuotaError.__name__
 """The same of a step of one place: the name of the error that began it."""
-Describe = Callable[[Any, int, float], Mapping[str, Any]]
-"""(value, bytes, seconds) -> the metadata that the UI shows."""
+_SHOWN = "shown"
+"""In a record, what the artefact says of itself."""
+
+
+class Describe(Protocol):
+    """What artefacts say of themselves."""
+
+    def description(self, value: Any) -> dict[str, Any]:
+        """What is to be kept in the record; of what JSON can hold."""
+        ...
+
+    def shown(
+        self, description: Mapping[str, Any], size: int | None = None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """The metadata that the UI shows of it, with the bytes and the seconds that it took."""
+        ...
+
+    def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The metadata that are of the day that it was made, and of no later one."""
+        ...
 
 
 class Made(NamedTuple):
@@ -132,15 +150,18 @@ class ArtefactIOManager(dg.IOManager):
         step = Step(context.step_context.instance, context.run_id, asset, context.log)
         if not context.has_asset_partitions:
             with explained(step):
-                context.add_output_metadata(self._written(asset, Place(), obj))
+                records = self._recorded(asset, {Place(): obj})
+                context.add_output_metadata(self._written(step, Place(), obj, records))
             return
+        with explained(step):
+            records = self._recorded(asset, obj)
         done: list[str] = []
         failures: dict[Place, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
                 with about(run=context.run_id, asset=asset, patch=where.patch, year=where.year):
-                    metadata = self._written(asset, where, obj[where])
+                    metadata = self._written(step, where, obj[where], records)
             except Exception as error:
                 self.records.forget_damaged(error)
                 if len(context.asset_partition_keys) == 1:
@@ -181,15 +202,38 @@ class ArtefactIOManager(dg.IOManager):
             allow_retries=not for_good,
         )
 
-    def _written(self, asset: str, where: Place, value: Any) -> Mapping[str, Any]:
+    def _recorded(self, asset: str, values: Mapping[Place, Any]) -> Mapping[Place, Any]:
+        """The records of the artefacts that are what they should be already, all at once."""
+        current = {w: v.expected.version for w, v in values.items() if isinstance(v, Unchanged)}
+        return self.records.read(asset, current) if current else {}
+
+    def _shown_before(self, step: Step, where: Place, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What was shown of an artefact when it was made.
+
+        Its record knows it, and of one of an earlier release Dagster's last event; where neither
+        does, what its handle tells.
+        """
+        size, seconds = record.get("bytes"), record.get("seconds")
+        if _SHOWN in record:
+            found = self.describe.shown(record[_SHOWN], size, seconds)
+        elif not (found := _last_shown(step, where)):
+            handle = self.opened(step.asset, where)
+            found = self.describe.shown(self.describe.description(handle), size, seconds)
+        made_at = record.get("made_at")
+        return {**found, **({"made_at": made_at} if made_at else {})}
+
+    def _written(
+        self, step: Step, where: Place, value: Any, records: Mapping[Place, Any]
+    ) -> Mapping[str, Any]:
         if isinstance(value, Failed):
             raise value.error
-        target = key(asset, where.patch, where.year)
+        target = key(step.asset, where.patch, where.year)
         metadata: dict[str, Any] = {"version": value.expected.version.data}
         if isinstance(value, Unchanged):
+            metadata |= self._shown_before(step, where, records.get(where, {}))
             metadata["unchanged"] = True
         else:
-            metadata |= self._stored(asset, where, target, value)
+            metadata |= self._stored(step.asset, where, target, value)
         if where.patch:
             metadata["patch"] = where.patch
         if where.year:
@@ -205,15 +249,18 @@ class ArtefactIOManager(dg.IOManager):
             with self.records.changing(asset, where):
                 size = self.formats[asset].write(self.store, target, made.value)
             seconds = made.seconds + time.perf_counter() - started
+            description = self.describe.description(made.value)
             about = {
                 "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(seconds, 3),
                 "bytes": size,
+                _SHOWN: description,
             }
             said = getattr(getattr(made.value, "summary", None), "warnings", None)
             warned = {WARNINGS: said} if said else {}
             self.records.write(asset, where, version, {**content, **about, **warned})
-            return self.describe(made.value, size, seconds)
+            shown = self.describe.shown(description, size, seconds)
+            return {**shown, **self.describe.spent(description)}
 
     @staticmethod
     def _record(context: dg.OutputContext, partitions: list[str]) -> None:
@@ -265,6 +312,29 @@ class ArtefactIOManager(dg.IOManager):
             if is_transient(error):
                 raise
             raise dg.Failure(str(error), allow_retries=False) from error
+
+
+_OF_ITS_DAY = ("version", "unchanged", "path", "patch", "year", "made_at")
+"""Metadata that are told anew."""
+_ACCOUNTED = ("_this_month", "_left")
+"""What the names of those end with that are of the day that it was made."""
+_LOOKED_AT = 20
+"""Events of an artefact: releases before this one have told nothing of what was unchanged."""
+
+
+def _last_shown(step: Step, where: Place) -> dict[str, Any]:
+    """What Dagster's last event of an artefact shows of it."""
+    partition = partition_key(where)
+    wanted = dg.AssetRecordsFilter(
+        dg.AssetKey(step.asset), asset_partitions=[str(partition)] if partition else None
+    )
+    for record in step.instance.fetch_materializations(wanted, limit=_LOOKED_AT).records:
+        made = record.asset_materialization
+        shown = {} if made is None else dict(made.metadata)
+        if "bytes" in shown:
+            left_out = (*_OF_ITS_DAY, *(name for name in shown if name.endswith(_ACCOUNTED)))
+            return {name: value for name, value in shown.items() if name not in left_out}
+    return {}
 
 
 def missing(asset: str, where: Place, store: Store) -> MissingArtefactError:

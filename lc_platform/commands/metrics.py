@@ -119,6 +119,9 @@ class EventLog:
                 return
 
     def _count(self, asset: str, made: dg.AssetMaterialization) -> None:
+        # What was current already, and is only reported again, has been counted.
+        if "unchanged" in made.metadata:
+            return
         facts = {
             name: float(entry.value)
             for name in ("seconds", "bytes", "requests", "processing_units")
@@ -127,7 +130,6 @@ class EventLog:
             )
             and entry.value is not None
         }
-        # What was current already and only reported has spent no seconds.
         if "seconds" in facts:
             self.seconds.setdefault((asset,), _Histogram(SECONDS)).observe(facts["seconds"])
             if "bytes" in facts:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lc_platform.report.figures import with_confusion_matrix, with_figure
-    from lc_platform.report.metadata import describer
+    from lc_platform.report.metadata import Describer
 
-__all__ = ["describer", "with_confusion_matrix", "with_figure"]
-_MODULES = {"describer": "metadata", "with_confusion_matrix": "figures", "with_figure": "figures"}
+__all__ = ["Describer", "with_confusion_matrix", "with_figure"]
+_MODULES = {"Describer": "metadata", "with_confusion_matrix": "figures", "with_figure": "figures"}
 
 
 def __getattr__(name: str) -> Any:

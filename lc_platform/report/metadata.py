@@ -14,38 +14,57 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.report.pictures import inline, picture_of
 
 
-def describer(
-    colors: Mapping[int, str],
-    names: Mapping[int, str] = MappingProxyType({}),
-    account: Callable[[], Mapping[str, Any]] = dict,
-) -> Callable[[Any, int, float], Mapping[str, Any]]:
-    """What describes artefacts: (value, bytes, seconds) -> metadata.
+class Describer:
+    """What artefacts say of themselves.
 
     colors   of the classes, by id
     names    of the classes, by id: what is counted by class is told by these
     account  what is spent in the archive and what is left, told of what has had requests to it
-
-    The metadata are the artefact's facts, its picture, ``bytes`` and ``seconds``.
     """
 
-    def describe(value: Any, size: int, seconds: float) -> Mapping[str, Any]:
-        metadata: dict[str, Any] = {"bytes": size, "seconds": round(seconds, 3)}
+    def __init__(
+        self,
+        colors: Mapping[int, str],
+        names: Mapping[int, str] = MappingProxyType({}),
+        account: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._colors = colors
+        self._names = {str(number): name for number, name in names.items()}
+        self._account = account
+
+    def description(self, value: Any) -> dict[str, Any]:
+        """An artefact's facts and its picture, as its record keeps them: of what JSON can hold."""
         facts = {**_shape(value), **_facts(value)}
-        if facts.get("requests"):
-            facts |= account()
-        metadata |= {name: _shown(v, names) for name, v in facts.items() if v is not None}
-        picture = picture_of(value, colors)
+        found: dict[str, Any] = {"facts": {n: _plain(v) for n, v in facts.items() if v is not None}}
+        picture = picture_of(value, self._colors)
         if picture is not None:
-            metadata["preview"] = dg.MetadataValue.md(inline(picture))
+            found["preview"] = inline(picture)
+        return found
+
+    def shown(
+        self, description: Mapping[str, Any], size: int | None = None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """A description as the UI shows it, with the bytes and the seconds that it took."""
+        metadata: dict[str, Any] = {"bytes": size} if size is not None else {}
+        if seconds is not None:
+            metadata["seconds"] = round(seconds, 3)
+        facts = description.get("facts", {})
+        metadata |= {name: _shown(value, self._names) for name, value in facts.items()}
+        if preview := description.get("preview"):
+            metadata["preview"] = dg.MetadataValue.md(preview)
         return metadata
 
-    return describe
+    def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the archive has been asked for until now, of what has had requests to it."""
+        return self._account() if description.get("facts", {}).get("requests") else {}
 
 
 def _shape(value: Any) -> dict[str, Any]:
-    if not hasattr(value, "geobox"):
+    """Of what is computed, and of a handle of what is stored."""
+    grid = getattr(value, "geobox", None) or getattr(value, "grids", {}).get("")
+    if grid is None:
         return {}
-    rows, columns = value.geobox.shape
+    rows, columns = grid.shape
     return {"rows": rows, "columns": columns}
 
 
@@ -71,11 +90,17 @@ def _facts(value: Any) -> Mapping[str, Any]:
     return {**summary.facts, "warnings": warnings} if warnings else summary.facts
 
 
-def _shown(value: Any, names: Mapping[int, str]) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return dg.MetadataValue.json({str(names.get(k, k)): v for k, v in value.items()})
-    if isinstance(value, float | np.floating):
-        return round(float(value), 4)
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _shown(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return dg.MetadataValue.json({names.get(name, name): one for name, one in value.items()})
+    if isinstance(value, list):
+        return dg.MetadataValue.json(value)
+    return round(value, 4) if isinstance(value, float) else value

@@ -26,7 +26,7 @@ from lc_platform_tests.storage.artefacts import CLASSES, artefact, cube, noise, 
 PATCHES = ("p0", "p1", "p2", "p3")
 YEAR = 2020
 EXPECTED = Expected(Version("a" * 16, "0", "b" * 8), {"asset": "any"})
-DESCRIBE = report.describer({i: color for i, (_, color) in CLASSES.items()})
+DESCRIBE = report.Describer({i: color for i, (_, color) in CLASSES.items()})
 
 
 class TransientError(PlatformError):

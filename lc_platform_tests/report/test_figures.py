@@ -201,7 +201,11 @@ def test_snow_is_drawn_apart_from_ground() -> None:
 
 def test_what_is_counted_by_class_is_told_by_the_classes_names() -> None:
     names = {1: "农田", 7: "rent <$5>", 20: "forest"}
-    describe = report.describer(dict.fromkeys(names, "#00ff00"), names)
+    describer = report.Describer(dict.fromkeys(names, "#00ff00"), names)
+
+    def describe(value: Any) -> Any:
+        return describer.shown(describer.description(value))
+
     where = np.arange(3, dtype=np.int32)
     samples = Samples(
         "p",
@@ -212,7 +216,7 @@ def test_what_is_counted_by_class_is_told_by_the_classes_names() -> None:
         where,
         where,
     )
-    assert describe(samples, 1, 0.1)["class_samples"].value == {"农田": 1, "forest": 2}
+    assert describe(samples)["class_samples"].value == {"农田": 1, "forest": 2}
     cube = Computed({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
     cube.summary.facts = {"class_pixels": {7: 12, 20: 3}, "valid_fraction": 0.5}
-    assert describe(cube, 1, 0.1)["class_pixels"].value == {"rent <$5>": 12, "forest": 3}
+    assert describe(cube)["class_pixels"].value == {"rent <$5>": 12, "forest": 3}
