@@ -48,6 +48,9 @@ _METRES = {
 _TILE = 1024
 _COMPRESSED = 0.7
 """Of what reflectance takes without compression."""
+_BESIDE = 8
+"""Threads beyond those whose connections are under way: they decode what they have. More only take
+turns."""
 _NAMED_COLLECTIONS = 20
 _NAMED_ITEMS = 10
 _REPLACED_SHARE = 0.99
@@ -151,8 +154,7 @@ class StacArchive:
         )
         self._ledger = ledger
         self._exclude = frozenset(exclude)
-        # More than there are connections: some decode what they have while others wait.
-        self._pool = ThreadPoolExecutor(2 * connections if self.remote else 16)
+        self._pool = ThreadPoolExecutor(connections + _BESIDE if self.remote else 16)
         self._opening, self._remembering = Lock(), Lock()
         self._last_read = _LastRead()
         self._opened = False
@@ -215,7 +217,9 @@ class StacArchive:
         for index in _those_on(geobox, granules):
             read = self._read_layers(layers[index], geobox)
             self._last_read.keep(acquisition.key, [layer.content for layer in read])
-            fresh = ~data_mask & np.all([layer.valid for layer in read], axis=0)
+            fresh = ~data_mask
+            for layer in read:
+                fresh &= layer.valid
             for band, (layer, shift) in enumerate(zip(read, shifts[index], strict=True)):
                 found = layer.values
                 if shift:

@@ -100,7 +100,9 @@ def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
         data = numbers[valid]
         if data.min() < 0 or data.max() > 65535:
             raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
-    values = np.where(valid, numbers, 0).astype(np.uint16, copy=False)
+    if not valid.all():
+        numbers = np.where(valid, numbers, 0)
+    values = numbers.astype(np.uint16, copy=False)
     if remote is None:
         return Read(values, valid, Cost())
     return Read(values, valid, remote.cost, remote.content)
