@@ -200,7 +200,8 @@ def status(config: ConfigFile) -> None:
 
     What is missing since something it is made of failed counts as missing, not as failed.
 
-    An archive is not asked: its new acquisitions show when raw_bands is run.
+    An archive on the network is not asked: its new acquisitions and its corrections show when
+    raw_bands is run. Of a catalog in a folder they show here.
     """
     # Not collected in between: a fifth of the time of so short a process.
     gc.disable()

@@ -112,6 +112,12 @@ class Look:
         self._recorded: dict[tuple[str, int | None], Mapping[Place, Version]] = {}
         self._own: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._states: dict[tuple[str, int | None], Mapping[Place, State]] = {}
+        self._outdated: dict[tuple[str, Place], str] = {}
+
+    def outdate(self, asset: str, reasons: Mapping[Place, str]) -> None:
+        """Have artefacts count as stale of which it is known that what they are made of outside has
+        changed, before any states are asked for."""
+        self._outdated |= {(asset, where): why for where, why in reasons.items()}
 
     @cached_property
     def _boxes(self) -> Mapping[str, str]:
@@ -231,7 +237,7 @@ class Look:
             expected = self.expected(asset, where, found.given)
             if expected.version != found:
                 differing[where] = expected
-            elif why := self._upstream(asset, where):
+            elif why := self._outdated.get((asset, where)) or self._upstream(asset, where):
                 states[where] = State("stale", why)
             else:
                 states[where] = State("current")

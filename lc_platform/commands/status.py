@@ -11,6 +11,7 @@ from lc_platform.artefacts.versions import State, commonest, summary
 from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
 from lc_platform.monitoring.implausible import implausible
+from lc_platform.monitoring.local_archive import changed
 from lc_platform.monitoring.partition_status import Attempts
 from lc_platform.platform import Platform
 
@@ -65,6 +66,8 @@ def status(config: Config) -> list[AssetStatus]:
     """
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
     look = platform.versions.look()
+    for each in config.years:
+        look.outdate("raw_bands", changed(platform, look, each))
     attempts = Attempts(existing_instance(config), platform.versions, look, config.years)
     if (
         attempts.assets != ASSETS

@@ -411,10 +411,23 @@ def test_a_run_takes_a_correction_over_and_has_made_again_what_is_made_of_it(
         (file,) = (archive.folder / "data" / "observation_stats" / str(YEAR)).glob("*.parquet")
         return float(pandas.read_parquet(file)["ndvi_with_clouds"].iloc[0])
 
+    def stale() -> dict[str, str]:
+        return {row.asset: row.why_stale for row in status(config) if row.count("stale")}
+
     run()
     assert ndvi() == pytest.approx(0.5)  # (0.45 - 0.15) / (0.45 + 0.15)
+    assert stale() == {}
+    archive.update(MARCH, title="a scene")  # which nothing is made of
+    assert stale() == {}
     archive.tell(MARCH, *NUMBERS, offset=-0.1)
+    # What lies in a folder is known without a run.
+    assert stale() == {
+        "raw_bands": "the catalog's files, or what it tells of them, have changed",
+        "cloud_masks": "raw_bands stale",
+        "observation_stats": "raw_bands stale; cloud_masks stale",
+    }
     run()
+    assert stale() == {}
     assert ndvi() == pytest.approx(0.75)  # (0.35 - 0.05) / (0.35 + 0.05)
 
 
