@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
 
 from lc_platform.area.grid import Patch
+from lc_platform.area.mask import Area
 from lc_platform.artefacts.formats import CogFormat, MosaicFormat
 from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
 from lc_platform.errors import DataError
@@ -327,3 +330,32 @@ def test_a_map_is_joined_without_being_held(tmp_path: Path) -> None:
     grown, pixels = elsewhere(_join_far_apart, str(tmp_path))
     assert pixels > 100e6
     assert grown < 2 * pixels, "the bytes of the largest of the three maps"
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:3035"])
+def test_no_map_reaches_beyond_the_area_in_whatever_crs_it_is(
+    country: Country, crs: str | None
+) -> None:
+    for row in range(2):
+        for column in range(2):
+            country.add(patch(row, column), np.full((ROWS, COLUMNS), 2))
+    corner = shapely.Polygon([(5e5, 5e6), (5e5 + 1703, 5e6), (5e5, 5e6 - 1304)])
+    area = Area(corner, CRS.from_epsg(32633), buffer=50)
+    country.join(area=area, crs=crs)
+    with rasterio.open(country.store.path("mosaic/2020/land_cover.tif")) as raster:
+        columns, rows = np.meshgrid(np.arange(raster.width), np.arange(raster.height))
+        x, y = raster.transform * (columns + 0.5, rows + 0.5)
+        to_utm = Transformer.from_crs(raster.crs, 32633, always_xy=True)
+    here = shapely.points(*to_utm.transform(x, y))
+    # The buffer is of metres of the map's CRS, in which a few per mille less may be a metre.
+    clear = np.abs(shapely.distance(corner, here) - 50) > (0 if crs is None else 1)
+    beyond = shapely.distance(corner, here) > 50
+    in_patches = shapely.box(5e5, 5e6 - 20 * ROWS, 5e5 + 20 * COLUMNS, 5e6).buffer(-15)
+    for name in ("land_cover", "confidence", "valid_observations"):
+        found = country.read(name)
+        assert not found[beyond & clear].any(), name
+        if crs is None:
+            assert found[~beyond].all(), name
+        else:
+            inside = ~beyond & clear & shapely.intersects(in_patches, here)
+            assert (found[inside] > 0).mean() > 0.99  # the nearest pixel may be beyond
