@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -166,10 +166,16 @@ class CogFormat:
                 ) from error
 
 
+@dataclass(frozen=True)
 class SamplesFormat(ReadWhole):
+    """A table of samples."""
+
+    classes: Mapping[int, str] = field(default_factory=dict)
+    """id -> name"""
+
     def write(self, store: Store, key: str, value: Samples) -> int:
         with store.file(key) as path:
-            tables.write_samples(path, value)
+            tables.write_samples(path, value, self.classes)
             return path.stat().st_size
 
     def open(self, store: Store, key: str) -> Samples:
@@ -275,7 +281,7 @@ def formats(classes: Mapping[int, tuple[str, str]], threads: int = 0) -> dict[st
         "observation_stats": CogFormat(lambda cube: cube),
         "reference_rasters": CogFormat(ReferenceMap, classes),
         "features": FeaturesFormat(threads),
-        "training_samples": SamplesFormat(),
+        "training_samples": SamplesFormat({i: name for i, (name, _) in classes.items()}),
         "model": ModelFormat(),
         "evaluation": EvaluationFormat(),
         "predictions": CogFormat(lambda cube: cube, classes),

@@ -16,18 +16,24 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.store import Store
 
-_OWN = ("class", "patch", "row", "column")
+_OWN = ("class", "class_name", "patch", "row", "column")
 _METADATA = b"lc_platform"
 
 
-def write_samples(path: Path, samples: Samples) -> None:
-    """A row a sample: its features, then class, patch, row and column."""
+def write_samples(path: Path, samples: Samples, classes: Mapping[int, str]) -> None:
+    """A row a sample: its features, then class, its name, patch, row and column.
+
+    classes  id -> name
+    """
     arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
     patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
     table = pa.table(
         {
             **{name: pa.array(values, pa.float32()) for name, values in arrays.items()},
             "class": pa.array(samples.classes, pa.uint8()),
+            "class_name": pa.array(
+                [classes.get(i, "") for i in samples.classes.tolist()], pa.string()
+            ).dictionary_encode(),
             "patch": patch,
             "row": pa.array(samples.rows, pa.int32()),
             "column": pa.array(samples.columns, pa.int32()),
@@ -36,7 +42,11 @@ def write_samples(path: Path, samples: Samples) -> None:
     about = {"patch": samples.patch, "year": samples.year}
     table = table.replace_schema_metadata({_METADATA: json.dumps(about).encode()})
     pq.write_table(
-        table, path, compression="zstd", use_dictionary=["patch"], write_page_checksum=True
+        table,
+        path,
+        compression="zstd",
+        use_dictionary=["class_name", "patch"],
+        write_page_checksum=True,
     )
 
 

@@ -72,6 +72,7 @@ def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: Cloud
     kinds={"parquet"},
     code_version="1",
     settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed", "clipped_area"),
+    appearance=("reference.classes.name",),
 )
 def training_samples(
     platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.pictures import inline, picture_of
+
+_NAMED = 20
 
 
 class Describer:
@@ -29,13 +31,14 @@ class Describer:
         account: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._colors = colors
-        self._names = {str(number): name for number, name in names.items()}
+        self._names = names
         self._account = account
 
     def description(self, value: Any) -> dict[str, Any]:
         """An artefact's facts and its picture, as its record keeps them: of what JSON can hold."""
         facts = {**_shape(value), **_facts(value)}
-        found: dict[str, Any] = {"facts": {n: _plain(v) for n, v in facts.items() if v is not None}}
+        known = {name: _plain(v, self._names) for name, v in facts.items() if v is not None}
+        found: dict[str, Any] = {"facts": known}
         picture = picture_of(value, self._colors)
         if picture is not None:
             found["preview"] = inline(picture)
@@ -49,7 +52,7 @@ class Describer:
         if seconds is not None:
             metadata["seconds"] = round(seconds, 3)
         facts = description.get("facts", {})
-        metadata |= {name: _shown(value, self._names) for name, value in facts.items()}
+        metadata |= {name: _shown(value) for name, value in facts.items()}
         if preview := description.get("preview"):
             metadata["preview"] = dg.MetadataValue.md(preview)
         return metadata
@@ -81,6 +84,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
             "features": len(card["features"]),
             "training_patches": len(card["training_patches"]),
             "test_patches": len(card["test_patches"]),
+            "missing_patches": _some(card.get("missing_patches", ())),
             "samples": card["samples"],
         }
     summary = getattr(value, "summary", None)
@@ -90,17 +94,27 @@ def _facts(value: Any) -> Mapping[str, Any]:
     return {**summary.facts, "warnings": warnings} if warnings else summary.facts
 
 
-def _plain(value: Any) -> Any:
+def _some(patches: Sequence[str]) -> str | None:
+    """Patches in words, the first of many."""
+    more = f" and {len(patches) - _NAMED} more" if len(patches) > _NAMED else ""
+    return ", ".join(patches[:_NAMED]) + more or None
+
+
+def _plain(value: Any, names: Mapping[int, str]) -> Any:
+    """A value as JSON has it; what is counted by a class's id, by its name."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {
+            str(names.get(key, key)) if isinstance(key, int) else str(key): _plain(one, names)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(one, names) for one in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _shown(value: Any, names: Mapping[str, str]) -> Any:
+def _shown(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return dg.MetadataValue.json({names.get(name, name): one for name, one in value.items()})
+        return dg.MetadataValue.json(dict(value))
     if isinstance(value, list):
         return dg.MetadataValue.json(value)
     return round(value, 4) if isinstance(value, float) else value

@@ -67,7 +67,11 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
         {"reference": {"classes": RECOLOURED}},
         {"reference_rasters", "evaluation", "predictions", "mosaic"},
     ),
-    ("a class's name", {"reference": {"classes": RENAMED}}, {"reference_rasters", *LEARNT}),
+    (
+        "a class's name",
+        {"reference": {"classes": RENAMED}},
+        {"reference_rasters", "training_samples", *LEARNT},
+    ),
     ("the archive", {"imagery": {"simulation": {"cloudiness": 2}}}, FROM_RAW | FROM_FEATURES),
     (
         "the reference",

@@ -220,3 +220,7 @@ def test_what_is_counted_by_class_is_told_by_the_classes_names() -> None:
     cube = Computed({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
     cube.summary.facts = {"class_pixels": {7: 12, 20: 3}, "valid_fraction": 0.5}
     assert describe(cube)["class_pixels"].value == {"rent <$5>": 12, "forest": 3}
+    # A class may be called as another one is numbered.
+    odd = report.Describer({2: "#00ff00", 5: "#ff0000"}, {2: "5", 5: "2"})
+    cube.summary.facts = {"class_pixels": {"5": 3, "2": 4}}  # by names, as the mosaic's are
+    assert odd.shown(odd.description(cube))["class_pixels"].value == {"5": 3, "2": 4}
