@@ -246,12 +246,31 @@ def status(config: ConfigFile) -> None:
 
 @app.command()
 def check(config: ConfigFile) -> None:
-    """Whether the work can begin: the configuration, the store, Dagster's records."""
-    from lc_platform.commands import run as running
-
+    """Whether the work can begin: the configuration, the area, the reference and its classes, the
+    archive, the store, Dagster's records."""
     configuration = load(config)
-    for warning in running.check(configuration):
-        err.print(f"[yellow]warning[/yellow]: {warning}")
+    from lc_platform import assets
+    from lc_platform.commands import inputs
+    from lc_platform.commands import run as running
+    from lc_platform.platform import Platform
+
+    found = inputs.inspect(Platform(configuration, [asset.recipe for asset in assets.ALL]))
+    try:
+        found.warnings[:0] = running.check(configuration)
+    except PlatformError as error:
+        found.problems.append(str(error))
+    for fact in found.facts:
+        out.print(fact, markup=False)
+    for warning in found.warnings:
+        err.print("[yellow]warning[/yellow]:", end=" ")
+        err.print(warning, markup=False)
+    for problem in found.problems:
+        err.print("[red]error[/red]:", end=" ")
+        err.print(problem, markup=False)
+    if found.problems:
+        count = len(found.problems)
+        out.print(f"{configuration.name}: not ready, {count} {'error' if count == 1 else 'errors'}")
+        raise typer.Exit(1)
     out.print(f"{configuration.name}: ready, {configuration.storage_url}")
 
 

@@ -341,18 +341,16 @@ def test_a_year_without_acquisitions_stops_no_other_year(tmp_path: Path) -> None
     assert half_written(made.store) == []
 
 
-def test_a_reference_without_polygons_in_any_patch_is_told_and_loses_nothing(
+def test_a_reference_without_polygons_in_any_patch_is_told_before_anything_is_acquired(
     tmp_path: Path,
 ) -> None:
     made = site(tmp_path, patches=2)
     made.label([shapely.box(*metres(100, 100))], [10])
     report = made.run()
-    (failure,) = report.failures
-    assert failure[0] == "learning"
-    assert "2021: no patch has a labelled pixel to train on, of 2 patches. Check that" in failure[2]
-    assert "reference.path covers the area" in failure[2]
+    assert report.failures == []
     assert report.stopped is not None
-    assert len(names(made.store, "features")) == 2
+    assert "has no label of any class on any of the 2 patches of the area" in report.stopped
+    assert names(made.store, "raw_bands") == set()
     assert names(made.store, "model", None) == set()
     assert half_written(made.store) == []
 
@@ -360,8 +358,9 @@ def test_a_reference_without_polygons_in_any_patch_is_told_and_loses_nothing(
 def test_a_reference_of_one_class_is_told(tmp_path: Path) -> None:
     made = site(tmp_path, patches=2)
     made.label([shapely.box(*metres(0, 0, 3, 2))], [10])
-    (failure,) = made.run().failures
-    assert "samples of the training patches are of one class (bare); at least two are" in failure[2]
+    report = made.run()
+    assert report.stopped is not None
+    assert "all labels on the area are of one class (bare); at least two are" in report.stopped
     assert half_written(made.store) == []
 
 

@@ -179,9 +179,10 @@ def from_bbox(bbox: Sequence[float]) -> Boundary:
         ("north", north, 90),
     ):
         if abs(value) > limit:
+            swapped = " Are latitude and longitude swapped?" if limit == 90 else ""
             raise BoundaryError(
                 f"aoi.bbox: {edge} {value:g} is outside -{limit} to {limit}. The order is [west, "
-                "south, east, north], in degrees (EPSG:4326)."
+                f"south, east, north], in degrees (EPSG:4326).{swapped}"
             )
     if west >= east:
         raise BoundaryError(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,7 @@ from lc_platform.commands.instance import chosen, opened_instance
 from lc_platform.commands.instance import dagster_home as dagster_home
 from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
+from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.platform import Platform
 
@@ -429,6 +430,11 @@ def _run(
         size = config.processing.chunk or _chunk_size(grid, len(places), workers)
         return [Task(job, of(job), chunk) for chunk in _following(worker, places, size)]
 
+    if {"raw_bands", "model"} <= set(assets) and not patches:
+        why = _untrainable(config, worker, grid)
+        if why is not None:
+            return finished(why)
+
     if not stage("reference", chunks("reference", [Place(key) for key in keys])):
         return finished("no patch has a reference")
 
@@ -461,6 +467,18 @@ def _run(
     # A year that cannot be made stops no other.
     reasons = [why for year in wanted_years if (why := made(year))]
     return finished("; ".join(reasons) or None)
+
+
+def _untrainable(config: Config, worker: Worker, grid: PatchGrid) -> str | None:
+    """Why no model can come of it, which would show only when the imagery is there."""
+    from lc_platform.commands.inputs import look_at_labels, untrainable
+
+    covered = [patch for patch in grid.patches if grid.has_reference[patch.key]]
+    try:
+        labels = look_at_labels(worker.platform, covered, until_enough=True)
+    except PlatformError:
+        return None  # the reference's own stage names the patch
+    return untrainable(config, replace(labels, of=len(grid.patches)))
 
 
 def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -176,3 +178,28 @@ def is_raster(path: str) -> bool:
         ".jp2",
         ".img",
     }
+
+
+def nearest_values(value: int | str, others: Iterable[int | str]) -> list[str]:
+    """The one of other values that a value may be meant to be; none where none is near.
+
+    Numbers are not compared by their digits: 12 is no misspelt 11.
+    """
+    words = [str(other) for other in others]
+    same = [other for other in words if difference_in_writing(value, other)]
+    if same or re.fullmatch(r"-?[0-9.]+", str(value)):
+        return same[:1]
+    folded = {other.casefold(): other for other in words}
+    close = difflib.get_close_matches(str(value).casefold(), list(folded), n=1, cutoff=0.6)
+    return [folded[one] for one in close]
+
+
+def resembling(value: int | str, others: Iterable[int | str]) -> str:
+    """A hint at what a value may be meant to be, of those that there are; empty where none is
+    near."""
+    for other in nearest_values(value, others):
+        how = difference_in_writing(value, other)
+        return f" It differs from {other!r}, which is there, {how}." if how else (
+            f" Did you mean {other!r}?"
+        )  # fmt: skip
+    return ""

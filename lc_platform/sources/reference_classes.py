@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lc_platform.config import Config
+from lc_platform.config.reference import difference_in_writing, nearest_values
 from lc_platform.sources.protocol import SourceError
 
 NO_VALUE = ""
@@ -49,10 +50,15 @@ def listed(counts: Mapping[str, int], unit: str | None = None) -> str:
     unit  of the counts, in the singular, which stand beside the values; None where they do not
     """
     ordered = sorted(counts, key=_in_order)
-    shown = [value + _counted(counts[value], unit) for value in ordered[:_SHOWN]]
+    shown = [_quoted(value) + _counted(counts[value], unit) for value in ordered[:_SHOWN]]
     if rest := ordered[_SHOWN:]:
         shown.append(f"and {len(rest)} more" + _counted(sum(counts[v] for v in rest), unit))
     return ", ".join(shown)
+
+
+def _quoted(value: str) -> str:
+    """A value as it is seen whole, with the blanks at its ends."""
+    return value if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) else repr(value)
 
 
 def _counted(count: int, unit: str | None) -> str:
@@ -73,6 +79,7 @@ class FeatureClasses:
         reference = config.reference
         self.name = name
         self.ids = tuple(one.id for one in reference.classes)
+        self._names = {one.id: one.name for one in reference.classes}
         self.ignored = {word(v) for v in reference.ignore}
         self.by_attribute: dict[str, dict[str, int]] = {}
         for one in reference.classes:
@@ -139,7 +146,8 @@ class FeatureClasses:
 
     def check_values(self, combinations: Mapping[tuple[str, ...], int]) -> None:
         """Raises SourceError where a feature has a value, and no class has it."""
-        unknown = self.values(combinations).unknown
+        values = self.values(combinations)
+        unknown = values.unknown
         if not unknown:
             return
         features = sum(
@@ -155,7 +163,23 @@ class FeatureClasses:
         raise SourceError(
             f"reference.classes: {self.name} has {features} features with values that no class "
             f"has: {shown}. Add them to a class's values, or to reference.ignore"
+            + self._meant(values)
         )
+
+    def _meant(self, values: ReferenceValues) -> str:
+        """Which values of classes are likely meant to be those that no class takes."""
+        hints = []
+        for attribute, unknown in values.unknown.items():
+            there = values.counts[attribute]
+            spare = {v: i for v, i in self.by_attribute[attribute].items() if v not in there}
+            for value in sorted(unknown, key=_in_order)[:_SHOWN]:
+                for other in nearest_values(value, spare):
+                    how = difference_in_writing(value, other)
+                    hints.append(
+                        f"{value!r} differs from {other!r} of class {self._names[spare[other]]} "
+                        + (how or "by a few letters")
+                    )
+        return "".join(f". {hint}" for hint in hints)
 
 
 _RANGE = re.compile(r"\s*(-?\d+)\s*[-\u2013]\s*(-?\d+)\s*")

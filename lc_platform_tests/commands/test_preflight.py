@@ -204,7 +204,11 @@ def test_the_command_ends_with_what_it_found(tmp_path: Path, settings: str, stat
     with instance(tmp_path, STORAGE + settings):
         pass
     file = tmp_path / config.FILE_NAME
-    file.write_text(config.template("simulated"), encoding="utf-8")
+    # Without the reference's file, which `init` writes: the archive's own is used.
+    text = config.template("simulated").replace(
+        "  path: reference.gpkg", "  # path: reference.gpkg"
+    )
+    file.write_text(text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "lc_platform", "check", "-c", str(file)],
         env={**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"},

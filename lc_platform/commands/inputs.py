@@ -1,0 +1,292 @@
+"""Whether what a configuration names can become a map: its area, reference, classes and archive.
+
+What would stop a run, or make its map another than is meant, is found before anything is acquired.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from pyproj import CRS
+
+from lc_platform.acquisition.acquire import NoAcquisitionError
+from lc_platform.acquisition.read_plan import plans
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
+from lc_platform.config import Config
+from lc_platform.config.reference import resembling
+from lc_platform.errors import PlatformError
+from lc_platform.platform import Platform
+from lc_platform.sources.protocol import QuotaError
+
+LABEL_SECONDS = 20.0
+"""That `check` counts labels for; of a large area it looks at a part."""
+_PROBE = 16
+"""Pixels along the side of what is read of one acquisition to try an archive."""
+
+
+@dataclass
+class Inputs:
+    """What was found of a configuration's inputs, in sentences."""
+
+    problems: list[str] = field(default_factory=list)
+    """For each of these a run would fail."""
+    warnings: list[str] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Labels:
+    """Which classes the reference has on patches."""
+
+    of: int
+    """Patches of the area."""
+    found: dict[str, frozenset[int]] = field(default_factory=dict)
+    """Class ids by the key of each patch that was looked at."""
+
+    @property
+    def labelled(self) -> list[str]:
+        return [patch for patch, ids in self.found.items() if ids]
+
+    @property
+    def classes(self) -> Counter[int]:
+        """How many patches have labels of each class."""
+        return Counter(one for ids in self.found.values() for one in ids)
+
+    @property
+    def suffice(self) -> bool:
+        """Whether there is something to learn from, and something to test on."""
+        return len(self.labelled) > 1 and len(self.classes) > 1
+
+    @property
+    def complete(self) -> bool:
+        return len(self.found) == self.of
+
+
+def look_at_labels(
+    platform: Platform,
+    patches: Sequence[Patch],
+    *,
+    seconds: float = float("inf"),
+    until_enough: bool = False,
+) -> Labels:
+    """Burn the reference on one patch after the other, in an order that is spread over the area.
+
+    seconds       that are spent, at most
+    until_enough  whether to stop where the labels suffice
+
+    Raises SourceError where the reference cannot be read or understood.
+    """
+    started = time.perf_counter()
+    labels = Labels(len(patches))
+    for patch in sorted(patches, key=lambda one: sha256(one.key.encode()).digest()):
+        raster = platform.reference.burnt(patch.geobox)
+        ids = np.unique(raster.classes).tolist()
+        labels.found[patch.key] = frozenset(int(one) for one in ids if one)
+        if time.perf_counter() - started > seconds or (until_enough and labels.suffice):
+            break
+    return labels
+
+
+def untrainable(config: Config, labels: Labels) -> str | None:
+    """Why no classifier can be trained, and what to do; None where one can."""
+    if labels.suffice:
+        return None
+    where = config.reference.path or "the simulated reference"
+    if not labels.labelled:
+        return (
+            f"reference.path: {where} has no label of any class on any of the {labels.of} patches "
+            "of the area. Check that it overlaps the area of aoi, and that its CRS is right"
+        )
+    if len(labels.labelled) == 1:
+        return (
+            f"reference.path: {where} has labels on patch {labels.labelled[0]} alone, of "
+            f"{labels.of} patches. At least two are needed, one to train and one to test on: split "
+            "the area into smaller patches (aoi.patch_size), or extend the reference"
+        )
+    (only,) = labels.classes
+    return (
+        f"reference.classes: all labels on the area are of one class "
+        f"({config.class_names[only]}); at least two are needed. Extend the reference, or the area"
+    )
+
+
+def inspect(platform: Platform) -> Inputs:
+    """Look at the area, the reference, their overlap and the archive."""
+    found = Inputs()
+    patches = _patches(platform.config, found)
+    if _reference(platform, found) and patches:
+        _overlap(platform, patches, found)
+    if patches:
+        _archive(platform, patches, found)
+    return found
+
+
+def _patches(config: Config, found: Inputs) -> list[Patch]:
+    try:
+        patches, notes = area.patches(config)
+    except (PlatformError, ValueError) as error:
+        found.problems.append(str(error))
+        return []
+    found.facts.append(f"{len(patches)} {'patch' if len(patches) == 1 else 'patches'}")
+    found.warnings += notes
+    if (why := _swapped_by_crs(config)) is not None:
+        found.warnings.append(why)
+    return patches
+
+
+def _swapped(config: Config) -> Config | None:
+    """The configuration with latitude and longitude of its box exchanged; None without a box."""
+    if config.aoi.bbox is None:
+        return None
+    west, south, east, north = config.aoi.bbox
+    aoi = config.aoi.model_copy(update={"bbox": (south, west, north, east)})
+    return config.model_copy(update={"aoi": aoi})
+
+
+def _question(config: Config) -> str:
+    swapped = _swapped(config)
+    box = list(swapped.aoi.bbox or ()) if swapped else []
+    return (
+        f"Are latitude and longitude of aoi.bbox swapped? Then write [{', '.join(map(str, box))}]"
+    )
+
+
+def _swapped_by_crs(config: Config) -> str | None:
+    """The question whether the box is swapped, where its CRS is made for the other place."""
+    if config.aoi.bbox is None or config.aoi.crs == "utm":
+        return None
+    use = CRS.from_user_input(config.aoi.crs).area_of_use
+    if use is None:
+        return None
+
+    def inside(x: float, y: float) -> bool:
+        return use.west <= x <= use.east and use.south <= y <= use.north
+
+    west, south, east, north = config.aoi.bbox
+    x, y = (west + east) / 2, (south + north) / 2
+    if inside(x, y) or not inside(y, x):
+        return None
+    return (
+        f"aoi.bbox: {list(config.aoi.bbox)} lies where {config.aoi.crs} is not used. "
+        f"{_question(config)}"
+    )
+
+
+def _reference(platform: Platform, found: Inputs) -> bool:
+    """Whether the reference can be read."""
+    try:
+        values = platform.reference.values()
+    except PlatformError as error:
+        found.problems.append(str(error))
+        return False
+    config = platform.config.reference
+    found.warnings += platform.reference.notes
+    for i, one in enumerate(config.classes):
+        attribute = one.attribute or config.attribute or ""
+        there = values.counts.get(attribute, values.counts.get("", {}))
+        if one.id not in values.unused and not values.complete:
+            continue
+        taken = {str(v) for c in config.classes for v in c.values}
+        others = [v for v in there if v not in taken]
+        for value in one.values:
+            if str(value) not in there and (one.id in values.unused or isinstance(value, str)):
+                found.warnings.append(
+                    f"reference.classes[{i}].values: {value!r} of class {one.name} is nowhere in "
+                    f"{config.path or 'the simulated reference'}."
+                    + (resembling(value, [*others, *there]) or " Correct it, or remove it.")
+                )
+    return True
+
+
+def _overlap(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    config = platform.config
+    try:
+        labels = look_at_labels(platform, patches, seconds=LABEL_SECONDS)
+    except PlatformError as error:
+        found.problems.append(str(error))
+        return
+    looked = len(labels.found)
+    part = f" of {looked} that were looked at" if not labels.complete else ""
+    found.facts.append(
+        f"labels on {len(labels.labelled)}{part}: "
+        + (
+            ", ".join(
+                f"{config.class_names[one]} on {count}"
+                for one, count in labels.classes.most_common()
+            )
+            or "none"
+        )
+    )
+    why = untrainable(config, labels)
+    if why is not None and labels.complete:
+        swapped = _swapped(config)
+        if not labels.labelled and swapped is not None and _is_covered(platform, swapped):
+            why += f". {_question(config)}"
+        found.problems.append(why)
+    elif why is not None:
+        found.warnings.append(f"{why}. {looked} of {labels.of} patches were looked at")
+    absent = [n for one, n in config.class_names.items() if one not in labels.classes]
+    if absent and labels.labelled:
+        found.warnings.append(
+            f"reference.classes: no patch{' that was looked at' if part else ''} has a label of "
+            f"{', '.join(absent)}, so the map will not have "
+            + ("it" if len(absent) == 1 else "them")
+        )
+
+
+def _is_covered(platform: Platform, config: Config) -> bool:
+    """Whether the reference lies in another area."""
+    try:
+        patches, _ = area.patches(config)
+        return any(platform.reference.covers(patch.geobox) for patch in patches[:50])
+    except (PlatformError, ValueError):
+        return False
+
+
+def _archive(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Search the archive on one patch for every year, and try its bands where that is free."""
+    config = platform.config
+    patch = min(patches, key=lambda one: sha256(one.key.encode()).digest())
+    tried = False
+    for year in config.years:
+        try:
+            offered = platform.offer(patch, year)
+            there = len(offered.acquisitions)
+            found.facts.append(
+                f"{there} {'acquisition' if there == 1 else 'acquisitions'} of {year} on patch "
+                f"{patch.key}"
+            )
+            if not tried and config.imagery.source == "stac":
+                tried = True
+                _try(platform, offered)
+        except (NoAcquisitionError, QuotaError) as error:
+            found.warnings.append(str(error))
+        except PlatformError as error:
+            (found.warnings if error.transient else found.problems).append(str(error))
+            return
+
+
+def _try(platform: Platform, offered: Any) -> None:
+    """Read some pixels of each collection's first acquisition, with all bands.
+
+    Raises SourceError where the archive does not have a band.
+    """
+    sources = {"": platform.source, **platform.further}
+    first = {"": offered.acquisitions, **offered.further}
+    for plan in plans(offered.patch, platform.config):
+        for acquisition in first[plan.name][:1]:
+            for grid in plan.grids:
+                rows, columns = (_middle(size) for size in grid.geobox.shape)
+                sources[plan.name].read(acquisition, grid.geobox[rows, columns], grid.bands)
+
+
+def _middle(size: int) -> slice:
+    start = max(0, (size - _PROBE) // 2)
+    return slice(start, min(size, start + _PROBE))

@@ -1,0 +1,304 @@
+"""`check` finds what would stop a run, and `run` refuses before it acquires."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import geopandas
+import pytest
+import shapely
+from pyproj import Transformer
+
+from lc_platform import cli
+from lc_platform.commands.instance import HOME_VARIABLE
+from lc_platform_tests.test_bad_input import DATES, Site, metres, site
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Check = Callable[[Site], Ended]
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    """`lc-platform check` on a site, in this process."""
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+
+    def command(made: Site) -> Ended:
+        monkeypatch.setattr(
+            sys, "argv", ["lc-platform", "check", "-c", str(made.folder / "lc.yaml")]
+        )
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Ended(status, said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Site:
+    """Two patches with two classes, and four acquisitions."""
+    return site(tmp_path, patches=2)
+
+
+def classes(*values: list[Any]) -> dict[str, Any]:
+    names = ("bare", "green", "water")
+    return {
+        "classes": [
+            {"id": i, "name": names[i - 1], "values": given} for i, given in enumerate(values, 1)
+        ]
+    }
+
+
+def test_a_site_that_is_ready_is_told_with_its_patches_labels_and_acquisitions(
+    check: Check, made: Site
+) -> None:
+    ended = check(made)
+    assert ended.status == 0, ended.err
+    assert ended.err == ""
+    lines = ended.out.splitlines()
+    assert lines[:2] == ["2 patches", "labels on 2: bare on 2, green on 2"]
+    assert re.fullmatch(r"4 acquisitions of 2021 on patch 33N-\S+", lines[2])
+    assert lines[3] == f"site: ready, {made.store}"
+
+
+def refused(check: Check, made: Site) -> str:
+    """The one problem that a check finds."""
+    ended = check(made)
+    assert ended.status == 1
+    (problem,) = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert ended.out.splitlines()[-1] == "site: not ready, 1 error"
+    assert not (made.store / "raw_bands").exists()
+    return problem
+
+
+def test_labels_of_one_class_are_refused_by_check_and_by_run_before_anything_is_acquired(
+    check: Check, made: Site
+) -> None:
+    made.label([shapely.box(*metres(0, 0, 3, 2))], [10])
+    expected = "all labels on the area are of one class (bare); at least two are needed"
+    assert expected in refused(check, made)
+    report = made.run()
+    assert report.stopped is not None
+    assert expected in report.stopped
+    assert not (made.store / "raw_bands").exists()
+
+
+def test_labels_on_one_patch_alone_are_refused(check: Check, made: Site) -> None:
+    made.label([shapely.box(*metres(0, 0, 0.5)), shapely.box(*metres(0.5, 0, 0.4))], [10, 20])
+    problem = refused(check, made)
+    assert re.search(r"has labels on patch 33N-\S+ alone, of 2 patches", problem)
+    assert "aoi.patch_size" in problem
+    report = made.run()
+    assert report.stopped is not None
+    assert "alone, of 2 patches" in report.stopped
+    assert not (made.store / "raw_bands").exists()
+
+
+def test_a_reference_that_lies_elsewhere_is_refused(check: Check, made: Site) -> None:
+    made.label([shapely.box(*metres(100, 100)), shapely.box(*metres(101, 100))], [10, 20])
+    assert "has no label of any class on any of the 2 patches of the area" in refused(check, made)
+    report = made.run()
+    assert report.stopped is not None
+    assert "has no label of any class" in report.stopped
+    assert not (made.store / "raw_bands").exists()
+
+
+def degrees(*box: float) -> list[float]:
+    there = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+    return [round(edge, 5) for edge in there.transform_bounds(*box)]
+
+
+@pytest.mark.parametrize("crs", ["utm", "EPSG:32633"])
+def test_a_box_with_latitude_and_longitude_swapped_is_asked_about(
+    check: Check, made: Site, crs: str
+) -> None:
+    west, south, east, north = degrees(*metres(0, 0, 2))
+    made.configure(aoi={"boundary": None, "bbox": [south, west, north, east], "crs": crs})
+    ended = check(made)
+    assert ended.status == 1
+    assert "Are latitude and longitude of aoi.bbox swapped? Then write [" in ended.err
+    assert f"{west:g}, {south:g}" in ended.err
+    made.configure(aoi={"boundary": None, "bbox": [west, south, east, north], "crs": crs})
+    assert "swapped" not in check(made).err
+
+
+def test_a_box_with_a_latitude_beyond_the_poles_is_asked_about(check: Check, made: Site) -> None:
+    made.configure(aoi={"boundary": None, "bbox": [45.1, 114.2, 45.2, 114.3]})
+    ended = check(made)
+    assert "south 114.2 is outside -90 to 90" in ended.err
+    assert "Are latitude and longitude swapped?" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("value", "there", "hint"),
+    [
+        ("forrest", "forest", "Did you mean 'forest'?"),
+        ("Forest", "forest", "Did you mean 'forest'?"),
+        ("wetlands", "wetland", "Did you mean 'wetland'?"),
+        ("water ", "water", "It differs from 'water', which is there, only by blanks at its ends."),
+        (
+            "K\u00e4rnten",
+            "Ka\u0308rnten",
+            "only by how its letters are composed in Unicode (NFC or NFD).",
+        ),
+    ],
+)
+def test_a_class_value_that_the_reference_has_not_gets_the_nearest_that_it_has(
+    check: Check, made: Site, value: str, there: str, hint: str
+) -> None:
+    halves = [(column / 2, 0) for column in range(4)]
+    kinds = ["bare" if column % 1 == 0 else there for column, _ in halves]
+    made.label([shapely.box(*metres(column, row, 0.5)) for column, row in halves], kinds)
+    made.configure(reference=classes(["bare"], [there], [value]))
+    ended = check(made)
+    if there.strip() == value.strip() or "rnten" in there:
+        # Two classes whose values look alike are refused as the file is read.
+        assert ended.status == 1
+        assert "of classes[1] only by" in ended.err
+        made.configure(reference=classes(["bare"], [there, value]))
+        ended = check(made)
+    assert ended.status == 0, ended.err
+    assert f"{value!r} of class " in ended.err
+    assert "is nowhere in reference.gpkg" in ended.err
+    assert hint in ended.err
+
+
+def test_values_that_no_class_takes_are_refused_quoted(check: Check, made: Site) -> None:
+    made.configure(reference=classes([10]))
+    problem = refused(check, made)
+    assert "values that no class has: kind 20" in problem
+
+
+def test_a_class_without_a_label_on_any_patch_is_told(check: Check, made: Site) -> None:
+    shapes = [shapely.box(*metres(c / 2, 0, 0.5)) for c in range(4)]
+    far = shapely.box(*metres(90, 90))
+    made.label([*shapes, far], [10, 20, 10, 20, 30])
+    made.configure(reference=classes([10], [20], [30]))
+    ended = check(made)
+    assert ended.status == 0, ended.err
+    assert "no patch has a label of water, so the map will not have it" in ended.err
+
+
+def test_a_band_that_the_archive_has_not_is_found(check: Check, made: Site) -> None:
+    made.configure(imagery={"bands": ["B03", "B04", "B08", "B11"]})
+    assert "the archive has no band B11" in refused(check, made)
+
+
+def test_a_catalog_that_is_not_there_is_found(check: Check, made: Site) -> None:
+    made.configure(imagery={"catalog": "elsewhere/catalog.json"})
+    assert "elsewhere/catalog.json" in refused(check, made)
+
+
+def test_a_year_of_which_there_is_nothing_is_told(check: Check, made: Site) -> None:
+    made.configure(years=[2020, 2021])
+    ended = check(made)
+    assert ended.status == 0
+    assert re.search(r"warning: patch 33N-\S+, 2020: .*no acquisition", ended.err)
+    assert "4 acquisitions of 2021" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("file", "key"), [("area.gpkg", "aoi.boundary"), ("reference.gpkg", "reference.path")]
+)
+def test_a_file_that_is_not_there_is_found_with_its_key(
+    check: Check, made: Site, file: str, key: str
+) -> None:
+    (made.folder / file).unlink()
+    problem = refused(check, made)
+    assert key in problem
+    assert file in problem
+
+
+def test_all_problems_are_told_at_once(check: Check, made: Site) -> None:
+    made.configure(reference=classes([10]), imagery={"bands": ["B03", "B11"]})
+    ended = check(made)
+    assert len([line for line in ended.err.splitlines() if line.startswith("error: ")]) == 2
+    assert ended.out.splitlines()[-1] == "site: not ready, 2 errors"
+
+
+def test_an_error_of_the_configuration_is_told_before_the_platform_is_imported(
+    check: Check, made: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that it takes no longer than in `run`: imports take seconds.
+    made.configure(years=[1066])
+    for name in ("lc_platform.commands.inputs", "lc_platform.commands.run"):
+        monkeypatch.setitem(sys.modules, name, None)
+    ended = check(made)
+    assert ended.status == 1
+    assert "1066 is below 1972" in ended.err
+
+
+def test_a_year_with_one_patch_of_two_that_is_labelled_by_chance_is_no_problem(
+    check: Check, tmp_path: Path
+) -> None:
+    made = site(tmp_path, DATES[:1], patches=6)
+    made.label(
+        [shapely.box(*metres(c / 2, 0, 0.5)) for c in range(4)],
+        [10, 20, 10, 20],
+    )
+    ended = check(made)
+    assert ended.status == 0, ended.err
+    assert "labels on 2: " in ended.out
+
+
+def test_the_boundary_is_told_of_where_it_was_repaired(check: Check, made: Site) -> None:
+    west, south, east, north = metres(0, 0, 2)
+    bow = shapely.Polygon([(west, south), (east, north), (east, south), (west, north)])
+    geopandas.GeoDataFrame(geometry=[bow], crs="EPSG:32633").to_file(made.folder / "area.gpkg")
+    assert "crosses itself" in check(made).err or "repaired" in check(made).err
+
+
+@pytest.mark.parametrize(
+    ("there", "value", "hint"),
+    [
+        ("forest", "forrest", "'forest' differs from 'forrest' of class green by a few letters"),
+        (
+            "forest ",
+            "forest",
+            "'forest ' differs from 'forest' of class green only by blanks at it",
+        ),
+        ("K\u00e4rnten", "Ka\u0308rnten", "of class green only by how its letters are composed in"),
+    ],
+)
+def test_a_value_that_no_class_takes_is_quoted_and_told_with_the_class_that_may_mean_it(
+    check: Check, made: Site, there: str, value: str, hint: str
+) -> None:
+    halves = [(column / 2, 0) for column in range(4)]
+    kinds = ["bare" if column % 1 == 0 else there for column, _ in halves]
+    made.label([shapely.box(*metres(column, row, 0.5)) for column, row in halves], kinds)
+    made.configure(reference=classes(["bare"], [value]))
+    problem = refused(check, made)
+    assert f"values that no class has: kind {there!r}." in problem
+    assert hint in problem
+
+
+def test_an_account_that_is_not_there_is_found(
+    check: Check, made: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SH_CLIENT_ID", "SH_CLIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    made.configure(
+        imagery={
+            "source": "sentinel_hub",
+            "catalog": None,
+            "collection": "sentinel-2-l2a",
+            "profile": "nobody-has-this",
+        }
+    )
+    problem = refused(check, made)
+    assert "imagery.profile" in problem
+    assert "nobody-has-this" in problem
