@@ -26,6 +26,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
+from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, layers
 from lc_platform.eo import polygons
 from lc_platform.errors import PlatformError
@@ -154,6 +155,10 @@ def from_file(path: str | Path, layer: str | None = None) -> Boundary:
             f"{len(thin)} of {len(geometries)} features are left out"
         )
     area = polygons.polygonal(shapely.union_all(found))
+    try:
+        usable(table.crs.to_wkt(), area.bounds, str(path))
+    except CoordinatesError as error:
+        raise BoundaryError(f"aoi.boundary: {error}") from error
     return Boundary(area, table.crs, f"aoi.boundary: {'; '.join(notes)}" if notes else None)
 
 

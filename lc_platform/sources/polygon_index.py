@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +121,8 @@ def indexed(
     if kept is None:
         raise SourceError(
             f"reference.path: its polygons are copied once to find them by place, and neither "
-            f"{default_cache()} nor {tempfile.gettempdir()} can be written. Set XDG_CACHE_HOME to "
-            "a folder that can"
+            f"the user's cache nor {tempfile.gettempdir()} can be written. Set XDG_CACHE_HOME to a "
+            "folder that can"
         )
     return _read(kept)
 
@@ -152,7 +152,7 @@ def _kept(named: Sequence[Any], write: Callable[[Path], None]) -> Path | None:
     """The folder of what is known by a name, written into one where there is none yet; None where
     nothing can be written."""
     key = hashlib.sha256(json.dumps([_FORMAT, *named]).encode()).hexdigest()[:24]
-    places = [default_cache() / "reference", *_temporary()]
+    places = _places()
     for place in places:
         if (place / key / _ABOUT).exists():
             return place / key
@@ -165,14 +165,17 @@ def _kept(named: Sequence[Any], write: Callable[[Path], None]) -> Path | None:
     return None
 
 
-def _temporary() -> list[Path]:
-    """The folder of this user among the temporary ones; none where another user has made it."""
+def _places() -> list[Path]:
+    """Where copies are kept: in the cache, else in this user's folder among the temporary ones."""
+    found = []
+    with suppress(RuntimeError):  # of a user without a home, as in some containers
+        found.append(default_cache() / "reference")
     folder = Path(tempfile.gettempdir()) / f"lc_platform-{os.getuid()}"
-    try:
+    with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-        return [folder / "reference"] if folder.stat().st_uid == os.getuid() else []
-    except OSError:
-        return []
+        if folder.stat().st_uid == os.getuid():  # another user may have made it
+            found.append(folder / "reference")
+    return found
 
 
 def _remove_at_exit(folder: Path) -> None:
@@ -219,7 +222,7 @@ def _sweep(place: Path) -> None:
 
 def _read(folder: Path) -> list[IndexedLayer]:
     about = json.loads((folder / _ABOUT).read_text())
-    with _unhindered():
+    with suppress(OSError):  # a copy that may not be touched can still be read
         os.utime(folder / _ABOUT)
     return [
         IndexedLayer(
@@ -232,14 +235,6 @@ def _read(folder: Path) -> list[IndexedLayer]:
         )
         for layer in about["layers"]
     ]
-
-
-@contextmanager
-def _unhindered() -> Iterator[None]:
-    try:
-        yield
-    except OSError:  # a copy that may not be touched can still be read
-        return
 
 
 def _write(folder: Path, chosen: Sequence[Layer], attributes: Sequence[str]) -> None:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer
 from lc_platform.config import Config
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn
-from lc_platform.sources.coordinates import usable
 from lc_platform.sources.polygon_index import Features, IndexedLayer, indexed
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues
@@ -58,16 +58,14 @@ class PolygonReference:
             one.name: path if len(layers) == 1 else f"{path}, layer {one.name}," for one in chosen
         }
         for layer in chosen:
-            usable(layer.crs, None, "reference.path", names[layer.name])
+            _usable(layer.crs, None, names[layer.name])
         found = indexed(chosen, attributes, content.digest(path))
         self._sheets = []
         for one in found:
             if one.file is None:
                 continue
             extent = one.extent
-            self._sheets.append(
-                _Sheet(one, usable(one.crs, extent, "reference.path", names[one.name]), extent)
-            )
+            self._sheets.append(_Sheet(one, _usable(one.crs, extent, names[one.name]), extent))
         others = sum(one.others for one in found)
         if not self._sheets:
             raise SourceError(
@@ -210,6 +208,13 @@ class PolygonReference:
                     more,
                     what,
                 )
+
+
+def _usable(crs: str | None, extent: tuple[float, float, float, float] | None, name: str) -> CRS:
+    try:
+        return usable(crs, extent, name)
+    except CoordinatesError as error:
+        raise SourceError(f"reference.path: {error}") from error
 
 
 @lru_cache(maxsize=64)

@@ -21,10 +21,10 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
+from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.config import Config
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, from_raster
-from lc_platform.sources.coordinates import usable
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import PixelClasses, ReferenceValues, listed
 
@@ -62,7 +62,6 @@ class RasterReference:
                 self._crs = usable(
                     raster.crs.to_wkt() if raster.crs else None,
                     None if raster.transform.is_identity else tuple(raster.bounds),
-                    "reference.path",
                     path,
                     "Assign the one it lies in",
                 )
@@ -74,6 +73,8 @@ class RasterReference:
                 f"reference.path: {path} is neither a vector file nor a raster that GDAL reads "
                 f"({error}). Give one that is; this one may be damaged"
             ) from error
+        except CoordinatesError as error:
+            raise SourceError(f"reference.path: {error}") from error
         if not placed:
             raise SourceError(
                 f"reference.path: {path} does not say where its pixels lie (it has no geotransform "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -230,6 +231,24 @@ def test_layers_without_polygons_leave_no_choice(tmp_path: Path) -> None:
         "aoi.boundary: border.gpkg has the layers rivers, towns, country; country has polygons, "
         "and is used"
     )
+
+
+@pytest.mark.parametrize("code", [0, -1])
+def test_an_undefined_crs_of_a_geopackage_is_refused(tmp_path: Path, code: int) -> None:
+    path = _package(tmp_path / "border.gpkg", border=shapely.box(14.0, 46.0, 15.0, 47.0))
+    database = sqlite3.connect(path)
+    database.execute(f"UPDATE gpkg_contents SET srs_id = {code}")
+    database.execute(f"UPDATE gpkg_geometry_columns SET srs_id = {code}")
+    database.commit()
+    database.close()
+    with pytest.raises(BoundaryError, match=r"^aoi\.boundary: .*gpkg has "):
+        from_file(path)
+
+
+def test_degrees_that_are_called_metres_are_refused(tmp_path: Path) -> None:
+    path = _package(tmp_path / "border.gpkg", border=shapely.box(14.0, 46.0, 15.0, 47.0))
+    with pytest.raises(BoundaryError, match=r"has a projected CRS .*, which looks like degrees\."):
+        from_file(path)
 
 
 def test_a_shapefile_in_a_folder_of_a_zip_is_read(tmp_path: Path) -> None:

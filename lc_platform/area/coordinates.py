@@ -9,37 +9,40 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from lc_platform.eo.polygons import wraps
-from lc_platform.sources.protocol import SourceError
+from lc_platform.errors import PlatformError
 
 _ASSIGN = "Assign the one it was drawn in (for example with ogr2ogr -a_srs)"
 
 
+class CoordinatesError(PlatformError, ValueError):
+    """It is not known where on Earth the coordinates of a map lie; the message says what to do."""
+
+
 def usable(
-    crs: str | None, extent: Sequence[float] | None, key: str, name: str, assign: str = _ASSIGN
+    crs: str | None, extent: Sequence[float] | None, name: str, assign: str = _ASSIGN
 ) -> CRS:
     """Return the CRS of a map, where positions on Earth follow from it.
 
     crs     well-known text, or another form that PROJ reads; None where the map has none
     extent  (west, south, east, north) of its coordinates, None where that is not known
-    key     of the configuration that names the map
-    name    of the map
+    name    of the map, with which the message begins
     assign  what to do where it has none
 
-    Raises SourceError where there is none, where it is undefined, local or an engineer's, and where
-    the coordinates cannot be of it.
+    Raises CoordinatesError where there is none, where it is undefined, local or an engineer's, and
+    where the coordinates cannot be of it.
     """
     if crs is None:
-        raise SourceError(f"{key}: {name} has no CRS. {assign}")
+        raise CoordinatesError(f"{name} has no CRS. {assign}")
     try:
         found = CRS.from_user_input(crs)
     except CRSError as error:
-        raise SourceError(
-            f"{key}: {name} has a CRS that PROJ does not know ({error}). {assign}"
+        raise CoordinatesError(
+            f"{name} has a CRS that PROJ does not know ({error}). {assign}"
         ) from error
     flat = found.to_2d()
     if "undefined" in flat.name.lower() or not (flat.is_geographic or flat.is_projected):
-        raise SourceError(
-            f"{key}: {name} has the CRS {found.name!r}, which does not say where on Earth its "
+        raise CoordinatesError(
+            f"{name} has the CRS {found.name!r}, which does not say where on Earth its "
             f"coordinates lie. {assign}"
         )
     if extent is None or not np.isfinite(extent).all():
@@ -47,14 +50,14 @@ def usable(
     west, south, east, north = extent
     widest, highest = max(abs(west), abs(east)), max(abs(south), abs(north))
     if wraps(flat) and (widest > 720 or highest > 90.0001):
-        raise SourceError(
-            f"{key}: {name} says that its coordinates are degrees ({flat.name}), but they go up to "
+        raise CoordinatesError(
+            f"{name} says that its coordinates are degrees ({flat.name}), but they go up to "
             f"({_far(west, east):.7g}, {_far(south, north):.7g}). State the CRS that they are in, "
             "in the file (GeoJSON that states none is in degrees)"
         )
     if flat.is_projected and widest <= 360 and highest <= 90 and (east - west or north - south):
-        raise SourceError(
-            f"{key}: {name} has a projected CRS ({flat.name}), but its coordinates lie from "
+        raise CoordinatesError(
+            f"{name} has a projected CRS ({flat.name}), but its coordinates lie from "
             f"({west:.7g}, {south:.7g}) to ({east:.7g}, {north:.7g}), which looks like degrees. "
             "State the CRS that they are in, in the file"
         )
