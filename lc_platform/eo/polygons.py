@@ -267,8 +267,11 @@ def reprojected_near(
     dense = _densified(whole, project, _Limits(tolerance, longest, wraps(target)), box)
     frame = shapely.segmentize(shapely.box(*box), longest)
     shapely.prepare(frame)
-    for i in np.flatnonzero(~shapely.covers(frame, dense) & ~shapely.is_empty(dense)):
-        dense[i] = polygonal(shapely.intersection(polygonal(dense[i]), frame))
+    bounds = shapely.bounds(dense)
+    beyond = (bounds[:, :2] < box[:2]).any(axis=1) | (bounds[:, 2:] > box[2:]).any(axis=1)
+    for i in np.flatnonzero(beyond):
+        one = dense[i] if dense[i] is whole[i] else polygonal(dense[i])
+        dense[i] = polygonal(shapely.intersection(one, frame))
     moved = shapely.transform(dense, project)
     return unwrapped_parts(moved, area.centroid.x) if wraps(target) else polygonal_parts(moved)
 
@@ -418,8 +421,10 @@ def _densified(
         return found
     parts, of_geometry = shapely.get_parts(geometries[filled], return_index=True)
     rings, of_part = shapely.get_rings(parts, return_index=True)
-    points, of_ring = shapely.get_coordinates(rings, return_index=True)
-    points, of_ring = _divided(points, of_ring, project, limits, box)
+    drawn, of_ring = shapely.get_coordinates(rings, return_index=True)
+    points, of_ring = _divided(drawn, of_ring, project, limits, box)
+    if len(points) == len(drawn):
+        return found
     dense = shapely.linearrings(points, indices=of_ring)
     polygons = shapely.polygons(dense, indices=of_part)
     found[filled] = shapely.multipolygons(polygons, indices=of_geometry)
@@ -437,9 +442,10 @@ def _divided(
 ) -> tuple[Points, NDArray[np.int64]]:
     """Return rings with vertices added, and the ring of each vertex.
 
-    An edge is divided into equal pieces until each one's points at a quarter, a half and three
-    quarters are, projected, within the tolerance of the straight line between its ends. It is
-    walked from its smaller end, so that both its sides get the same vertices.
+    An edge is divided into equal pieces until each one's middle, and of a long one also the points
+    at a quarter and three quarters, are, projected, within the tolerance of the straight line
+    between its ends. It is walked from its smaller end, so that both its sides get the same
+    vertices.
     """
     pending = ring[1:] == ring[:-1]
     for _ in range(_ROUNDS):
@@ -449,17 +455,20 @@ def _divided(
             low, high = np.minimum(start, end), np.maximum(start, end)
             near = (low <= box[2:]).all(axis=1) & (high >= box[:2]).all(axis=1)
             edge = edge[near]
-        start, end = points[edge], points[edge + 1]
-        turned = (start[:, 0] > end[:, 0]) | (
-            (start[:, 0] == end[:, 0]) & (start[:, 1] > end[:, 1])
-        )
-        first = np.where(turned[:, None], end, start)
-        last = np.where(turned[:, None], start, end)
+        turned, first, last = _walked(points, edge)
+        ends = np.full_like(points, np.nan)
+        needed = np.union1d(edge, edge + 1)
+        ends[needed] = project(points[needed])
+        _, low, high = _walked(ends, edge, turned)
         length = np.abs(last - first).max(axis=1, initial=0.0)
-        pieces = np.maximum(np.ceil(length / limits.longest), 1)
-        off = _deviation(first, last, project, limits.wraps) / limits.tolerance
+        long = length > limits.longest / 8
+        off = np.zeros(len(edge))
+        for share, of in ((0.5, np.ones_like(long)), (0.25, long), (0.75, long)):
+            between = project(first[of] + (last[of] - first[of]) * share)
+            off[of] = np.maximum(off[of], _bend(between, low[of], high[of], limits.wraps))
         # A bend is as the square of a length.
-        pieces = np.maximum(pieces, np.clip(np.ceil(np.sqrt(off)), 1, _MOST_PIECES)).astype(int)
+        bent = np.clip(np.ceil(np.sqrt(off / limits.tolerance)), 1, _MOST_PIECES)
+        pieces = np.maximum(np.ceil(length / limits.longest), bent).astype(int)
         if (pieces == 1).all():
             break
         divided = np.ones(len(points), np.int64)
@@ -479,24 +488,30 @@ def _divided(
     return points, ring
 
 
-def _deviation(
-    first: Points, last: Points, project: Callable[[Points], Points], wraps: bool
-) -> NDArray[np.float64]:
-    """Return how far from the straight line between its projected ends an edge bends, (edge,)."""
-    if not len(first):
-        return np.zeros(0)
-    shares = (0.25, 0.5, 0.75)
-    probes = [first + (last - first) * share for share in shares]
-    ends, tips, *between = np.split(project(np.concatenate([first, last, *probes])), 5)
+def _walked(
+    points: Points, edge: NDArray[np.int64], turned: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], Points, Points]:
+    """Return which edges are walked from their end, by default their smaller one; and the points
+    from and to which each is walked."""
+    start, end = points[edge], points[edge + 1]
+    if turned is None:
+        level = start[:, 0] == end[:, 0]
+        turned = np.where(level, start[:, 1] > end[:, 1], start[:, 0] > end[:, 0])
+    across = turned[:, None]
+    return turned, np.where(across, end, start), np.where(across, start, end)
+
+
+def _bend(points: Points, first: Points, last: Points, wraps: bool) -> NDArray[np.float64]:
+    """Return how far points lie from the straight lines between two others, (point,).
+
+    It is 0 where a point could not be projected.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        chord = _difference(tips, ends, wraps)
+        chord, way = _difference(last, first, wraps), _difference(points, first, wraps)
         squared = (chord**2).sum(axis=1)
-        found = np.zeros(len(first))
-        for probe in between:
-            way = _difference(probe, ends, wraps)
-            along = np.clip((way * chord).sum(axis=1) / squared, 0.0, 1.0)
-            along = np.where(squared > 0, along, 0.0)
-            found = np.fmax(found, np.hypot(*(way - along[:, None] * chord).T))
+        along = np.clip((way * chord).sum(axis=1) / squared, 0.0, 1.0)
+        along = np.where(squared > 0, along, 0.0)
+        found = np.hypot(*(way - along[:, None] * chord).T)
     return np.where(np.isfinite(found), found, 0.0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
@@ -59,6 +59,7 @@ def contained(geometry: BaseGeometry) -> NDArray[np.bool_]:
     return found
 
 
+@settings(deadline=None)
 @given(rings())
 @example([(0, 0), (1, 1), (1, 0), (0, 1), (0, 0)])
 @example([(0, 0), (10, 0), (10, 6), (4, 6), (4, 4), (8, 4), (8, 8), (0, 8), (0, 0)])
@@ -71,6 +72,7 @@ def test_what_a_ring_goes_around_is_inside(ring: list[tuple[int, int]]) -> None:
     np.testing.assert_array_equal(contained(repaired)[sure], (around != 0)[sure])
 
 
+@settings(deadline=None)
 @given(st.lists(rings(), min_size=1, max_size=3))
 def test_of_overlapping_parts_each_ones_ground_is_inside(parts: list[Any]) -> None:
     drawn = shapely.MultiPolygon([shapely.Polygon(ring) for ring in parts])
@@ -82,6 +84,7 @@ def test_of_overlapping_parts_each_ones_ground_is_inside(parts: list[Any]) -> No
     np.testing.assert_array_equal(contained(repaired)[sure], expected[sure])
 
 
+@settings(deadline=None)
 @given(st.lists(rings(), min_size=1, max_size=3))
 def test_what_is_repaired_stays_as_it_is(parts: list[Any]) -> None:
     once = polygons.polygonal(shapely.MultiPolygon([shapely.Polygon(ring) for ring in parts]))
@@ -176,6 +179,7 @@ def on_the_globe(whole: BaseGeometry) -> BaseGeometry:
 
 
 @pytest.mark.parametrize("count", COUNTS.values(), ids=[*COUNTS])
+@settings(deadline=None)
 @given(whole=on_earth())
 @example(whole=shapely.box(179, -18, 181, -16))
 @example(whole=shapely.box(-181, -18, -179, -16))
@@ -192,6 +196,7 @@ def test_a_place_is_the_same_in_every_count_of_longitudes(
     assert found.area == pytest.approx(whole.area)
 
 
+@settings(deadline=None)
 @given(whole=on_earth(), longitude=st.floats(-180, 180))
 def test_what_is_unwrapped_is_one_piece_near_the_longitude_asked_for(
     whole: shapely.Polygon, longitude: float
@@ -298,6 +303,7 @@ def test_edges_get_no_more_vertices_than_they_need() -> None:
     assert shapely.get_num_coordinates(polygons.reprojected(near, WGS84, UTM33, 1.0)) == 5
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.floats(13.5, 16.5), st.floats(45.2, 46.8)),
     st.tuples(st.floats(13.5, 16.5), st.floats(45.2, 46.8)),
