@@ -92,8 +92,36 @@ def _repaired(part: shapely.Polygon) -> BaseGeometry:
         return part
     if not np.isfinite(shapely.get_coordinates(part)).all():
         return shapely.Polygon()
-    found = shapely.make_valid(part, method="structure", keep_collapsed=False)
-    return shapely.union_all([*parts_of(found)])
+    shell = _filled(part.exterior)
+    holes = [_filled(ring) for ring in part.interiors]
+    # A ring beside the shell is no hole in it, but ground of its own.
+    beside = [hole for hole in holes if not hole.intersects(shell)]
+    return shapely.union_all([shapely.difference(shell, shapely.union_all(holes)), *beside])
+
+
+def _filled(ring: shapely.LinearRing) -> BaseGeometry:
+    """Return what a ring goes around."""
+    drawn = shapely.Polygon(ring)
+    if drawn.is_valid:
+        return drawn
+    # Not shapely.make_valid: by lines it makes a hole of what is gone around twice, and by
+    # structure it loses some where edges lie on each other.
+    points = shapely.get_coordinates(ring)
+    noded = shapely.union_all(shapely.linestrings(points))
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    inner = shapely.get_coordinates(shapely.point_on_surface(faces))
+    inside = [_winding_number(points, place) != 0 for place in inner]
+    return shapely.union_all(faces[np.array(inside, np.bool_)])
+
+
+def _winding_number(ring: Points, place: NDArray[np.float64]) -> int:
+    """Return how often a ring goes around a place that is not on it.
+
+    These are the crossings of the ray to its right, upward ones less downward ones.
+    """
+    (ax, ay), (bx, by) = (ring[:-1] - place).T, (ring[1:] - place).T
+    left = ax * by - bx * ay > 0
+    return int(((ay <= 0) & (by > 0) & left).sum()) - int(((ay > 0) & (by <= 0) & ~left).sum())
 
 
 # ---------------------------------------------------------------------------- longitudes

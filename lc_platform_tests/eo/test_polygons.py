@@ -62,6 +62,7 @@ def contained(geometry: BaseGeometry) -> NDArray[np.bool_]:
 @settings(deadline=None)
 @given(rings())
 @example([(0, 0), (1, 1), (1, 0), (0, 1), (0, 0)])
+@example([(5, 9), (9, 9), (1, 9), (5, 9), (3, 3), (9, 9), (5, 9)])
 @example([(0, 0), (10, 0), (10, 6), (4, 6), (4, 4), (8, 4), (8, 8), (0, 8), (0, 0)])
 def test_what_a_ring_goes_around_is_inside(ring: list[tuple[int, int]]) -> None:
     around = winding_numbers(ring)
@@ -113,6 +114,13 @@ LINE = shapely.LineString([(20, 20), (30, 30)])
         # A hole drawn as a part of the ring that goes in and out at one point.
         (shapely.Polygon([(0, 0), (10, 0), (10, 10), (0, 10), (0, 0), (2, 4), (4, 2), (0, 0)]),
          SQUARE - shapely.Polygon([(0, 0), (2, 4), (4, 2)])),
+        (shapely.Polygon(SQUARE.exterior, [shapely.box(8, 2, 14, 4).exterior]),
+         SQUARE - shapely.box(8, 2, 10, 4)),
+        (shapely.Polygon(SQUARE.exterior, [shapely.box(2, 2, 4, 4).exterior,
+                                           shapely.box(3, 3, 5, 5).exterior]),
+         SQUARE - shapely.box(2, 2, 4, 4) - shapely.box(3, 3, 5, 5)),
+        (shapely.Polygon(SQUARE.exterior, [shapely.box(20, 2, 22, 4).exterior]),
+         SQUARE | shapely.box(20, 2, 22, 4)),
         (shapely.force_3d(SQUARE, 300.0), SQUARE),
         (LINE, shapely.Polygon()),
         (shapely.Polygon([(0, 0), (1, 1), (2, 2)]), shapely.Polygon()),
@@ -121,7 +129,8 @@ LINE = shapely.LineString([(20, 20), (30, 30)])
     ],
     ids=[
         "spike", "spike on a corner", "collection", "nested collection", "overlapping collection",
-        "collapsed part", "doubled part", "adjacent parts", "hole", "hole by touching", "heights",
+        "collapsed part", "doubled part", "adjacent parts", "hole", "hole by touching",
+        "hole over the edge", "overlapping holes", "hole outside", "heights",
         "line", "no area", "empty", "none",
     ],
 )  # fmt: skip
