@@ -245,7 +245,17 @@ def status(config: ConfigFile) -> None:
 
 
 @app.command()
-def check(config: ConfigFile) -> None:
+def check(
+    config: ConfigFile,
+    deployment: Annotated[
+        bool,
+        typer.Option(
+            "--deployment",
+            help="Look at the store and Dagster's records alone, as before a server starts: "
+            "neither at files nor at the archive.",
+        ),
+    ] = False,
+) -> None:
     """Whether the work can begin: the configuration, the area, the reference and its classes, the
     archive, the store, Dagster's records."""
     configuration = load(config)
@@ -254,7 +264,9 @@ def check(config: ConfigFile) -> None:
     from lc_platform.commands import run as running
     from lc_platform.platform import Platform
 
-    found = inputs.inspect(Platform(configuration, [asset.recipe for asset in assets.ALL]))
+    found = inputs.Inputs()
+    if not deployment:
+        found = inputs.inspect(Platform(configuration, [asset.recipe for asset in assets.ALL]))
     try:
         found.warnings[:0] = running.check(configuration)
     except PlatformError as error:

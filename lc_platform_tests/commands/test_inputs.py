@@ -302,3 +302,18 @@ def test_an_account_that_is_not_there_is_found(
     problem = refused(check, made)
     assert "imagery.profile" in problem
     assert "nobody-has-this" in problem
+
+
+def test_a_deployment_is_checked_without_its_inputs(
+    check: Check, made: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A server starts though the archive does not answer.
+    made.configure(imagery={"catalog": "elsewhere/catalog.json"})
+    (made.folder / "reference.gpkg").unlink()
+    assert check(made).status == 1
+    file = str(made.folder / "lc.yaml")
+    monkeypatch.setattr(sys, "argv", ["lc-platform", "check", "--deployment", "-c", file])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert capsys.readouterr().out == f"site: ready, {made.store}\n"

@@ -146,6 +146,22 @@ def test_a_crs_may_be_its_epsg_number() -> None:
     assert (settings.aoi.crs, settings.mosaic_crs) == ("EPSG:32633", "EPSG:3035")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{aoi: {crs: EPSG:32633}}", "{aoi: {crs: epsg:32633}}"),
+        ("{aoi: {crs: EPSG:32633}}", "{aoi: {crs: 32633}}"),
+        ("{years: [2017, 2018]}", '{years: ["2018", 2017, 2018]}'),
+        ("{imagery: {bands: [B04, B08]}}", "{imagery: {bands: [red, NIR]}}"),
+        ("{aoi: {patch_size: 10000}}", "{aoi: {patch_size: 1.0e+4}}"),
+        ("{model: {num_iterations: 7}}", "{model: {n_estimators: 7}}"),
+    ],
+)
+def test_settings_of_equal_meaning_are_equal(one: str, other: str) -> None:
+    # What artefacts' versions are made of, so that nothing is stale for how a value is written.
+    assert configured(one).model_dump_json() == configured(other).model_dump_json()
+
+
 def test_a_section_whose_keys_are_all_commented_out_has_its_defaults() -> None:
     text = SMALLEST + "clouds:\nfeatures:\nsampling:\nmodel:\nprocessing:\n"
     assert parse(yaml.safe_load(text)) == configured()

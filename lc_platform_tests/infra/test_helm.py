@@ -172,7 +172,7 @@ def test_the_code_location_is_checked_by_the_image_before_it_starts(values: Any)
     (location,) = values["dagster-user-deployments"]["deployments"]
     (check,) = location["initContainers"]
     assert check["image"] == "{repository}:{tag}".format(**location["image"])
-    assert check["command"] == ["lc-platform", "check"]
+    assert check["command"] == ["lc-platform", "check", "--deployment"]
     assert check["resources"] == location["resources"]
     assert_restricted({"securityContext": location["podSecurityContext"], "containers": [check]})
     password, *variables = check["env"]
