@@ -30,6 +30,8 @@ OF_GROUND, OF_SNOW = "_of_ground", "_of_snow"
 """Likewise, of what is without clouds: apart from snow, and under it."""
 _NDVI = indices.KNOWN["NDVI"]
 _SNOW_BANDS = ("B03", "B08", "B11")
+_TOGETHER = 16
+"""Acquisitions that are looked at together for snow, so that memory does not grow with the year."""
 
 
 def observe(
@@ -136,10 +138,13 @@ def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) ->
     """(time, y, x), True where there is snow, as far as that can be told."""
     if "snow_mask" in cloud_masks.cube.layers:
         return cloud_masks.cube.read("snow_mask", tile).astype(bool)
-    if not set(_SNOW_BANDS) <= set(raw_bands.bands):
-        return np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
-    green, near, shortwave = np.moveaxis(raw_bands.reflectance(tile, bands=_SNOW_BANDS), 1, 0)
-    return clouds.is_snow(green, near, shortwave)
+    found = np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
+    if set(_SNOW_BANDS) <= set(raw_bands.bands):
+        for start in range(0, len(raw_bands), _TOGETHER):
+            times = slice(start, min(start + _TOGETHER, len(raw_bands)))
+            bands = raw_bands.reflectance(tile, times, _SNOW_BANDS)
+            found[times] = clouds.is_snow(*np.moveaxis(bands, 1, 0))
+    return found
 
 
 def _computed(index: indices.Index, raw_bands: AcquisitionStack, tile: Window) -> NDArray[Any]:
