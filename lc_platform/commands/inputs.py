@@ -188,19 +188,21 @@ def _reference(platform: Platform, found: Inputs) -> bool:
         return False
     config = platform.config.reference
     found.warnings += platform.reference.notes
+    if not values.complete:
+        return True  # what was not seen of a large raster may have them
+    taken = {str(value) for one in config.classes for value in one.values}
     for i, one in enumerate(config.classes):
-        attribute = one.attribute or config.attribute or ""
-        there = values.counts.get(attribute, values.counts.get("", {}))
-        if one.id not in values.unused and not values.complete:
-            continue
-        taken = {str(v) for c in config.classes for v in c.values}
-        others = [v for v in there if v not in taken]
+        there = values.counts.get(one.attribute or config.attribute or "", {})
+        others = [value for value in there if value not in taken]
         for value in one.values:
-            if str(value) not in there and (one.id in values.unused or isinstance(value, str)):
+            # A value that a region has not, of a class that is there, is no mistake; one that is
+            # nearly another may be.
+            hint = resembling(value, others)
+            if one.id in values.unused or (hint and str(value) not in there):
+                hint = hint or resembling(value, there) or " Correct it, or remove it."
                 found.warnings.append(
                     f"reference.classes[{i}].values: {value!r} of class {one.name} is nowhere in "
-                    f"{config.path or 'the simulated reference'}."
-                    + (resembling(value, [*others, *there]) or " Correct it, or remove it.")
+                    f"{config.path or 'the simulated reference'}.{hint}"
                 )
     return True
 

@@ -137,16 +137,16 @@ class Reference(Section):
             for value in one.values:
                 key = (one.attribute or self.attribute, str(value))
                 if owner.get(key) == i:
-                    raise ValueError(f"classes[{i}].values: {value} is given twice. Give it once")
+                    raise ValueError(f"classes[{i}].values: {value!r} is given twice. Give it once")
                 if key in owner:
                     raise ValueError(
-                        f"classes[{i}].values: {value} is also in classes[{owner[key]}] "
+                        f"classes[{i}].values: {value!r} is also in classes[{owner[key]}] "
                         f"({self.classes[owner[key]].name}). A reference value can belong to one "
                         "class only"
                     )
                 if str(value) in ignored:
                     raise ValueError(
-                        f"classes[{i}].values: {value} is also in ignore. Remove one of them"
+                        f"classes[{i}].values: {value!r} is also in ignore. Remove one of them"
                     )
                 owner[key] = i
         self._check_writing()
