@@ -12,7 +12,10 @@ import dagster as dg
 from lc_platform.artefacts.layout import PATCH, YEAR, Place, dimensions, key
 from lc_platform.artefacts.versions import NOTHING, Look, Recipe, digest
 from lc_platform.assets import partitions
+from lc_platform.assets.dagster_internals import RETRY_NUMBER_TAG
 from lc_platform.assets.io_manager import (
+    FAILED,
+    PERMANENT,
     ByPlace,
     Failed,
     Made,
@@ -21,6 +24,7 @@ from lc_platform.assets.io_manager import (
 )
 from lc_platform.assets.partitions import place
 from lc_platform.assets.step_failures import Step, explained
+from lc_platform.errors import PlatformError
 from lc_platform.logs import about
 from lc_platform.platform import Platform
 from lc_platform.runtime.redaction import conceal
@@ -116,8 +120,11 @@ class Asset:
             if len(places) == 1:
                 return {places[0]: alone(places[0])}
             results: dict[Place, Any] = {}
+            with explained(step):
+                given_up = _given_up(step, context.run)
             for here in places:
-                if before := platform.failed_before.of(run, self.name, here):
+                before = platform.failed_before.of(run, self.name, here) or given_up.get(str(here))
+                if before:
                     results[here] = Failed(before)
                     continue
                 try:
@@ -187,6 +194,29 @@ class Asset:
         if at not in given:
             raise missing(name, at, platform.store)
         return lambda: given[at]
+
+
+class GivenUpError(PlatformError):
+    """What failed for good when the run was started for the first time."""
+
+
+def _given_up(step: Step, run: dg.DagsterRun) -> Mapping[str, GivenUpError]:
+    """What no further attempt is worth of what a run is to make that Dagster starts again by
+    itself; where a person starts it again, nothing."""
+    if run.parent_run_id is None or RETRY_NUMBER_TAG not in run.tags:
+        return {}
+    kind = dg.DagsterEventType.STEP_FAILURE
+    found: dict[str, GivenUpError] = {}
+    for record in step.instance.get_records_for_run(run.parent_run_id, of_type=kind).records:
+        event = record.event_log_entry.dagster_event
+        data = event.step_failure_data.user_failure_data if event else None
+        if event is None or event.step_key != step.asset or data is None:
+            continue
+        told: Any = data.metadata.get(FAILED)
+        named: Any = data.metadata.get(PERMANENT)
+        if told is not None and named is not None:
+            found |= {where: GivenUpError(told.value[where]) for where in named.value}
+    return found
 
 
 class Given(Protocol):

@@ -20,6 +20,7 @@ from odc.geo.geom import Geometry
 
 from lc_platform.artefacts.layout import Place, key
 from lc_platform.assets import declaration
+from lc_platform.assets.dagster_internals import InMemoryJob, execute_run_iterator
 from lc_platform.assets.partitions import PATCH
 from lc_platform.automation import lost_retries
 from lc_platform.commands import run as running
@@ -27,7 +28,7 @@ from lc_platform.errors import PlatformError
 from lc_platform.monitoring.run_failures import of_run
 from lc_platform.sources import open_source
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
-from lc_platform_tests.test_graph import YEAR, Platform, configured, why
+from lc_platform_tests.test_graph import QUIET, YEAR, Platform, configured, why
 
 Fail = Callable[[], object]
 
@@ -191,6 +192,36 @@ def test_a_step_is_tried_again_for_what_may_pass_alone(platform: Platform) -> No
     }
     assert platform.store.exists(key("raw_bands", second, YEAR))
     assert platform.store.exists(key("raw_bands", fourth, YEAR))
+
+
+@pytest.mark.parametrize("by", ["daemon", "person"])
+def test_a_run_that_dagster_starts_again_leaves_what_failed_for_good(
+    platform: Platform, by: str
+) -> None:
+    first = failing(platform.definitions, platform, {0: unforeseen_key, 2: resets})
+    result = acquired(platform, platform.patch_years)
+    assert platform.instance.get_run_by_id(result.run_id).tags[WILL_RETRY_TAG] == "true"  # type: ignore[union-attr]
+    assert first.searched[platform.patches[0]] == 1
+    # In another process: the archive answers again.
+    later = Platform(platform.config, platform.instance)
+    source = failing(later.definitions, later, {0: unforeseen_key})
+    job = later.definitions.resolve_job_def("patch_year")
+    before = result.dagster_run.tags.items()
+    tags = {name: tag for name, tag in before if name.startswith("dagster/asset_partition")}
+    again = platform.instance.create_run_for_job(
+        job.get_subset(asset_selection={dg.AssetKey("raw_bands")}),
+        run_config=QUIET,
+        tags={**tags, **({"dagster/retry_number": "1"} if by == "daemon" else {})},
+        parent_run_id=result.run_id,
+        root_run_id=result.run_id,
+        asset_selection={dg.AssetKey("raw_bands")},
+    )
+    list(execute_run_iterator(InMemoryJob(job), again, platform.instance))
+    assert source.searched[platform.patches[0]] == (0 if by == "daemon" else 1)
+    assert platform.store.exists(key("raw_bands", platform.patches[2], YEAR))
+    (failure,) = of_run(platform.instance, again.run_id)
+    assert failure.where == f"{platform.patches[0]} {YEAR}"
+    assert "'s2:mgrs_tile' (KeyError)" in failure.words
 
 
 @pytest.mark.parametrize(
