@@ -11,12 +11,14 @@ from functools import cache
 import geopandas
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import point
+from pyproj import Transformer
 from rasterio.features import rasterize
 from s2cloudless.cloud_detector import S2PixelCloudDetector
 
@@ -416,3 +418,39 @@ def test_a_reference_is_written_as_a_geopackage(tmp_path) -> None:  # type: igno
 def test_an_impossible_mistake_is_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"mistakes\.{next(iter(wrong))}: .*Give"):
         ReferenceMistakes(**wrong)
+
+
+@pytest.mark.parametrize("zone", [32760, 32701])
+def test_the_planet_ends_at_180_degrees_by_name(zone: int) -> None:
+    def at(longitude: float) -> GeoBox:
+        place = Transformer.from_crs(4326, zone, always_xy=True).transform(longitude, -17.5)
+        x, y = (round(v, -1) for v in place)
+        return GeoBox((40, 40), Affine(10, 0, x - 200, 0, -10, y + 200), f"EPSG:{zone}")
+
+    archive, year = (
+        SimulatedArchive(mistakes=NO_MISTAKES),
+        (datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 3, 1, tzinfo=UTC)),
+    )
+    across = at(180.0)
+    for ask in (
+        lambda: archive.search(across.extent, *year),
+        lambda: archive.reference_polygons(across.extent),
+        lambda: archive.truth(across),
+    ):
+        with pytest.raises(
+            SourceError, match="crosses 180 degrees, where the simulated planet ends"
+        ):
+            ask()
+    # 300 m beside it there is a landscape, and its parcels lie where they are drawn.
+    for longitude in (179.997, -179.997):
+        beside = at(longitude)
+        truth = archive.truth(beside)
+        assert archive.search(beside.extent, *year)
+        polygons = archive.reference_polygons(beside.extent)
+        assert not polygons.empty
+        column, row = np.meshgrid(np.arange(40) + 0.5, np.arange(40) + 0.5)
+        x, y = beside.affine * (column, row)
+        inside = np.zeros((40, 40), np.uint8)
+        for one in polygons.itertuples():
+            inside[shapely.contains_xy(one.geometry, x, y)] = one.class_id
+        assert (inside == truth)[inside > 0].mean() > 0.95

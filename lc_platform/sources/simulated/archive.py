@@ -30,6 +30,7 @@ from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
 from lc_platform.sources.simulated.places import (
     RADIUS,
+    check_one_side,
     metres_per_unit,
     resolution,
     to_mercator,
@@ -225,6 +226,7 @@ class SimulatedArchive:
         # Swaths reach from pole to pole: the area touches one where its outline does.
         outline = shapely.segmentize(area.geom, 50e3 / metres_per_unit(area.crs))
         x, y = to_mercator(str(area.crs)).transform(*shapely.get_coordinates(outline).T)
+        check_one_side(x, f"the area searched ({area.geom.bounds} in {area.crs})")
         centre = to_mercator(str(area.crs)).transform(*area.centroid.coords[0])
         touched: dict[tuple[int, str], bool] = {}
         found = []

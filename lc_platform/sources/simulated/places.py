@@ -14,14 +14,27 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
+from lc_platform.sources.protocol import SourceError
+
 RADIUS = 6378137.0
 """Metres; the sphere of Web Mercator."""
+_AROUND = 2.0 * np.pi * RADIUS
 
 
 @lru_cache(maxsize=64)
 def to_mercator(crs: str) -> Transformer:
     """The transformation from a CRS to places, x before y."""
     return Transformer.from_crs(crs, "EPSG:3857", always_xy=True)
+
+
+def check_one_side(x: NDArray[np.float64], where: str) -> None:
+    """Raises SourceError where places lie on both sides of 180 degrees: the landscape does not go
+    on there."""
+    if np.ptp(x) > RADIUS * np.pi:
+        raise SourceError(
+            f"{where} crosses 180 degrees, where the simulated planet ends. Choose an area on one "
+            "side of it, or a real archive."
+        )
 
 
 def metres_per_unit(crs: CRS) -> float:
@@ -68,7 +81,14 @@ def places(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     fu, fv = u - i, v - j
     i -= i0
     j -= j0
-    return _interpolated(node_x, i, j, fu, fv), _interpolated(node_y, i, j, fu, fv)
+    ending = np.ptp(node_x) > RADIUS * np.pi  # some nodes are on the other side of 180 degrees
+    if ending:
+        node_x -= _AROUND * np.rint((node_x - node_x[0, 0]) / _AROUND)
+    x, y = _interpolated(node_x, i, j, fu, fv), _interpolated(node_y, i, j, fu, fv)
+    if ending:
+        x -= _AROUND * np.floor(x / _AROUND + 0.5)
+        check_one_side(x, f"grid {geobox.boundingbox.bbox} in {crs}")
+    return x, y
 
 
 def _snapped(values: NDArray[np.float64], crs: CRS) -> NDArray[np.float64]:

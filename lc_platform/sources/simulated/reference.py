@@ -22,7 +22,7 @@ from lc_platform.eo.polygons import polygonal_parts
 from lc_platform.sources.simulated import landscape as land
 from lc_platform.sources.simulated.classes import CLASSES, LOOKS_LIKE
 from lc_platform.sources.simulated.noise import draw, salt
-from lc_platform.sources.simulated.places import RADIUS, to_mercator
+from lc_platform.sources.simulated.places import RADIUS, check_one_side, to_mercator
 
 LAYER = "reference"
 """The layer of the GeoPackage."""
@@ -72,6 +72,10 @@ def reference_polygons(
     forward = to_mercator(str(area.crs))
     outline = shapely.segmentize(area.geom, max(area.geom.length / 200.0, 1e-9))
     within = shapely.transform(outline, forward.transform, interleaved=False)
+    check_one_side(
+        shapely.get_coordinates(within)[:, 0],
+        f"the area of the reference ({area.geom.bounds} in {area.crs})",
+    )
     reach = 350.0 + 2.0 * max(mistakes.shift_metres, mistakes.overlap_metres) * _stretch(within)
     parcels, codes, hashes = _parcels(salt(seed, 1), within.buffer(reach))
 
