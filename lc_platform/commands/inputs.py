@@ -24,6 +24,7 @@ from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 from lc_platform.sources.protocol import QuotaError
+from lc_platform.sources.reference_classes import listed
 
 LABEL_SECONDS = 20.0
 """That `check` counts labels for; of a large area it looks at a part."""
@@ -188,17 +189,25 @@ def _reference(platform: Platform, found: Inputs) -> bool:
         return False
     config = platform.config.reference
     found.warnings += platform.reference.notes
+    for unknown in values.unknown.values():  # of a raster: polygons that have some are refused
+        part = "" if values.complete else " (in the part that was looked at)"
+        found.warnings.append(
+            f"reference.classes: {config.path} has values that no class has{part}: "
+            f"{listed(unknown, values.unit.removesuffix('s'))}. A patch on which they lie fails: "
+            "add them to a class's values, or to reference.ignore"
+        )
     if not values.complete:
         return True  # what was not seen of a large raster may have them
     taken = {str(value) for one in config.classes for value in one.values}
     for i, one in enumerate(config.classes):
         there = values.counts.get(one.attribute or config.attribute or "", {})
         others = [value for value in there if value not in taken]
+        absent = values.absent.get(one.id, ())
         for value in one.values:
             # A value that a region has not, of a class that is there, is no mistake; one that is
             # nearly another may be.
             hint = resembling(value, others)
-            if one.id in values.unused or (hint and str(value) not in there):
+            if one.id in values.unused or (hint and str(value) in absent):
                 hint = hint or resembling(value, there) or " Correct it, or remove it."
                 found.warnings.append(
                     f"reference.classes[{i}].values: {value!r} of class {one.name} is nowhere in "

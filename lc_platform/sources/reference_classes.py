@@ -26,8 +26,11 @@ class ReferenceValues:
     """Features, or pixels of a raster, by attribute and value; a raster's attribute is ``""``."""
     unknown: Mapping[str, Mapping[str, int]]
     """Those of features and pixels that no class takes and that are not to be ignored."""
+    absent: Mapping[int, tuple[str, ...]]
+    """Those of a class's values, or ranges, as they are configured, that the reference has none
+    of; by class id, of the classes that have such."""
     unused: Mapping[int, tuple[str, ...]]
-    """The classes of whose values the reference has none: id and values."""
+    """Likewise, of the classes of whose values the reference has none at all."""
     unit: str
     """What is counted: ``features`` or ``pixels``."""
     complete: bool = True
@@ -132,17 +135,13 @@ class FeatureClasses:
                 if not homed:
                     tally = unknown.setdefault(attribute, {})
                     tally[value] = tally.get(value, 0) + count
-        unused: dict[int, tuple[str, ...]] = {}
-        for class_id in self.ids:
-            taken = [
-                (attribute, value)
-                for attribute, known in self.by_attribute.items()
-                for value, owner in known.items()
-                if owner == class_id
-            ]
-            if not any(value in counts[attribute] for attribute, value in taken):
-                unused[class_id] = tuple(value for _, value in taken)
-        return ReferenceValues(counts, unknown, unused, "features")
+        there = [
+            (owner, value, value in counts[attribute])
+            for attribute, known in self.by_attribute.items()
+            for value, owner in known.items()
+        ]
+        absent, unused = _absent(self.ids, there)
+        return ReferenceValues(counts, unknown, absent, unused, "features")
 
     def check_values(self, combinations: Mapping[tuple[str, ...], int]) -> None:
         """Raises SourceError where a feature has a value, and no class has it."""
@@ -180,6 +179,23 @@ class FeatureClasses:
                         + (how or "by a few letters")
                     )
         return "".join(f". {hint}" for hint in hints)
+
+
+def _absent(
+    ids: Sequence[int], values: Sequence[tuple[int, str, bool]]
+) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
+    """The values by class that a reference has none of, and those of classes that have no other.
+
+    values  (class id, value, whether there is any of it)
+    """
+    absent, unused = {}, {}
+    for class_id in ids:
+        own = [(value, there) for owner, value, there in values if owner == class_id]
+        if missing := tuple(value for value, there in own if not there):
+            absent[class_id] = missing
+            if len(missing) == len(own):
+                unused[class_id] = missing
+    return absent, unused
 
 
 _RANGE = re.compile(r"\s*(-?\d+)\s*[-\u2013]\s*(-?\d+)\s*")
@@ -223,14 +239,14 @@ class PixelClasses:
         found = np.array(sorted(counts), np.int64)
         of = self.of(found)
         unknown = {str(v): counts[int(v)] for v in found[of == self.UNKNOWN]}
-        unused = {
-            class_id: tuple(str(span[4]) for span in self._spans if span[2] == class_id)
-            for class_id in self.ids
-            if class_id not in of
-        }
+        there = [
+            (span[2], str(span[4]), bool(((found >= span[0]) & (found <= span[1])).any()))
+            for span in self._spans
+        ]
+        absent, unused = _absent(self.ids, there)
         by_word = {str(v): counts[int(v)] for v in found}
         return ReferenceValues(
-            {"": by_word}, {"": unknown} if unknown else {}, unused, "pixels", complete
+            {"": by_word}, {"": unknown} if unknown else {}, absent, unused, "pixels", complete
         )
 
 

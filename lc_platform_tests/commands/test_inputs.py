@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from pyproj import Transformer
+from rasterio.transform import from_bounds
 
 from lc_platform import cli
 from lc_platform.commands.instance import HOME_VARIABLE
@@ -85,6 +87,27 @@ def refused(check: Check, made: Site) -> str:
     assert ended.out.splitlines()[-1] == "site: not ready, 1 error"
     assert not (made.store / "raw_bands").exists()
     return problem
+
+
+def test_ranges_of_a_raster_are_there_and_its_values_of_no_class_are_told(
+    check: Check, made: Site
+) -> None:
+    west, south, east, north = metres(0, 0, 2)
+    values = np.full((4, 4), 7, np.uint8)
+    values[2:], values[:, 3] = 25, 26
+    with rasterio.open(
+        made.folder / "r.tif", "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8",
+        crs="EPSG:32633", transform=from_bounds(west, south, east, north, 4, 4),
+    ) as file:  # fmt: skip
+        file.write(values, 1)
+    wide = {"path": "r.tif", **classes(["0-10", "90-99"], ["20-25"])}
+    made.configure(reference={**wide, "ignore": [26]})
+    ended = check(made)
+    assert (ended.status, ended.err) == (0, "")
+    made.configure(reference=wide)
+    warnings = check(made).err
+    assert "r.tif has values that no class has: 26 (4 pixels). A patch on which" in warnings
+    assert "nowhere" not in warnings
 
 
 def test_labels_of_one_class_are_refused_by_check_and_by_run_before_anything_is_acquired(

@@ -125,9 +125,18 @@ def test_the_values_of_polygons_and_the_classes_that_have_none_are_told(tmp_path
     table([30, 30, None, 99, 98, 98], shapes).to_file(tmp_path / "r.gpkg")
     values = opened(tmp_path / "r.gpkg", ignore=[99, 98]).values()
     assert values.counts == {"kind": {"30": 2, "98": 2, "99": 1}}
+    assert values.absent == {3: ("31",), 8: ("80",)}
     assert values.unused == {8: ("80",)}
     assert values.unknown == {}
     assert (values.unit, values.complete) == ("features", True)
+
+
+def test_a_range_of_which_there_is_any_value_is_there(tmp_path: Path) -> None:
+    path = raster(tmp_path / "r.tif", np.full((20, 20), 7, np.uint8))
+    classes = [{**FOREST, "values": ["0-10", "20-30"]}, {**WATER, "values": ["50-60"]}]
+    values = opened(path, classes=classes).values()
+    assert values.absent == {3: ("20-30",), 8: ("50-60",)}
+    assert values.unused == {8: ("50-60",)}
 
 
 def test_the_values_of_a_raster_and_the_classes_that_have_none_are_told(tmp_path: Path) -> None:
