@@ -7,6 +7,7 @@ It serves a folder with a static STAC catalog in three ways at once: the files a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -81,6 +82,8 @@ class StacServer:
     """Items of a page of search results at most."""
     methods: Sequence[str] = ("GET", "POST")
     """Of the search."""
+    tags: bool = False
+    """Whether files come with an ETag, of their content."""
     signed: bool = False
     token_seconds: float = 3600.0
     """A token's life."""
@@ -247,6 +250,8 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
             size = path.stat().st_size
             kind = {".json": "application/json", ".tif": "image/tiff"}.get(path.suffix, "")
             headers = {"Accept-Ranges": "bytes", "Content-Type": kind or "application/octet-stream"}
+            if served.tags:
+                headers["ETag"] = f'"{hashlib.md5(path.read_bytes()).hexdigest()}"'
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request_of.range or "")
             if asked is None:
                 return Answer(200, path.read_bytes(), headers)

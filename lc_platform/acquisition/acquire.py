@@ -19,6 +19,7 @@ from lc_platform.acquisition.corrections import Reused, reusable, updated
 from lc_platform.acquisition.read_plan import Grid, Plan, plans
 from lc_platform.acquisition.reuse import (
     STATES,
+    TAGS,
     Held,
     as_told,
     changed,
@@ -387,6 +388,8 @@ def _facts(of: _Collection, position: int, pixels: Sequence[Pixels]) -> dict[str
             f"{grid.facts}scale": one.scale.tolist(),
             f"{grid.facts}offset": one.offset.tolist(),
         }
+    if tags := {band: tag for one in pixels for band, tag in one.tags.items()}:
+        facts[TAGS] = tags
     return facts | _judged(of, pixels[0].values, pixels[0].data_mask, facts)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from lc_platform.acquisition.read_plan import Grid, Plan
-from lc_platform.acquisition.reuse import Held, changed, is_whole
+from lc_platform.acquisition.reuse import LINKS, TAGS, Held, changed, is_whole
 from lc_platform.errors import PlatformError
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 
@@ -36,7 +37,7 @@ def reusable(
     for position, acquisition in enumerate(wanted):
         for one in known.get(acquisition.key, ()):
             bands = changed(one.facts, acquisition, plan.bands)
-            if bands is None or bands >= set(plan.all_bands):
+            if bands is None or (bands >= set(plan.all_bands) and not one.facts.get(TAGS)):
                 continue
             if bands and position in found:
                 continue  # what came first is as good
@@ -55,9 +56,14 @@ def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused
     data now and the acquisition had none, and where a pixel may come from another granule than it
     did, all bands are read.
     """
-    again = [band for band in grid.bands if band in reused.changed]
+    was = reused.held.facts
+    differing = [band for band in grid.bands if band in reused.changed]
+    again = [band for band in differing if not _is_the_same_file(was, acquisition, band)]
     told = [acquisition.bands.get(band) for band in grid.bands]
     calibration = [(one.scale, one.offset) for one in told if one is not None]
+    if len(again) == len(grid.bands):
+        return source.read(acquisition, grid.geobox, grid.bands)
+    tags = {band: tag for band, tag in was.get(TAGS, {}).items() if band in grid.bands}
     if len(calibration) < len(told) or (again and len(acquisition.items) > 1):
         return source.read(acquisition, grid.geobox, grid.bands)
     try:
@@ -73,6 +79,7 @@ def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused
     if again:
         fresh = source.read(acquisition, grid.geobox, again)
         spent = fresh.cost
+        tags = {band: tag for band, tag in tags.items() if band not in again} | {**fresh.tags}
         if (fresh.data_mask & ~data_mask).any():
             everything = source.read(acquisition, grid.geobox, grid.bands)
             return replace(everything, cost=spent + everything.cost)
@@ -80,4 +87,13 @@ def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused
         values[[grid.bands.index(band) for band in again]] = fresh.values
         values[:, ~data_mask] = 0
     scale, offset = np.array(calibration, np.float64).reshape(-1, 2).T
-    return Pixels(values, data_mask, scale, offset, spent)
+    return Pixels(values, data_mask, scale, offset, spent, tags)
+
+
+def _is_the_same_file(was: Mapping[str, Any], acquisition: Acquisition, band: str) -> bool:
+    """Whether the archive tells another time alone of a band's file, and the file's server tells
+    that it is the one that was read."""
+    now, tag = acquisition.bands.get(band), was.get(TAGS, {}).get(band)
+    if now is None or now.tag is None or not tag or was.get(LINKS, {}).get(band) != now.link:
+        return False
+    return bool(now.tag() == tag)

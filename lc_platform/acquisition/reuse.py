@@ -15,6 +15,9 @@ from lc_platform.sources.protocol import Acquisition, BandContent
 
 STATES = "states"
 """Among an acquisition's facts: those of its bands' files, as they were when they were read."""
+LINKS, TAGS = "links", "tags"
+"""Among them too, where nothing but a server tells whether a file is another one: what its state
+is without the times that the archive tells, and what the server told it by when it was read."""
 
 
 class Held(NamedTuple):
@@ -145,6 +148,8 @@ def as_told(acquisition: Acquisition, grids: Mapping[str, Sequence[str]]) -> dic
     contents = _contents(acquisition, bands)
     if contents:
         facts[STATES] = {band: content.state for band, content in contents.items()}
+        if links := {band: content.link for band, content in contents.items() if content.link}:
+            facts[LINKS] = links
     for prefix, of in grids.items():
         if all(band in contents for band in of):
             facts[f"{prefix}scale"] = [contents[band].scale for band in of]

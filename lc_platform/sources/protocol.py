@@ -7,7 +7,7 @@ digital numbers of one of them on a given grid. Everything an archive does its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -84,6 +84,12 @@ class BandContent:
     state: str
     """Names the files as they are now, and how they are read: of one state, the digital numbers are
     the same."""
+    link: str = ""
+    """The same without the times that the archive tells, where nothing else tells one content of
+    the files from another: they may be the same files all the same."""
+    tag: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+    """Asks the file's server by what it tells this state of it from others, in a request without
+    pixels; None where nobody can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,8 @@ class Pixels:
     """(band,)"""
     cost: Cost = Cost()
     """What it took to read them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """By band, what the server of its one file tells this state of it from others by."""
 
 
 @runtime_checkable

@@ -104,7 +104,7 @@ class Archive:
 
     def update(self, day: str, **properties: Any) -> None:
         """Say something else of the item."""
-        self.items[day]["properties"] |= {"updated": LATER, **properties}
+        self.items[day]["properties"] |= {"updated": LATER} | properties
         self.publish()
 
     def run(self) -> dict[str, Any] | None:
@@ -329,6 +329,32 @@ def test_without_checksums_a_newer_update_has_the_files_read_again(
         asked = {f"{JUNE}/{name}.tif" for name in (FILES if told == "item" else ["B04"])}
         assert files(server) == asked
         assert archive.reflectance("B04") == [0.15, 0.3]
+
+
+def test_a_newer_update_of_the_same_files_costs_a_request_a_file_where_the_server_tells(
+    tmp_path: Path,
+) -> None:
+    with stac_server(tmp_path / "archive", tags=True) as server:
+        archive = Archive(tmp_path, server)
+        archive.run()
+        server.requests.clear()
+        # As Earth Search corrects an offset: nothing but `updated` tells of the files.
+        archive.tell(JUNE, *NUMBERS, offset=-0.1)
+        archive.update(JUNE, **{"s2:processing_baseline": "05.10"})
+        archive.run()
+        assert sorted(request.bytes for request in server.of_files) == [1] * len(FILES)
+        assert archive.reflectance("B04") == [0.15, 0.05]
+        assert archive.run() is None
+        # And of files that were replaced in between those alone are read.
+        server.requests.clear()
+        archive.write(JUNE, "B04", 2500)
+        archive.update(JUNE, updated=f"{YEAR + 2}-01-01T00:00:00Z")
+        archive.run()
+        more = [request.path for request in server.of_files if request.bytes > 1]
+        assert {"/".join(path.split("/")[-2:]) for path in more} == {f"{JUNE}/B04.tif"}
+        assert archive.reflectance("B04") == [0.15, 0.15]
+        assert archive.reflectance("B08") == [0.45, 0.35]
+        assert archive.run() is None
 
 
 def files(server: StacServer) -> set[str]:

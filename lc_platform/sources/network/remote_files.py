@@ -137,6 +137,12 @@ class RemoteFiles:
         if file.failure is not None:
             raise file.failure
 
+    def tag(self, uri: str, where: str) -> str:
+        """What tells the file's state from others, asked of its server in a request for a byte;
+        empty where it tells nothing. Raises as `opened` does."""
+        part, _ = self._fetch(uri, 0, 0, where)
+        return tag(part)
+
     def _fetch(self, uri: str, first: int, last: int, where: str) -> tuple[Part, int]:
         """Some bytes, and how many requests they took."""
         made = 0
@@ -164,6 +170,11 @@ class RemoteFiles:
             raise
         except SourceError as error:
             raise type(error)(f"{where} {error}") from None
+
+
+def tag(part: Part) -> str:
+    """What tells a file's state from others, by a part of it; empty where nobody told."""
+    return f"{part.tag} {part.size}" if part.tag else ""
 
 
 class RemoteFile:

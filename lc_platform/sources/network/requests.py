@@ -40,6 +40,8 @@ class Part:
     content: bytes
     size: int
     """Of the whole file."""
+    tag: str = ""
+    """What the server tells this state of the file from others by; empty where it tells nothing."""
 
     @property
     def end(self) -> int:
@@ -109,11 +111,12 @@ class Web:
                 "is a web page and no image: a proxy or a login page answers instead of the "
                 "archive. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
             )
+        tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
         if told is None:
-            return Part(0, content, len(content))
+            return Part(0, content, len(content), tag)
         if size != int(told[2]) - first + 1:
             raise TransientSourceError("answered with a body that was cut short.")
-        return Part(first, content, int(told[3]))
+        return Part(first, content, int(told[3]), tag)
 
 
 class Buckets:
@@ -175,9 +178,10 @@ class Buckets:
                 "AWS_REGION and the files they are read from."
             ) from error
         told_range = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.get("ContentRange", ""))
+        tag = str(answer.get("ETag") or "")
         if told_range is None:
-            return Part(0, bytes(content), len(content))
-        return Part(first, bytes(content), int(told_range[3]))
+            return Part(0, bytes(content), len(content), tag)
+        return Part(first, bytes(content), int(told_range[3]), tag)
 
     def _client(self) -> Any:
         with self._lock:

@@ -213,7 +213,7 @@ class StacArchive:
 
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
-        spent = Cost()
+        spent, tags = Cost(), {}
         for index in _those_on(geobox, granules):
             read = self._read_layers(layers[index], geobox)
             self._last_read.keep(acquisition.key, [layer.content for layer in read])
@@ -226,10 +226,12 @@ class StacArchive:
                     found = np.minimum(found.astype(np.int64) + shift, 65535).astype(np.uint16)
                 np.copyto(values[band], found, where=fresh)
                 spent += layer.cost
+            if len(granules) == 1:
+                tags = {b: layer.tag for b, layer in zip(bands, read, strict=True) if layer.tag}
             data_mask |= fresh
             if data_mask.all():
                 break
-        return Pixels(values=values, data_mask=data_mask, scale=scale, offset=offset, cost=spent)
+        return Pixels(values, data_mask, scale, offset, spent, tags)
 
     def stop(self) -> None:
         """End the waits for the archive that are under way: what is read then fails with
@@ -244,7 +246,7 @@ class StacArchive:
         facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
-        return replace(found, bands=Bands(found.key, granules, self._how_held))
+        return replace(found, bands=Bands(found.key, granules, self._how_held, self._files))
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.

@@ -9,8 +9,9 @@ Archives correct items under the same id. What a band's digital numbers hang on 
 - how the file is read: the band in it, the no-data value, whether it is a classification, and what
   is added to bring the granule to the offset of the others.
 
-So a newer ``updated`` counts where nothing tells more of the file: it may be another file then, and
-a repeated download is better than a wrong map.
+So a newer ``updated`` counts where nothing tells more of the file: it may be another file then. Its
+server is asked, in a request for a byte, whether it is still the one that was read (ETag,
+Last-Modified); failing that it is read again, as a repeated download is better than a wrong map.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.sources.network.remote_files import RemoteFiles
 from lc_platform.sources.protocol import BandContent, SourceError
 from lc_platform.sources.stac.items import Granule
 from lc_platform.sources.stac.pixels import Layer
@@ -38,6 +41,8 @@ _PROCESSING = (
 )
 """Properties of an item that another processing of it changes."""
 _LENGTH = 16
+_LINK, _TIMELESS = "link", 3
+"""What a file is told by that has no more than a link; and how much of that are no times."""
 
 
 class Bands(Mapping[str, BandContent]):
@@ -47,8 +52,11 @@ class Bands(Mapping[str, BandContent]):
     reads it is told why.
     """
 
-    def __init__(self, acquisition: str, granules: Sequence[Granule], how_held: Held) -> None:
+    def __init__(
+        self, acquisition: str, granules: Sequence[Granule], how_held: Held, files: RemoteFiles
+    ) -> None:
         self._acquisition, self._granules, self._how_held = acquisition, granules, how_held
+        self._files = files
         self._known: dict[str, BandContent] = {}
 
     def __getitem__(self, band: str) -> BandContent:
@@ -67,9 +75,16 @@ class Bands(Mapping[str, BandContent]):
             _state(granule, layer, int(shift))
             for granule, (layer,), (shift,) in zip(self._granules, layers, shifts, strict=True)
         ]
-        text = json.dumps(told, sort_keys=True, default=str)
-        state = hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
-        return BandContent(float(scale[0]), float(offset[0]), state)
+        known = BandContent(float(scale[0]), float(offset[0]), _digest(told))
+        if len(told) > 1 or told[0][1][0] != _LINK:
+            return known
+        name, file, read_as = told[0]
+        layer = layers[0][0]
+        return replace(
+            known,
+            link=_digest([name, file[:_TIMELESS], read_as]),
+            tag=lambda: self._files.tag(layer.uri, layer.where),
+        )
 
     def __iter__(self) -> Iterator[str]:
         names = dict.fromkeys(name for granule in self._granules for name in granule.bands())
@@ -124,4 +139,9 @@ def _file(granule: Granule, layer: Layer) -> list[Any]:
         return ["file", layer.uri, status.st_size, status.st_mtime_ns]
     processing = {name: told[name] for name in _PROCESSING if name in told}
     updated = asset.get("updated") or told.get("updated")
-    return ["link", layer.link, asset.get("file:size"), updated, processing]
+    return [_LINK, layer.link, asset.get("file:size"), updated, processing]
+
+
+def _digest(told: Any) -> str:
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]

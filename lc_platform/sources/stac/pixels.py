@@ -27,7 +27,7 @@ from rasterio.session import DummySession
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window
 
-from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles
+from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles, tag
 from lc_platform.sources.protocol import Cost, SourceError
 from lc_platform.sources.stac import amplitude, geotiff, sampling
 
@@ -80,6 +80,11 @@ class Read:
     content: Content | None = None
     """What has come of a remote file; as long as somebody has it, nothing of it is fetched again.
     """
+
+    @property
+    def tag(self) -> str:
+        """What tells the remote file's state from others; empty where nothing does."""
+        return tag(self.content.parts[0]) if self.content and self.content.parts else ""
 
 
 def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
