@@ -26,7 +26,8 @@ class Aoi(Section):
     layer: Text | None = None
     """Of a boundary file that has several layers of polygons."""
     bbox: tuple[Number, Number, Number, Number] | None = None
-    """West, south, east, north in degrees (EPSG:4326), in place of a boundary."""
+    """West, south, east, north in degrees (EPSG:4326), in place of a boundary; across 180 degrees
+    west is above east."""
     country: Text | None = None
     """A country by its name in Natural Earth, in place of a boundary."""
     natural_earth: Text | None = None
