@@ -34,8 +34,9 @@ _NO_LABEL = -2
 """Stands for pixels without data; PixelClasses.UNKNOWN for those with a value of no class."""
 _MIDDLE = 64
 """Pixels along the side of the square in a grid's middle that is asked first for a label."""
-_COUNTED = 2.5e8
-"""Pixels whose values are counted at most, for which a second or two is enough."""
+_COUNTED, _SORTED = 2.5e8, 3e7
+"""Pixels whose values are counted at most, for which some seconds are enough: of types of up to
+65,536 values, and of others, whose values are sorted."""
 _STRIDE = 16
 """Pixels between those that are asked next."""
 _BLOCK = 1024
@@ -112,11 +113,10 @@ class RasterReference:
     def values(self) -> ReferenceValues:
         counts: Counter[int] = Counter()
         with self._opened() as raster:
-            complete = raster.width * raster.height <= _COUNTED
-            for window in _parts(raster.width, raster.height, complete):
-                found = self._with_data(raster, window)
-                value, count = np.unique(found, return_counts=True)
-                counts.update(dict(zip(value.tolist(), count.tolist(), strict=True)))
+            most = _COUNTED if self._dtype.itemsize <= 2 else _SORTED
+            for window in _parts(raster.width, raster.height, most):
+                counts.update(_counted(self._with_data(raster, window)))
+            complete = raster.width * raster.height <= most
         return self._classes.values(counts, complete)
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
@@ -205,9 +205,9 @@ class RasterReference:
         found: NDArray[np.bool_] = self._classes.of(every.view(self._dtype).astype(np.int64)) > 0
         return found
 
-    def _with_data(self, raster: Any, window: Window) -> NDArray[np.int64]:
+    def _with_data(self, raster: Any, window: Window) -> NDArray[Any]:
         """The values of a window's pixels that have data, (pixel,)."""
-        values = self._window(raster, window)
+        values = self._native(raster, window)
         if self._all_data:
             return values.ravel()
         seen: NDArray[np.bool_] = raster.read_masks(1, window=window) > 0
@@ -318,10 +318,22 @@ def _rows(grid: GeoBox) -> Iterator[slice]:
         yield slice(start, min(start + _ROWS, grid.shape[0]))
 
 
-def _parts(width: int, height: int, all_of_it: bool) -> Iterator[Window]:
-    """Windows of a raster: all, or some that lie evenly in it."""
+def _counted(values: NDArray[Any]) -> dict[int, int]:
+    """How often each value is there."""
+    size = values.dtype.itemsize
+    if size > 2:
+        value, count = np.unique(values, return_counts=True)
+    else:
+        of_bits = np.bincount(values.view(f"u{size}"))
+        there = np.flatnonzero(of_bits)
+        value, count = there.astype(f"u{size}").view(values.dtype), of_bits[there]
+    return dict(zip(value.tolist(), count.tolist(), strict=True))
+
+
+def _parts(width: int, height: int, most: float) -> Iterator[Window]:
+    """Windows of a raster: all, or those that lie evenly in it and have ``most`` pixels."""
     columns, rows = -(-width // _BLOCK), -(-height // _BLOCK)
-    step = 1 if all_of_it else -(-columns * rows * _BLOCK**2 // int(_COUNTED))
+    step = 1 if width * height <= most else -(-columns * rows * _BLOCK**2 // int(most))
     for n in range(0, columns * rows, step):
         row, column = divmod(n, columns)
         yield Window(
