@@ -381,7 +381,7 @@ def _transformer(source: str, target: str) -> Transformer:
 
 
 def _projection(source: CRS, target: CRS) -> Callable[[Points], Points]:
-    transform = _transformer(source.to_wkt(), target.to_wkt()).transform
+    transform = _transformer(source.srs, target.srs).transform
 
     def project(points: Points) -> Points:
         return np.column_stack(transform(points[:, 0], points[:, 1]))
