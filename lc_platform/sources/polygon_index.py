@@ -196,13 +196,12 @@ def _made_whole(place: Path, key: str) -> Iterator[Path | None]:
     try:
         _sweep(place)
         yield partial
-        if not (place / key / _ABOUT).exists():
-            shutil.rmtree(place / key, ignore_errors=True)  # half of one
         try:
             partial.rename(place / key)
         except OSError:
             if not (place / key / _ABOUT).exists():  # else another process was faster
-                raise
+                shutil.rmtree(place / key, ignore_errors=True)  # somebody has damaged it
+                partial.rename(place / key)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
