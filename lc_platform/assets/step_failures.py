@@ -13,6 +13,7 @@ from lc_platform.artefacts.layout import Place
 from lc_platform.assets.dagster_internals import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from lc_platform.errors import PlatformError
 from lc_platform.runtime.redaction import conceal, hidden
+from lc_platform.sources.protocol import QuotaError
 from lc_platform.transient import is_transient
 
 
@@ -52,10 +53,13 @@ def not_again(step: Step) -> None:
 
 def words(step: Step, where: Place, error: BaseException) -> str:
     """What to say of an error: its own words where it has some that were written for people, with
-    the partition's name where they lack it; else also what was at work, and where to read more."""
+    the partition's name where they lack it; else also what was at work, and where to read more. A
+    spent quota is no partition's: it is told in the same words of all."""
     said = plain_words(step, error)
     named = where.patch or where.year
-    return said if named is None or str(named) in said else f"{where}: {said}"
+    if named is None or str(named) in said or isinstance(error, QuotaError):
+        return said
+    return f"{where}: {said}"
 
 
 def plain_words(step: Step, error: BaseException) -> str:
