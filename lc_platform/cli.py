@@ -5,17 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import shlex
-import signal
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from lc_platform.config import (
@@ -27,7 +25,10 @@ from lc_platform.config import (
     load,
     template,
 )
+from lc_platform.display import Display
 from lc_platform.errors import PlatformError
+from lc_platform.runtime import signals
+from lc_platform.runtime.interruption import StopRequested
 
 app = typer.Typer(
     help="Land-cover maps from satellite time series.",
@@ -42,6 +43,9 @@ if not out.is_terminal:
 
 _FAILURES_SHOWN = 5
 """Of an asset and year."""
+_UI_ENDS = 25.0
+"""Seconds that Dagster's UI is given to end."""
+_Result = TypeVar("_Result")
 
 ConfigFile = Annotated[
     Path,
@@ -79,13 +83,14 @@ def demo(
     """Make a land-cover map from the simulated archive: no account, no network."""
     from lc_platform.commands import demo as demonstration
 
-    config = demonstration.prepare(folder)
+    config = _stoppable(partial(demonstration.prepare, folder))
     report = _run(config, workers=workers)
     if report.succeeded:
         _show_maps(config)
         for year in config.years:
             metrics = _metrics(config, year)
-            truth = demonstration.accuracy_against_truth(config, year, metrics["test_patches"])
+            judged: Sequence[str] = metrics["test_patches"]
+            truth = _stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
             out.print(
                 f"Overall accuracy on the test patches: {metrics['overall_accuracy']:.3f} against "
                 f"the reference with its mistakes, {truth:.3f} against the truth."
@@ -301,14 +306,25 @@ def verify(
     from lc_platform.commands.verify import Verification
 
     found = Verification(configuration, year or (), patch or ())
-    problems = 0
-    for one in _progress("verify", len(found.places), found):
-        if one.problem:
-            problems += 1
-            out.print(f"{one.asset} {one.place}: {one.problem}", markup=False)
-    out.print(f"{len(found.places)} artefacts read, {problems} damaged.")
+    read = problems = 0
+    display = Display(out)
+
+    def work() -> None:
+        nonlocal read, problems
+        for one in display.stage("verify", len(found.places), found):
+            read += 1
+            if one.problem:
+                problems += 1
+                out.print(f"{one.asset} {one.place}: {one.problem}", markup=False)
+
+    try:
+        _stoppable(work, display)
+    finally:
+        of = f"of {len(found.places)} " if read < len(found.places) else ""
+        out.print(f"{read} {of}artefacts read, {problems} damaged.")
+        if problems:
+            out.print("`lc-platform run` makes them again.")
     if problems:
-        out.print("`lc-platform run` makes them again.")
         raise typer.Exit(1)
 
 
@@ -355,8 +371,6 @@ def metrics(
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform.commands import metrics as exporter
 
-    # Dagster has a process that was started without Ctrl+C take no other word to end either.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     exporter.run(load(config), port=port, host=host, every=every)
 
 
@@ -383,16 +397,53 @@ def ui(
     out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace(home.resolve()))]
     raise typer.Exit(
-        subprocess.run(
-            [*command, "-h", host, "-p", str(port)], env=environment, check=False
-        ).returncode
+        signals.supervised([*command, "-h", host, "-p", str(port)], environment, _UI_ENDS)
     )
+
+
+def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _Result:
+    """What work gives, which is shown while it lasts, and ends where a signal asks it to."""
+    display = display or Display(out)
+
+    def shown() -> _Result:
+        with display:
+            return work()
+
+    def told(_: int) -> None:
+        at = display.doing
+        display.note(
+            f"Stopping{': ' if at else ''}{at}{' is being finished' if at else ''}. Ctrl+C again "
+            "ends at once; what is finished stays."
+        )
+
+    try:
+        return signals.stoppable(shown, told)
+    except StopRequested:
+        raise typer.Exit(signals.status()) from None
 
 
 def _run(config: Config, **asked: Any) -> Any:
     from lc_platform.commands import run as running
 
-    report = running.run(config, _progress, **asked)
+    display = Display(out)
+
+    def work() -> running.Report:
+        def stage(name: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
+            return display.stage(
+                name,
+                total,
+                outcomes,
+                counted=lambda outcome: len(outcome.task.places),
+                said=lambda outcome, done: (
+                    f"{name}: {done} of {total}"
+                    + (f", {len(outcome.errors)} failed" if outcome.errors else "")
+                    + f" ({outcome.seconds:.1f} s)"
+                ),
+            )
+
+        return running.run(config, stage, **asked)
+
+    report = _stoppable(work, display)
     for warning in report.warnings:
         err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
     per_patch, places = report.orchestration()
@@ -417,32 +468,16 @@ def _run(config: Config, **asked: Any) -> Any:
             err.print(f"{year}: not in the map: {', '.join(patches)}", markup=False)
     if report.stopped:
         err.print(f"[red]stopped[/red]: {report.stopped}")
+    if report.interrupted:
+        err.print("[red]stopped[/red] as asked; the same command goes on from here.")
+        raise typer.Exit(signals.status())
     return report
 
 
-def _progress(stage: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
-    """Pass outcomes on, with a bar where a person waits and plain lines where none does."""
-    if not out.is_terminal:
-        done = 0
-        for outcome in outcomes:
-            done += len(outcome.task.places)
-            failed = f", {len(outcome.errors)} failed" if outcome.errors else ""
-            out.print(f"{stage}: {done} of {total}{failed} ({outcome.seconds:.1f} s)")
-            yield outcome
-        return
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=out) as bar:
-        task = bar.add_task(stage, total=total)
-        for outcome in outcomes:
-            bar.advance(task, len(outcome.task.places))
-            yield outcome
-
-
 def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
-    """Pass results on, with a bar where a person waits."""
-    columns = (TextColumn("patch-years"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        yield from bar.track(results, total=total)
+    """Pass results on, and show beside what is for programs how many there are."""
+    with Display(err) as display:
+        yield from display.stage("patches and years searched", total, results)
 
 
 _AMOUNTS = ("acquisitions", "there", "requests", "units", "to move", "to keep", "hours")

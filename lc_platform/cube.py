@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from odc.geo import Shape2d
 from odc.geo.geobox import GeoBox
 
+from lc_platform.runtime.interruption import checkpoint
+from lc_platform.runtime.progress import track
+
 Window = tuple[slice, slice]
 """Rows and columns of a grid, half-open, both with start and stop."""
 
@@ -27,14 +30,29 @@ MAIN = ""
 
 
 def windows(shape: Shape, size: int) -> Iterator[Window]:
-    """Windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns)."""
+    """Windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns).
+
+    Raises StopRequested before a window where the work is to end.
+    """
     rows, columns = shape
     for row in range(0, rows, size):
         for column in range(0, columns, size):
+            checkpoint()
             yield (
                 slice(row, min(row + size, rows)),
                 slice(column, min(column + size, columns)),
             )
+
+
+def tracked(shape: Shape, size: int) -> Iterator[Window]:
+    """The same windows, each a step of the work that is told."""
+    return track(windows(shape, size), "windows", count_windows(shape, size))
+
+
+def count_windows(shape: Shape, size: int) -> int:
+    """How many they are."""
+    rows, columns = shape
+    return -(-rows // size) * -(-columns // size)
 
 
 def whole(geobox: GeoBox) -> Window:

@@ -198,6 +198,7 @@ def imported(file: Path) -> set[str]:
 ROOMS = (
     "__main__",
     "cli",
+    "display",
     "definitions",
     "viewer",
     "commands",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +35,8 @@ from lc_platform.cube import Block, Computed, Kept, Mark, Summary, Thumbnail, st
 from lc_platform.eo.plausibility import implausible
 from lc_platform.errors import DataError, PlatformError, naming
 from lc_platform.products.raw_bands import DETECTOR
+from lc_platform.runtime import interruption
+from lc_platform.runtime.progress import track
 from lc_platform.sources.protocol import (
     Acquisition,
     Cost,
@@ -51,6 +53,10 @@ IMPLAUSIBLE = "implausible"
 """Among an acquisition's facts: what of its values cannot be, in words; absent where all can."""
 IN_MEMORY = 2**29
 """Bytes of acquisitions that are read at the same time, beyond the first."""
+_LOOKING = 0.2
+"""Seconds between two looks whether the work is to end, while an acquisition is on its way."""
+_GRACE = 10.0
+"""Seconds that those on their way are waited for when it is."""
 COVERED = 0.2
 """Share of a patch that an acquisition covers by its footprint, from which on it must have data
 there; footprints are drawn roughly, so that a corner may have none."""
@@ -211,7 +217,11 @@ def acquire(
         kept = sum(map(len, told))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
         for of, facts, there in zip(collections, told, found, strict=True):
-            for position, pixels in _arriving(of, there, config):
+            # What has come is written before the work ends: it stops where the next is asked for.
+            new = _arriving(of, there, config)
+            for position, pixels in track(
+                new, "acquisitions", len(of.wanted) - len(facts), stops=False
+            ):
                 facts[position] = _facts(of, position, pixels)
                 for grid, read in zip(of.plan.grids, pixels, strict=True):
                     yield from _blocks(grid, position, read)
@@ -277,8 +287,8 @@ def _arriving(
 ) -> Iterator[tuple[int, list[Pixels]]]:
     """The positions that are not all there yet, with the acquisition's pixels on each grid.
 
-    Where one cannot be had no further one is asked for, and its error is raised after those that
-    were under way have come.
+    Where one cannot be had, or the work is to end, no further one is asked for, and the error is
+    raised after those that were under way have come.
     """
 
     def read(position: int) -> list[Pixels]:
@@ -300,11 +310,13 @@ def _arriving(
 
     together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
     ahead = together if of.source.remote else 1
-    failure: Exception | None = None
+    failure: BaseException | None = None
     waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
     left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
     with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
         while True:
+            if failure is None and interruption.requested():
+                failure = interruption.StopRequested()
             while failure is None and len(waiting) < ahead:
                 position = next(left, None)
                 if position is None:
@@ -314,7 +326,7 @@ def _arriving(
                 break
             position, future = waiting.popleft()
             try:
-                pixels = future.result()
+                pixels = _awaited(future)
             except Exception as error:
                 if failure is None or isinstance(error, QuotaError):
                     failure = error
@@ -335,6 +347,15 @@ def _with_who_needs_it(error: MissingBandError, of: _Collection, config: Config)
         )
     told = str(error).rstrip(".")
     return SourceError(f"{told}. {error.band} is needed for {' and '.join(keys)}. {remedy}")
+
+
+def _awaited(future: Future[list[Pixels]]) -> list[Pixels]:
+    """What a read gives. Raises StopRequested where it takes long after the work was to end."""
+    while not future.done() and not interruption.requested():
+        wait([future], _LOOKING)
+    if not wait([future], _GRACE).done:
+        raise interruption.StopRequested
+    return future.result()
 
 
 @contextmanager

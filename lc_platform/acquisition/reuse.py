@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Cube, Origin
 from lc_platform.errors import PlatformError
+from lc_platform.runtime.progress import track
 from lc_platform.sources.protocol import Acquisition, BandContent
 
 STATES = "states"
@@ -46,11 +47,15 @@ def damaged(cube: Cube, origin: Origin) -> list[str]:
     own = [name for name in cube.grids if name not in collections]
     of = [(cube.attributes["acquisitions"], own)]
     of += [(one["acquisitions"], [name]) for name, one in collections.items()]
-    return [
-        str(facts["key"])
+    held = [
+        (Held(facts, origin, position, sure=False), grids)
         for acquisitions, grids in of
         for position, facts in enumerate(acquisitions)
-        if not is_whole(Held(facts, origin, position, sure=False), grids)
+    ]
+    return [
+        str(one.facts["key"])
+        for one, grids in track(held, "acquisitions", len(held))
+        if not is_whole(one, grids)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,14 +24,31 @@ from lc_platform.assets.io_manager import (
     missing,
 )
 from lc_platform.assets.partitions import place
-from lc_platform.assets.step_failures import Step, explained
+from lc_platform.assets.step_failures import Step, canceled, explained
 from lc_platform.errors import PlatformError
 from lc_platform.logs import about
 from lc_platform.platform import Platform
+from lc_platform.runtime.interruption import StopRequested
+from lc_platform.runtime.progress import at
 from lc_platform.runtime.redaction import conceal
 
 OWNERS = ["team:land-cover"]
-RETRIES = dg.RetryPolicy(
+
+
+class Retries(dg.RetryPolicy):
+    """Retries of what has failed, and not of what was asked to stop.
+
+    Dagster asks its policies for the delay of an interrupted step too, and starts it again.
+    """
+
+    def calculate_delay(self, attempt_num: int) -> float:
+        handled = sys.exception()
+        if isinstance(handled, dg.DagsterExecutionInterruptedError | KeyboardInterrupt):
+            raise handled
+        return super().calculate_delay(attempt_num)
+
+
+RETRIES = Retries(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 """Of what may pass, see `lc_platform.transient`; all else is raised as a failure that is not
@@ -96,13 +114,25 @@ class Asset:
 
     def _compute(self) -> Callable[..., Any]:
         def compute(context: dg.AssetExecutionContext, platform: Any, **handles: Any) -> Any:
-            run = context.run.run_id
-            step = Step(context.instance, run, self.name, context.log)
+            step = Step(context.instance, context.run.run_id, self.name, context.log)
+            try:
+                return computed(step, context, platform, **handles)
+            except StopRequested:
+                canceled(step)
+                raise
+
+        def computed(
+            step: Step, context: dg.AssetExecutionContext, platform: Any, **handles: Any
+        ) -> Any:
+            run = step.run
             with explained(step):
                 look = platform.versions.look()
 
             def one(here: Place) -> Any:
-                with about(run=run, asset=self.name, patch=here.patch, year=here.year):
+                with (
+                    about(run=run, asset=self.name, patch=here.patch, year=here.year),
+                    at(self.name, str(here)),
+                ):
                     try:
                         return self._made(platform, context, look, handles, here)
                     except Exception as error:

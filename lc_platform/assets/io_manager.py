@@ -15,6 +15,7 @@ from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.partitions import partition_key, place
 from lc_platform.assets.step_failures import (
     Step,
+    canceled,
     explained,
     log_traceback,
     not_again,
@@ -23,6 +24,8 @@ from lc_platform.assets.step_failures import (
 )
 from lc_platform.errors import naming
 from lc_platform.logs import about
+from lc_platform.runtime.interruption import StopRequested
+from lc_platform.runtime.progress import at
 from lc_platform.runtime.redaction import conceal
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources.protocol import QuotaError
@@ -146,21 +149,33 @@ class ArtefactIOManager(dg.IOManager):
 
         Raises dagster.Failure naming the partitions that failed.
         """
+        done: list[str] = []
         asset = context.asset_key.path[-1]
         step = Step(context.step_context.instance, context.run_id, asset, context.log)
+        try:
+            self._write(context, obj, step, done)
+        except StopRequested:
+            self._record(context, done)
+            canceled(step)
+            raise
+
+    def _write(self, context: dg.OutputContext, obj: Any, step: Step, done: list[str]) -> None:
+        asset = step.asset
         if not context.has_asset_partitions:
-            with explained(step):
+            with explained(step), at(asset, last=True):
                 records = self._recorded(asset, {Place(): obj})
                 context.add_output_metadata(self._written(step, Place(), obj, records))
             return
         with explained(step):
             records = self._recorded(asset, obj)
-        done: list[str] = []
         failures: dict[Place, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
-                with about(run=context.run_id, asset=asset, patch=where.patch, year=where.year):
+                with (
+                    about(run=context.run_id, asset=asset, patch=where.patch, year=where.year),
+                    at(asset, str(where), last=True),
+                ):
                     metadata = self._written(step, where, obj[where], records)
             except Exception as error:
                 self.records.forget_damaged(error)

@@ -51,6 +51,13 @@ def not_again(step: Step) -> None:
         step.instance.add_run_tags(step.run, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"})
 
 
+def canceled(step: Step) -> None:
+    """Have a run that was asked to stop end as canceled, and not as failed."""
+    run = step.instance.get_run_by_id(step.run)
+    if run is not None and run.status is dg.DagsterRunStatus.STARTED:
+        step.instance.report_run_canceling(run)
+
+
 def words(step: Step, where: Place, error: BaseException) -> str:
     """What to say of an error: its own words where it has some that were written for people, with
     the partition's name where they lack it; else also what was at work, and where to read more. A

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.layout import key
 from lc_platform.config import FILE_NAME, Config, load, template
+from lc_platform.runtime.progress import at, track
 from lc_platform.sources import open_source
 from lc_platform.sources.simulated import SimulatedArchive
 from lc_platform.storage.raster_cube import RasterCube
@@ -38,7 +41,14 @@ def write_reference(config: Config) -> Path | None:
     path = Path(config.located(config.reference.path, "reference.path"))
     if not path.exists():
         patches, _ = area.patches(config)
-        _archive(config).write_reference(path, _around(patches))
+        with at("reference", path.name, last=True):
+            # Under another name until it is whole: what is there is taken as it is.
+            staged = path.with_name(f".{os.getpid()}-{path.name}")
+            try:
+                _archive(config).write_reference(staged, _around(patches))
+                staged.replace(path)
+            finally:
+                staged.unlink(missing_ok=True)
     return path
 
 
@@ -56,14 +66,14 @@ def _around(patches: list[Patch]) -> Geometry:
     return box
 
 
-def accuracy_against_truth(config: Config, year: int, patches: list[str]) -> float:
+def accuracy_against_truth(config: Config, year: int, patches: Sequence[str]) -> float:
     """Share of the patches' predicted pixels that have the class of the simulated truth.
 
     Raises StorageError where a patch has no prediction.
     """
     archive, store = _archive(config), Store.of(config)
     right = seen = 0
-    for patch in patches:
+    for patch in track(patches, "test patches", len(patches)):
         predicted = RasterCube(store, key("predictions", patch, year))
         classes = predicted.read("class")
         known = classes != 0

@@ -363,9 +363,6 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
         exporter = Exporter(instance, platform)
         server = serve(exporter, port=port, host=host)
         print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.", flush=True)
-        try:
-            while True:
-                exporter.look()
-                time.sleep(every)
-        except KeyboardInterrupt:
-            server.shutdown()
+        while True:
+            exporter.look()
+            time.sleep(every)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import dagster as dg
 
@@ -33,6 +30,9 @@ from lc_platform.config import Config
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.platform import Platform
+from lc_platform.runtime.interruption import StopRequested, checkpoint
+from lc_platform.runtime.processes import LostWorkerError, Workers
+from lc_platform.runtime.progress import at, at_task
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -76,6 +76,8 @@ class Report:
     """Why later stages were left out, where they were."""
     missing: dict[int, Sequence[str]] = field(default_factory=dict)
     """Patches that a year's map is without, where it has others."""
+    interrupted: bool = False
+    """Whether the work was asked to stop before all was done."""
 
     @property
     def failures(self) -> list[tuple[str, Place, str]]:
@@ -84,7 +86,7 @@ class Report:
 
     @property
     def succeeded(self) -> bool:
-        return self.stopped is None and not self.failures
+        return self.stopped is None and not self.failures and not self.interrupted
 
     def orchestration(self) -> tuple[float, int]:
         """Seconds of orchestration a patch and year, and how many patch-years they are of."""
@@ -169,11 +171,19 @@ class Worker:
     def run(self, task: Task) -> Outcome:
         """Materialize a task's assets; failures are in the outcome, not raised.
 
-        Where one of several places fails, the others are finished one by one.
+        Where one of several places fails, the others are finished one by one. Raises StopRequested
+        where the work was to end before all of it was done: what was done stays.
         """
+        checkpoint()
+        with at_task(len(task.assets), len(task.places)):
+            return self._run(task)
+
+    def _run(self, task: Task) -> Outcome:
         clock = self._resources["platform"].clock
         started, worked = time.perf_counter(), clock.seconds
         result = self._execute(task)
+        if not result.success:
+            checkpoint()
         errors: dict[Place, str] = {}
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result.all_events, result.run_id)
@@ -269,75 +279,8 @@ def _reason(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
     return "\n".join(filter(None, lines)) or f"run {run_id} failed; see it in the UI"
 
 
-_worker: Worker | None = None
-
-
-def _start(config: Config, home: Path) -> None:
-    global _worker
-    _worker = Worker(config, home)
-
-
-def _ready() -> None:
-    """Something to do for a process that is to be there."""
-
-
-def _run_in_worker(task: Task) -> Outcome:
-    assert _worker is not None
-    return _worker.run(task)
-
-
-_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
-"""Of LightGBM, of the kernels and of Zarr's codecs; read when they are imported."""
-
-
-class _Workers:
-    """Processes that share the cores; none where there is one worker, which is this process."""
-
-    def __init__(self, config: Config, home: Path, count: int) -> None:
-        self._config, self._home, self.count = config, home, count
-        self._pool = self._started() if count > 1 else None
-
-    def _started(self) -> ProcessPoolExecutor:
-        share = str(max(1, (os.cpu_count() or 1) // self.count))
-        limits = {name: share for name in _THREADS if name not in os.environ}
-        pool = ProcessPoolExecutor(
-            self.count,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(self._config, self._home),
-        )
-        # They are started by what they are given first, with the environment there is then.
-        os.environ.update(limits)
-        try:
-            for _ in range(self.count):
-                pool.submit(_ready)
-        finally:
-            for name in limits:
-                del os.environ[name]
-        return pool
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """What becomes of tasks, as they end. Those that a lost process takes with it have failed;
-        what comes after them has new processes."""
-        assert self._pool is not None
-        try:
-            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
-        except BrokenProcessPool:
-            self._pool = self._started()
-            futures = {self._pool.submit(_run_in_worker, task): task for task in tasks}
-        for future in as_completed(futures):
-            task = futures[future]
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+def _start(config: Config, home: Path) -> Callable[[Task], Outcome]:
+    return Worker(config, home).run
 
 
 _LOST = (
@@ -373,54 +316,59 @@ def run(
     patches or assets are asked for that there are not.
     """
     started = time.perf_counter()
+    report = Report()
     wanted_years = chosen(years, config.years, "--year", "years of the configuration")
     assets = chosen(select, ASSETS, "--select", "assets")
     if patches and not select:
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
-    worker = Worker(config, home)
-    warnings = worker.check()
-    with _Workers(config, home, workers) as processes:
-        report = _run(config, worker, processes, progress, wanted_years, patches, assets)
-    report.warnings = [*warnings, *report.warnings]
+    try:
+        with contextlib.ExitStack() as stack:
+            with at("loading the platform"):
+                worker = Worker(config, home)
+                report.warnings += worker.check()
+            processes = None
+            if workers > 1:
+                processes = stack.enter_context(Workers(workers, _start, config, home))
+            _run(config, report, worker, processes, progress, wanted_years, patches, assets)
+    except StopRequested:
+        report.interrupted = True
     report.seconds = time.perf_counter() - started
     return report
 
 
 def _run(
     config: Config,
+    report: Report,
     worker: Worker,
-    processes: _Workers,
+    processes: Workers[Task, Outcome] | None,
     progress: Progress,
     wanted_years: Sequence[int],
     patches: Sequence[str],
     assets: tuple[str, ...],
-) -> Report:
-    report = Report()
-    workers = processes.count
+) -> None:
+    workers = processes.count if processes else 1
 
     def stage(name: str, tasks: Sequence[Task]) -> bool:
         tasks = [t for t in tasks if t.assets]
         if not tasks:
             return True
         before, places = len(report.failures), sum(len(task.places) for task in tasks)
-        if workers > 1 and len(tasks) > 1:
-            report.outcomes += progress(name, places, processes.run(tasks))
-        else:
-            report.outcomes += progress(name, places, map(worker.run, tasks))
+        ended: Iterable[Outcome] = map(worker.run, tasks)
+        if processes is not None and len(tasks) > 1:
+            ended = _outcomes(processes.run(tasks))
+        for outcome in progress(name, places, ended):
+            report.outcomes.append(outcome)
         return len(report.failures) - before < places
 
     def of(job: str) -> tuple[str, ...]:
         return tuple(a for a in JOBS[job] if a in assets)
 
-    def finished(stopped: str | None = None) -> Report:
-        report.stopped = stopped
-        return report
-
     if (of("grid") or not worker.there("patch_grid")) and not stage(
         "patch grid", [Task("grid", JOBS["grid"])]
     ):
-        return finished("there is no patch grid")
+        report.stopped = "there is no patch grid"
+        return
     grid = worker.opened("patch_grid")
     partitions.fill(worker.instance, [patch.key for patch in grid.patches])
     report.notes = worker.notes()
@@ -433,10 +381,12 @@ def _run(
     if {"raw_bands", "model"} <= set(assets) and not patches:
         why = _untrainable(config, worker, grid)
         if why is not None:
-            return finished(why)
+            report.stopped = why
+            return
 
     if not stage("reference", chunks("reference", [Place(key) for key in keys])):
-        return finished("no patch has a reference")
+        report.stopped = "no patch has a reference"
+        return
 
     def made(year: int) -> str | None:
         """Make a year; why it could not be finished, where it could not."""
@@ -466,7 +416,16 @@ def _run(
 
     # A year that cannot be made stops no other.
     reasons = [why for year in wanted_years if (why := made(year))]
-    return finished("; ".join(reasons) or None)
+    report.stopped = "; ".join(reasons) or None
+
+
+def _outcomes(ended: Iterable[tuple[Task, Outcome | LostWorkerError]]) -> Iterator[Outcome]:
+    """Those that a lost process takes with it have failed."""
+    for task, result in ended:
+        if isinstance(result, LostWorkerError):
+            yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
+        else:
+            yield result
 
 
 def _untrainable(config: Config, worker: Worker, grid: PatchGrid) -> str | None:

@@ -12,6 +12,7 @@ from lc_platform.artefacts.layout import ASSETS, Place, key, years_of
 from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
+from lc_platform.runtime.progress import at
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, UnavailableError
 from lc_platform.storage.partial_writes import Remains
 from lc_platform.storage.zarr_cube import ZarrCube
@@ -61,9 +62,10 @@ class Verification:
         """Read one after the other. What is damaged loses its record, so that it is made again
         with the next run; of raw_bands, the acquisitions that are damaged."""
         for asset, place in self.places:
-            problem = self._problem(asset, place)
-            if problem:
-                self._forget(asset, place)
+            with at(asset, str(place)):
+                problem = self._problem(asset, place)
+                if problem:
+                    self._forget(asset, place)
             yield Verified(asset, place, problem)
 
     def _forget(self, asset: str, place: Place) -> None:

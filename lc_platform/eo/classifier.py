@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.eo.forest import forest_of
+from lc_platform.runtime.progress import tell
 
 ENTROPY_NO_DATA = 255
 
@@ -109,13 +110,19 @@ def train(
         params=dict(settings),
     )
     try:
-        booster = lightgbm.train(dict(settings), samples, num_boost_round=rounds)
+        booster = lightgbm.train(
+            dict(settings), samples, num_boost_round=rounds, callbacks=[_tell_round]
+        )
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(
             f"LightGBM refuses to train: {error}. Change the parameters in `model`"
         ) from error
     settings["num_iterations"] = booster.current_iteration()
     return Classifier(booster, class_ids, tuple(feature_names), settings)
+
+
+def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:
+    tell("rounds", training.iteration + 1, training.end_iteration)
 
 
 def probabilities(

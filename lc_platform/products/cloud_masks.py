@@ -28,6 +28,7 @@ from lc_platform.errors import DataError
 from lc_platform.products.cloud_detectors import TILE, detector_of
 from lc_platform.products.raw_bands import AcquisitionStack, Times
 from lc_platform.runtime.overlap import read_ahead
+from lc_platform.runtime.progress import track
 
 NO_PROBABILITY = 255
 _STEPS = 200
@@ -114,7 +115,10 @@ def detect(
         pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
         counts = np.zeros((len(facts), 2))
         picture = Thumbnail(geobox.shape, 1)
-        for (time, part), seen in read_ahead(lambda item: detector.see(*item), detector.looks):
+        looks = list(detector.looks)
+        unit = "acquisitions" if len(looks) == len(facts) else "windows"
+        reads = read_ahead(lambda item: detector.see(*item), looks)
+        for (time, part), seen in track(reads, unit, len(looks)):
             for window, masks in detector.masks(time, part, seen):
                 counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
                 probability = masks["cloud_probability"]

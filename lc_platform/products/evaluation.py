@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lc_platform.area.mask import Area
-from lc_platform.cube import Summary, windows
+from lc_platform.cube import Summary, Window, count_windows, windows
 from lc_platform.eo import accuracy, classifier
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import ReferenceMap
+from lc_platform.runtime.progress import track
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,23 @@ def assess(
         references[patch].check_lies_on(
             features[patch].geobox, f"patch {patch}, {model.card['year']}"
         )
-        inside = area.on(features[patch].geobox) if area is not None else None
-        for tile in windows(features[patch].geobox.shape, window):
-            reference = references[patch].classes(tile)
-            if inside is not None:
-                reference = np.where(inside.read(tile), reference, np.uint8(0))
-            if not reference.any():
-                continue
-            found = classifier.predict(
-                model.classifier, features[patch].read(tile), threads=threads
-            )
-            counts += accuracy.confusion(
-                reference, found.classes, ids, references[patch].ambiguous(tile)
-            )
+    shapes = {patch: features[patch].geobox.shape for patch in model.card["test_patches"]}
+
+    def tiles() -> Iterator[tuple[str, Window]]:
+        return ((patch, tile) for patch in shapes for tile in windows(shapes[patch], window))
+
+    total = sum(count_windows(shape, window) for shape in shapes.values())
+    inside = {p: area.on(features[p].geobox) for p in shapes} if area is not None else {}
+    for patch, tile in track(tiles(), "windows", total):
+        reference = references[patch].classes(tile)
+        if patch in inside:
+            reference = np.where(inside[patch].read(tile), reference, np.uint8(0))
+        if not reference.any():
+            continue
+        found = classifier.predict(model.classifier, features[patch].read(tile), threads=threads)
+        counts += accuracy.confusion(
+            reference, found.classes, ids, references[patch].ambiguous(tile)
+        )
     metrics = accuracy.metrics(counts, list(classes.items()))
     if not metrics["test_pixels"]:
         raise DataError(

@@ -23,6 +23,7 @@ from lc_platform.cube import (
     Window,
     selected,
     stretched,
+    tracked,
     whole,
     windows,
 )
@@ -344,7 +345,7 @@ def build(
         picture = Thumbnail(geobox.shape, 1)
         missing = 0.0
         shown = len(computed.main_names) - 1 if computed.indices else 0
-        for tile, observed in read_ahead(computed.observed, windows(geobox.shape, window)):
+        for tile, observed in read_ahead(computed.observed, tracked(geobox.shape, window)):
             regular = computed.computed(observed)
             missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
             picture.take(tile, regular[len(targets) // 2, shown][None])

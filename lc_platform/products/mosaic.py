@@ -21,6 +21,7 @@ from lc_platform.errors import DataError
 from lc_platform.products.model import common_version
 from lc_platform.products.reference_rasters import colored
 from lc_platform.runtime.overlap import read_ahead
+from lc_platform.runtime.progress import track
 from lc_platform.runtime.threads import available
 from lc_platform.storage.raster_cube import Draft, RasterCube, palette, rgba, tiled
 from lc_platform.storage.store import Staging
@@ -142,8 +143,9 @@ def _join(
         patch, window = place
         return _on_grid(patch, cubes[patch.key], layer, grid, window)
 
-    places = ((patch, window) for patch in patches for window in _places(patch, grid))
-    for (_, window), values in read_ahead(read, places, readers=available(0)):
+    places = [(patch, window) for patch in patches for window in _places(patch, grid)]
+    reads = read_ahead(read, places, readers=available(0))
+    for (_, window), values in track(reads, f"windows of {layer.replace('_', ' ')}", len(places)):
         known = np.nan_to_num(values).astype(target.dtype)
         if inside is not None:
             known[~inside.read(window)] = 0

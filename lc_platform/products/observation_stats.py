@@ -17,7 +17,7 @@ from lc_platform.cube import (
     Thumbnail,
     Window,
     stretched,
-    windows,
+    tracked,
 )
 from lc_platform.eo import clouds, indices
 from lc_platform.eo.timeseries import mean, valid_count
@@ -65,7 +65,7 @@ def observe(
         there, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
         white = np.zeros(times)
         fewest, never, unimaged = times, 0, 0
-        for tile in windows(geobox.shape, window):
+        for tile in tracked(geobox.shape, window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
             snow = _snow(raw_bands, cloud_masks, tile) & valid

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.area.mask import Area
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, Window, windows
+from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, Window, tracked
 from lc_platform.eo import classifier as classify
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
@@ -62,7 +62,7 @@ def predict(
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
-        for tile, values in read_ahead(clipped, windows(geobox.shape, window)):
+        for tile, values in read_ahead(clipped, tracked(geobox.shape, window)):
             found = classify.predict(classifier, values, threads=threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())

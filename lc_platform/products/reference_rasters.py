@@ -20,7 +20,7 @@ from lc_platform.cube import (
     Window,
     extent,
     same_grid,
-    windows,
+    tracked,
 )
 from lc_platform.eo.rasterize import ReferenceRaster
 from lc_platform.errors import DataError
@@ -78,7 +78,7 @@ def label(
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         ambiguous = 0
-        for window in windows(geobox.shape, _TILE):
+        for window in tracked(geobox.shape, _TILE):
             raster = burnt(geobox[window])
             counts += np.bincount(raster.classes.ravel(), minlength=256)
             ambiguous += int(raster.ambiguous.sum())

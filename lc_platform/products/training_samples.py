@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.area.mask import Area
-from lc_platform.cube import windows
+from lc_platform.cube import tracked
 from lc_platform.eo.sampling import draw, erode
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.reference_rasters import ReferenceMap
@@ -58,7 +58,7 @@ def collect(
         labels = np.where(area.on(features.geobox).read(), labels, np.uint8(0))
     rows, columns = draw(labels, pixels_per_patch, (seed, features.patch))
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
-    for tile in windows(features.geobox.shape, window):
+    for tile in tracked(features.geobox.shape, window):
         inside = (
             (rows >= tile[0].start)
             & (rows < tile[0].stop)

@@ -36,6 +36,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, Wrappe
 
 from lc_platform.cube import Block, Calibration, Computed, Kept, Layer, Mark, Window, whole, windows
 from lc_platform.runtime.overlap import write_behind
+from lc_platform.runtime.progress import track
 from lc_platform.storage import partial_writes
 from lc_platform.storage.errors import (
     DamagedArtefactError,
@@ -512,12 +513,14 @@ class ZarrCube:
 
     def check(self) -> None:
         """Read all of it. Raises StorageError where a part is missing or damaged."""
-        for name, layer in self.layers.items():
-            lengths = [len(self.coordinates[dim]) for dim in layer.dims]
-            for position in range(lengths[0] if lengths else 1):
-                along = {layer.dims[0].rpartition("/")[2]: position} if lengths else {}
-                for window in windows(self.grids[layer.grid].shape, _AT_ONCE):
-                    self.read(name, window, **along)
+        parts = [
+            (name, {layer.dims[0].rpartition("/")[2]: position} if layer.dims else {}, window)
+            for name, layer in self.layers.items()
+            for position in range(len(self.coordinates[layer.dims[0]]) if layer.dims else 1)
+            for window in windows(self.grids[layer.grid].shape, _AT_ONCE)
+        ]
+        for name, along, window in track(parts, "windows", len(parts)):
+            self.read(name, window, **along)
 
     def _check_was_there(self, array: zarr.Array[Any], wanted: tuple[int | slice, ...]) -> None:
         """Raises FileNotFoundError where a part is missing now that it has been read: parts go,

@@ -1,0 +1,153 @@
+"""Ctrl+C and SIGTERM: what a command does when it is told to end."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from lc_platform.runtime import interruption
+
+_Result = TypeVar("_Result")
+_HEARD = (signal.SIGINT, signal.SIGTERM)
+_WAKING = 0.1
+"""Seconds."""
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Ended:
+    """The signal that has asked the work to end; 0 where none has."""
+
+    signal = 0
+
+
+def status() -> int:
+    """The exit status of a process that was asked to end, as a shell has it: 130 or 143."""
+    return 128 + Ended.signal
+
+
+def end_at_once(number: int = signal.SIGINT) -> NoReturn:
+    """End the process here and now, and the workers it has: without a traceback, and without a
+    wait for threads."""
+    processes = sys.modules.get("lc_platform.runtime.processes")
+    if processes is not None:
+        processes.kill_all()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            if stream.isatty():
+                stream.write(f"{_SHOW_CURSOR}\n")
+            stream.flush()
+    os._exit(128 + number)
+
+
+def end_at_first() -> None:
+    """Have the first signal end the process, as is right where nothing is left half-done."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        end_at_once(number)
+
+    for one in _HEARD:
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, end)
+
+
+def stoppable(work: Callable[[], _Result], told: Callable[[int], None]) -> _Result:
+    """What ``work`` gives, which the first signal asks to stop and the second ends at once.
+
+    told  is called with the first signal
+
+    The work has a thread of its own: there Dagster leaves the handlers of signals as they are, and
+    this one, the main one, hears them whatever the work is at. Where this is not the main thread,
+    the work is done in it, and no signal is heard.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+
+    def heard(number: int, _: FrameType | None) -> None:
+        if interruption.requested():
+            end_at_once(number)
+        Ended.signal = number
+        interruption.request()
+        told(number)
+
+    done: list[_Result] = []
+    failed: list[BaseException] = []
+
+    def worked() -> None:
+        # Ctrl+C goes to all processes of a terminal's group: those of Dagster, which are started
+        # from here, never see it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(worked,), name="command", daemon=True)
+    try:
+        with _handled_by(heard):
+            thread.start()
+            while thread.is_alive():
+                # Not without end: a signal that another thread is given wakes this one up late.
+                thread.join(_WAKING)
+    finally:
+        interruption.withdraw()
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """One that is ignored, as by `nohup` or a shell's background, stays ignored."""
+    before = {one: signal.getsignal(one) for one in _HEARD}
+    for one, was in before.items():
+        if was is not signal.SIG_IGN:
+            signal.signal(one, handler)
+    try:
+        yield
+    finally:
+        for one, was in before.items():
+            signal.signal(one, was)
+
+
+def supervised(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> int:
+    """Run a program that has processes of its own until it ends, or a signal is heard; returns its
+    exit status, or that of a process that was asked to end. None of its processes is left.
+
+    seconds  that it is given to end by itself; a second signal gives it none
+    """
+    program = subprocess.Popen(command, env=dict(environment), process_group=0)
+
+    def heard(number: int, _: FrameType | None) -> None:
+        if Ended.signal:
+            _kill_group(program.pid)
+            end_at_once(number)
+        Ended.signal = number
+        # To it alone: it ends its own processes, in their order.
+        program.send_signal(signal.SIGINT)
+
+    try:
+        with _handled_by(heard):
+            while program.poll() is None and not Ended.signal:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    program.wait(1.0)
+            if Ended.signal:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    program.wait(seconds)
+    finally:
+        _kill_group(program.pid)
+        program.wait()
+    return status() if Ended.signal else program.returncode
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
