@@ -25,13 +25,24 @@ class Started:
     """A command that is at work, and all processes that it has started."""
 
     def __init__(
-        self, *arguments: str | Path, terminal: bool, folder: Path, environment: Mapping[str, str]
+        self,
+        *arguments: str | Path,
+        terminal: bool,
+        folder: Path,
+        environment: Mapping[str, str],
+        user: int | None = None,
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._words = bytearray()
         self.terminal = terminal
         command = [sys.executable, "-m", "lc_platform", *map(str, arguments)]
-        told: dict[str, Any] = {"cwd": folder, "env": {**environment, _MARK: self._mark}}
+        told: dict[str, Any] = {
+            "cwd": folder,
+            "env": {**environment, _MARK: self._mark},
+            "user": user,
+            "group": user,
+            "extra_groups": None if user is None else [],
+        }
         if terminal:
             self._read, slave = pty.openpty()
             self.process = subprocess.Popen(
@@ -84,8 +95,12 @@ class Started:
 
     def until(self, said: str, seconds: float = 120.0) -> None:
         """Wait until it has said something. Fails where it ends without."""
+        assert self.says(said, seconds), f"it never said {said!r}:\n{self.words}"
+
+    def says(self, said: str, seconds: float) -> bool:
+        """Whether it says something before it ends, within a time."""
         _wait(lambda: said in self.words or self.process.poll() is not None, seconds)
-        assert said in self.words, f"it never said {said!r}:\n{self.words}"
+        return said in self.words
 
     def ended(self, seconds: float) -> int:
         """Its exit status when it has ended, within a time."""
@@ -138,8 +153,12 @@ def started(
     terminal: bool,
     folder: Path,
     environment: Mapping[str, str] | None = None,
+    user: int | None = None,
 ) -> Iterator[Started]:
-    """`lc-platform` with arguments, until the block ends."""
+    """`lc-platform` with arguments, until the block ends.
+
+    user  that starts it, by number
+    """
     without = {
         k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "LC_PLATFORM_CONFIG")
     }
@@ -148,6 +167,7 @@ def started(
         terminal=terminal,
         folder=folder,
         environment={**without, "COLUMNS": "120", **(environment or {})},
+        user=user,
     )
     try:
         yield one
