@@ -42,7 +42,10 @@ def explained(step: Step, where: Place = Place()) -> Iterator[None]:  # noqa: B0
             raise
         not_again(step)
         log_traceback(step, where, error)
-        raise dg.Failure(words(step, where, error), allow_retries=False) from error
+        # A spent quota is no partition's: it is told in the same words of all.
+        of_all = isinstance(error, QuotaError)
+        said = plain_words(step, error) if of_all else words(step, where, error)
+        raise dg.Failure(said, allow_retries=False) from error
 
 
 def not_again(step: Step) -> None:
@@ -60,13 +63,10 @@ def canceled(step: Step) -> None:
 
 def words(step: Step, where: Place, error: BaseException) -> str:
     """What to say of an error: its own words where it has some that were written for people, with
-    the partition's name where they lack it; else also what was at work, and where to read more. A
-    spent quota is no partition's: it is told in the same words of all."""
+    the partition's name where they lack it; else also what was at work, and where to read more."""
     said = plain_words(step, error)
     named = where.patch or where.year
-    if named is None or str(named) in said or isinstance(error, QuotaError):
-        return said
-    return f"{where}: {said}"
+    return said if named is None or str(named) in said else f"{where}: {said}"
 
 
 def plain_words(step: Step, error: BaseException) -> str:
