@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -222,7 +223,7 @@ def test_workers_end_where_who_started_them_is_killed(small: Site) -> None:
         assert one.left(SECONDS) == []
 
 
-def test_a_worker_that_is_killed_takes_its_task_alone_with_it(tmp_path: Path) -> None:
+def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) -> None:
     lots = site(tmp_path, patches=6)
     lots.configure(processing={"chunk": 1})
     command = ("run", "-c", lots.folder / "lc.yaml", "--workers", "2", "--select", "raw_bands")
@@ -231,10 +232,8 @@ def test_a_worker_that_is_killed_takes_its_task_alone_with_it(tmp_path: Path) ->
         children = psutil.Process(one.process.pid).children()
         workers = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
         workers[0].kill()
-        assert one.ended(2 * SECONDS) == 1
-        assert "5 partitions in" in one.words or "6 partitions in" in one.words
-        assert "a worker's process ended without a word" in one.words
-    assert lots.run(select=["raw_bands"]).succeeded
+        assert one.ended(2 * SECONDS) == 0
+        assert re.search(r"[67] partitions in \d+ s, 0 failed", one.words)
 
 
 @pytest.mark.parametrize(

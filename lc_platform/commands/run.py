@@ -356,7 +356,7 @@ def _run(
         before, places = len(report.failures), sum(len(task.places) for task in tasks)
         ended: Iterable[Outcome] = map(worker.run, tasks)
         if processes is not None and len(tasks) > 1:
-            ended = _outcomes(processes.run(tasks))
+            ended = _outcomes(processes, tasks)
         for outcome in progress(name, places, ended):
             report.outcomes.append(outcome)
         return len(report.failures) - before < places
@@ -419,9 +419,16 @@ def _run(
     report.stopped = "; ".join(reasons) or None
 
 
-def _outcomes(ended: Iterable[tuple[Task, Outcome | LostWorkerError]]) -> Iterator[Outcome]:
-    """Those that a lost process takes with it have failed."""
-    for task, result in ended:
+def _outcomes(processes: Workers[Task, Outcome], tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """What becomes of tasks. Those that a lost process takes with it are done by another one when
+    the rest is done and there is more memory; where that is lost too they have failed."""
+    lost: list[Task] = []
+    for task, result in processes.run(tasks):
+        if isinstance(result, LostWorkerError):
+            lost.append(task)
+        else:
+            yield result
+    for task, result in processes.run(lost) if lost else ():
         if isinstance(result, LostWorkerError):
             yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
         else:
