@@ -410,10 +410,9 @@ def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _
             return work()
 
     def told(_: int) -> None:
-        at = display.doing
+        at = display.doing or "the step that is under way"
         display.note(
-            f"Stopping{': ' if at else ''}{at}{' is being finished' if at else ''}. Ctrl+C again "
-            "ends at once; what is finished stays."
+            f"Stopping: {at} is being finished. Ctrl+C again ends at once; what is finished stays."
         )
 
     try:
