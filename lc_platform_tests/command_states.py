@@ -21,8 +21,6 @@ from lc_platform_tests.terminal import CTRL_C, started
 from lc_platform_tests.test_bad_input import Site, site
 
 SECONDS = 300.0
-NOBODY = 65534
-"""A user that may write nothing, where the tests are run by root, who may write anywhere."""
 
 
 class Ended(NamedTuple):
@@ -124,13 +122,12 @@ def given(command: str, state: str, one: Site, *, terminal: bool) -> Ended:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     words = [port if word == "PORT" else word for word in COMMANDS[command]]
-    user = NOBODY if state == READ_ONLY and os.geteuid() == 0 else None
     with started(
         *words,
         terminal=terminal,
         folder=one.folder,
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
-        user=user,
+        as_owner=state == READ_ONLY and os.geteuid() == 0,
     ) as begun:
         if command in SERVING and begun.says(SERVING[command], SECONDS):
             begun.signalled(CTRL_C if terminal else signal.SIGTERM)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 CTRL_C = "Ctrl+C"
+_DROP = 24
+"""PR_CAPBSET_DROP of prctl."""
+_ROOTS = (1, 2)
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 _MARK = "LC_PLATFORM_STARTED_BY_TEST"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -30,7 +38,7 @@ class Started:
         terminal: bool,
         folder: Path,
         environment: Mapping[str, str],
-        user: int | None = None,
+        as_owner: bool = False,
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._words = bytearray()
@@ -39,9 +47,6 @@ class Started:
         told: dict[str, Any] = {
             "cwd": folder,
             "env": {**environment, _MARK: self._mark},
-            "user": user,
-            "group": user,
-            "extra_groups": None if user is None else [],
         }
         if terminal:
             self._read, slave = pty.openpty()
@@ -51,7 +56,7 @@ class Started:
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
-                preexec_fn=_take_terminal,
+                preexec_fn=partial(_begin, True, as_owner),
                 **told,
             )
         else:
@@ -62,6 +67,7 @@ class Started:
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
+                preexec_fn=partial(_begin, False, as_owner),
                 **told,
             )
         os.close(slave)
@@ -139,12 +145,16 @@ class Started:
             os.close(self._read)
 
 
-def _take_terminal() -> None:
-    """Make standard input the terminal that sends signals."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def _begin(terminal: bool, as_owner: bool) -> None:
+    """In the new process: make standard input the terminal that sends signals; give up root's right
+    to write where nobody may."""
+    if terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if as_owner:
+        library = ctypes.CDLL(None, use_errno=True)
+        for capability in _ROOTS:
+            if library.prctl(_DROP, capability, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "a capability cannot be given up")
 
 
 @contextlib.contextmanager
@@ -153,11 +163,12 @@ def started(
     terminal: bool,
     folder: Path,
     environment: Mapping[str, str] | None = None,
-    user: int | None = None,
+    as_owner: bool = False,
 ) -> Iterator[Started]:
     """`lc-platform` with arguments, until the block ends.
 
-    user  that starts it, by number
+    as_owner  whether it may do what the permissions of files say, and no more, also where it is
+              root that starts it
     """
     without = {
         k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "LC_PLATFORM_CONFIG")
@@ -167,7 +178,7 @@ def started(
         terminal=terminal,
         folder=folder,
         environment={**without, "COLUMNS": "120", **(environment or {})},
-        user=user,
+        as_owner=as_owner,
     )
     try:
         yield one
