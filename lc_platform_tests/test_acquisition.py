@@ -228,6 +228,7 @@ def _days(stack: AcquisitionStack, position: int) -> tuple[Any, Any]:
 KILLED = """
 import sys
 from pathlib import Path
+from lc_platform_tests.test_acquisition import made, site
 made(site(Path(sys.argv[1])))
 """
 
