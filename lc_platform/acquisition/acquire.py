@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -219,16 +218,16 @@ def acquire(
         for of, facts, there in zip(collections, told, found, strict=True):
             # What has come is written before the work ends: it stops where the next is asked for.
             new = _arriving(of, there, config)
-            for position, pixels in track(
+            for position, pixels, known in track(
                 new, "acquisitions", len(of.wanted) - len(facts), stops=False
             ):
-                facts[position] = _facts(of, position, pixels)
+                facts[position] = known
                 for grid, read in zip(of.plan.grids, pixels, strict=True):
                     yield from _blocks(grid, position, read)
                     spent += read.cost
                 yield _mark(of.plan, position, facts[position])
                 if of.plan is main:
-                    picture.offer(pixels[0])
+                    picture.offer(position, pixels[0])
             _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
         summary.warnings |= {
             str(one["key"]): one[IMPLAUSIBLE]
@@ -282,16 +281,21 @@ def _coordinates(of: Plan, acquisitions: Sequence[Acquisition]) -> dict[str, NDA
     return found | {f"{grid.prefix}band": np.array(grid.bands) for grid in of.grids}
 
 
+_Result = tuple[list[Pixels], dict[str, Any]]
+"""An acquisition's pixels on each grid, and its facts."""
+
+
 def _arriving(
     of: _Collection, there: Mapping[int, Reused], config: Config
-) -> Iterator[tuple[int, list[Pixels]]]:
-    """The positions that are not all there yet, with the acquisition's pixels on each grid.
+) -> Iterator[tuple[int, list[Pixels], dict[str, Any]]]:
+    """The positions that are not all there yet, with the acquisition's pixels on each grid and its
+    facts, as they come: what has come is stored while others are still read.
 
     Where one cannot be had, or the work is to end, no further one is asked for, and the error is
     raised after those that were under way have come.
     """
 
-    def read(position: int) -> list[Pixels]:
+    def read(position: int) -> _Result:
         acquisition = of.wanted[position]
         reused = there.get(position)
         with naming(f"acquisition {acquisition.key}"):
@@ -306,34 +310,39 @@ def _arriving(
                 raise _with_who_needs_it(error, of, config) from error
             for grid, one in zip(of.plan.grids, pixels, strict=True):
                 _check(acquisition, grid, one)
-            return pixels
+            return pixels, _facts(of, position, pixels)
 
     together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
     ahead = together if of.source.remote else 1
-    failure: BaseException | None = None
-    waiting: deque[tuple[int, Future[list[Pixels]]]] = deque()
+    failures: dict[int, Exception] = {}
+    stopped: BaseException | None = None
+    waiting: dict[Future[_Result], int] = {}
     left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
     with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
         while True:
-            if failure is None and interruption.requested():
-                failure = interruption.StopRequested()
-            while failure is None and len(waiting) < ahead:
+            if stopped is None and not failures and interruption.requested():
+                stopped = interruption.StopRequested()
+            while stopped is None and not failures and len(waiting) < ahead:
                 position = next(left, None)
                 if position is None:
                     break
-                waiting.append((position, pool.submit(read, position)))
+                waiting[pool.submit(read, position)] = position
             if not waiting:
                 break
-            position, future = waiting.popleft()
+            future = _first_of(waiting)
+            position = waiting.pop(future)
             try:
-                pixels = _awaited(future)
+                pixels, facts = future.result()
             except Exception as error:
-                if failure is None or isinstance(error, QuotaError):
-                    failure = error
+                failures[position] = error
                 continue
-            yield position, pixels
-    if failure:
-        raise failure
+            yield position, pixels, facts
+    # The same whichever came first; but nobody need try again where the quota is spent.
+    spent = [n for n, error in failures.items() if isinstance(error, QuotaError)]
+    if stopped is not None and not spent:
+        raise stopped
+    if failures:
+        raise failures[min(spent or failures)]
 
 
 def _with_who_needs_it(error: MissingBandError, of: _Collection, config: Config) -> SourceError:
@@ -349,13 +358,16 @@ def _with_who_needs_it(error: MissingBandError, of: _Collection, config: Config)
     return SourceError(f"{told}. {error.band} is needed for {' and '.join(keys)}. {remedy}")
 
 
-def _awaited(future: Future[list[Pixels]]) -> list[Pixels]:
-    """What a read gives. Raises StopRequested where it takes long after the work was to end."""
-    while not future.done() and not interruption.requested():
-        wait([future], _LOOKING)
-    if not wait([future], _GRACE).done:
+def _first_of(waiting: Mapping[Future[_Result], int]) -> Future[_Result]:
+    """The first read that has ended. Raises StopRequested where none does long after the work was
+    to end."""
+    come: set[Future[_Result]] = set()
+    while not come and not interruption.requested():
+        come = wait(waiting, _LOOKING, FIRST_COMPLETED).done
+    come = come or wait(waiting, _GRACE, FIRST_COMPLETED).done
+    if not come:
         raise interruption.StopRequested
-    return future.result()
+    return min(come, key=waiting.__getitem__)
 
 
 @contextmanager
@@ -473,18 +485,20 @@ class _ClearestPicture:
 
     def __init__(self, grid: Grid) -> None:
         self.best: NDArray[np.uint8] | None = None
-        self._score = (-1, 0.0)
+        self._score = (-1, 0.0, 0)
         shown = [b for b in TRUE_COLOUR if b in grid.bands] or [grid.bands[0]]
         self._positions = [grid.bands.index(b) for b in (shown * 3)[:3]]
         self._geobox = grid.geobox
 
-    def offer(self, pixels: Pixels) -> None:
+    def offer(self, position: int, pixels: Pixels) -> None:
         small = Thumbnail(self._geobox.shape)
         values = pixels.values[self._positions]
         small.take(whole(self._geobox), values)
         scale, offset = (v[self._positions][:, None, None] for v in (pixels.scale, pixels.offset))
         colours = small.values * scale + offset
-        score = (round(float(pixels.data_mask.mean()) * 10), -float(np.quantile(colours[2], 0.9)))
+        blue = float(np.quantile(colours[2], 0.9))
+        # Of two alike the first in time, whichever came first.
+        score = (round(float(pixels.data_mask.mean()) * 10), -blue, -position)
         if score > self._score or self.best is None:
             self._score = score
             self.best = stretched(np.moveaxis(colours, 0, -1), 0.0, 0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from odc.geo.geom import Geometry
 from lc_platform.acquisition.acquire import NoAcquisitionError, acquire, offer
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
-from lc_platform.cube import HeldCube
+from lc_platform.cube import Block, HeldCube
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.products.cloud_masks import CloudMasks, detect
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -226,6 +227,33 @@ def test_an_acquisition_without_data_on_the_patch_is_kept_and_masked() -> None:
     assert stack.data_mask().any(axis=(1, 2)).tolist() == [True, False, True]
     assert not stack.digital_numbers(times=[1]).any()
     assert computed.summary.facts["valid_fraction"] == pytest.approx(2 / 3)
+
+
+def test_what_has_come_is_stored_while_an_earlier_acquisition_is_still_read() -> None:
+    others_stored = Event()
+
+    class FirstComesLast(Memory):
+        remote = True
+
+        def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
+            if acquisition.key == "a":
+                assert others_stored.wait(30)
+            return super().read(acquisition, geobox, bands)
+
+        def stop(self) -> None:
+            others_stored.set()
+
+    archive, config = FirstComesLast(THREE), configured(L2A, clouds=SCL)
+    computed = acquire(archive, offer(archive, patch(), 2023, config), config)
+    stored = []
+    for part in computed.parts():
+        if isinstance(part, Block) and part.layer == "bands":
+            stored.append(part.index[0].start)
+            assert part.values[0, 0, 0, 0] == 1000 * (stored[-1] + 1)
+        if len(stored) == 2:
+            others_stored.set()
+    assert (set(stored[:2]), stored[2]) == ({1, 2}, 0)
+    assert [one["key"] for one in computed.attributes["acquisitions"]] == ["a", "b", "c"]
 
 
 def test_two_acquisitions_of_one_moment_are_two() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -22,6 +23,10 @@ from rasterio.windows import Window, from_bounds, intersect
 from rio_cogeo.cogeo import cog_translate
 from rio_cogeo.profiles import cog_profiles
 
+from lc_platform import config
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area.grid import split
+from lc_platform.sources import open_source
 from lc_platform.sources.network import remote_files
 from lc_platform.sources.protocol import Acquisition, SourceError
 from lc_platform.sources.stac.archive import StacArchive
@@ -58,8 +63,8 @@ def noise(seed: int, dtype: str = "uint16") -> NDArray[Any]:
     return np.random.default_rng(seed).integers(1, most, (SIDE, SIDE)).astype(dtype)
 
 
-def by_gdal(path: Path, values: NDArray[Any], **options: Any) -> None:
-    plain = write_tiff(path.with_suffix(".plain"), values)
+def by_gdal(path: Path, values: NDArray[Any], metres: float = 10, **options: Any) -> None:
+    plain = write_tiff(path.with_suffix(".plain"), values, metres)
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BLOCKSIZE": TILE, **options}
     rasterio.shutil.copy(plain, path, driver="COG", **options)
     plain.unlink()
@@ -356,3 +361,68 @@ def test_all_connections_that_are_allowed_are_used(server: StacServer, connectio
     with ThreadPoolExecutor(len(found)) as readers:
         list(readers.map(lambda one: source.read(one, ACROSS, names), found))
     assert server.at_once == connections
+
+
+def test_a_patch_s_year_takes_each_tile_once(server: StacServer, tmp_path: Path) -> None:
+    """Fine and coarse bands and the classification, searched, read and stored."""
+    side = {"B04": 10, "B08": 10, "B11": 20, "SCL": 20}
+    items = []
+    for day in range(1, 6):
+        for name, metres in side.items():
+            values = noise(day)[:: metres // 10, :: metres // 10]
+            by_gdal(server.folder / f"{day}-{name}.tif", values, metres)
+        assets = {name: band(f"./{day}-{name}.tif") for name in side}
+        items.append(item(f"day-{day}", f"2021-07-0{day}T10:00:00Z", assets, WHOLE))
+    write_catalog(server.folder, items)
+    west, south, east, north = ACROSS.boundingbox
+    settings = config.parse(
+        {
+            "name": "test",
+            "storage": str(tmp_path / "data"),
+            "years": [2021],
+            "aoi": {"bbox": [14.5, 45.0, 14.6, 45.1], "crs": "EPSG:32633", "patch_size": 1000},
+            "imagery": {
+                "source": "stac",
+                "catalog": server.api,
+                "collection": COLLECTION,
+                "bands": ["B04", "B08", "B11"],
+                "connections": 8,
+            },
+            "features": {"indices": ["NDVI"]},
+            "clouds": {"method": "scl"},
+            "reference": {
+                "path": "r.gpkg",
+                "attribute": "c",
+                "classes": [{"id": 1, "name": "a", "color": "#00ff00"}],
+            },
+        },
+        tmp_path,
+    )
+    (patch,) = split(
+        shapely.box(west, south, east, north),
+        "EPSG:32633",
+        buffer=0,
+        target_crs="EPSG:32633",
+        resolution=10,
+        columns_rows=(1, 1),
+    )
+    source = open_source(settings)
+    found = offer(source, patch, 2021, settings)
+    computed = acquire(source, found, settings)
+    cube = computed.held()
+    np.testing.assert_array_equal(cube.read("bands")[2, 0], noise(3)[200:500, 230:560])
+    assert len(found.acquisitions) == 5
+    tiles, rows = np.sum(
+        [
+            needed(server.folder / f"{day}-{name}.tif", patch.geobox)
+            for day in range(1, 6)
+            for name in side
+        ],
+        axis=0,
+    )
+    files = 5 * len(side)
+    told = computed.summary.facts
+    assert twice(server) == 0
+    assert told["bytes_moved"] <= 1.02 * tiles + files * remote_files.HEAD_BYTES
+    assert told["requests"] == len(server.of_files) <= files + rows
+    assert told["bytes_moved"] == sum(request.bytes for request in server.of_files)
