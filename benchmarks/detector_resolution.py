@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.cloud_scenes import PLACES, Scenes, Truth, cloudless, partly_cloudy, real, year_of
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.cube import MAIN, Computed
+from lc_platform.cube import MAIN, LazyCube
 from lc_platform.eo import clouds
 from lc_platform.products import cloud_masks, features
 from lc_platform.products.cloud_masks import CloudMasks
@@ -126,7 +126,7 @@ def _detect(raw: AcquisitionStack, detector: Detector, threads: int) -> CloudMas
 
 def _lazily(
     raw: AcquisitionStack, detector: Detector, threads: int, threshold: float = 0.4
-) -> Computed:
+) -> LazyCube:
     return cloud_masks.detect(
         raw,
         method="s2cloudless",

@@ -21,7 +21,7 @@ from benchmarks.archive import YEAR
 from benchmarks.report import Table
 from benchmarks.settings import Settings
 from lc_platform.config import SENTINEL2_BANDS
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
 from lc_platform.eo import classifier as classify
 from lc_platform.eo import clouds
 from lc_platform.eo.timeseries import regularize, target_days
@@ -267,7 +267,7 @@ class _Bench:
             bound = ("coding", by_core) if by_core > by_disk else ("disk", by_disk)
             yield _Step(f"{verb} {what}", cores, bound[1], bound[0], took)
 
-    def _cube(self, values: NDArray[Any], layer: Layer) -> Computed:
+    def _cube(self, values: NDArray[Any], layer: Layer) -> LazyCube:
         """A cube that is there already, given block by block as it is stored."""
         grid = inputs.geobox(self.size)
         together = layer.chunks[0]
@@ -281,7 +281,7 @@ class _Bench:
                     )
 
         labels = {"time": np.arange(len(values)), "band": np.arange(values.shape[1])}
-        return Computed({MAIN: grid}, {"values": layer}, blocks, labels)
+        return LazyCube({MAIN: grid}, {"values": layer}, blocks, labels)
 
     def _timed(self, work: Callable[[], object]) -> float:
         """Seconds a pixel: the median, after once that does not count."""

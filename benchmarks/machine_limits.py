@@ -13,7 +13,7 @@ import numpy as np
 from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from lc_platform.runtime.threads import in_parts
+from lc_platform.runtime.threads import parallel_for
 
 _REPEATS = 5
 _MEMORY = 2**28
@@ -63,7 +63,7 @@ def reading(threads: int) -> float:
 def _in_threads(work: Callable[[slice], object], threads: int) -> float:
     count = _MEMORY // 8
     work(slice(0, 8))
-    return fastest(lambda: in_parts(lambda part: _done(work(part)), count, count // 8, threads))
+    return fastest(lambda: parallel_for(lambda part: _done(work(part)), count, count // 8, threads))
 
 
 def _done(_: object) -> None:
@@ -104,7 +104,7 @@ def looking_up(threads: int) -> float:
 def _by_each(work: Callable[[slice], None], threads: int) -> float:
     """Seconds in which every thread does the work once."""
     work(slice(0, 1))
-    return fastest(lambda: in_parts(work, threads, 1, threads))
+    return fastest(lambda: parallel_for(work, threads, 1, threads))
 
 
 def coding(values: NDArray[np.generic]) -> tuple[float, float]:

@@ -113,7 +113,7 @@ def write_patches(folder: str, columns: int, rows: int, size: int) -> None:
     fields of classes, surer inside than at their edges."""
     from lc_platform.artefacts.formats import CogFormat
     from lc_platform.artefacts.layout import key
-    from lc_platform.cube import MAIN, Block, Computed, Layer, whole
+    from lc_platform.cube import MAIN, Block, Layer, LazyCube, whole
     from lc_platform.storage.store import Store
 
     store = Store(folder)
@@ -129,7 +129,7 @@ def write_patches(folder: str, columns: int, rows: int, size: int) -> None:
                 for name, array in values.items():
                     yield Block(name, (), whole(patch.geobox), array)
 
-            cube = Computed(
+            cube = LazyCube(
                 {MAIN: patch.geobox},
                 {name: Layer((), str(array.dtype), fill=fill) for name, array in values.items()},
                 blocks,

@@ -39,7 +39,7 @@ class Variant(NamedTuple):
 VARIANTS = (Variant("clouds at 10 m", 10, 0.999), Variant("defaults", None, 0))
 
 
-class Place(NamedTuple):
+class Partition(NamedTuple):
     """A patch as both sides have stored it."""
 
     eo_learn: Path
@@ -69,7 +69,7 @@ def run(settings: Settings) -> list[Table]:
     return [_times(settings, measured), _steps(measured), _memory(measured)]
 
 
-def _prepared(settings: Settings, size: int) -> Place:
+def _prepared(settings: Settings, size: int) -> Partition:
     """Store the input in both sides' own formats, and train the model that both use."""
     folder = settings.folder / f"patch-{size}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,14 +85,14 @@ def _prepared(settings: Settings, size: int) -> Place:
             to = {"folder": str(stores[name]), "resolution": resolution}
             worker.call("store", values=values, size=size, **to)
         model = Path(worker.call("learn", folders=[str(store) for store in stores.values()]))
-    return Place(eo_learn, stores, model)
+    return Partition(eo_learn, stores, model)
 
 
 def _platform(threads: int, folder: Path) -> Worker:
     return Worker(sys.executable, "benchmarks.platform_patch", threads, folder / "platform.log")
 
 
-def _measured(settings: Settings, threads: int, warm: Place, place: Place) -> Measured:
+def _measured(settings: Settings, threads: int, warm: Partition, place: Partition) -> Measured:
     """All rounds, with a process of its own for eo-learn and for each variant."""
     names = (EO_LEARN, *(v.name for v in VARIANTS))
     maps = {name: settings.folder / f"{name}.npy" for name in names}
@@ -104,7 +104,7 @@ def _measured(settings: Settings, threads: int, warm: Place, place: Place) -> Me
         for process in own.values():
             processes.enter_context(process)
 
-        def hold(at: Place) -> None:
+        def hold(at: Partition) -> None:
             answers.update((name, []) for name in names)
             patch, model = str(at.eo_learn), str(at.model)
             kept = {"classes": training.CLASSES, "year": YEAR, "threads": threads}
@@ -114,7 +114,7 @@ def _measured(settings: Settings, threads: int, warm: Place, place: Place) -> Me
             answers[EO_LEARN].append(eo_learn.call("run_workflow", result=str(maps[EO_LEARN])))
             return float(answers[EO_LEARN][-1]["seconds"])
 
-        def our_turn(variant: Variant, at: Place) -> float:
+        def our_turn(variant: Variant, at: Partition) -> float:
             name, process = variant.name, own[variant.name]
             store = {"folder": str(at.stores[name]), "resolution": variant.resolution}
             answer = process.call("run", threads=threads, result=str(maps[name]), **store)
@@ -124,7 +124,7 @@ def _measured(settings: Settings, threads: int, warm: Place, place: Place) -> Me
             same[name] = agreement.same(f"class, {name}", ours, theirs, variant.at_least)
             return float(answer["seconds"])
 
-        def in_turns(rounds: int, at: Place) -> dict[str, list[float]]:
+        def in_turns(rounds: int, at: Partition) -> dict[str, list[float]]:
             hold(at)
             turns = {v.name: lambda _, v=v: our_turn(v, at) for v in VARIANTS}
             return in_turn(rounds, {EO_LEARN: their_turn, **turns})

@@ -44,7 +44,7 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from benchmarks import estimate, report
 from benchmarks.report import Table
 from lc_platform import config
-from lc_platform.artefacts.layout import ASSETS, Place, dimensions, key
+from lc_platform.artefacts.layout import ASSETS, Partition, dimensions, key
 from lc_platform.assets import partitions
 from lc_platform.automation import JOBS
 from lc_platform.commands import run as running
@@ -260,11 +260,11 @@ def _worker(configuration: Config) -> running.Worker:
     return running.Worker(configuration, running.dagster_home(configuration))
 
 
-def _places(configuration: Config, patches: Sequence[str], asset: str) -> Iterator[Place]:
+def _places(configuration: Config, patches: Sequence[str], asset: str) -> Iterator[Partition]:
     wanted = dimensions(asset)
     for year in configuration.years if "year" in wanted else (None,):
         for patch in patches if "patch" in wanted else (None,):
-            yield Place(patch, year)
+            yield Partition(patch, year)
 
 
 def _laid(timed: Timed, configuration: Config) -> int:
@@ -290,7 +290,7 @@ def _laid(timed: Timed, configuration: Config) -> int:
     return count + 1
 
 
-def _record(asset: str, where: Place, version: Any) -> str:
+def _record(asset: str, where: Partition, version: Any) -> str:
     from lc_platform.artefacts import records
 
     return records._name(asset, where, version)
@@ -331,7 +331,7 @@ def _recorded(timed: Timed, configuration: Config) -> int:
 
 
 def _run_added(
-    instance: dg.DagsterInstance, job: str, assets: Sequence[str], places: Sequence[Place]
+    instance: dg.DagsterInstance, job: str, assets: Sequence[str], places: Sequence[Partition]
 ) -> str:
     """A finished run over a range of partitions; returns its id."""
     names = [str(partitions.partition_key(where)) for where in places]
@@ -349,7 +349,7 @@ def _run_added(
     return run.run_id
 
 
-def _events(job: str, assets: Sequence[str], places: Sequence[Place]) -> list[DagsterEvent]:
+def _events(job: str, assets: Sequence[str], places: Sequence[Partition]) -> list[DagsterEvent]:
     """What a run tells of its partitions."""
     names = [partitions.partition_key(where) for where in places]
     planned = [_planned(job, asset, str(name)) for asset in assets for name in names]
@@ -431,7 +431,7 @@ def _new_runs(timed: Timed, configuration: Config) -> None:
     """What a run does for each of its patches, beside the patch's own work."""
     worker = _worker(configuration)
     patches = worker.look().patches()
-    where = Place(patches[len(patches) // 2], configuration.years[0])
+    where = Partition(patches[len(patches) // 2], configuration.years[0])
 
     def looked() -> None:
         look = worker.look()

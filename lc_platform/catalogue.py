@@ -40,7 +40,7 @@ def canonical_band(band: str) -> str:
     return BAND_ALIASES.get(band.lower(), band)
 
 
-class FurtherCollection(NamedTuple):
+class AuxiliaryCollection(NamedTuple):
     """What the platform knows of a collection that can be added to the main one."""
 
     name: str
@@ -55,26 +55,26 @@ class FurtherCollection(NamedTuple):
 
 _LANDSAT_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07")
 _LANDSAT_ASSETS = ("blue", "green", "red", "nir08", "swir16", "swir22")
-FURTHER_COLLECTIONS: Mapping[str, FurtherCollection] = {
-    "sentinel-1-grd": FurtherCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
-    "sentinel-1-rtc": FurtherCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
-    "landsat-ot-l1": FurtherCollection(
+AUXILIARY_COLLECTIONS: Mapping[str, AuxiliaryCollection] = {
+    "sentinel-1-grd": AuxiliaryCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
+    "sentinel-1-rtc": AuxiliaryCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
+    "landsat-ot-l1": AuxiliaryCollection(
         "L8", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS, "B08", "B09"), "BQA"
     ),
-    "landsat-ot-l2": FurtherCollection("L8", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS), "BQA"),
-    "landsat-c2-l2": FurtherCollection(
+    "landsat-ot-l2": AuxiliaryCollection("L8", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS), "BQA"),
+    "landsat-c2-l2": AuxiliaryCollection(
         "L8", _LANDSAT_ASSETS, ("coastal", *_LANDSAT_ASSETS), "qa_pixel"
     ),
 }
-SIMULATED_FURTHER_BANDS = {
+SIMULATED_AUXILIARY_BANDS = {
     "sentinel-1-grd": ("VV", "VH"),
     "landsat-ot-l1": ("B01", *_LANDSAT_BANDS, "B09"),
 }
 """Collections of the simulated archive beside the main one, and the bands that it has of them."""
-FURTHER_OF: Mapping[str, tuple[str, ...]] = {
+AUXILIARY_OF: Mapping[str, tuple[str, ...]] = {
     "sentinel_hub": ("sentinel-1-grd", "landsat-ot-l1", "landsat-ot-l2"),
     "stac": ("sentinel-1-grd", "sentinel-1-rtc", "landsat-c2-l2"),
-    "simulated": tuple(SIMULATED_FURTHER_BANDS),
+    "simulated": tuple(SIMULATED_AUXILIARY_BANDS),
 }
 """Source -> the collections that it may be asked for beside the main one."""
 

@@ -1,7 +1,7 @@
 """Raster stacks that are read by window and computed by window.
 
 A `Cube` is a set of named layers on one or more grids, read a window at a time; nothing is held.
-A `Computed` is a cube to be: it says what its layers will look like and yields them block by
+A `LazyCube` is a cube to be: it says what its layers will look like and yields them block by
 block, once, while somebody writes them down. Its `summary` fills while the blocks pass.
 """
 
@@ -127,7 +127,7 @@ class Origin(Protocol):
         ...
 
 
-class Kept(NamedTuple):
+class ReusedPart(NamedTuple):
     """A part of a layer that is there from before: a position along its first dim, all of the
     grid. It is taken over as it is where the store can do that."""
 
@@ -138,7 +138,7 @@ class Kept(NamedTuple):
     """Its position there."""
 
 
-class Mark(NamedTuple):
+class Checkpoint(NamedTuple):
     """Says that parts are whole: should the making of the cube not end, all parts before this are
     kept, with ``content`` (as JSON has it) under a name of its own."""
 
@@ -189,12 +189,12 @@ class Summary:
 
 
 @dataclass
-class Computed:
+class LazyCube:
     """A cube whose blocks are computed when somebody asks, once."""
 
     grids: Mapping[str, GeoBox]
     layers: Mapping[str, Layer]
-    blocks: Callable[[Summary], Iterator[Block | Kept | Mark]]
+    blocks: Callable[[Summary], Iterator[Block | ReusedPart | Checkpoint]]
     """Yields all parts and fills the summary on the way."""
     coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -211,15 +211,15 @@ class Computed:
     def __iter__(self) -> Iterator[Block]:
         """All blocks; of what is kept, blocks too."""
         for part in self.parts():
-            if isinstance(part, Kept):
+            if isinstance(part, ReusedPart):
                 yield self.block(part)
             elif isinstance(part, Block):
                 yield part
 
-    def parts(self) -> Iterator[Block | Kept | Mark]:
+    def parts(self) -> Iterator[Block | ReusedPart | Checkpoint]:
         return self.blocks(self.summary)
 
-    def block(self, kept: Kept) -> Block:
+    def block(self, kept: ReusedPart) -> Block:
         """What is kept, read."""
         spec = self.layers[kept.layer]
         values = kept.origin.part(kept.layer, kept.at)[None]
@@ -232,7 +232,7 @@ class Computed:
         lead = tuple(len(self.coordinates[dim]) for dim in spec.dims)
         return (*lead, *self.grids[spec.grid].shape)
 
-    def held(self) -> HeldCube:
+    def held(self) -> InMemoryCube:
         """All of it computed into memory: for notebooks and tests, on areas that fit."""
         arrays = {
             name: np.full(self.shape(name), spec.fill or 0, dtype=spec.dtype)
@@ -240,11 +240,11 @@ class Computed:
         }
         for block in self:
             arrays[block.layer][(*block.index, *block.window)] = block.values
-        return HeldCube(self.grids, self.layers, arrays, self.coordinates, self.attributes)
+        return InMemoryCube(self.grids, self.layers, arrays, self.coordinates, self.attributes)
 
 
 @dataclass
-class HeldCube:
+class InMemoryCube:
     """A cube in memory."""
 
     grids: Mapping[str, GeoBox]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.artefacts.grid_format import GridFormat
-from lc_platform.artefacts.layout import Place, key
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import ABSENT, Recipe, Versions, digest
+from lc_platform.artefacts.versions import ABSENT, Versions, VersionSpec, digest
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.indices import KNOWN
 from lc_platform.runtime.stopwatch import Clock
-from lc_platform.sources import open_further, open_source
+from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.storage import content
 from lc_platform.storage.errors import StorageError
@@ -24,17 +24,17 @@ from lc_platform.storage.store import Store
 from lc_platform.transient import PermanentFailures
 
 if TYPE_CHECKING:
-    from lc_platform.acquisition.acquire import Offer
-    from lc_platform.acquisition.reuse import Held
+    from lc_platform.acquisition.acquire import SearchResult
+    from lc_platform.acquisition.reuse import ReusableAcquisition
     from lc_platform.area.mask import Area
-    from lc_platform.products.auxiliary_features import FurtherBands
+    from lc_platform.products.auxiliary_features import AuxiliaryBands
     from lc_platform.sources.reference_map import Reference
 
 
 class Platform:
     """A configuration and what it stands for, opened when first needed."""
 
-    def __init__(self, config: Config, recipes: Sequence[Recipe] = ()) -> None:
+    def __init__(self, config: Config, recipes: Sequence[VersionSpec] = ()) -> None:
         self.config = config
         self.clock = Clock()
         self.failed_before = PermanentFailures()
@@ -50,9 +50,9 @@ class Platform:
         return open_source(self.config, self.ledger)
 
     @cached_property
-    def further(self) -> Mapping[str, Source]:
+    def auxiliary(self) -> Mapping[str, Source]:
         """The archives of further collections, by the collections' names."""
-        return open_further(self.config, self.ledger)
+        return open_auxiliary(self.config, self.ledger)
 
     @cached_property
     def ledger(self) -> StoreLedger:
@@ -84,8 +84,8 @@ class Platform:
         patch: Patch,
         year: int,
         source: Source | None = None,
-        further: Mapping[str, Source] | None = None,
-    ) -> Offer:
+        auxiliary: Mapping[str, Source] | None = None,
+    ) -> SearchResult:
         """What the archive, or another that is opened already, has of a patch in a year.
 
         Raw bands of a time when the state of an archive's files was not looked at keep their
@@ -98,22 +98,22 @@ class Platform:
             patch,
             year,
             self.config,
-            self.further if further is None else further,
+            self.auxiliary if auxiliary is None else auxiliary,
         )
         if found.named == found.named_alone:
             return found
-        recorded = self.versions.records.of("raw_bands", Place(patch.key, year))
+        recorded = self.versions.records.of("raw_bands", Partition(patch.key, year))
         if recorded is None or recorded.given != digest(found.named_alone):
             return found
         return replace(found, as_before=found.is_as(self.held(patch.key, year)))
 
-    def held(self, patch: str, year: int) -> list[Held]:
+    def held(self, patch: str, year: int) -> list[ReusableAcquisition]:
         """What there is of a patch's raw bands from before."""
         from lc_platform.acquisition.reuse import marked, stored
         from lc_platform.storage.zarr_cube import remaining
 
-        recorded = self.versions.records.of("raw_bands", Place(patch, year)) is not None
-        found: list[Held] = []
+        recorded = self.versions.records.of("raw_bands", Partition(patch, year)) is not None
+        found: list[ReusableAcquisition] = []
         for remains in remaining(self.store, key("raw_bands", patch, year)):
             if remains.cube is None:
                 found += marked(remains.marks, remains)
@@ -224,7 +224,7 @@ class Platform:
         return [
             {
                 "name": one.name,
-                "source": self.config.imagery.further_source(one),
+                "source": self.config.imagery.auxiliary_source(one),
                 "collection": one.collection,
                 "catalog": one.catalog,
                 "bands": one.acquired_bands,
@@ -233,15 +233,15 @@ class Platform:
         ]
 
     @property
-    def further_features(self) -> tuple[FurtherBands, ...]:
+    def further_features(self) -> tuple[AuxiliaryBands, ...]:
         """What becomes of it."""
         imagery = self.config.imagery
         if not imagery.also:
             return ()
-        from lc_platform.products.auxiliary_features import FurtherBands
+        from lc_platform.products.auxiliary_features import AuxiliaryBands
 
         return tuple(
-            FurtherBands(one.name, one.bands, imagery.further_quantity(one), one.quality_band)
+            AuxiliaryBands(one.name, one.bands, imagery.auxiliary_quantity(one), one.quality_band)
             for one in imagery.also
         )
 

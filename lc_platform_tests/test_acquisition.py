@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lc_platform.acquisition.acquire import acquire, offer
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.versions import Version
 from lc_platform.errors import PlatformError
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -73,7 +73,7 @@ def site(folder: Path, **imagery: Any) -> Site:
 def made(of: Site) -> dict[str, Any]:
     """Materialize a patch's year with a connection of its own; returns its summary's facts."""
     platform, patch = of.platform, of.patch
-    where = Place(patch.key, YEAR)
+    where = Partition(patch.key, YEAR)
     offered = offer(platform.source, patch, YEAR, of.config)
     cube = acquire(platform.source, offered, of.config, platform.held(*where))
     with platform.versions.records.changing("raw_bands", where):

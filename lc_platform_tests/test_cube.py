@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lc_platform import cube
-from lc_platform.cube import MAIN, Block, Computed, HeldCube, Layer, Summary, Thumbnail
+from lc_platform.cube import MAIN, Block, InMemoryCube, Layer, LazyCube, Summary, Thumbnail
 from lc_platform_tests.products.cubes import grid
 
 
@@ -27,7 +27,7 @@ def test_windows_tile_a_grid_once_and_are_no_larger_than_asked(
 
 def test_a_held_cube_selects_along_dims_as_well_as_by_window() -> None:
     values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    held = HeldCube({MAIN: grid(4, 5)}, {"a": Layer(("time", "band"), "int64")}, {"a": values})
+    held = InMemoryCube({MAIN: grid(4, 5)}, {"a": Layer(("time", "band"), "int64")}, {"a": values})
     here = (slice(1, 3), slice(0, 2))
     np.testing.assert_array_equal(held.read("a", here), values[:, :, 1:3, 0:2])
     np.testing.assert_array_equal(
@@ -39,7 +39,9 @@ def test_a_held_cube_selects_along_dims_as_well_as_by_window() -> None:
 def test_a_dim_of_another_grid_is_selected_by_its_short_name() -> None:
     values = np.arange(3 * 2 * 2).reshape(3, 2, 2)
     layer = Layer(("detector/band",), "int64", "detector")
-    held = HeldCube({"detector": grid(2, 2)}, {"detector/bands": layer}, {"detector/bands": values})
+    held = InMemoryCube(
+        {"detector": grid(2, 2)}, {"detector/bands": layer}, {"detector/bands": values}
+    )
     np.testing.assert_array_equal(held.read("detector/bands", band=[2]), values[[2]])
 
 
@@ -49,7 +51,7 @@ def test_what_no_block_says_has_the_layers_fill() -> None:
         yield Block("a", (slice(1, 2),), (slice(0, 1), slice(0, 2)), np.full((1, 1, 2), 7.0))
 
     layer = Layer(("time",), "float32", fill=float("nan"))
-    computed = Computed({MAIN: grid(2, 2)}, {"a": layer}, blocks, {"time": np.arange(2)})
+    computed = LazyCube({MAIN: grid(2, 2)}, {"a": layer}, blocks, {"time": np.arange(2)})
     held = computed.held()
     assert computed.summary.facts == {"blocks": 1}
     np.testing.assert_array_equal(

@@ -16,7 +16,7 @@ from dagster._core.execution.backfill import BulkActionStatus
 
 import lc_platform
 from lc_platform import config
-from lc_platform.artefacts.layout import ASSETS, PATCH, Place
+from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
 from lc_platform.assets import partitions
 from lc_platform.automation import backfills
 from lc_platform.graph import build
@@ -113,7 +113,7 @@ def test_patches_that_are_gone_stay_while_a_backfill_may_want_them() -> None:
     graph = of_the_demo().resolve_asset_graph()
     with dg.DagsterInstance.ephemeral() as instance:
         partitions.fill(instance, ["a", "b"])
-        wanted = {"reference_rasters": {Place("b")}}
+        wanted = {"reference_rasters": {Partition("b")}}
         backfills.request(instance, graph, wanted, name="one", title="One")
         partitions.fill(instance, ["a", "c"])
         assert set(instance.get_dynamic_partitions(PATCH)) == {"a", "b", "c"}

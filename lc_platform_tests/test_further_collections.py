@@ -25,7 +25,7 @@ from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack, build
 from lc_platform.products.predictions import predict
 from lc_platform.products.raw_bands import AcquisitionStack
-from lc_platform.sources import open_further, open_source
+from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import Acquisition, Source
 from lc_platform.sources.simulated import SimulatedSentinel1
 from lc_platform.storage import zarr_cube
@@ -41,7 +41,7 @@ LANDSAT = {"collection": "landsat-ot-l1", "bands": ["B04", "B05"]}
 
 
 def test_each_has_an_archive_under_its_name() -> None:
-    opened = open_further(
+    opened = open_auxiliary(
         configured("{imagery: {also: [landsat-ot-l1, sentinel-1-grd]}}", SIMULATED)
     )
     assert list(opened) == ["L8", "S1"]
@@ -69,7 +69,7 @@ def stacks(platform: Platform, patch: str) -> tuple[AcquisitionStack, FeatureSta
 def test_a_map_is_made_of_three_collections(mapped: Platform) -> None:
     for patch in mapped.patches:
         raw, features = stacks(mapped, patch)
-        assert list(raw.further) == ["S1", "L8"]
+        assert list(raw.auxiliary) == ["S1", "L8"]
         assert features.names[-4:] == ("S1_VV_337", "S1_VH_337", "L8_B04_337", "L8_B05_337")
         assert (mapped.classes(patch) > 0).all()
     card = mapped.opened("model").card
@@ -79,8 +79,8 @@ def test_a_map_is_made_of_three_collections(mapped: Platform) -> None:
 def test_the_archives_pixels_are_stored_with_times_of_their_own(mapped: Platform) -> None:
     patch = mapped.patches[0]
     raw, _ = stacks(mapped, patch)
-    radar = raw.further["S1"]
-    (source, _) = open_further(mapped.config).values()
+    radar = raw.auxiliary["S1"]
+    (source, _) = open_auxiliary(mapped.config).values()
     facts = radar.acquisitions[7]
     there = source.search(raw.geobox.extent, *WHOLE_YEAR)
     acquisition = next(a for a in there if a.key == facts["key"])
@@ -144,13 +144,13 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     mapped: Platform, tmp_path: Path
 ) -> None:
     (patch, *_), _ = area.patches(mapped.config)
-    further = {**open_further(mapped.config), "S1": Silent()}
+    auxiliary = {**open_auxiliary(mapped.config), "S1": Silent()}
     source = open_source(mapped.config)
-    offered = offer(source, patch, YEAR, mapped.config, further)
+    offered = offer(source, patch, YEAR, mapped.config, auxiliary)
     store = Store(str(tmp_path))
-    zarr_cube.write(store, "raw", acquire(source, offered, mapped.config, further=further))
+    zarr_cube.write(store, "raw", acquire(source, offered, mapped.config, auxiliary=auxiliary))
     raw = AcquisitionStack(zarr_cube.ZarrCube(store, "raw"))
-    assert (len(raw.further["S1"]), len(raw.further["L8"]) > 0) == (0, True)
+    assert (len(raw.auxiliary["S1"]), len(raw.auxiliary["L8"]) > 0) == (0, True)
     masks = CloudMasks(mapped.opened("cloud_masks", patch.key).cube)
     asked = AssetPlatform(mapped.config).feature_list
     computed = build(raw, masks, **asked, window=64)
@@ -186,7 +186,7 @@ def test_landsat_of_a_catalog_is_calibrated_as_its_items_say_and_its_quality_ban
         file.write_text(file.read_text().replace("sentinel-2-l2a", "landsat-c2-l2"))
     entry = f"{{collection: landsat-c2-l2, bands: [red], catalog: {catalog}}}"
     configuration = configured(f"{{imagery: {{also: [{entry}]}}}}", SMALLEST)
-    source = open_further(configuration)["L8"]
+    source = open_auxiliary(configuration)["L8"]
     (found,) = source.search(GRID.extent, datetime(2021, 1, 1), datetime(2022, 1, 1))
     (landsat,) = configuration.imagery.also
     read = source.read(found, GRID, landsat.acquired_bands)
@@ -211,10 +211,10 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     data["features"]["indices"] = []
     configuration = parse(data)
     (patch,), _ = area.patches(configuration)
-    further = open_further(configuration)
+    auxiliary = open_auxiliary(configuration)
     source = open_source(configuration)
-    offered = offer(source, patch, 2018, configuration, further)
-    raw = AcquisitionStack(acquire(source, offered, configuration, further=further).held())
+    offered = offer(source, patch, 2018, configuration, auxiliary)
+    raw = AcquisitionStack(acquire(source, offered, configuration, auxiliary=auxiliary).held())
     masks = CloudMasks(
         cloud_masks.detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2).held()
     )
@@ -228,7 +228,7 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
             day = (datetime.fromisoformat(when) - NEW_YEAR).days
             with rasterio.open(about.parent / "VH.tif") as file:
                 by_day.setdefault(day, []).append(file.read(1))
-    assert len(raw.further["S1"]) == sum(map(len, by_day.values())) > 100
+    assert len(raw.auxiliary["S1"]) == sum(map(len, by_day.values())) > 100
     days = sorted(by_day)
     of_day = np.array([np.mean(by_day[day], axis=0) for day in days])
     targets = features.cube.attributes["days"]

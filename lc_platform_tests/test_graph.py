@@ -25,13 +25,13 @@ from lc_platform import config
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.artefacts.formats import Format, formats
-from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions, key
+from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions, key
 from lc_platform.artefacts.records import Records
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation import JOBS
 from lc_platform.commands import run
 from lc_platform.config import Config
-from lc_platform.cube import Computed
+from lc_platform.cube import LazyCube
 from lc_platform.graph import build
 from lc_platform.products import cloud_masks, predictions
 from lc_platform.products import features as feature_stack
@@ -137,7 +137,7 @@ class Platform:
 
     def forget(self, asset: str, patch: str) -> None:
         """Have an artefact made again."""
-        Records(self.store).forget(asset, Place(patch, YEAR))
+        Records(self.store).forget(asset, Partition(patch, YEAR))
 
     def opened(self, asset: str, patch: str | None = None) -> Any:
         of = formats({c.id: (c.name, c.color) for c in self.config.reference.classes})
@@ -469,11 +469,11 @@ def test_a_patch_without_data_stops_no_other_of_its_chunk(
         shutil.rmtree(data / asset)
     worker = run.Worker(copied.config, run.dagster_home(copied.config))
     worker.instance.add_dynamic_partitions(PATCH, copied.patches)
-    blind = Place(copied.patches[1], YEAR)
+    blind = Partition(copied.patches[1], YEAR)
     resource = worker.definitions.resources["platform"]  # type: ignore[index]
     box = copied.opened("patch_grid")[copied.patches[1]].geobox
     resource.source = Blind(open_source(copied.config), box)
-    places = tuple(Place(patch, YEAR) for patch in copied.patches[:2])
+    places = tuple(Partition(patch, YEAR) for patch in copied.patches[:2])
     outcome = worker.run(run.Task("patch_year", JOBS["patch_year"], places))
     assert set(outcome.errors) == {blind}
     assert "no acquisition has data on the patch" in outcome.errors[blind]
@@ -517,7 +517,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
         raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
         masks = CloudMasks(cloud_masks.detect(raw, **config.clouds.model_dump(), threads=1).held())
-        made: Computed = feature_stack.build(
+        made: LazyCube = feature_stack.build(
             raw,
             masks,
             bands=config.imagery.bands,

@@ -10,9 +10,9 @@ import pytest
 
 from lc_platform import assets
 from lc_platform.acquisition.acquire import acquire, offer
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.config import Config, ConfigError
-from lc_platform.cube import Computed
+from lc_platform.cube import LazyCube
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.platform import Platform
 from lc_platform.products.observation_stats import observe
@@ -113,7 +113,7 @@ def test_without_it_the_archive_need_not_have_the_band(tmp_path: Path, entry: An
 # What becomes of it
 
 
-def statistics(index: Index | None) -> Computed:
+def statistics(index: Index | None) -> LazyCube:
     numbers = np.array([[[[3000, 1000]], [[1000, 1000]]], [[[4000, 2000]], [[1000, 3000]]]])
     raw = cubes.stack(numbers, [0, 10], ["B03", "B04"])
     valid = np.array([[[True, True]], [[True, False]]])
@@ -155,7 +155,7 @@ def test_the_figure_is_drawn_of_what_there_is(index: Index | None) -> None:
 
 def version(config: Config) -> str:
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
-    where = Place(patch().key, 2023)
+    where = Partition(patch().key, 2023)
     return str(platform.versions.look().expected("observation_stats", where).version.made)
 
 

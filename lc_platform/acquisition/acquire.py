@@ -19,7 +19,7 @@ from lc_platform.acquisition.read_plan import Grid, Plan, plans
 from lc_platform.acquisition.reuse import (
     STATES,
     TAGS,
-    Held,
+    ReusableAcquisition,
     as_told,
     changed,
     fingerprint,
@@ -30,7 +30,16 @@ from lc_platform.acquisition.reuse import (
 from lc_platform.area.grid import Patch
 from lc_platform.catalogue import SENTINEL2_BANDS
 from lc_platform.config import Config
-from lc_platform.cube import Block, Computed, Kept, Mark, Summary, Thumbnail, stretched, whole
+from lc_platform.cube import (
+    Block,
+    Checkpoint,
+    LazyCube,
+    ReusedPart,
+    Summary,
+    Thumbnail,
+    stretched,
+    whole,
+)
 from lc_platform.eo.plausibility import implausible
 from lc_platform.errors import DataError, PlatformError, naming
 from lc_platform.products.raw_bands import DETECTOR
@@ -66,7 +75,7 @@ class NoAcquisitionError(DataError):
 
 
 @dataclass(frozen=True)
-class Offer:
+class SearchResult:
     """What the archives have of a patch in a year, and is to be acquired."""
 
     patch: Patch
@@ -75,7 +84,7 @@ class Offer:
     """Of the main collection."""
     too_cloudy: int
     """Acquisitions that it has beside them."""
-    further: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
+    auxiliary: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
     """Of further collections by their names; there may be none."""
     plans: Sequence[Plan] = ()
     """How each collection is read."""
@@ -93,7 +102,7 @@ class Offer:
         """The same without the files."""
         return self._named(lambda acquisition, _: named_alone(acquisition))
 
-    def is_as(self, held: Iterable[Held]) -> bool:
+    def is_as(self, held: Iterable[ReusableAcquisition]) -> bool:
         """Whether what is held from a time when files were not looked at is all of the offer, and
         nothing tells that any of it has changed since."""
         known = [one.facts for one in held if STATES not in one.facts]
@@ -109,7 +118,7 @@ class Offer:
 
     @property
     def _by_plan(self) -> list[tuple[Plan, Sequence[Acquisition]]]:
-        found = {"": self.acquisitions, **self.further}
+        found = {"": self.acquisitions, **self.auxiliary}
         return [(plan, found[plan.name]) for plan in self.plans]
 
     def _named(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
@@ -126,8 +135,8 @@ def offer(
     patch: Patch,
     year: int,
     config: Config,
-    further: Mapping[str, Source] = MappingProxyType({}),
-) -> Offer:
+    auxiliary: Mapping[str, Source] = MappingProxyType({}),
+) -> SearchResult:
     """Search the archive, and those of further collections by their names.
 
     Raises NoAcquisitionError where the main collection has none, SourceError where an archive
@@ -148,9 +157,9 @@ def offer(
     there, kept = found(source)
     if not kept:
         raise NoAcquisitionError(_nothing(patch, year, config, there))
-    others = {name: found(archive)[1] for name, archive in further.items()}
+    others = {name: found(archive)[1] for name, archive in auxiliary.items()}
     read_as = plans(patch, config)
-    return Offer(patch, year, kept, len(there) - len(kept), others, read_as)
+    return SearchResult(patch, year, kept, len(there) - len(kept), others, read_as)
 
 
 @dataclass(frozen=True)
@@ -166,11 +175,11 @@ class _Collection:
 
 def acquire(
     source: Source,
-    offer: Offer,
+    offer: SearchResult,
     config: Config,
-    held: Sequence[Held] = (),
-    further: Mapping[str, Source] = MappingProxyType({}),
-) -> Computed:
+    held: Sequence[ReusableAcquisition] = (),
+    auxiliary: Mapping[str, Source] = MappingProxyType({}),
+) -> LazyCube:
     """Every acquisition of an offer, as the archives have it.
 
     held     what is there from before: it is taken over where the archive has nothing newer, and
@@ -185,7 +194,7 @@ def acquire(
     ids = {one.name: one.collection for one in config.imagery.also}
     collections = [_Collection(source, main, offer.acquisitions, config.imagery.collection)]
     collections += [
-        _Collection(further[p.name], p, offer.further[p.name], ids[p.name]) for p in others
+        _Collection(auxiliary[p.name], p, offer.auxiliary[p.name], ids[p.name]) for p in others
     ]
     attributes: dict[str, Any] = {
         "patch": offer.patch.key,
@@ -200,7 +209,7 @@ def acquire(
             for one in config.imagery.also
         }
 
-    def blocks(summary: Summary) -> Iterator[Block | Kept | Mark]:
+    def blocks(summary: Summary) -> Iterator[Block | ReusedPart | Checkpoint]:
         told: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
         found = [reusable(of.plan, of.wanted, held) for of in collections]
         for of, facts, there in zip(collections, told, found, strict=True):
@@ -211,7 +220,7 @@ def acquire(
                     of, one.held, as_told(of.wanted[position], of.plan.bands)
                 )
                 for layer in of.plan.layers:
-                    yield Kept(layer, position, one.held.origin, one.held.position)
+                    yield ReusedPart(layer, position, one.held.origin, one.held.position)
                 yield _mark(of.plan, position, facts[position], new=False)
         kept = sum(map(len, told))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
@@ -238,7 +247,7 @@ def acquire(
         summary.picture = picture.best
         summary.facts |= {
             "acquisitions": len(offer.acquisitions),
-            **{f"acquisitions_{name}": len(found) for name, found in offer.further.items()},
+            **{f"acquisitions_{name}": len(found) for name, found in offer.auxiliary.items()},
             "acquisitions_new": sum(map(len, told)) - kept,
             "acquisitions_too_cloudy": offer.too_cloudy,
             "valid_fraction": fmean(one["data_fraction"] for one in told[0].values()),
@@ -254,7 +263,7 @@ def acquire(
     coordinates: dict[str, NDArray[Any]] = {}
     for of in collections:
         coordinates |= _coordinates(of.plan, of.wanted)
-    return Computed(
+    return LazyCube(
         {grid.name: grid.geobox for of in collections for grid in of.plan.grids},
         {name: layer for of in collections for name, layer in of.plan.layers.items()},
         blocks,
@@ -399,8 +408,8 @@ def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
         )
 
 
-def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True) -> Mark:
-    return Mark(f"{of.name}-{position}", mark(position, facts), new)
+def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True) -> Checkpoint:
+    return Checkpoint(f"{of.name}-{position}", mark(position, facts), new)
 
 
 def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
@@ -426,7 +435,9 @@ def _facts(of: _Collection, position: int, pixels: Sequence[Pixels]) -> dict[str
     return facts | _judged(of, pixels[0].values, pixels[0].data_mask, facts)
 
 
-def _still_plausible(of: _Collection, held: Held, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _still_plausible(
+    of: _Collection, held: ReusableAcquisition, told: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Facts of an acquisition that is taken over as it is: what its pixels are, and what the
     archive tells now."""
     facts = {**held.facts, **told}

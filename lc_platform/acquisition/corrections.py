@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lc_platform.acquisition.read_plan import Grid, Plan
-from lc_platform.acquisition.reuse import LINKS, TAGS, Held, changed, is_whole
+from lc_platform.acquisition.reuse import LINKS, TAGS, ReusableAcquisition, changed, is_whole
 from lc_platform.errors import PlatformError
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 
@@ -19,17 +19,17 @@ from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 class Reused:
     """What is held of an acquisition that is wanted."""
 
-    held: Held
+    held: ReusableAcquisition
     changed: frozenset[str]
     """Bands that are to be read again; all else is taken over."""
 
 
 def reusable(
-    plan: Plan, wanted: Sequence[Acquisition], held: Sequence[Held]
+    plan: Plan, wanted: Sequence[Acquisition], held: Sequence[ReusableAcquisition]
 ) -> Mapping[int, Reused]:
     """Position -> what is held of the acquisition, of which not all is to be read again."""
     described, grids = plan.described(), [grid.name for grid in plan.grids]
-    known: dict[str, list[Held]] = {}
+    known: dict[str, list[ReusableAcquisition]] = {}
     for one in held:
         if one.facts.get("read_as") == described:
             known.setdefault(str(one.facts["key"]), []).append(one)

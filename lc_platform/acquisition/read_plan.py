@@ -120,10 +120,10 @@ def plans(patch: Patch, config: Config) -> list[Plan]:
     imagery = config.imagery
     found = [_plan(patch, config)]
     for one in imagery.also:
-        source, catalog = imagery.further_source(one), one.catalog or imagery.catalog
+        source, catalog = imagery.auxiliary_source(one), one.catalog or imagery.catalog
         archive = _archive(config, source, one.collection, catalog)
         grid = Grid(one.name, patch.geobox, one.acquired_bands)
-        quantity = imagery.further_quantity(one)
+        quantity = imagery.auxiliary_quantity(one)
         found.append(Plan(archive, (grid,), name=one.name, quantity=quantity))
     return found
 

@@ -21,7 +21,7 @@ LINKS, TAGS = "links", "tags"
 is without the times that the archive tells, and what the server told it by when it was read."""
 
 
-class Held(NamedTuple):
+class ReusableAcquisition(NamedTuple):
     """An acquisition, and where its pixels are."""
 
     facts: Mapping[str, Any]
@@ -32,13 +32,13 @@ class Held(NamedTuple):
     """Whether the pixels are what the facts' hash says, or that is yet to be seen."""
 
 
-def stored(cube: Cube, origin: Origin, *, sure: bool) -> Iterator[Held]:
+def stored(cube: Cube, origin: Origin, *, sure: bool) -> Iterator[ReusableAcquisition]:
     """Those of a patch's raw bands."""
     told: list[Iterable[Mapping[str, Any]]] = [cube.attributes.get("acquisitions", ())]
     told += [one["acquisitions"] for one in cube.attributes.get("collections", {}).values()]
     for acquisitions in told:
         for position, facts in enumerate(acquisitions):
-            yield Held(facts, origin, position, sure)
+            yield ReusableAcquisition(facts, origin, position, sure)
 
 
 def damaged(cube: Cube, origin: Origin) -> list[str]:
@@ -48,7 +48,7 @@ def damaged(cube: Cube, origin: Origin) -> list[str]:
     of = [(cube.attributes["acquisitions"], own)]
     of += [(one["acquisitions"], [name]) for name, one in collections.items()]
     held = [
-        (Held(facts, origin, position, sure=False), grids)
+        (ReusableAcquisition(facts, origin, position, sure=False), grids)
         for acquisitions, grids in of
         for position, facts in enumerate(acquisitions)
     ]
@@ -59,7 +59,7 @@ def damaged(cube: Cube, origin: Origin) -> list[str]:
     ]
 
 
-def is_whole(one: Held, grids: Iterable[str]) -> bool:
+def is_whole(one: ReusableAcquisition, grids: Iterable[str]) -> bool:
     """Whether its pixels, on all grids, are those that were acquired; False where they cannot be
     read. Raises PlatformError where they cannot be reached."""
     prefixes = [f"{grid}/" if grid else "" for grid in grids]
@@ -75,10 +75,10 @@ def is_whole(one: Held, grids: Iterable[str]) -> bool:
     return fingerprint(pixels) == one.facts.get("hash")
 
 
-def marked(marks: Iterable[Mapping[str, Any]], origin: Origin) -> Iterator[Held]:
+def marked(marks: Iterable[Mapping[str, Any]], origin: Origin) -> Iterator[ReusableAcquisition]:
     """Those that came before the acquiring of a patch's year was broken off."""
     for mark in marks:
-        yield Held(mark["facts"], origin, mark["position"], sure=True)
+        yield ReusableAcquisition(mark["facts"], origin, mark["position"], sure=True)
 
 
 def mark(position: int, facts: Mapping[str, Any]) -> Mapping[str, Any]:

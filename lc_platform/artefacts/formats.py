@@ -17,11 +17,11 @@ from lc_platform.artefacts import tables
 from lc_platform.artefacts.grid_format import GridFormat, ReadWhole
 from lc_platform.artefacts.layout import METRICS, MODEL_CARD, MODEL_TEXT
 from lc_platform.artefacts.layout import key as layout_key
-from lc_platform.cube import Computed, Cube, Layer, Window
+from lc_platform.cube import Cube, Layer, LazyCube, Window
 from lc_platform.errors import DataError
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
-from lc_platform.products.features import ComputedFeatures, FeatureStack, recomputed
+from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.mosaic import Mosaic
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -52,7 +52,7 @@ class Format(Protocol):
 class ZarrFormat:
     handle: Callable[[Cube], Any]
 
-    def write(self, store: Store, key: str, value: Computed) -> int:
+    def write(self, store: Store, key: str, value: LazyCube) -> int:
         return zarr_cube.write(store, key, value)
 
     def open(self, store: Store, key: str) -> Any:
@@ -69,7 +69,7 @@ class FeaturesFormat:
     threads: int = 0
     """That may be used to compute them, 0 for all."""
 
-    def write(self, store: Store, key: str, value: Computed) -> int:
+    def write(self, store: Store, key: str, value: LazyCube) -> int:
         return zarr_cube.write(store, key, value)
 
     def open(self, store: Store, key: str) -> FeatureStack:
@@ -114,7 +114,7 @@ class _Recipe:
         return self._features.read(layer, window, **select)
 
     @cached_property
-    def _features(self) -> ComputedFeatures:
+    def _features(self) -> LazyFeatures:
         patch, year = str(self.attributes["patch"]), int(self.attributes["year"])
         raw_bands, cloud_masks = (
             zarr_cube.ZarrCube(self.store, layout_key(asset, patch, year))
@@ -138,7 +138,7 @@ class CogFormat:
     handle: Callable[[raster_cube.RasterCube], Any]
     classes: Mapping[int, tuple[str, str]] | None = None
 
-    def write(self, store: Store, key: str, value: Computed) -> int:
+    def write(self, store: Store, key: str, value: LazyCube) -> int:
         with store.siblings(key.removesuffix(".tif")) as staging:
             size = raster_cube.write(staging, value, self.classes)
             if value.summary.table:

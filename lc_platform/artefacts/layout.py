@@ -70,7 +70,7 @@ PATCH = "patch"
 YEAR = "year"
 
 
-class Place(NamedTuple):
+class Partition(NamedTuple):
     """Which partition a piece of work is for."""
 
     patch: str | None = None
@@ -79,8 +79,8 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return " ".join(str(part) for part in self if part is not None)
 
-    def within(self, dimensions: Collection[str]) -> Place:
+    def within(self, dimensions: Collection[str]) -> Partition:
         """The partition that belongs to it of what is partitioned by ``dimensions``."""
-        return Place(
+        return Partition(
             self.patch if PATCH in dimensions else None, self.year if YEAR in dimensions else None
         )

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from lc_platform.area.grid import PATCH_KEY
-from lc_platform.artefacts.layout import RECORDS, Place, dimensions, key
+from lc_platform.artefacts.layout import RECORDS, Partition, dimensions, key
 from lc_platform.storage.errors import DamagedArtefactError, StorageError
 from lc_platform.storage.store import Store
 
@@ -45,11 +45,11 @@ class Records:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def of_year(self, asset: str, year: int | None) -> Mapping[Place, Version]:
+    def of_year(self, asset: str, year: int | None) -> Mapping[Partition, Version]:
         """The versions of an asset's partitions of a year, of those that have one: by one
         listing."""
-        found: dict[Place, list[Version]] = {}
-        at = Place("any" if "patch" in dimensions(asset) else None, year)
+        found: dict[Partition, list[Version]] = {}
+        at = Partition("any" if "patch" in dimensions(asset) else None, year)
         for name in self.store.names(str(PurePosixPath(_stem(asset, at)).parent)):
             stem, version = _parsed(name)
             if version is not None and (where := _place(asset, stem, year)) is not None:
@@ -57,12 +57,14 @@ class Records:
         # Two writers that met have left two records, and nobody knows whose artefact it is.
         return {where: versions[0] for where, versions in found.items() if len(versions) == 1}
 
-    def write(self, asset: str, where: Place, version: Version, content: Mapping[str, Any]) -> None:
+    def write(
+        self, asset: str, where: Partition, version: Version, content: Mapping[str, Any]
+    ) -> None:
         self.store.put(_name(asset, where, version), json.dumps(content).encode())
 
     def read(
-        self, asset: str, versions: Mapping[Place, Version]
-    ) -> Mapping[Place, Mapping[str, Any]]:
+        self, asset: str, versions: Mapping[Partition, Version]
+    ) -> Mapping[Partition, Mapping[str, Any]]:
         """The content of records; those that are gone meanwhile, or damaged, are left out."""
         names = {where: self.store.path(_name(asset, where, v)) for where, v in versions.items()}
         with self.store.reaching(str(self.store)):
@@ -79,7 +81,7 @@ class Records:
             return found
 
     @contextlib.contextmanager
-    def changing(self, asset: str, where: Place) -> Iterator[None]:
+    def changing(self, asset: str, where: Partition) -> Iterator[None]:
         """Without its record while an artefact is changed; it has it again where that fails and
         leaves the artefact as it was."""
         target = key(asset, where.patch, where.year)
@@ -100,14 +102,14 @@ class Records:
         told = self.store.local or physical != self.store.plain(target)
         return told and self.store.physical(target) == physical
 
-    def of(self, asset: str, where: Place) -> Version | None:
+    def of(self, asset: str, where: Partition) -> Version | None:
         """The version of one artefact; None where it has none, or several."""
         names = list(self._named(PurePosixPath(_stem(asset, where))))
         if len(names) != 1:
             return None
         return _parsed(names[0])[1]
 
-    def forget(self, asset: str, where: Place) -> None:
+    def forget(self, asset: str, where: Partition) -> None:
         """Have an artefact made again, whatever its version was."""
         self._forget(_stem(asset, where))
 
@@ -132,7 +134,7 @@ class Records:
 _SUFFIX = ".json"
 
 
-def _stem(asset: str, where: Place) -> str:
+def _stem(asset: str, where: Partition) -> str:
     return _stem_of(key(asset, where.patch, where.year))
 
 
@@ -140,7 +142,7 @@ def _stem_of(key: str) -> str:
     return f"{RECORDS}/{PurePosixPath(key).with_suffix('')}"
 
 
-def _name(asset: str, where: Place, version: Version) -> str:
+def _name(asset: str, where: Partition, version: Version) -> str:
     return f"{_stem(asset, where)}.{'.'.join(version)}{_SUFFIX}"
 
 
@@ -150,12 +152,12 @@ def _parsed(name: str) -> tuple[str, Version | None]:
     return stem, Version(*parts) if len(parts) == 3 else None
 
 
-def _place(asset: str, stem: str, year: int | None) -> Place | None:
+def _place(asset: str, stem: str, year: int | None) -> Partition | None:
     """Whose record it is; None for another year's."""
     wanted = dimensions(asset)
     if "patch" in wanted:
         if not PATCH_KEY.fullmatch(stem):
             return None
-        return Place(stem, year if "year" in wanted else None)
-    here = Place(None, year if "year" in wanted else None)
+        return Partition(stem, year if "year" in wanted else None)
+    here = Partition(None, year if "year" in wanted else None)
     return here if stem == PurePosixPath(_stem(asset, here)).name else None

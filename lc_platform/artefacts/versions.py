@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from lc_platform.area.grid import Patch, PatchGrid
-from lc_platform.artefacts.layout import Place, dimensions, key
+from lc_platform.artefacts.layout import Partition, dimensions, key
 from lc_platform.artefacts.records import Records, Version
 
 NOTHING = "0"
@@ -40,7 +40,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Recipe:
+class VersionSpec:
     """What an asset's version is made of."""
 
     asset: str
@@ -79,7 +79,7 @@ class Versions:
     def __init__(
         self,
         records: Records,
-        recipes: Sequence[Recipe],
+        recipes: Sequence[VersionSpec],
         setting: Callable[[str], Any],
         grid: Callable[[], PatchGrid],
     ) -> None:
@@ -88,9 +88,9 @@ class Versions:
         self.setting = setting
         self.grid = grid
 
-    def look(self) -> Look:
+    def look(self) -> Snapshot:
         """The store as it is now."""
-        return Look(self)
+        return Snapshot(self)
 
     @property
     def fingerprint(self) -> str:
@@ -104,17 +104,17 @@ class Versions:
         return {name: _plain(value) for name, value in found.items() if value is not ABSENT}
 
 
-class Look:
+class Snapshot:
     """What is recorded in the store, listed once when it is first asked for."""
 
     def __init__(self, versions: Versions) -> None:
         self._of = versions
-        self._recorded: dict[tuple[str, int | None], Mapping[Place, Version]] = {}
+        self._recorded: dict[tuple[str, int | None], Mapping[Partition, Version]] = {}
         self._own: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        self._states: dict[tuple[str, int | None], Mapping[Place, State]] = {}
-        self._outdated: dict[tuple[str, Place], str] = {}
+        self._states: dict[tuple[str, int | None], Mapping[Partition, State]] = {}
+        self._outdated: dict[tuple[str, Partition], str] = {}
 
-    def outdate(self, asset: str, reasons: Mapping[Place, str]) -> None:
+    def outdate(self, asset: str, reasons: Mapping[Partition, str]) -> None:
         """Have artefacts count as stale of which it is known that what they are made of outside has
         changed, before any states are asked for."""
         self._outdated |= {(asset, where): why for where, why in reasons.items()}
@@ -131,14 +131,14 @@ class Look:
         """The keys of the grid's patches, in its order."""
         return list(self._boxes)
 
-    def places(self, asset: str, year: int | None) -> list[Place]:
+    def places(self, asset: str, year: int | None) -> list[Partition]:
         """The partitions that an asset has in a year."""
         year = year if "year" in dimensions(asset) else None
         if "patch" in dimensions(asset):
-            return [Place(patch, year) for patch in self._boxes]
-        return [Place(None, year)]
+            return [Partition(patch, year) for patch in self._boxes]
+        return [Partition(None, year)]
 
-    def recorded(self, asset: str, year: int | None) -> Mapping[Place, Version]:
+    def recorded(self, asset: str, year: int | None) -> Mapping[Partition, Version]:
         """The versions of those artefacts of a year that are there and have one."""
         year = year if "year" in dimensions(asset) else None
         if (asset, year) not in self._recorded:
@@ -158,7 +158,7 @@ class Look:
     def expected(
         self,
         asset: str,
-        where: Place,
+        where: Partition,
         given: str = NOTHING,
         loaded: Mapping[str, Collection[str]] | None = None,
     ) -> Expected:
@@ -187,17 +187,17 @@ class Look:
         }
         return Expected(version, content)
 
-    def is_current(self, asset: str, where: Place, expected: Version) -> bool:
+    def is_current(self, asset: str, where: Partition, expected: Version) -> bool:
         return self.recorded(asset, where.year).get(where) == expected
 
-    def _settings(self, recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _settings(self, recipe: VersionSpec) -> tuple[dict[str, Any], dict[str, Any]]:
         if recipe.asset not in self._own:
             own, look = (self._of.settings(names) for names in (recipe.settings, recipe.appearance))
             self._own[recipe.asset] = own, look
         return self._own[recipe.asset]
 
     def _input(
-        self, asset: str, where: Place, loaded: Collection[str] | None
+        self, asset: str, where: Partition, loaded: Collection[str] | None
     ) -> str | dict[str, str]:
         """The versions of what an artefact is made from: one, or those of all patches."""
         wanted = dimensions(asset)
@@ -214,7 +214,7 @@ class Look:
         at = where.within(wanted)
         return recorded[at].data if at in recorded else ""
 
-    def states(self, asset: str, year: int | None) -> Mapping[Place, State]:
+    def states(self, asset: str, year: int | None) -> Mapping[Partition, State]:
         """How an asset's artefacts of a year stand: one that is made of what is stale is stale.
 
         Of what comes from outside an archive is not asked: its new acquisitions show when
@@ -225,10 +225,10 @@ class Look:
             self._states[asset, year] = dict(self._stated(asset, year))
         return self._states[asset, year]
 
-    def _stated(self, asset: str, year: int | None) -> Iterable[tuple[Place, State]]:
+    def _stated(self, asset: str, year: int | None) -> Iterable[tuple[Partition, State]]:
         recorded = self.recorded(asset, year)
-        differing: dict[Place, Expected] = {}
-        states: dict[Place, State] = {}
+        differing: dict[Partition, Expected] = {}
+        states: dict[Partition, State] = {}
         for where in self.places(asset, year):
             if where not in recorded:
                 states[where] = State("missing")
@@ -250,7 +250,7 @@ class Look:
             states[where] = State("stale", why, same)
         return ((where, states[where]) for where in self.places(asset, year))
 
-    def _upstream(self, asset: str, where: Place) -> str:
+    def _upstream(self, asset: str, where: Partition) -> str:
         """Which inputs of an artefact are not as they should be."""
         reasons = []
         for name in self._of.recipes[asset].inputs:

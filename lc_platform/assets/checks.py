@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from lc_platform import products
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import (
     AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
@@ -17,7 +17,7 @@ from lc_platform.assets.step_failures import Step, explained, not_again
 from lc_platform.errors import DataError
 
 Store = dg.ResourceParam[ArtefactIOManager]
-Problems = Mapping[Place, str]
+Problems = Mapping[Partition, str]
 """What is wrong, by the partition that it is wrong with; empty where nothing is."""
 
 
@@ -33,7 +33,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
         """The area has at least one patch; how many of them have a reference is said beside."""
         step = Step(context.instance, context.run.run_id, "grid_not_empty", context.log)
         with explained(step):
-            grid = io_manager.opened("patch_grid", Place())
+            grid = io_manager.opened("patch_grid", Partition())
         if not grid.patches:
             not_again(step)
         covered = sum(grid.has_reference.values())
@@ -42,16 +42,16 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
             metadata={"patches": len(grid.patches), "patches_with_reference": covered},
         )
 
-    def acquisition_with_data(io_manager: ArtefactIOManager, at: Place) -> Problems:
+    def acquisition_with_data(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """At least one acquisition has data on the patch."""
         acquisitions = io_manager.opened("raw_bands", at).acquisitions
         if any(a["data_fraction"] > 0 for a in acquisitions):
             return {}
         return {at: f"patch {at.patch}, {at.year}"}
 
-    def learnt_from_reference(io_manager: ArtefactIOManager, at: Place) -> Problems:
+    def learnt_from_reference(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """The model tells at least two classes apart, and every training patch has reference."""
-        grid = io_manager.opened("patch_grid", Place())
+        grid = io_manager.opened("patch_grid", Partition())
         card = io_manager.opened("model", at).card
         bare = [p for p in card["training_patches"] if not grid.has_reference.get(p)]
         if bare:
@@ -60,14 +60,14 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
             return {at: f"{at}: {len(card['classes'])} class"}
         return {}
 
-    def every_class_has_samples(io_manager: ArtefactIOManager, at: Place) -> Problems:
+    def every_class_has_samples(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """Every class of the configuration has samples; the map cannot show one that has none."""
         names = io_manager.opened("model", at).card["classes_without_samples"]
         return {at: f"{at}: {', '.join(names)}"} if names else {}
 
-    def predicted_by_this_model(io_manager: ArtefactIOManager, at: Place) -> Problems:
+    def predicted_by_this_model(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """The prediction carries the version of the year's model."""
-        model = io_manager.opened("model", Place(year=at.year))
+        model = io_manager.opened("model", Partition(year=at.year))
         found = io_manager.opened("predictions", at).attributes["model_version"]
         try:
             products.model.common_version({str(at.patch): found}, model.version)
@@ -75,13 +75,13 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
             return {at: str(error)}
         return {}
 
-    def mosaic_complete(io_manager: ArtefactIOManager, at: Place) -> Problems:
+    def mosaic_complete(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """Every patch of the grid has a prediction; one that has none is no data on the map."""
-        grid = io_manager.opened("patch_grid", Place())
+        grid = io_manager.opened("patch_grid", Partition())
         return {
-            Place(patch.key, at.year): f"{patch.key} {at}"
+            Partition(patch.key, at.year): f"{patch.key} {at}"
             for patch in grid.patches
-            if not io_manager.there("predictions", Place(patch.key, at.year))
+            if not io_manager.there("predictions", Partition(patch.key, at.year))
         }
 
     return [
@@ -118,7 +118,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
 
 
 def _of_partitions(
-    problems: Callable[[ArtefactIOManager, Place], Problems],
+    problems: Callable[[ArtefactIOManager, Partition], Problems],
     asset: str,
     definition: dg.PartitionsDefinition,
     *,

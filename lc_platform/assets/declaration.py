@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import PATCH, YEAR, Place, dimensions, key
-from lc_platform.artefacts.versions import NOTHING, Look, Recipe, digest
+from lc_platform.artefacts.layout import PATCH, YEAR, Partition, dimensions, key
+from lc_platform.artefacts.versions import NOTHING, Snapshot, VersionSpec, digest
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import RETRY_NUMBER_TAG
 from lc_platform.assets.io_manager import (
     FAILED,
     PERMANENT,
-    ByPlace,
+    ByPartition,
     Failed,
     Made,
     Unchanged,
@@ -65,7 +65,7 @@ class Asset:
     code_version: str
     settings: tuple[str, ...] = ()
     appearance: tuple[str, ...] = ()
-    given: Callable[..., Given] | None = None
+    given: Callable[..., ExternalInput] | None = None
     unchanged: Callable[..., None] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,9 +79,9 @@ class Asset:
         return list(dict.fromkeys(n for n in wanted if n not in _OWN))
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> VersionSpec:
         inputs = tuple(self.inputs)
-        return Recipe(self.name, self.code_version, self.settings, self.appearance, inputs)
+        return VersionSpec(self.name, self.code_version, self.settings, self.appearance, inputs)
 
     def bound(self, years: Sequence[int], patches_per_run: int) -> dg.AssetsDefinition:
         """The asset as Dagster knows it, partitioned as the storage layout says.
@@ -128,7 +128,7 @@ class Asset:
             with explained(step):
                 look = platform.versions.look()
 
-            def one(here: Place) -> Any:
+            def one(here: Partition) -> Any:
                 with (
                     about(run=run, asset=self.name, patch=here.patch, year=here.year),
                     at(self.name, str(here)),
@@ -139,17 +139,17 @@ class Asset:
                         platform.versions.records.forget_damaged(error)
                         raise
 
-            def alone(here: Place) -> Any:
+            def alone(here: Partition) -> Any:
                 with explained(step, here):
                     return _versioned(context, one(here))
 
             if not context.has_partition_key and not dimensions(self.name):
-                return alone(Place())
+                return alone(Partition())
             keys = sorted(context.partition_keys)
             places = [place(name, context.assets_def.partitions_def) for name in keys]
             if len(places) == 1:
                 return {places[0]: alone(places[0])}
-            results: dict[Place, Any] = {}
+            results: dict[Partition, Any] = {}
             with explained(step):
                 given_up = _given_up(step, context.run)
             for here in places:
@@ -179,9 +179,9 @@ class Asset:
         self,
         platform: Platform,
         context: dg.AssetExecutionContext,
-        look: Look,
+        look: Snapshot,
         handles: Mapping[str, Any],
-        here: Place,
+        here: Partition,
     ) -> Made | Unchanged:
         """One partition's value, or that the artefact is what it would be already."""
         extra = {"platform": platform, "context": context, PATCH: here.patch, YEAR: here.year}
@@ -199,7 +199,7 @@ class Asset:
             loaded = {
                 name: {str(where.patch) for where in handle}
                 for name, handle in handles.items()
-                if isinstance(handle, ByPlace)
+                if isinstance(handle, ByPartition)
             }
             expected = look.expected(self.name, here, told, loaded)
             if look.is_current(self.name, here, expected.version) and platform.store.exists(
@@ -211,13 +211,15 @@ class Asset:
             value = call(self.body, **({"given": given} if given else {}))
         return Made(value, platform.clock.seconds - before, expected)
 
-    def _handle(self, platform: Platform, name: str, given: Any, here: Place) -> Callable[[], Any]:
+    def _handle(
+        self, platform: Platform, name: str, given: Any, here: Partition
+    ) -> Callable[[], Any]:
         """What the body gets for an upstream asset when it asks: its own partition's handle, or
         those of all patches by key. Raises MissingArtefactError where there is none."""
         wanted = dimensions(name)
         if not wanted:
             return lambda: given
-        assert isinstance(given, ByPlace)
+        assert isinstance(given, ByPartition)
         if "patch" in wanted and here.patch is None:
             return lambda: given.by_patch(here.year)
         at = here.within(wanted)
@@ -249,7 +251,7 @@ def _given_up(step: Step, run: dg.DagsterRun) -> Mapping[str, GivenUpError]:
     return found
 
 
-class Given(Protocol):
+class ExternalInput(Protocol):
     """What an asset is made of that comes from outside."""
 
     @property
@@ -273,7 +275,7 @@ def asset(
     code_version: str,
     settings: tuple[str, ...] = (),
     appearance: tuple[str, ...] = (),
-    given: Callable[..., Given] | None = None,
+    given: Callable[..., ExternalInput] | None = None,
     unchanged: Callable[..., None] | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:

@@ -10,11 +10,11 @@ from lc_platform import products, report
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets import partitions
 from lc_platform.assets.declaration import asset
-from lc_platform.cube import Computed
+from lc_platform.cube import LazyCube
 from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
-    from lc_platform.acquisition.acquire import Offer
+    from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.products.cloud_masks import CloudMasks
     from lc_platform.products.raw_bands import AcquisitionStack
 
@@ -45,7 +45,7 @@ def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGr
     return grid
 
 
-def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> Offer:
+def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> SearchResult:
     """What the archive has of a patch in a year."""
     platform.may_acquire(patch, year)
     return platform.offer(patch_grid[patch], year)
@@ -69,16 +69,16 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
     given=offered,
     pool="acquisition",
 )
-def raw_bands(platform: Platform, given: Offer) -> Computed:
+def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
     from lc_platform.acquisition.acquire import acquire
 
     held = platform.held(given.patch.key, given.year)
-    return acquire(platform.source, given, platform.config, held, platform.further)
+    return acquire(platform.source, given, platform.config, held, platform.auxiliary)
 
 
 @asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", settings=("clouds",))
-def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
+def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> LazyCube:
     """Cloud probability, cloud mask and validity of every acquisition of a patch in a year."""
     return products.cloud_masks.detect(raw_bands, **platform.detection)
 
@@ -91,7 +91,7 @@ def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> Computed:
 )
 def observation_stats(
     platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
-) -> Computed:
+) -> LazyCube:
     """Valid observations, mean cloud probability and mean index: of each pixel, of each date."""
     return report.with_figure(
         products.observation_stats.observe(raw_bands, cloud_masks, **platform.statistics)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import Place, key
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import WARNINGS, Records
 from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.partitions import partition_key, place
@@ -88,19 +88,19 @@ class Failed:
         self.error = error
 
 
-class ByPlace(Mapping[Place, Any]):
+class ByPartition(Mapping[Partition, Any]):
     """Handles of an asset's partitions, opened when asked for; those not there are left out."""
 
-    def __init__(self, handles: Mapping[Place, Callable[[], Any]]) -> None:
+    def __init__(self, handles: Mapping[Partition, Callable[[], Any]]) -> None:
         self._handles = dict(sorted(handles.items(), key=lambda item: str(item[0])))
-        self._opened: dict[Place, Any] = {}
+        self._opened: dict[Partition, Any] = {}
 
-    def __getitem__(self, where: Place) -> Any:
+    def __getitem__(self, where: Partition) -> Any:
         if where not in self._opened:
             self._opened[where] = self._handles[where]()
         return self._opened[where]
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[Partition]:
         return iter(self._handles)
 
     def __len__(self) -> int:
@@ -116,9 +116,9 @@ class ByPlace(Mapping[Place, Any]):
         }
 
 
-def _told(step: Step, failures: Mapping[Place, Exception]) -> Iterator[str]:
+def _told(step: Step, failures: Mapping[Partition, Exception]) -> Iterator[str]:
     """What failed and why: what several partitions have failed of in the same words, once."""
-    alike: dict[str, list[Place]] = {}
+    alike: dict[str, list[Partition]] = {}
     for where, error in failures.items():
         alike.setdefault(plain_words(step, error), []).append(where)
     for places in alike.values():
@@ -163,12 +163,12 @@ class ArtefactIOManager(dg.IOManager):
         asset = step.asset
         if not context.has_asset_partitions:
             with explained(step), at(asset, last=True):
-                records = self._recorded(asset, {Place(): obj})
-                context.add_output_metadata(self._written(step, Place(), obj, records))
+                records = self._recorded(asset, {Partition(): obj})
+                context.add_output_metadata(self._written(step, Partition(), obj, records))
             return
         with explained(step):
             records = self._recorded(asset, obj)
-        failures: dict[Place, Exception] = {}
+        failures: dict[Partition, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
             where = place(partition, context.asset_partitions_def)
             try:
@@ -191,7 +191,7 @@ class ArtefactIOManager(dg.IOManager):
             self._record(context, done)
             raise self._failure(step, failures, len(obj)) from next(iter(failures.values()))
 
-    def _failure(self, step: Step, failures: Mapping[Place, Exception], of: int) -> dg.Failure:
+    def _failure(self, step: Step, failures: Mapping[Partition, Exception], of: int) -> dg.Failure:
         """What several partitions of a step have failed of. It is tried again where some of it may
         pass, and then for these alone."""
         permanent = {where: e for where, e in failures.items() if not is_transient(e)}
@@ -217,12 +217,14 @@ class ArtefactIOManager(dg.IOManager):
             allow_retries=not for_good,
         )
 
-    def _recorded(self, asset: str, values: Mapping[Place, Any]) -> Mapping[Place, Any]:
+    def _recorded(self, asset: str, values: Mapping[Partition, Any]) -> Mapping[Partition, Any]:
         """The records of the artefacts that are what they should be already, all at once."""
         current = {w: v.expected.version for w, v in values.items() if isinstance(v, Unchanged)}
         return self.records.read(asset, current) if current else {}
 
-    def _shown_before(self, step: Step, where: Place, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _shown_before(
+        self, step: Step, where: Partition, record: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """What was shown of an artefact when it was made.
 
         Its record knows it, and of one of an earlier release Dagster's last event; where neither
@@ -238,7 +240,7 @@ class ArtefactIOManager(dg.IOManager):
         return {**found, **({"made_at": made_at} if made_at else {})}
 
     def _written(
-        self, step: Step, where: Place, value: Any, records: Mapping[Place, Any]
+        self, step: Step, where: Partition, value: Any, records: Mapping[Partition, Any]
     ) -> Mapping[str, Any]:
         if isinstance(value, Failed):
             raise value.error
@@ -256,7 +258,7 @@ class ArtefactIOManager(dg.IOManager):
         metadata["path"] = dg.MetadataValue.path(self.store.path(target))
         return metadata
 
-    def _stored(self, asset: str, where: Place, target: str, made: Made) -> Mapping[str, Any]:
+    def _stored(self, asset: str, where: Partition, target: str, made: Made) -> Mapping[str, Any]:
         """Write an artefact and its record; returns what the UI shows of it."""
         version, content = made.expected
         with self.clock.working():
@@ -288,7 +290,7 @@ class ArtefactIOManager(dg.IOManager):
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The asset's handle, or for a partitioned asset a `ByPlace` of those that are there.
+        """The asset's handle, or for a partitioned asset a `ByPartition` of those that are there.
 
         Raises dagster.Failure where an unpartitioned asset is not there, or damaged, and where a
         partition's key is no patch's.
@@ -297,11 +299,11 @@ class ArtefactIOManager(dg.IOManager):
         step = Step(context.instance, context.step_context.run_id, asset, context.log)
         with explained(step):
             if not context.has_asset_partitions:
-                return self.opened(asset, Place())
+                return self.opened(asset, Partition())
             places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
             keys = {where: key(asset, where.patch, where.year) for where in places}
             there = self.store.there(keys.values())
-        return ByPlace(
+        return ByPartition(
             {
                 where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
                 for where in places
@@ -309,11 +311,11 @@ class ArtefactIOManager(dg.IOManager):
             }
         )
 
-    def there(self, asset: str, where: Place) -> bool:
+    def there(self, asset: str, where: Partition) -> bool:
         """Whether an artefact is there."""
         return self.store.exists(key(asset, where.patch, where.year))
 
-    def opened(self, asset: str, where: Place) -> Any:
+    def opened(self, asset: str, where: Partition) -> Any:
         """The handle of an artefact. Raises dagster.Failure with the reason where it has none."""
         try:
             target = key(asset, where.patch, where.year)
@@ -337,7 +339,7 @@ _LOOKED_AT = 20
 """Events of an artefact: releases before this one have told nothing of what was unchanged."""
 
 
-def _last_shown(step: Step, where: Place) -> dict[str, Any]:
+def _last_shown(step: Step, where: Partition) -> dict[str, Any]:
     """What Dagster's last event of an artefact shows of it."""
     partition = partition_key(where)
     wanted = dg.AssetRecordsFilter(
@@ -352,7 +354,7 @@ def _last_shown(step: Step, where: Place) -> dict[str, Any]:
     return {}
 
 
-def missing(asset: str, where: Place, store: Store) -> MissingArtefactError:
+def missing(asset: str, where: Partition, store: Store) -> MissingArtefactError:
     """What to say where an asset needs an artefact that is not there."""
     return MissingArtefactError(
         f"patch {where.patch}, {where.year}: {store.path(key(asset, where.patch, where.year))} is "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lc_platform import products, report
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
-from lc_platform.cube import Computed
+from lc_platform.cube import LazyCube
 from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ),
     appearance=("reference.classes.name", "reference.classes.color"),
 )
-def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> Computed:
+def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> LazyCube:
     """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
     return products.reference_rasters.label(
         platform.reference.burnt,
@@ -60,7 +60,7 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
     ),
     appearance=("features.stored",),
 )
-def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> Computed:
+def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> LazyCube:
     """Bands and indices on regular dates, gaps interpolated."""
     return products.features.build(
         raw_bands, cloud_masks, **platform.feature_list, **platform.windows

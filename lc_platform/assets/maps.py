@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lc_platform import products
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
-from lc_platform.cube import Computed
+from lc_platform.cube import LazyCube
 from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     settings=("clipped_area",),
     appearance=("reference.classes.name", "reference.classes.color", "processing.probabilities"),
 )
-def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> Computed:
+def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> LazyCube:
     """Class, confidence and entropy of every pixel of a patch."""
     return products.predictions.predict(features, model, **platform.predicting)
 

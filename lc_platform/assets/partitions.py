@@ -10,7 +10,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import PATCH, YEAR, Place
+from lc_platform.artefacts.layout import PATCH, YEAR, Partition
 from lc_platform.assets.dagster_internals import BulkActionsFilter, BulkActionStatus
 
 UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
@@ -49,21 +49,21 @@ def definition(
     return years(configured) if dimensions else None
 
 
-def place(key: str, partitions: dg.PartitionsDefinition | None) -> Place:
+def place(key: str, partitions: dg.PartitionsDefinition | None) -> Partition:
     """The patch and year of a partition key of one of the definitions above."""
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         both = partitions.get_partition_key_from_str(key).keys_by_dimension
-        return Place(both[PATCH], int(both[YEAR]))
+        return Partition(both[PATCH], int(both[YEAR]))
     if isinstance(partitions, dg.DynamicPartitionsDefinition):
-        return Place(patch=key)
-    return Place(year=int(key))
+        return Partition(patch=key)
+    return Partition(year=int(key))
 
 
 def patch_year_key(patch: str, year: int) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({PATCH: patch, YEAR: str(year)})
 
 
-def partition_key(where: Place) -> str | None:
+def partition_key(where: Partition) -> str | None:
     """Dagster's key of a patch's, a year's or a patch-year's partition; None of what has none."""
     if where.patch is not None and where.year is not None:
         return patch_year_key(where.patch, where.year)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets.dagster_internals import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from lc_platform.errors import PlatformError
 from lc_platform.runtime.redaction import conceal, hidden
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 @contextmanager
-def explained(step: Step, where: Place = Place()) -> Iterator[None]:  # noqa: B008
+def explained(step: Step, where: Partition = Partition()) -> Iterator[None]:  # noqa: B008
     """An error that no retry mends becomes a failure that is not retried, with the partition's name
     and, where nobody foresaw it, its traceback in the run's log; one that may pass is raised as it
     is."""
@@ -61,7 +61,7 @@ def canceled(step: Step) -> None:
         step.instance.report_run_canceling(run)
 
 
-def words(step: Step, where: Place, error: BaseException) -> str:
+def words(step: Step, where: Partition, error: BaseException) -> str:
     """What to say of an error: its own words where it has some that were written for people, with
     the partition's name where they lack it; else also what was at work, and where to read more."""
     said = plain_words(step, error)
@@ -82,7 +82,7 @@ def plain_words(step: Step, error: BaseException) -> str:
     )
 
 
-def log_traceback(step: Step, where: Place, error: BaseException) -> None:
+def log_traceback(step: Step, where: Partition, error: BaseException) -> None:
     """Log where an error that nobody foresaw comes from."""
     if not _foreseen(error):
         told = "".join(traceback.format_exception(error))

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lc_platform.acquisition.acquire import NoAcquisitionError
-from lc_platform.artefacts.layout import Place
-from lc_platform.artefacts.versions import Look, digest
+from lc_platform.artefacts.layout import Partition
+from lc_platform.artefacts.versions import Snapshot, digest
 from lc_platform.platform import Platform
-from lc_platform.sources import open_further, open_source
+from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 
 ANSWER = 5.0
@@ -23,9 +23,9 @@ ANSWER = 5.0
 class Found:
     """What a look at the archive has found."""
 
-    new: Mapping[Place, str] = field(default_factory=dict)
+    new: Mapping[Partition, str] = field(default_factory=dict)
     """Patch-years whose raw bands are not of what the archive has -> what names that."""
-    empty: frozenset[Place] = frozenset()
+    empty: frozenset[Partition] = frozenset()
     """Patch-years that the archive has nothing of yet."""
     asked: int = 0
     """Patch-years that the archive was asked about."""
@@ -37,7 +37,7 @@ class Found:
 
 def ask(
     platform: Platform,
-    look: Look,
+    look: Snapshot,
     years: Sequence[int],
     *,
     after: str = "",
@@ -55,32 +55,32 @@ def ask(
     config = platform.config
     # Opened anew: a source may remember what a catalog said, and this process lives for months.
     source = open_source(config, platform.ledger)
-    further = open_further(config, platform.ledger)
-    remote = [one for one in (source, *further.values()) if one.remote]
+    auxiliary = open_auxiliary(config, platform.ledger)
+    remote = [one for one in (source, *auxiliary.values()) if one.remote]
     together = config.imagery.connections if remote else 1
 
     patches = {patch.key: patch for patch in platform.grid().patches}
 
-    def search(place: Place) -> str | None:
+    def search(place: Partition) -> str | None:
         """Names what the archive has; None where that is nothing."""
         assert place.patch is not None
         assert place.year is not None
         try:
-            found = platform.offer(patches[place.patch], place.year, source, further)
+            found = platform.offer(patches[place.patch], place.year, source, auxiliary)
         except NoAcquisitionError:
             return None
         return digest(found.named)
 
     order = sorted(
-        (Place(patch, year) for patch in patches for year in years),
+        (Partition(patch, year) for patch in patches for year in years),
         key=lambda place: (str(place) <= after, str(place)),
     )
-    new: dict[Place, str] = {}
-    empty: set[Place] = set()
+    new: dict[Partition, str] = {}
+    empty: set[Partition] = set()
     last, asked = after, 0
     trouble, failed = "", 0
     left = iter(order)
-    waiting: deque[tuple[Place, float, Future[str | None]]] = deque()
+    waiting: deque[tuple[Partition, float, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(together, thread_name_prefix="search")
     try:
         while True:

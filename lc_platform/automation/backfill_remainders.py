@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, PATCH, YEAR, Place, dimensions
+from lc_platform.artefacts.layout import ASSETS, PATCH, YEAR, Partition, dimensions
 from lc_platform.assets.dagster_internals import (
     BACKFILL_ID_TAG,
     BulkActionsFilter,
@@ -93,7 +93,7 @@ def _asked(
 
 def remainder(
     instance: dg.DagsterInstance, graph: Graph, backfill: PartitionBackfill
-) -> dict[str, set[Place]]:
+) -> dict[str, set[Partition]]:
     """What a backfill was to make, has not made, and what nothing that failed stands in the way of.
 
     Of the years' assets, those whose patches are there or are asked for. Nothing where no partition
@@ -105,14 +105,14 @@ def remainder(
         return {}
     data = backfill.get_asset_backfill_data(graph)
     targeted = places(graph, data.target_subset)
-    left: dict[str, set[Place]] = {}
+    left: dict[str, set[Partition]] = {}
     for asset, wanted in places(graph, data.target_subset - data.materialized_subset).items():
         above = _above(graph, asset)
         in_the_way = {where for name, where in failed if name in above}
         left[asset] = {p for p in wanted if in_the_way.isdisjoint(map(p.within, _PARTS))}
     made = places(graph, data.materialized_subset)
 
-    def has_patches(asset: str, where: Place) -> bool:
+    def has_patches(asset: str, where: Partition) -> bool:
         """Whether each asset of patches that a year's is made of has any."""
         return all(
             any(p.year == where.year for p in left.get(name, set()) | made.get(name, set()))
@@ -127,14 +127,14 @@ def remainder(
     }
 
 
-def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Place]]:
+def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Partition]]:
     """What failed by itself in a backfill's runs; empty where that is not to be worked around."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     wanted = dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill}, statuses=ended)
     runs = instance.get_runs(wanted, limit=_RUNS + 1)
     if len(runs) > _RUNS or any(run.status is dg.DagsterRunStatus.CANCELED for run in runs):
         return set()
-    found: set[tuple[str, Place]] = set()
+    found: set[tuple[str, Partition]] = set()
     for run in runs:
         for failure in run_failures.of_run(instance, run.run_id):
             if failure.refused:
@@ -144,7 +144,7 @@ def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Place
     return found
 
 
-def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Place]]:
+def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Partition]]:
     """All that a run was to make, for where it was lost and nothing tells what of it failed."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     found = set()
@@ -159,14 +159,16 @@ def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Place]]:
     return found
 
 
-def _place(failure: run_failures.Failure) -> Place | None:
+def _place(failure: run_failures.Failure) -> Partition | None:
     """The partition that a failure is of; None where that is not known."""
     if failure.asset not in ASSETS:
         return None
     wanted, parts = dimensions(failure.asset), failure.where.split()
     if len(parts) != len(wanted) or (YEAR in wanted and not parts[-1].isdecimal()):
         return None
-    return Place(parts[0] if PATCH in wanted else None, int(parts[-1]) if YEAR in wanted else None)
+    return Partition(
+        parts[0] if PATCH in wanted else None, int(parts[-1]) if YEAR in wanted else None
+    )
 
 
 def _above(graph: Graph, asset: str) -> set[str]:

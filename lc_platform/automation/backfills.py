@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import (
     AssetGraphSubset,
@@ -22,7 +22,7 @@ from lc_platform.assets.dagster_internals import (
     PartitionBackfill,
 )
 
-Wanted = Mapping[str, Collection[Place]]
+Wanted = Mapping[str, Collection[Partition]]
 """asset -> the places that are to be made"""
 Graph = BaseAssetGraph[Any]
 TAG = "lc_platform/requested_by"
@@ -44,19 +44,21 @@ def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
         )
 
 
-def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Place]]:
+def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Partition]]:
     """The places of each asset of a subset; of an asset without partitions, the one without a
     name."""
-    found: dict[str, set[Place]] = {}
+    found: dict[str, set[Partition]] = {}
     for asset, key in subset.iterate_asset_partitions():
-        named = Place() if key is None else partitions.place(key, graph.get(asset).partitions_def)
+        named = (
+            Partition() if key is None else partitions.place(key, graph.get(asset).partitions_def)
+        )
         found.setdefault(asset.path[-1], set()).add(named)
     return found
 
 
-def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Place]]:
+def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Partition]]:
     """What backfills are still to make, by asset."""
-    found: dict[str, set[Place]] = {}
+    found: dict[str, set[Partition]] = {}
     for backfill in instance.get_backfills(
         filters=BulkActionsFilter(statuses=partitions.UNDER_WAY)
     ):
@@ -65,11 +67,11 @@ def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Place
         data = backfill.get_asset_backfill_data(graph)
         left = data.target_subset - data.materialized_subset - data.failed_and_downstream_subset
         for asset, own in places(graph, left).items():
-            found.setdefault(asset, set()).update(own - {Place()})
+            found.setdefault(asset, set()).update(own - {Partition()})
     return found
 
 
-def left_out(wanted: Wanted, others: Wanted) -> dict[str, set[Place]]:
+def left_out(wanted: Wanted, others: Wanted) -> dict[str, set[Partition]]:
     """What is wanted, without what others are at; assets of which nothing is left are left out."""
     left = {asset: set(places) - set(others.get(asset, ())) for asset, places in wanted.items()}
     return {asset: places for asset, places in left.items() if places}

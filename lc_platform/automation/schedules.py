@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import Place, dimensions
-from lc_platform.artefacts.versions import Look
+from lc_platform.artefacts.layout import Partition, dimensions
+from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets.jobs import JOBS, STANDING
 from lc_platform.automation import archive_search, backfills
 from lc_platform.automation.backfills import Wanted
@@ -107,7 +107,7 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
     return [update, rebuild, standing]
 
 
-def outdated(look: Look, year: int, found: archive_search.Found) -> dict[str, set[Place]]:
+def outdated(look: Snapshot, year: int, found: archive_search.Found) -> dict[str, set[Partition]]:
     """What of a year's patches is missing or stale, or will be with new acquisitions.
 
     found  what the archive has gained; patches that it has nothing of yet are left for later
@@ -115,7 +115,7 @@ def outdated(look: Look, year: int, found: archive_search.Found) -> dict[str, se
     Predictions and the map come with it where there is a model to predict with. Predictions that
     are stale because the model is are left to the next model.
     """
-    wanted: dict[str, set[Place]] = {}
+    wanted: dict[str, set[Partition]] = {}
     for asset in (*JOBS["reference"], *JOBS["patch_year"]):
         own = {
             place for place, state in look.states(asset, year).items() if state.kind != "current"
@@ -123,7 +123,7 @@ def outdated(look: Look, year: int, found: archive_search.Found) -> dict[str, se
         if "year" in dimensions(asset):
             own = (own - found.empty) | {p for p in found.new if p.year == year}
         wanted[asset] = own
-    here = Place(year=year)
+    here = Partition(year=year)
     if look.states("model", year)[here].kind != "missing":
         remade = {place for asset in JOBS["patch_year"] for place in wanted[asset]}
         own = set(look.places("predictions", year)) - found.empty
@@ -134,19 +134,19 @@ def outdated(look: Look, year: int, found: archive_search.Found) -> dict[str, se
     return {asset: places for asset, places in wanted.items() if places}
 
 
-def _behind(look: Look, asset: str, place: Place) -> bool:
+def _behind(look: Snapshot, asset: str, place: Partition) -> bool:
     """Whether an artefact is not made of what there is now, such as the model as it is."""
     return not look.is_current(asset, place, look.expected(asset, place).version)
 
 
 def rebuild_due(
-    platform: Platform, look: Look, year: int, learnt: datetime | None, now: datetime
+    platform: Platform, look: Snapshot, year: int, learnt: datetime | None, now: datetime
 ) -> tuple[str, bool]:
     """Why a year's model is to be made anew or not, in words, and whether it is.
 
     learnt  when the model was made; None where that is not known
     """
-    here, settings = Place(year=year), platform.config.operations.rebuild
+    here, settings = Partition(year=year), platform.config.operations.rebuild
     samples = look.states("training_samples", year)
     if all(state.kind == "missing" for state in samples.values()):
         return "no patch has samples yet", False
@@ -165,10 +165,10 @@ def rebuild_due(
     return "nothing has changed since the model", False
 
 
-def changed_since_model(platform: Platform, look: Look, year: int) -> set[str]:
+def changed_since_model(platform: Platform, look: Snapshot, year: int) -> set[str]:
     """The patches whose samples are not those that the year's model has learnt from, or that will
     have others when they are made again."""
-    here = Place(year=year)
+    here = Partition(year=year)
     version = look.recorded("model", year).get(here)
     read = platform.versions.records.read("model", {here: version}) if version else {}
     learnt = read.get(here, {}).get("inputs", {}).get("training_samples", {})
@@ -178,9 +178,9 @@ def changed_since_model(platform: Platform, look: Look, year: int) -> set[str]:
     return stale | {patch for patch in {**learnt, **now} if learnt.get(patch) != now.get(patch)}
 
 
-def of_rebuild(look: Look, year: int) -> dict[str, set[Place]]:
+def of_rebuild(look: Snapshot, year: int) -> dict[str, set[Partition]]:
     """The year's model and all that is made with it, of the patches that have features."""
-    here = Place(year=year)
+    here = Partition(year=year)
     ready = {p for p, state in look.states("features", year).items() if state.kind != "missing"}
     return {
         **{asset: {here} for asset in JOBS["learning"]},
@@ -198,7 +198,7 @@ def learnt_at(instance: dg.DagsterInstance, year: int) -> datetime | None:
 
 
 def _asked(
-    platform: Platform, look: Look, instance: dg.DagsterInstance, years: Sequence[int]
+    platform: Platform, look: Snapshot, instance: dg.DagsterInstance, years: Sequence[int]
 ) -> archive_search.Found:
     """Look at the archive, from where the schedule's last look stopped."""
     cursor = f"{_CURSOR}{platform.config.name}"
@@ -220,7 +220,7 @@ def _asked_words(found: archive_search.Found) -> str:
     return words + (". The next look goes on there" if found.stopped_at else "")
 
 
-def _together(parts: Sequence[Wanted]) -> Mapping[str, set[Place]]:
+def _together(parts: Sequence[Wanted]) -> Mapping[str, set[Partition]]:
     assets = dict.fromkeys(asset for part in parts for asset in part)
     return {a: {place for part in parts for place in part.get(a, ())} for a in assets}
 

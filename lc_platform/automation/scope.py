@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import PATCH, Place
+from lc_platform.artefacts.layout import PATCH, Partition
 from lc_platform.assets import partitions
 from lc_platform.automation.backfills import Wanted
 from lc_platform.config import Config
@@ -37,7 +37,7 @@ def _running(config: Config, now: datetime) -> int:
 
 def known(
     instance: dg.DagsterInstance, config: Config, wanted: Wanted
-) -> tuple[dict[str, set[Place]], str]:
+) -> tuple[dict[str, set[Partition]], str]:
     """What is wanted of the patches and years that Dagster has: a backfill of any other fails as a
     whole. And what to say of the others; nothing where there are none."""
     patches = {None, *instance.get_dynamic_partitions(PATCH)}

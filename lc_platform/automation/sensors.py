@@ -10,13 +10,13 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Place
+from lc_platform.artefacts.layout import ASSETS, Partition
 from lc_platform.assets.jobs import JOBS
 from lc_platform.automation import archive_search, backfill_remainders, backfills
 from lc_platform.automation import lost_retries as retries
 from lc_platform.automation.scope import kept_years, known, outside_words
 from lc_platform.monitoring import notify, tick_failures
-from lc_platform.monitoring.alerting import Look
+from lc_platform.monitoring.alerting import Snapshot
 from lc_platform.platform import Platform
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
@@ -56,7 +56,9 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         fresh = {p for p, name in found.new.items() if asked.get(str(p), ("",))[0] != name}
         graph = _graph(context)
         wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
-        modelled = {y for y in years if look.states("model", y)[Place(year=y)].kind != "missing"}
+        modelled = {
+            y for y in years if look.states("model", y)[Partition(year=y)].kind != "missing"
+        }
         predicted = {place for place in fresh if place.year in modelled}
         wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
         wanted, unknown = known(context.instance, platform.config, wanted)
@@ -97,7 +99,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             return dg.SensorResult(
                 skip_reason="nobody is to be told: operations.notify names neither slack nor email"
             )
-        look = Look(platform, context.instance, ways, context.cursor)
+        look = Snapshot(platform, context.instance, ways, context.cursor)
         origin = context.code_location_origin
         look.gather(origin.location_name if origin else None)
         problems = look.tell()

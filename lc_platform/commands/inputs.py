@@ -289,8 +289,8 @@ def _try(platform: Platform, offered: Any) -> None:
 
     Raises SourceError where the archive does not have a band.
     """
-    sources = {"": platform.source, **platform.further}
-    first = {"": offered.acquisitions, **offered.further}
+    sources = {"": platform.source, **platform.auxiliary}
+    first = {"": offered.acquisitions, **offered.auxiliary}
     for plan in plans(offered.patch, platform.config):
         for acquisition in first[plan.name][:1]:
             for grid in plan.grids:

@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -62,7 +62,7 @@ def workspace(home: Path) -> Path:
 
 def launch(
     job: dg.JobDefinition,
-    places: Sequence[Place],
+    places: Sequence[Partition],
     instance: dg.DagsterInstance,
     run_config: Mapping[str, Any],
     assets: Sequence[str] = (),
@@ -89,7 +89,7 @@ def launch(
 
 
 def _of_partitions(
-    job: dg.JobDefinition, places: Sequence[Place], selection: frozenset[dg.AssetKey] | None
+    job: dg.JobDefinition, places: Sequence[Partition], selection: frozenset[dg.AssetKey] | None
 ) -> Mapping[str, str]:
     first, last = (partitions.partition_key(place) for place in (places[0], places[-1]))
     if first is None or last is None:

@@ -35,7 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lc_platform.acquisition.budget import Spending
 from lc_platform.artefacts.layout import ASSETS, years_of
 from lc_platform.config import Config
-from lc_platform.monitoring.partition_status import Attempts, Known
+from lc_platform.monitoring.partition_status import Known, PartitionStatus
 from lc_platform.monitoring.run_failures import of_run
 from lc_platform.platform import Platform
 from lc_platform.sources.protocol import Cost
@@ -247,7 +247,7 @@ class Exporter(Collector):
     def _counted(self) -> Iterator[tuple[Labels, int]]:
         versions, years = self.platform.versions, self.platform.config.years
         look = versions.look()
-        attempts = Attempts(self.instance, versions, look, years, self._known)
+        attempts = PartitionStatus(self.instance, versions, look, years, self._known)
         for asset in attempts.assets:
             for year in years_of(asset, years):
                 count = attempts.of[asset].counted(look.states(asset, year))

@@ -203,7 +203,7 @@ def make(
     wanted = chosen(years, config.years, "--year", "years of the configuration")
     found = {patch.key: patch for patch in area.patches(config)[0]}
     keys = chosen(patches, list(found), "--patch", "patches of the area")
-    sources = {"": platform.source, **platform.further}
+    sources = {"": platform.source, **platform.auxiliary}
     remote = any(source.remote for source in sources.values())
     estimates = None
     if offline and remote:
@@ -240,10 +240,10 @@ def _need(
         counted = [_estimated(estimates[r.name], patch, year, _of(r, held)) for r in readings]
     else:
         try:
-            offered = offer(platform.source, patch, year, platform.config, platform.further)
+            offered = offer(platform.source, patch, year, platform.config, platform.auxiliary)
         except NoAcquisitionError:
             return Need()
-        there = {"": offered.acquisitions, **offered.further}
+        there = {"": offered.acquisitions, **offered.auxiliary}
         counted = [_searched(r, there[r.name], _of(r, held)) for r in readings]
     needs = []
     for reading, (count, known) in zip(readings, counted, strict=True):

@@ -14,8 +14,8 @@ import dagster as dg
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.claim import claim
-from lc_platform.artefacts.layout import ASSETS, PATCH, Place, dimensions
-from lc_platform.artefacts.versions import Look
+from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions
+from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
 from lc_platform.assets.io_manager import FAILED, PERMANENT
@@ -43,7 +43,7 @@ class Task:
 
     job: str
     assets: tuple[str, ...]
-    places: tuple[Place, ...] = (Place(),)
+    places: tuple[Partition, ...] = (Partition(),)
 
     def __str__(self) -> str:
         first = f"{self.job} {self.places[0]}".strip()
@@ -58,7 +58,7 @@ class Outcome:
     seconds: float
     work_seconds: float
     """Of these, in the platform's own work; the rest is orchestration."""
-    errors: Mapping[Place, str] = field(default_factory=dict)
+    errors: Mapping[Partition, str] = field(default_factory=dict)
     """Why places failed; the others are done."""
 
 
@@ -80,7 +80,7 @@ class Report:
     """Whether the work was asked to stop before all was done."""
 
     @property
-    def failures(self) -> list[tuple[str, Place, str]]:
+    def failures(self) -> list[tuple[str, Partition, str]]:
         """(job, place, why)"""
         return [(o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()]
 
@@ -120,7 +120,7 @@ class Worker:
     def _resources(self) -> Any:
         return self.definitions.resources or {}
 
-    def opened(self, asset: str, where: Place = Place()) -> Any:  # noqa: B008
+    def opened(self, asset: str, where: Partition = Partition()) -> Any:  # noqa: B008
         """An artefact's handle. Raises StorageError where it is not there."""
         manager = self._resources["io_manager"]
         from lc_platform.artefacts.layout import key
@@ -154,11 +154,11 @@ class Worker:
         platform: Platform = self._resources["platform"]
         return platform
 
-    def look(self) -> Look:
+    def look(self) -> Snapshot:
         """What is recorded in the store now."""
         return self.platform.versions.look()
 
-    def there(self, asset: str, where: Place = Place()) -> bool:  # noqa: B008
+    def there(self, asset: str, where: Partition = Partition()) -> bool:  # noqa: B008
         return bool(self._resources["io_manager"].there(asset, where))
 
     def notes(self) -> str | None:
@@ -184,7 +184,7 @@ class Worker:
         result = self._execute(task)
         if not result.success:
             checkpoint()
-        errors: dict[Place, str] = {}
+        errors: dict[Partition, str] = {}
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result.all_events, result.run_id)
         elif not result.success:
@@ -209,7 +209,9 @@ class Worker:
             )
 
 
-def _unfinished(result: Run, task: Task, place: Place, gated: Collection[str]) -> tuple[str, ...]:
+def _unfinished(
+    result: Run, task: Task, place: Partition, gated: Collection[str]
+) -> tuple[str, ...]:
     """A task's assets that a run has not materialized for a place, or not checked."""
     key = str(partitions.partition_key(place))
     made = {
@@ -374,7 +376,7 @@ def _run(
     report.notes = worker.notes()
     keys = chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
 
-    def chunks(job: str, places: Sequence[Place]) -> list[Task]:
+    def chunks(job: str, places: Sequence[Partition]) -> list[Task]:
         size = config.processing.chunk or _chunk_size(grid, len(places), workers)
         return [Task(job, of(job), chunk) for chunk in _following(worker, places, size)]
 
@@ -384,30 +386,30 @@ def _run(
             report.stopped = why
             return
 
-    if not stage("reference", chunks("reference", [Place(key) for key in keys])):
+    if not stage("reference", chunks("reference", [Partition(key) for key in keys])):
         report.stopped = "no patch has a reference"
         return
 
     def made(year: int) -> str | None:
         """Make a year; why it could not be finished, where it could not."""
-        here = [Place(key, year) for key in keys]
+        here = [Partition(key, year) for key in keys]
         any_made = stage(f"imagery and features {year}", chunks("patch_year", here))
         report.warnings += implausible(worker.look(), year)
         if not any_made:
             return f"no patch of {year} could be made"
-        if not stage(f"model {year}", [Task("learning", of("learning"), (Place(year=year),))]):
+        if not stage(f"model {year}", [Task("learning", of("learning"), (Partition(year=year),))]):
             return f"there is no model of {year}"
-        if of("learning") and worker.there("model", Place(year=year)):
-            card = worker.opened("model", Place(year=year)).card
+        if of("learning") and worker.there("model", Partition(year=year)):
+            card = worker.opened("model", Partition(year=year)).card
             report.warnings += [f"{year}: {said}" for said in card.get("split_warnings", ())]
         ready = [p for p in here if worker.there("features", p)]
-        if of("mapping") and not worker.there("model", Place(year=year)):
+        if of("mapping") and not worker.there("model", Partition(year=year)):
             if not patches:
                 return f"there is no model of {year} to predict with"
             ready = []
         if not stage(f"predictions {year}", chunks("mapping", ready)):
             return f"no patch of {year} could be predicted"
-        stage(f"mosaic {year}", [Task("joining", of("joining"), (Place(year=year),))])
+        stage(f"mosaic {year}", [Task("joining", of("joining"), (Partition(year=year),))])
         if of("mapping"):
             report.missing[year] = [
                 str(p.patch) for p in here if not worker.there("predictions", p)
@@ -455,11 +457,13 @@ def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:
     return max(1, min(_CHUNK_PIXELS // pixels, fair, _CHUNK_PATCHES))
 
 
-def _following(worker: Worker, places: Sequence[Place], size: int) -> Iterator[tuple[Place, ...]]:
+def _following(
+    worker: Worker, places: Sequence[Partition], size: int
+) -> Iterator[tuple[Partition, ...]]:
     """Places in groups of at most ``size`` that follow each other among Dagster's partitions:
     a run over several takes a range of them."""
     wanted = {place.patch: place for place in places}
-    group: list[Place] = []
+    group: list[Partition] = []
     for key in worker.instance.get_dynamic_partitions(PATCH):
         if key in wanted and len(group) < size:
             group.append(wanted[key])

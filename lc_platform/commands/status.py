@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lc_platform import assets
-from lc_platform.artefacts.layout import ASSETS, Place, years_of
+from lc_platform.artefacts.layout import ASSETS, Partition, years_of
 from lc_platform.artefacts.versions import State, commonest, summary
 from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.local_archive import changed
-from lc_platform.monitoring.partition_status import Attempts
+from lc_platform.monitoring.partition_status import PartitionStatus
 from lc_platform.platform import Platform
 
 
@@ -22,10 +22,10 @@ class AssetStatus:
 
     asset: str
     year: int | None
-    states: Mapping[Place, State]
-    failed: Mapping[Place, str]
+    states: Mapping[Partition, State]
+    failed: Mapping[Partition, str]
     """Why they failed last, of those that are not current, or whose check failed."""
-    not_reached: Mapping[Place, str] = field(default_factory=dict)
+    not_reached: Mapping[Partition, str] = field(default_factory=dict)
     """What others waited for, of those that are not current."""
     warnings: Sequence[str] = ()
     """What a person should look at in those that are there."""
@@ -68,7 +68,7 @@ def status(config: Config) -> list[AssetStatus]:
     look = platform.versions.look()
     for each in config.years:
         look.outdate("raw_bands", changed(platform, look, each))
-    attempts = Attempts(existing_instance(config), platform.versions, look, config.years)
+    attempts = PartitionStatus(existing_instance(config), platform.versions, look, config.years)
     if (
         attempts.assets != ASSETS
         and not attempts.of["patch_grid"].failed

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from lc_platform import assets
 from lc_platform.acquisition.reuse import damaged
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import ASSETS, Place, key, years_of
+from lc_platform.artefacts.layout import ASSETS, Partition, key, years_of
 from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
 from lc_platform.runtime.progress import at
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, UnavailableError
-from lc_platform.storage.partial_writes import Remains
+from lc_platform.storage.partial_writes import PartialWrite
 from lc_platform.storage.zarr_cube import ZarrCube
 
 _TRIES = 3
@@ -26,7 +26,7 @@ class Verified:
     """An artefact that was read again."""
 
     asset: str
-    place: Place
+    place: Partition
     problem: str = ""
     """What is wrong with it; empty where nothing is."""
 
@@ -68,13 +68,13 @@ class Verification:
                     self._forget(asset, place)
             yield Verified(asset, place, problem)
 
-    def _forget(self, asset: str, place: Place) -> None:
+    def _forget(self, asset: str, place: Partition) -> None:
         records = self._platform.versions.records
         records.forget(asset, place)
         if asset in _OF_FEATURES and not self._platform.config.features.stored:
             records.forget("features", place)  # which say of what writing they are computed
 
-    def _problem(self, asset: str, place: Place) -> str:
+    def _problem(self, asset: str, place: Partition) -> str:
         for left in reversed(range(_TRIES)):
             try:
                 return self._damage(asset, place)
@@ -83,7 +83,7 @@ class Verification:
                     raise
         raise AssertionError
 
-    def _damage(self, asset: str, place: Place) -> str:
+    def _damage(self, asset: str, place: Partition) -> str:
         store, target = self._platform.store, key(asset, place.patch, place.year)
         try:
             if asset != "raw_bands":
@@ -92,5 +92,5 @@ class Verification:
             cube = ZarrCube(store, target)
         except (DamagedArtefactError, MissingArtefactError) as error:
             return str(error)
-        keys = damaged(cube, Remains(store, target, cube.opened, (), cube))
+        keys = damaged(cube, PartialWrite(store, target, cube.opened, (), cube))
         return f"{store.path(target)}: damaged are {', '.join(keys)}" if keys else ""

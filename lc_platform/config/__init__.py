@@ -7,15 +7,15 @@ no secret is ever part of the configuration.
 """
 
 from lc_platform.catalogue import (
+    AUXILIARY_COLLECTIONS,
+    AUXILIARY_OF,
     BAND_ALIASES,
     CATALOGS,
-    FURTHER_COLLECTIONS,
-    FURTHER_OF,
     SENTINEL2_BANDS,
+    SIMULATED_AUXILIARY_BANDS,
     SIMULATED_CLASSES,
-    SIMULATED_FURTHER_BANDS,
     SOURCES,
-    FurtherCollection,
+    AuxiliaryCollection,
 )
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.environment import expand
@@ -46,33 +46,33 @@ from lc_platform.config.sections import (
 from lc_platform.config.template import template
 
 __all__ = [
+    "AUXILIARY_COLLECTIONS",
+    "AUXILIARY_OF",
     "AZURE",
     "BAND_ALIASES",
     "CATALOGS",
     "DEMO_FOLDER",
     "ENVIRONMENT_VARIABLE",
     "FILE_NAME",
-    "FURTHER_COLLECTIONS",
-    "FURTHER_OF",
     "GCS",
     "LIGHTGBM_DEFAULTS",
     "LIGHTGBM_FIXED",
     "RUN_PATCHES",
     "RUN_PIXELS",
     "SENTINEL2_BANDS",
+    "SIMULATED_AUXILIARY_BANDS",
     "SIMULATED_CLASSES",
-    "SIMULATED_FURTHER_BANDS",
     "SOURCES",
     "SPLIT_PATCH_SIZE",
     "Also",
     "Aoi",
+    "AuxiliaryCollection",
     "Budget",
     "Clouds",
     "Config",
     "ConfigError",
     "Email",
     "Features",
-    "FurtherCollection",
     "Imagery",
     "LandCoverClass",
     "Notifying",

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lc_platform.catalogue import (
+    AUXILIARY_COLLECTIONS,
+    AUXILIARY_OF,
     CATALOGS,
-    FURTHER_COLLECTIONS,
-    FURTHER_OF,
     SENTINEL2_BANDS,
-    SIMULATED_FURTHER_BANDS,
-    FurtherCollection,
+    SIMULATED_AUXILIARY_BANDS,
+    AuxiliaryCollection,
     canonical_band,
 )
 from lc_platform.config.fields import Counted, Fraction, Number, Section, Text, Whole
@@ -68,9 +68,9 @@ class Also(Section):
             data = {"collection": data}
         if not isinstance(data, Mapping) or not isinstance(data.get("collection"), str):
             return data
-        usual = FURTHER_COLLECTIONS.get(data["collection"])
+        usual = AUXILIARY_COLLECTIONS.get(data["collection"])
         if usual is None:
-            known = [*FURTHER_COLLECTIONS]
+            known = [*AUXILIARY_COLLECTIONS]
             raise ValueError(
                 f"collection: {data['collection']} cannot be added to another collection; "
                 f"{', '.join(known)} can.{nearest(data['collection'], known)}"
@@ -103,8 +103,8 @@ class Also(Section):
         return self
 
     @property
-    def _usual(self) -> FurtherCollection:
-        return FURTHER_COLLECTIONS[self.collection]
+    def _usual(self) -> AuxiliaryCollection:
+        return AUXILIARY_COLLECTIONS[self.collection]
 
     @property
     def quality_band(self) -> str | None:
@@ -223,13 +223,13 @@ class Imagery(Section):
                     f"also[{i}].collection: {one.collection} is the main collection already. "
                     "Remove it"
                 )
-            source = self.further_source(one)
-            if one.collection not in FURTHER_OF[source]:
+            source = self.auxiliary_source(one)
+            if one.collection not in AUXILIARY_OF[source]:
                 raise ValueError(
                     f"also[{i}].collection: source {source} has no {one.collection}; of what can "
-                    f"be added it has {', '.join(FURTHER_OF[source])}"
+                    f"be added it has {', '.join(AUXILIARY_OF[source])}"
                 )
-            has = SIMULATED_FURTHER_BANDS[one.collection] if source == "simulated" else one.bands
+            has = SIMULATED_AUXILIARY_BANDS[one.collection] if source == "simulated" else one.bands
             absent = [band for band in one.bands if band not in has]
             if absent:
                 raise ValueError(
@@ -244,16 +244,16 @@ class Imagery(Section):
                     )
         return self
 
-    def further_source(self, further: Also) -> Literal["sentinel_hub", "stac", "simulated"]:
+    def auxiliary_source(self, auxiliary: Also) -> Literal["sentinel_hub", "stac", "simulated"]:
         """Where a further collection is: in the STAC catalog that it names, or where the main one
         is."""
-        return self.source if further.catalog is None else "stac"
+        return self.source if auxiliary.catalog is None else "stac"
 
-    def further_quantity(self, further: Also) -> Literal["reflectance", "power", "amplitude"]:
+    def auxiliary_quantity(self, auxiliary: Also) -> Literal["reflectance", "power", "amplitude"]:
         """What the archive's numbers are of; a radar's are as its source gives them."""
-        if further.quality_band is not None:
+        if auxiliary.quality_band is not None:
             return "reflectance"
-        return "amplitude" if self.further_source(further) == "stac" else "power"
+        return "amplitude" if self.auxiliary_source(auxiliary) == "stac" else "power"
 
     @property
     def level_2a(self) -> bool:

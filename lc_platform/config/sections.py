@@ -261,8 +261,8 @@ class Config(Section):
                     f"archive has {', '.join(SENTINEL2_BANDS)}"
                 )
         taken = {*imagery.bands, *(index.name for index in self.indices)}
-        for i, further in enumerate(imagery.also):
-            for name in (further.name, *(f"{further.name}_{band}" for band in further.bands)):
+        for i, auxiliary in enumerate(imagery.also):
+            for name in (auxiliary.name, *(f"{auxiliary.name}_{band}" for band in auxiliary.bands)):
                 if name in taken:
                     raise ValueError(
                         f"imagery.also[{i}].name: {name} is also a band or an index of the "

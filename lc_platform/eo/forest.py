@@ -29,7 +29,7 @@ from lc_platform.eo.forest_kernels import (
     to_probability,
 )
 from lc_platform.eo.forest_text import Model, Tree, UnsupportedForestError
-from lc_platform.runtime.threads import available, in_parts
+from lc_platform.runtime.threads import available, parallel_for
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Forest:
         most = min(_CHUNK, _BYTES_OF_A_CHUNK // max(columns, 1))
         share = -(-count // available(threads))
         size = -(-min(most, share) // CLUSTER) * CLUSTER
-        in_parts(score, count, max(size, CLUSTER), threads)
+        parallel_for(score, count, max(size, CLUSTER), threads)
         return result[:, 0] if self.outputs == 1 else result
 
 

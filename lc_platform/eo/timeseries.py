@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.runtime.threads import in_parts
+from lc_platform.runtime.threads import parallel_for
 
 _ROWS = 32
 """Rows that a thread interpolates at a time."""
@@ -64,7 +64,7 @@ def regularize(
     def rows(part: slice) -> None:
         _interpolate(values[:, :, part], valid[:, part], days, targets, regular[:, :, part])
 
-    in_parts(rows, valid.shape[1], _ROWS, threads)
+    parallel_for(rows, valid.shape[1], _ROWS, threads)
     return regular
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from lc_platform.monitoring import tick_failures
-from lc_platform.monitoring.incidents import Alarms
+from lc_platform.monitoring.incidents import Incidents
 from lc_platform.monitoring.notify import Channel, Post
 from lc_platform.monitoring.run_failures import given_up as given_up_runs
 from lc_platform.monitoring.run_failures import of_run
@@ -24,7 +24,7 @@ _RUNS = 200
 _PAGE = 20
 
 
-class Look:
+class Snapshot:
     """One look at what has failed, from where the last one ended."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Look:
         self._position: str | None = before.get("position")
         self._since: float = before.get("since", self.now)
         self._seen: set[str] | None = set(before["seen"]) if "seen" in before else None
-        self._alarms = Alarms.from_json(before.get("causes", ()))
+        self._alarms = Incidents.from_json(before.get("causes", ()))
         self._post = Post.from_json(ways, before.get("post", {}))
         self.failed = self.told = 0
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Place, years_of
-from lc_platform.artefacts.versions import Look
+from lc_platform.artefacts.layout import ASSETS, Partition, years_of
+from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets.jobs import JOBS, STANDING_ASSET, standing_name
 from lc_platform.config import Operations
-from lc_platform.monitoring.partition_status import Attempts, Unmade
+from lc_platform.monitoring.partition_status import PartitionStatus, Unmade
 from lc_platform.platform import Platform
 
 _WRONG = ("failed", "missing", "stale")
@@ -39,7 +39,7 @@ def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
     )
     def complete(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         look, years = platform.versions.look(), platform.config.years
-        attempts = Attempts(context.instance, platform.versions, look, years)
+        attempts = PartitionStatus(context.instance, platform.versions, look, years)
         for asset in assets:
             key = dg.AssetCheckKey(dg.AssetKey(STANDING_ASSET), standing_name(asset))
             if key in context.selected_asset_check_keys:
@@ -48,9 +48,11 @@ def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
     return complete
 
 
-def _result(look: Look, unmade: Unmade, asset: str, years: Sequence[int]) -> dg.AssetCheckResult:
+def _result(
+    look: Snapshot, unmade: Unmade, asset: str, years: Sequence[int]
+) -> dg.AssetCheckResult:
     rows: list[dg.TableRecord] = []
-    wrong: list[tuple[Place, str]] = []
+    wrong: list[tuple[Partition, str]] = []
     total: Counter[str] = Counter()
     for year in years_of(asset, years):
         stated = look.states(asset, year)
@@ -80,7 +82,7 @@ def _result(look: Look, unmade: Unmade, asset: str, years: Sequence[int]) -> dg.
     )
 
 
-def _listed(wrong: Sequence[tuple[Place, str]]) -> str:
+def _listed(wrong: Sequence[tuple[Partition, str]]) -> str:
     if not wrong:
         return "none"
     lines = [f"- `{place}` {what}" for place, what in wrong[:SHOWN]]

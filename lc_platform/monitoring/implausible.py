@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lc_platform.artefacts.records import WARNINGS
-from lc_platform.artefacts.versions import Look
+from lc_platform.artefacts.versions import Snapshot
 
 _NAMED = 10
 """Acquisitions of a year that are named."""
@@ -13,7 +13,7 @@ _ADVICE = (
 )
 
 
-def implausible(look: Look, year: int) -> list[str]:
+def implausible(look: Snapshot, year: int) -> list[str]:
     """What to say of a year's raw bands, a line an acquisition and one of advice; nothing where
     all values can be. By what their records tell, so that no imagery is read."""
     recorded = look.recorded("raw_bands", year)

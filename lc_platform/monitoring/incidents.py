@@ -37,7 +37,7 @@ class Struck:
 
 
 @dataclass
-class Alarm:
+class Incident:
     """What is known of one cause since it was last told."""
 
     cause: str
@@ -89,19 +89,19 @@ class Alarm:
         return Message(f"{name}: {what} failed{again} ({times}): {cause}", "\n".join(lines))
 
 
-class Alarms:
+class Incidents:
     """The causes that were seen, in the order of their first failure."""
 
-    def __init__(self, alarms: Iterable[Alarm] = ()) -> None:
+    def __init__(self, alarms: Iterable[Incident] = ()) -> None:
         self._alarms = {alarm.cause: alarm for alarm in alarms}
 
     def take(self, failures: Iterable[Failure], now: float) -> None:
         """Count failures to their causes."""
         for failure in failures:
-            alarm = self._alarms.setdefault(failure.cause, Alarm(failure.cause, ""))
+            alarm = self._alarms.setdefault(failure.cause, Incident(failure.cause, ""))
             alarm.add(failure, now)
 
-    def due(self, now: float, quiet: float) -> Iterator[Alarm]:
+    def due(self, now: float, quiet: float) -> Iterator[Incident]:
         """What is to be told now: a cause is told at once, and then not for ``quiet`` seconds."""
         for key, alarm in list(self._alarms.items()):
             over = now - alarm.told >= quiet
@@ -110,7 +110,7 @@ class Alarms:
             elif not alarm.count and over:
                 del self._alarms[key]
 
-    def told(self, alarm: Alarm, now: float) -> None:
+    def told(self, alarm: Incident, now: float) -> None:
         """Note that an alarm went out: what comes now is counted from the beginning."""
         alarm.told, alarm.struck, alarm.runs = now, {}, []
 
@@ -121,8 +121,8 @@ class Alarms:
         return [dataclasses.asdict(alarm) for alarm in kept]
 
     @classmethod
-    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Alarms:
+    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Incidents:
         return cls(
-            Alarm(**{**one, "struck": {a: Struck(**s) for a, s in one["struck"].items()}})
+            Incident(**{**one, "struck": {a: Struck(**s) for a, s in one["struck"].items()}})
             for one in data
         )

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lc_platform.artefacts.layout import Place
-from lc_platform.artefacts.versions import Look, digest
+from lc_platform.artefacts.layout import Partition
+from lc_platform.artefacts.versions import Snapshot, digest
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHANGED = "the catalog's files, or what it tells of them, have changed"
 
 
-def changed(platform: Platform, look: Look, year: int) -> dict[Place, str]:
+def changed(platform: Platform, look: Snapshot, year: int) -> dict[Partition, str]:
     """Of which patches' raw bands the archive has something else now, with the reason: none of an
     archive that is not a STAC catalog in a folder, or that cannot be read.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Place, dimensions, years_of
-from lc_platform.artefacts.versions import Look, State, Versions
+from lc_platform.artefacts.layout import ASSETS, Partition, dimensions, years_of
+from lc_platform.artefacts.versions import Snapshot, State, Versions
 from lc_platform.assets import partitions
 from lc_platform.monitoring.run_failures import Failure, of_run
 from lc_platform.storage.errors import MissingArtefactError
@@ -30,19 +30,19 @@ Known = dict[str, Sequence[Failure]]
 class Unmade:
     """Why partitions of an asset were not made."""
 
-    failed: dict[Place, str] = field(default_factory=dict)
+    failed: dict[Partition, str] = field(default_factory=dict)
     """In the words of the error. One that is there is among them where its check failed."""
-    not_reached: dict[Place, str] = field(default_factory=dict)
+    not_reached: dict[Partition, str] = field(default_factory=dict)
     """What they waited for."""
 
-    def counted(self, states: Mapping[Place, State]) -> Counter[str]:
+    def counted(self, states: Mapping[Partition, State]) -> Counter[str]:
         """How many partitions stand how, the failed ones apart."""
         return Counter(
             "failed" if where in self.failed else state.kind for where, state in states.items()
         )
 
 
-class Attempts:
+class PartitionStatus:
     """How the last attempts at all partitions of the configured years have ended.
 
     known  what runs are known to have failed of: those that are read are added
@@ -55,7 +55,7 @@ class Attempts:
         self,
         instance: dg.DagsterInstance,
         versions: Versions,
-        look: Look,
+        look: Snapshot,
         years: Sequence[int],
         known: Known | None = None,
     ) -> None:
@@ -71,7 +71,7 @@ class Attempts:
         except MissingArtefactError:
             self.assets = ("patch_grid",)
         self.of: Mapping[str, Unmade] = {asset: Unmade() for asset in ASSETS}
-        self._open: dict[str, dict[Place, State]] = {
+        self._open: dict[str, dict[Partition, State]] = {
             asset: {
                 where: state
                 for year in years_of(asset, years)
@@ -93,7 +93,7 @@ class Attempts:
             run, _ = attempted[asset].get(where, ("", 0))
             self._judge(asset, where, run)
 
-    def _every(self) -> Iterator[tuple[str, Place]]:
+    def _every(self) -> Iterator[tuple[str, Partition]]:
         """In the order of the work."""
         return ((asset, where) for asset in self.assets for where in self._open[asset])
 
@@ -107,7 +107,7 @@ class Attempts:
         for run in self._known.keys() - set(runs):
             del self._known[run]
 
-    def _judge(self, asset: str, where: Place, run: str) -> None:
+    def _judge(self, asset: str, where: Partition, run: str) -> None:
         unmade, status = self.of[asset], self._status.get(run)
         if status is None:
             missing = self._open[asset][where].kind == "missing"
@@ -136,7 +136,7 @@ class Attempts:
         why = unmade.not_reached.get(where) or _waits(asset, str(where))
         self._waiting.setdefault((asset, run), why)
 
-    def _waited(self, in_the_way: Sequence[Failure], where: Place, run: str) -> str | None:
+    def _waited(self, in_the_way: Sequence[Failure], where: Partition, run: str) -> str | None:
         """What a partition waited for that a run left out; None where that has come since."""
         for failure in in_the_way:
             at = where.within(dimensions(failure.asset))
@@ -150,7 +150,7 @@ class Attempts:
         first, *others = in_the_way
         return _waits(first.asset, first.where) + (f" (and {len(others)} more)" if others else "")
 
-    def _inherited(self, asset: str, where: Place) -> str | None:
+    def _inherited(self, asset: str, where: Partition) -> str | None:
         """What a partition that nobody has attempted waits for."""
         for name in self._inputs[asset]:
             # A patch whose box is known can be made without a new grid.
@@ -173,7 +173,7 @@ class Attempts:
                 wanted += self._inputs[name]
         return [name for name in ASSETS if name in found]
 
-    def _made_in(self, asset: str, where: Place) -> str | None:
+    def _made_in(self, asset: str, where: Partition) -> str | None:
         """The run that has made a partition last, or found it as it should be."""
         key = partitions.partition_key(where)
         of = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[str(key)] if key else None)
@@ -186,8 +186,8 @@ def _waits(asset: str, where: str) -> str:
 
 
 def _attempted(
-    instance: dg.DagsterInstance, asset: str, places: Collection[Place]
-) -> dict[Place, tuple[str, int]]:
+    instance: dg.DagsterInstance, asset: str, places: Collection[Partition]
+) -> dict[Partition, tuple[str, int]]:
     """The last run, and its place in the event log, that was to make a partition and has not."""
     if not places:
         return {}
@@ -197,7 +197,7 @@ def _attempted(
         made = instance.fetch_materializations(key, limit=1).records
         if planned is None or (made and made[0].storage_id > planned.storage_id):
             return {}
-        return {Place(): (planned.run_id, planned.storage_id)}
+        return {Partition(): (planned.run_id, planned.storage_id)}
     found = storage.get_latest_asset_partition_materialization_attempts_without_materializations(
         key
     )

@@ -16,7 +16,7 @@ from lc_platform.products.raw_bands import AcquisitionStack
 
 
 @dataclass(frozen=True, slots=True)
-class FurtherBands:
+class AuxiliaryBands:
     """Which bands of a further collection are features, and what they are of."""
 
     name: str
@@ -35,25 +35,25 @@ class FurtherBands:
         """Their names, such as ``S1_VV``."""
         return tuple(f"{self.name}_{band}" for band in self.bands)
 
-    def of(self, raw_bands: AcquisitionStack) -> FurtherFeatures:
+    def of(self, raw_bands: AcquisitionStack) -> AuxiliaryFeatures:
         """Raises DataError where raw_bands does not have the collection, or one of the bands."""
-        there = raw_bands.further
+        there = raw_bands.auxiliary
         if self.name not in there:
             raise DataError(
                 f"{raw_bands.name}: raw_bands has no collection {self.name} beside the main one "
                 f"(it has {', '.join(there) or 'none'}). Acquire it: materialize raw_bands again"
             )
-        found = FurtherFeatures(self, there[self.name])
+        found = AuxiliaryFeatures(self, there[self.name])
         if len(found.stack):
             found.stack.calibration(found.needed)
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class FurtherFeatures:
+class AuxiliaryFeatures:
     """A further collection's acquisitions of a patch in a year, and what becomes of them."""
 
-    which: FurtherBands
+    which: AuxiliaryBands
     stack: AcquisitionStack
     """May have no acquisition at all; then its features are missing."""
 

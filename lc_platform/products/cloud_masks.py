@@ -14,9 +14,9 @@ from odc.geo.geobox import GeoBox
 from lc_platform.cube import (
     MAIN,
     Block,
-    Computed,
     Cube,
     Layer,
+    LazyCube,
     Summary,
     Thumbnail,
     Window,
@@ -94,7 +94,7 @@ def detect(
     dilation: int,
     threads: int = 0,
     **_: Any,
-) -> Computed:
+) -> LazyCube:
     """Cloud probability, cloud mask and validity of every acquisition.
 
     method        ``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands, ``scl``, the scene
@@ -142,7 +142,7 @@ def detect(
             "method": method,
         }
 
-    return Computed(
+    return LazyCube(
         {MAIN: geobox},
         {
             name: Layer(

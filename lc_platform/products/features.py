@@ -15,9 +15,9 @@ from lc_platform.area.mask import Area, AreaMask
 from lc_platform.cube import (
     MAIN,
     Block,
-    Computed,
     Cube,
     Layer,
+    LazyCube,
     Summary,
     Thumbnail,
     Window,
@@ -31,11 +31,11 @@ from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
 from lc_platform.eo.timeseries import regularize, target_days
 from lc_platform.errors import DataError
-from lc_platform.products.auxiliary_features import FurtherBands, FurtherFeatures
+from lc_platform.products.auxiliary_features import AuxiliaryBands, AuxiliaryFeatures
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.runtime.overlap import read_ahead
-from lc_platform.runtime.threads import in_parts
+from lc_platform.runtime.threads import parallel_for
 
 _ROWS = 8
 """Rows that a thread computes at a time: its observations stay in the cache."""
@@ -82,12 +82,12 @@ class Observed(NamedTuple):
     """(time, band, y, x), digital numbers of the main collection."""
     valid: NDArray[np.bool_]
     """(time, y, x), where they show the ground."""
-    further: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
+    auxiliary: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
     """The same of each further collection, with its own times."""
 
 
 @dataclass(frozen=True)
-class ComputedFeatures:
+class LazyFeatures:
     """A cube of features that holds none: a window is computed when it is read."""
 
     raw_bands: AcquisitionStack
@@ -98,7 +98,7 @@ class ComputedFeatures:
     """(date,), days since 1 January."""
     used: NDArray[np.intp]
     """(time,), which of the acquisitions."""
-    further: tuple[FurtherFeatures, ...] = ()
+    auxiliary: tuple[AuxiliaryFeatures, ...] = ()
     """Of other collections; all of their acquisitions are used."""
     threads: int = 0
 
@@ -114,7 +114,7 @@ class ComputedFeatures:
     @property
     def names(self) -> tuple[str, ...]:
         """Of those, and after them of the further collections' bands, in order."""
-        return (*self.main_names, *(name for one in self.further for name in one.which.features))
+        return (*self.main_names, *(name for one in self.auxiliary for name in one.which.features))
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -146,7 +146,7 @@ class ComputedFeatures:
             "bands": list(self.bands),
             "indices": [asdict(index) for index in self.indices],
             "acquisitions": [keys[i] for i in self.used],
-            "also": [one.described for one in self.further],
+            "also": [one.described for one in self.auxiliary],
             "made_of": _versions(self.raw_bands, self.cloud_masks),
         }
 
@@ -169,12 +169,12 @@ class ComputedFeatures:
         return Observed(
             self.raw_bands.digital_numbers(window, times, self._needed),
             self.cloud_masks.valid(window, times),
-            [one.observed(window) for one in self.further],
+            [one.observed(window) for one in self.auxiliary],
         )
 
     def computed(self, seen: Observed) -> NDArray[np.float32]:
         """(date, feature, y, x) of what was ``observed``, NaN where missing."""
-        numbers, valid, further = seen
+        numbers, valid, auxiliary = seen
         names, height, width = self.main_names, *valid.shape[1:]
         days = self.raw_bands.days[self.used]
         times = self.used.tolist()
@@ -192,11 +192,11 @@ class ComputedFeatures:
                     observed[:, i] = spectral.compute(index, named)
             out, rest = np.split(regular[:, :, part], [len(names)], axis=1)
             regularize(observed, valid[:, part], days, self.targets, threads=1, out=out)
-            for one, (its_numbers, its_valid) in zip(self.further, further, strict=True):
+            for one, (its_numbers, its_valid) in zip(self.auxiliary, auxiliary, strict=True):
                 out, rest = np.split(rest, [len(one.which.bands)], axis=1)
                 one.regular(its_numbers[:, :, part], its_valid[:, part], self.targets, out)
 
-        in_parts(rows, height, _ROWS, self.threads)
+        parallel_for(rows, height, _ROWS, self.threads)
         return regular
 
 
@@ -208,10 +208,10 @@ def on_the_fly(
     indices: Sequence[Index],
     interval: int,
     min_valid_fraction: float,
-    also: Sequence[FurtherBands] = (),
+    also: Sequence[AuxiliaryBands] = (),
     area: Area | None = None,
     threads: int = 0,
-) -> ComputedFeatures:
+) -> LazyFeatures:
     """Bands (reflectance) and indices, interpolated linearly to regular dates.
 
     interval            days between the dates, from 1 January
@@ -240,9 +240,9 @@ def on_the_fly(
             "features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch out"
         )
     targets = target_days(raw_bands.year, interval)
-    further = tuple(one.of(raw_bands) for one in also)
-    return ComputedFeatures(
-        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, further, threads
+    auxiliary = tuple(one.of(raw_bands) for one in also)
+    return LazyFeatures(
+        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, auxiliary, threads
     )
 
 
@@ -271,7 +271,7 @@ def recomputed(
     cloud_masks: CloudMasks,
     *,
     threads: int = 0,
-) -> ComputedFeatures:
+) -> LazyFeatures:
     """The features that have these attributes, computed when they are read.
 
     threads  that may be used, 0 for all
@@ -284,14 +284,14 @@ def recomputed(
     other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
     # Features that were made when there was but one collection tell of no other.
     also = attributes.get("also", ())
-    there = {name: stack.keys for name, stack in raw_bands.further.items()}
+    there = {name: stack.keys for name, stack in raw_bands.auxiliary.items()}
     gone = any(there.get(one["name"]) != one["acquisitions"] for one in also)
     if other or gone or not set(attributes["acquisitions"]) <= set(keys):
         raise DataError(
             f"{raw_bands.name}: features were made of other {' and '.join(other) or 'raw_bands'} "
             "than there are now. Materialize features of this patch again"
         )
-    return ComputedFeatures(
+    return LazyFeatures(
         raw_bands,
         cloud_masks,
         tuple(attributes["bands"]),
@@ -303,9 +303,9 @@ def recomputed(
     )
 
 
-def _bands(about: Mapping[str, Any]) -> FurtherBands:
+def _bands(about: Mapping[str, Any]) -> AuxiliaryBands:
     bands = tuple(about["bands"])
-    return FurtherBands(about["name"], bands, about["quantity"], about["quality_band"])
+    return AuxiliaryBands(about["name"], bands, about["quantity"], about["quality_band"])
 
 
 def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
@@ -322,7 +322,7 @@ def build(
     window: int,
     stored: bool = True,
     **parameters: Any,
-) -> Computed:
+) -> LazyCube:
     """Features as a cube to be stored.
 
     stored      where False, the cube has no layer: it says how its features are computed, and its
@@ -337,7 +337,7 @@ def build(
         summary.facts |= {
             "acquisitions": len(raw_bands),
             "acquisitions_used": len(computed.used),
-            **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.further},
+            **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.auxiliary},
             "features": len(names) * len(targets),
         }
         if not stored:
@@ -354,7 +354,7 @@ def build(
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
 
     layers = {n: replace(layer, tile=window) for n, layer in computed.layers.items()}
-    return Computed(
+    return LazyCube(
         computed.grids,
         layers if stored else {},
         blocks,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lc_platform.cube import (
     MAIN,
     Block,
-    Computed,
     Layer,
+    LazyCube,
     Summary,
     Thumbnail,
     Window,
@@ -40,7 +40,7 @@ def observe(
     *,
     window: int,
     index: indices.Index | None = _NDVI,
-) -> Computed:
+) -> LazyCube:
     """Statistics of a patch's year.
 
     Layers (y, x), float32: ``valid_observations``, ``cloud_probability`` (mean over the year, 0
@@ -126,7 +126,7 @@ def observe(
             "pixels_without_data": unimaged / size,
         }
 
-    return Computed(
+    return LazyCube(
         {MAIN: geobox},
         {name: Layer((), "float32", fill=float("nan")) for name in names},
         blocks,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.area.mask import Area
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, Thumbnail, Window, tracked
+from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, Thumbnail, Window, tracked
 from lc_platform.eo import classifier as classify
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
@@ -25,7 +25,7 @@ def predict(
     probabilities: bool = False,
     area: Area | None = None,
     threads: int = 0,
-) -> Computed:
+) -> LazyCube:
     """Classify a patch, as far as it lies in ``area``; all of it where there is none.
 
     Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
@@ -88,7 +88,7 @@ def predict(
             "model_version": model.version,
         }
 
-    return Computed(
+    return LazyCube(
         {MAIN: geobox},
         layers,
         blocks,

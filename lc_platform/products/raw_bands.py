@@ -63,7 +63,7 @@ class AcquisitionStack:
         return AcquisitionStack(self.cube, DETECTOR) if DETECTOR in self.cube.grids else self
 
     @property
-    def further(self) -> Mapping[str, AcquisitionStack]:
+    def auxiliary(self) -> Mapping[str, AcquisitionStack]:
         """Those of the further collections, by name, each with its own times on the patch's
         grid."""
         names = self.cube.attributes.get("collections", {}) if self.grid == MAIN else {}

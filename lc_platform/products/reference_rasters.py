@@ -12,9 +12,9 @@ from odc.geo.geobox import GeoBox
 from lc_platform.cube import (
     MAIN,
     Block,
-    Computed,
     Cube,
     Layer,
+    LazyCube,
     Summary,
     Thumbnail,
     Window,
@@ -66,7 +66,7 @@ def label(
     geobox: GeoBox,
     class_ids: Sequence[int],
     colors: Mapping[int, str],
-) -> Computed:
+) -> LazyCube:
     """The reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class, uint8.
 
     burnt   gives the reference on a grid
@@ -96,7 +96,7 @@ def label(
         }
 
     names = ["class", "ambiguous", *masks]
-    return Computed(
+    return LazyCube(
         {MAIN: geobox},
         {name: Layer((), "uint8", fill=0 if name == "class" else None) for name in names},
         blocks,

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lc_platform.cube import Computed, Summary
+from lc_platform.cube import LazyCube, Summary
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.observation_stats import OF_GROUND, OF_SNOW, WITH_CLOUDS
 from lc_platform.report.pictures import shades
@@ -30,7 +30,7 @@ _LINE, _LINES = 24, 6
 """Characters in a line of a class's name, and lines up to which it has letters of full size."""
 
 
-def with_figure(statistics: Computed) -> Computed:
+def with_figure(statistics: LazyCube) -> LazyCube:
     """Observation statistics that leave a figure: valid observations, mean cloud probability,
     and the mean index over the year with and without clouds."""
     title = f"{statistics.attributes['patch']}, {statistics.attributes['year']}"

@@ -20,7 +20,7 @@ def available(threads: int) -> int:
     return threads or int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def in_parts(work: Callable[[slice], None], count: int, size: int, threads: int = 0) -> None:
+def parallel_for(work: Callable[[slice], None], count: int, size: int, threads: int = 0) -> None:
     """Call ``work`` for each slice of at most ``size`` out of ``count``.
 
     threads  that may be used, 0 for all. ``work`` itself uses one

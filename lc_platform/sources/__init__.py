@@ -21,7 +21,7 @@ def open_source(config: Config, ledger: Ledger | None = None) -> Source:
     )
 
 
-def open_further(config: Config, ledger: Ledger | None = None) -> Mapping[str, Source]:
+def open_auxiliary(config: Config, ledger: Ledger | None = None) -> Mapping[str, Source]:
     """The archives of ``imagery.also``, by the names of the collections, in order.
 
     Errors are those of ``open_source``.
@@ -30,7 +30,7 @@ def open_further(config: Config, ledger: Ledger | None = None) -> Mapping[str, S
     return {
         one.name: _opened(
             config,
-            imagery.further_source(one),
+            imagery.auxiliary_source(one),
             one.collection,
             imagery.catalog if one.catalog is None else one.catalog,
             "imagery.catalog" if one.catalog is None else f"imagery.also[{i}].catalog",

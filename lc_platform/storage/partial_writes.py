@@ -16,13 +16,13 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 
-from lc_platform.cube import Cube, Mark
+from lc_platform.cube import Checkpoint, Cube
 from lc_platform.storage.errors import DamagedArtefactError, UnavailableError
 from lc_platform.storage.store import MARKS, Store
 
 
 @dataclass(frozen=True)
-class Remains:
+class PartialWrite:
     """A version of a Zarr store: the current one, or one whose writing did not end."""
 
     store: Store
@@ -77,7 +77,7 @@ class Remains:
             shutil.copyfile(source, target)
 
 
-def mark(store: Store, path: str, one: Mark) -> None:
+def mark(store: Store, path: str, one: Checkpoint) -> None:
     """Write a mark into a store in the making."""
     content = json.dumps(one.content).encode()
     target = f"{path}/{MARKS}/{one.name}.json"

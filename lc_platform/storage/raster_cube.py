@@ -23,7 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
-from lc_platform.cube import MAIN, Computed, Layer, Window
+from lc_platform.cube import MAIN, Layer, LazyCube, Window
 from lc_platform.runtime.threads import available
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.raster_opener import ByteRanges, Opening
@@ -39,7 +39,7 @@ _WIDE = 8192
 
 
 def write(
-    staging: Staging, cube: Computed, classes: Mapping[int, tuple[str, str]] | None = None
+    staging: Staging, cube: LazyCube, classes: Mapping[int, tuple[str, str]] | None = None
 ) -> int:
     """Write a cube while it is computed, each layer a band; returns the bytes stored.
 
@@ -61,7 +61,7 @@ def write(
     return size
 
 
-def _nodata(cube: Computed) -> float | None:
+def _nodata(cube: LazyCube) -> float | None:
     fills = {spec.fill for spec in cube.layers.values() if spec.fill is not None}
     first = next(iter(cube.layers.values())).fill
     floating = any(f != f for f in fills)

@@ -55,7 +55,7 @@ _ASKED_ONE_BY_ONE = 8
 _Read = TypeVar("_Read")
 
 
-class Leftover(NamedTuple):
+class Orphan(NamedTuple):
     """What no artefact consists of any more: a version that was replaced, or never finished."""
 
     key: str
@@ -491,7 +491,7 @@ class Store:
         *,
         unfinished: timedelta | None = None,
         dry_run: bool = False,
-    ) -> list[Leftover]:
+    ) -> list[Orphan]:
         """Remove versions that no key stands for, where they, and what replaced them, are older
         than a time; of uploads that never ended too. Returns what was removed, or would be.
 
@@ -524,7 +524,7 @@ class Store:
                 left = one in marked and (replaced is None or replaced < latest[one])
                 since = latest[one] if replaced is None else max(latest[one], replaced)
                 if since <= (long_before if left else before) and not self._used(one):
-                    found.append(Leftover(one, size))
+                    found.append(Orphan(one, size))
                     if not dry_run and self.local:
                         self._discard(self._raw(one))
                     elif not dry_run:
@@ -580,12 +580,12 @@ class Store:
             return [one for one in found if str(one["name"]).rstrip("/") != path.rstrip("/")]
         return []
 
-    def _abandoned(self, before: datetime, dry_run: bool) -> list[Leftover]:
+    def _abandoned(self, before: datetime, dry_run: bool) -> list[Orphan]:
         root = self._base
         found = []
         for path, identifier, began in remote.abandoned_uploads(self.fs, root):
             if began <= before:
-                found.append(Leftover(path.removeprefix(f"{root}/"), 0))
+                found.append(Orphan(path.removeprefix(f"{root}/"), 0))
                 if not dry_run:
                     remote.abort_upload(self.fs, path, identifier)
         return found

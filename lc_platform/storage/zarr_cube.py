@@ -34,7 +34,17 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
 
-from lc_platform.cube import Block, Calibration, Computed, Kept, Layer, Mark, Window, whole, windows
+from lc_platform.cube import (
+    Block,
+    Calibration,
+    Checkpoint,
+    Layer,
+    LazyCube,
+    ReusedPart,
+    Window,
+    whole,
+    windows,
+)
 from lc_platform.runtime.overlap import write_behind
 from lc_platform.runtime.progress import track
 from lc_platform.storage import partial_writes
@@ -44,7 +54,7 @@ from lc_platform.storage.errors import (
     StorageError,
     UnavailableError,
 )
-from lc_platform.storage.partial_writes import Remains
+from lc_platform.storage.partial_writes import PartialWrite
 from lc_platform.storage.store import MARKS, Staging, Store
 
 _AT_ONCE = 2048
@@ -132,7 +142,7 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def write(store: Store, key: str, cube: Computed) -> int:
+def write(store: Store, key: str, cube: LazyCube) -> int:
     """Write a cube while it is computed; returns the bytes stored.
 
     Nothing is visible under ``key`` before all of it is written.
@@ -152,20 +162,20 @@ def write(store: Store, key: str, cube: Computed) -> int:
     return size
 
 
-def _write_in_folder(staging: Staging, cube: Computed) -> None:
+def _write_in_folder(staging: Staging, cube: LazyCube) -> None:
     path = staging.path
     target = LocalStore(path)
     root, arrays = _laid_out(target, cube)
     with _in_rust():
         fast = {name: zarr.open_array(target, path=arrays[name].path) for name in arrays}
 
-    def put(part: Block | Kept | Mark) -> None:
-        if isinstance(part, Mark):
+    def put(part: Block | ReusedPart | Checkpoint) -> None:
+        if isinstance(part, Checkpoint):
             _mark(staging, part)
             return
-        if isinstance(part, Kept) and _taken_over(part, arrays[part.layer], path):
+        if isinstance(part, ReusedPart) and _taken_over(part, arrays[part.layer], path):
             return
-        block = cube.block(part) if isinstance(part, Kept) else part
+        block = cube.block(part) if isinstance(part, ReusedPart) else part
         where = (*block.index, *block.window)
         with _system_errors():
             fast[block.layer][where] = block.values
@@ -176,7 +186,7 @@ def _write_in_folder(staging: Staging, cube: Computed) -> None:
     _describe(root, cube)
 
 
-def _write_in_objects(staging: Staging, cube: Computed) -> None:
+def _write_in_objects(staging: Staging, cube: LazyCube) -> None:
     # All but the layers' values is made in memory, where Zarr may ask for it as often as it does.
     store, path = staging.store, staging.path
     held: dict[str, Buffer] = {}
@@ -189,16 +199,16 @@ def _write_in_objects(staging: Staging, cube: Computed) -> None:
     store.fs.pipe_file(f"{path}/{_ROOT}", last.to_bytes())
 
 
-def _mark(staging: Staging, mark: Mark) -> None:
+def _mark(staging: Staging, mark: Checkpoint) -> None:
     staging.marked = True
     staging.worth_keeping |= mark.new
     content = {**mark.content, _LAYOUT: LAYOUT}
     partial_writes.mark(staging.store, staging.path, mark._replace(content=content))
 
 
-def _taken_over(kept: Kept, array: zarr.Array[Any], path: str) -> bool:
+def _taken_over(kept: ReusedPart, array: zarr.Array[Any], path: str) -> bool:
     """Whether the files of what is kept are now those of the store in the making too."""
-    if not isinstance(kept.origin, Remains):
+    if not isinstance(kept.origin, PartialWrite):
         return False
     kept.origin.take_over(kept.at, array, path, kept.position)
     return True
@@ -207,7 +217,7 @@ def _taken_over(kept: Kept, array: zarr.Array[Any], path: str) -> bool:
 _ROOT = "zarr.json"
 
 
-def _laid_out(target: ZarrStore, cube: Computed) -> tuple[zarr.Group, dict[str, zarr.Array[Any]]]:
+def _laid_out(target: ZarrStore, cube: LazyCube) -> tuple[zarr.Group, dict[str, zarr.Array[Any]]]:
     """A new store's root, and the arrays of its layers."""
     with _CHOOSING, zarr.config.set({"array.write_empty_chunks": True}):
         root = zarr.create_group(target, zarr_format=3)
@@ -220,7 +230,7 @@ def _moved(array: zarr.Array[Any], target: ZarrStore) -> zarr.Array[Any]:
     return zarr.Array(zarr.AsyncArray(array.metadata, moved, array.async_array.config))
 
 
-def _describe(root: zarr.Group, cube: Computed) -> None:
+def _describe(root: zarr.Group, cube: LazyCube) -> None:
     for layer, calibration in cube.calibrations().items():
         _calibrate(root, layer, cube.layers[layer], calibration)
     root.attrs.update(_attributes(cube))
@@ -251,7 +261,7 @@ _ON_THE_WAY = 3
 """Blocks that are sent to an object store while the next one is computed."""
 
 
-def _send(staging: Staging, cube: Computed, arrays: Mapping[str, zarr.Array[Any]]) -> None:
+def _send(staging: Staging, cube: LazyCube, arrays: Mapping[str, zarr.Array[Any]]) -> None:
     """Write to an object store, several parts at the same time where each is whole shards."""
     sending: deque[Future[Any]] = deque()
 
@@ -261,16 +271,16 @@ def _send(staging: Staging, cube: Computed, arrays: Mapping[str, zarr.Array[Any]
 
     with ThreadPoolExecutor(_ON_THE_WAY, thread_name_prefix="send") as pool:
         for part in cube.parts():
-            if isinstance(part, Mark):
+            if isinstance(part, Checkpoint):
                 wait(0)
                 _mark(staging, part)
                 continue
             array = arrays[part.layer]
-            if isinstance(part, Kept) and isinstance(part.origin, Remains):
+            if isinstance(part, ReusedPart) and isinstance(part.origin, PartialWrite):
                 wait(_ON_THE_WAY - 1)
                 sending.append(pool.submit(_taken_over, part, array, staging.path))
                 continue
-            block = cube.block(part) if isinstance(part, Kept) else part
+            block = cube.block(part) if isinstance(part, ReusedPart) else part
             where = (*block.index, *block.window)
             alone = not _whole_shards(array, where)
             # A part of a shard is added to what is there: two at once would lose one.
@@ -289,7 +299,7 @@ def _whole_shards(array: zarr.Array[Any], where: Sequence[slice]) -> bool:
     return True
 
 
-def _create(root: zarr.Group, cube: Computed) -> dict[str, zarr.Array[Any]]:
+def _create(root: zarr.Group, cube: LazyCube) -> dict[str, zarr.Array[Any]]:
     arrays = {}
     for name, grid in cube.grids.items():
         group = root.require_group(name) if name else root
@@ -305,7 +315,7 @@ def _create(root: zarr.Group, cube: Computed) -> dict[str, zarr.Array[Any]]:
 
 
 def _array(
-    group: zarr.Group, name: str, cube: Computed, layer: str, spec: Layer
+    group: zarr.Group, name: str, cube: LazyCube, layer: str, spec: Layer
 ) -> zarr.Array[Any]:
     shape = cube.shape(layer)
     lead = tuple(spec.chunks or (1,) * len(spec.dims))
@@ -404,7 +414,7 @@ def _calibrate(root: zarr.Group, layer: str, spec: Layer, calibration: Calibrati
     array.attrs.update(about)
 
 
-def _attributes(cube: Computed) -> dict[str, Any]:
+def _attributes(cube: LazyCube) -> dict[str, Any]:
     grids = {
         name: {"crs": str(g.crs), "affine": list(g.affine)[:6], "shape": list(g.shape)}
         for name, g in cube.grids.items()
@@ -537,10 +547,10 @@ def _check_is_damage(path: str, error: Exception) -> None:
         raise UnavailableError(f"{path}: cannot be read now ({error}). Run again") from error
 
 
-def remaining(store: Store, key: str) -> list[Remains]:
+def remaining(store: Store, key: str) -> list[PartialWrite]:
     """What is there of a cube that is written again: of the current one, and of writings that did
     not end; of the same layout."""
-    found: list[Remains] = []
+    found: list[PartialWrite] = []
     try:
         cube = ZarrCube(store, key)
     except StorageError as error:
@@ -548,12 +558,12 @@ def remaining(store: Store, key: str) -> list[Remains]:
             raise
     else:
         if cube.layout == LAYOUT:
-            found.append(Remains(store, key, cube.opened, (), cube))
+            found.append(PartialWrite(store, key, cube.opened, (), cube))
     with store.reaching(store.path(key)):
         for path in store.versions(key):
             marks = partial_writes.marks(store, path)
             same = tuple(m for m in marks if m.get(_LAYOUT) == LAYOUT)
-            found.append(Remains(store, key, path, same))
+            found.append(PartialWrite(store, key, path, same))
     return found
 
 

@@ -17,7 +17,7 @@ from odc.geo.geom import Geometry
 from lc_platform.acquisition.acquire import NoAcquisitionError, acquire, offer
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
-from lc_platform.cube import Block, HeldCube
+from lc_platform.cube import Block, InMemoryCube
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.products.cloud_masks import CloudMasks, detect
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -111,7 +111,7 @@ THREE = [
 ]
 
 
-def held(source: Source, where: Patch, config: Config, year: int = 2023) -> HeldCube:
+def held(source: Source, where: Patch, config: Config, year: int = 2023) -> InMemoryCube:
     return acquire(source, offer(source, where, year, config), config).held()
 
 

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 from lc_platform.acquisition.acquire import acquire
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.records import Version
 from lc_platform.artefacts.versions import digest
 from lc_platform.commands import plan as planning
@@ -110,7 +110,7 @@ class Archive:
     def run(self) -> dict[str, Any] | None:
         """Make the patch's raw bands, as a new process does: what they say of themselves. None
         where there is nothing to make."""
-        platform, where = self.site.platform, Place(self.site.patch.key, YEAR)
+        platform, where = self.site.platform, Partition(self.site.patch.key, YEAR)
         offered = platform.offer(self.site.patch, YEAR)
         records, version = platform.versions.records, Version("m", digest(offered.named), "l")
         if records.of("raw_bands", where) == version:

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform import assets
 from lc_platform.area.grid import Patch, PatchGrid
-from lc_platform.artefacts.layout import ASSETS, Place, dimensions
+from lc_platform.artefacts.layout import ASSETS, Partition, dimensions
 from lc_platform.config import parse
 from lc_platform.cube import Summary
 from lc_platform.platform import Platform
@@ -38,7 +38,7 @@ def versions(name: str) -> dict[str, Any]:
     for asset in ASSETS:
         patch = PATCH.key if "patch" in dimensions(asset) else None
         year = config.years[0] if "year" in dimensions(asset) else None
-        version, content = look.expected(asset, Place(patch, year))
+        version, content = look.expected(asset, Partition(patch, year))
         told = {part: content[part] for part in ("code", "settings", "appearance", "inputs")}
         found[asset] = {"made": version.made, "look": version.look, **told}
     return found

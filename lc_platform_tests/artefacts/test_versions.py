@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from lc_platform import assets
-from lc_platform.artefacts.layout import ASSETS, Place, dimensions, key
+from lc_platform.artefacts.layout import ASSETS, Partition, dimensions, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import Look, Versions
+from lc_platform.artefacts.versions import Snapshot, Versions
 from lc_platform.commands import run as running
 from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, parse
@@ -88,11 +88,11 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
     return parse(data, config.folder)
 
 
-def look(config: Config) -> Look:
+def look(config: Config) -> Snapshot:
     return Platform(config, RECIPES).versions.look()
 
 
-def stale(seen: Look) -> dict[str, list[Place]]:
+def stale(seen: Snapshot) -> dict[str, list[Partition]]:
     found = {
         asset: [w for w, state in seen.states(asset, YEAR).items() if state.kind != "current"]
         for asset in ASSETS
@@ -161,7 +161,7 @@ def test_a_new_acquisition_makes_stale_its_patch_and_what_is_of_all_patches(
     seen = look(copied)
     patch = seen.patches()[1]
     records = Records(Platform(copied).store)
-    where = Place(patch, YEAR)
+    where = Partition(patch, YEAR)
     version = seen.recorded("raw_bands", YEAR)[where]
     content = records.read("raw_bands", {where: version})[where]
     records.forget("raw_bands", where)
@@ -229,7 +229,7 @@ def test_a_changed_setting_makes_again_what_depends_on_it_and_no_more(copied: Co
 
 
 def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> None:
-    where = Place(look(copied).patches()[0], YEAR)
+    where = Partition(look(copied).patches()[0], YEAR)
     Records(Platform(copied).store).forget("features", where)  # as a writer does when it begins
     assert stale(look(copied))["features"] == [where]
     assert run(copied).succeeded
@@ -237,7 +237,7 @@ def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> N
 
 
 def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
-    where = Place(look(copied).patches()[0], YEAR)
+    where = Partition(look(copied).patches()[0], YEAR)
     Platform(copied).store.remove(key("cloud_masks", where.patch, YEAR))
     assert look(copied).states("cloud_masks", YEAR)[where].kind == "missing"
     assert run(copied).succeeded
@@ -250,12 +250,12 @@ def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     for shard in (features / "features" / "c").rglob("*"):
         if shard.is_file():
             shard.write_bytes(shard.read_bytes()[:100])
-    Records(Platform(copied).store).forget("predictions", Place(patch, YEAR))
+    Records(Platform(copied).store).forget("predictions", Partition(patch, YEAR))
 
     report = run(copied)
 
     ((job, where, why),) = report.failures
-    assert (job, where) == ("mapping", Place(patch, YEAR))
+    assert (job, where) == ("mapping", Partition(patch, YEAR))
     assert f"{patch}.zarr: features is damaged" in why
     assert run(copied).succeeded
     assert not stale(look(copied))
@@ -284,7 +284,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
         features={"stored": False},
     )  # fmt: skip
     assert run(config).succeeded
-    where = Place(look(config).patches()[0], YEAR)
+    where = Partition(look(config).patches()[0], YEAR)
     records = Records(Platform(config).store)
     records.forget("raw_bands", where)
     records.forget("training_samples", where)
@@ -295,7 +295,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
 
 
 def test_a_damaged_record_is_none(copied: Config) -> None:
-    where = Place(look(copied).patches()[0], YEAR)
+    where = Partition(look(copied).patches()[0], YEAR)
     records = Path(copied.storage_url) / ".records" / "features" / str(YEAR)
     (record,) = records.glob(f"{where.patch}.*")
     record.write_bytes(b"")
@@ -327,7 +327,7 @@ def test_a_guest_does_not_take_a_store_over(copied: Config, tmp_path: Path) -> N
 
 def test_two_records_of_one_artefact_are_none(copied: Config) -> None:
     seen = look(copied)
-    where = Place(seen.patches()[0], YEAR)
+    where = Partition(seen.patches()[0], YEAR)
     version = seen.recorded("features", YEAR)[where]
     Records(Platform(copied).store).write("features", where, version._replace(made="b" * 16), {})
     assert look(copied).states("features", YEAR)[where].kind == "missing"

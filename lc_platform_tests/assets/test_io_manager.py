@@ -10,12 +10,12 @@ import pytest
 
 from lc_platform import config, report
 from lc_platform.artefacts.formats import Format, formats
-from lc_platform.artefacts.layout import ASSETS, PATCH, Place, key
+from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, key
 from lc_platform.artefacts.records import Records, Version
 from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.io_manager import REFUSED, ArtefactIOManager, Failed, Made
 from lc_platform.assets.partitions import patch_year_key, patch_years, place, quiet
-from lc_platform.cube import Computed, Layer
+from lc_platform.cube import Layer, LazyCube
 from lc_platform.errors import DataError, PlatformError
 from lc_platform.products.training_samples import Samples
 from lc_platform.runtime.stopwatch import Clock
@@ -35,10 +35,10 @@ class TransientError(PlatformError):
     transient = True
 
 
-Body = Callable[[Place], Any]
+Body = Callable[[Partition], Any]
 
 
-def prediction(where: Place) -> Computed:
+def prediction(where: Partition) -> LazyCube:
     layers = {"class": Layer((), "uint8", fill=0), "confidence": Layer((), "uint8")}
     made = cube(int(str(where.patch)[1:]), layers)
     made.summary.facts["mean_confidence"] = 81.23456
@@ -59,7 +59,7 @@ class Bench:
     def run(self, body: Body, *patches: str, name: str = "predictions", retries: int = 0) -> Any:
         """Materialize patches in one run; the body makes each, and what it raises is its result."""
 
-        def made(where: Place) -> Any:
+        def made(where: Partition) -> Any:
             try:
                 return Made(body(where), 0.0, EXPECTED)
             except Exception as error:
@@ -72,7 +72,7 @@ class Bench:
                 partitions_def=patch_years([YEAR]),
                 retry_policy=dg.RetryPolicy(max_retries=retries),
             )
-            def one(context: dg.AssetExecutionContext) -> dict[Place, Any]:
+            def one(context: dg.AssetExecutionContext) -> dict[Partition, Any]:
                 places = [
                     place(k, context.assets_def.partitions_def) for k in context.partition_keys
                 ]
@@ -139,7 +139,7 @@ def test_a_partition_is_recorded_with_what_people_look_for(bench: Bench) -> None
 
 
 def test_samples_are_recorded_with_their_number(bench: Bench) -> None:
-    def samples(_: Place) -> Samples:
+    def samples(_: Partition) -> Samples:
         made: Samples = artefact("parquet", YEAR)
         return made
 
@@ -160,7 +160,7 @@ def test_every_patch_of_a_range_has_its_own_artefact_and_metadata(bench: Bench) 
 
 
 def test_a_patch_that_fails_is_named_and_stops_no_other(bench: Bench) -> None:
-    def body(where: Place) -> Computed:
+    def body(where: Partition) -> LazyCube:
         if where.patch == "p1":
             raise DataError("no acquisition. Raise imagery.max_cloud_cover")
         return prediction(where)
@@ -181,7 +181,7 @@ def test_a_patch_that_fails_is_named_and_stops_no_other(bench: Bench) -> None:
 
 
 def test_what_stops_several_patches_is_told_once_and_names_them_all_beside(bench: Bench) -> None:
-    def body(where: Place) -> Computed:
+    def body(where: Partition) -> LazyCube:
         if where.patch == "p0":
             return prediction(where)
         raise QuotaError("the budget is spent. Raise imagery.budget")
@@ -200,7 +200,7 @@ def test_what_stops_several_patches_is_told_once_and_names_them_all_beside(bench
 def test_a_patch_that_fails_while_it_is_written_leaves_its_old_artefact(bench: Bench) -> None:
     assert bench.run(prediction, *PATCHES).success
 
-    def body(where: Place) -> Computed:
+    def body(where: Partition) -> LazyCube:
         made = prediction(where)
         if where.patch == "p2":
             blocks = made.blocks
@@ -219,7 +219,7 @@ def test_a_patch_that_fails_while_it_is_written_leaves_its_old_artefact(bench: B
     assert bench.version("p2") == 2
     # It is what it was, and its record says so.
     assert set(Records(bench.store).of_year("predictions", YEAR)) == {
-        Place(patch, YEAR) for patch in PATCHES
+        Partition(patch, YEAR) for patch in PATCHES
     }
 
 
@@ -227,7 +227,7 @@ def test_a_patch_that_fails_while_it_is_written_leaves_its_old_artefact(bench: B
 def test_what_passes_by_itself_is_tried_again(bench: Bench, patches: tuple[str, ...]) -> None:
     tries: list[str] = []
 
-    def body(where: Place) -> Computed:
+    def body(where: Partition) -> LazyCube:
         tries.append(str(where.patch))
         if where.patch == "p1" and tries.count("p1") < 3:
             raise TransientError("patch p1: the archive does not answer")
@@ -254,7 +254,7 @@ def test_what_no_retry_mends_is_not_tried_again(
 ) -> None:
     tries: list[str] = []
 
-    def body(where: Place) -> Computed:
+    def body(where: Partition) -> LazyCube:
         tries.append(str(where.patch))
         if where.patch == "p1":
             raise error
@@ -276,7 +276,7 @@ def test_a_full_storage_fails_the_step_with_what_to_do(bench: Bench) -> None:
 
 
 def test_a_downstream_asset_gets_handles_of_the_patches_that_are_there(bench: Bench) -> None:
-    given: list[dict[Place, Any]] = []
+    given: list[dict[Partition, Any]] = []
     for patch in ("p0", "p2"):
         assert bench.run(prediction, patch).success
     with quiet():
@@ -286,7 +286,7 @@ def test_a_downstream_asset_gets_handles_of_the_patches_that_are_there(bench: Be
         @dg.asset(partitions_def=partitions, ins={"predictions": dg.AssetIn(dagster_type=dg.Any)})
         def training_samples(
             context: dg.AssetExecutionContext, predictions: Any
-        ) -> dict[Place, Any]:
+        ) -> dict[Partition, Any]:
             given.append({where: version_of("cog", predictions[where]) for where in predictions})
             assert list(predictions.by_patch()) == ["p0", "p2"]
             places = [place(k, context.assets_def.partitions_def) for k in context.partition_keys]
@@ -294,7 +294,7 @@ def test_a_downstream_asset_gets_handles_of_the_patches_that_are_there(bench: Be
 
         result = bench._materialize([training_samples, source], PATCHES)  # type: ignore[list-item]
     assert result.success
-    assert given == [{Place("p0", YEAR): 0, Place("p2", YEAR): 2}]
+    assert given == [{Partition("p0", YEAR): 0, Partition("p2", YEAR): 2}]
 
 
 def test_a_damaged_input_fails_the_step_with_its_name(bench: Bench) -> None:
@@ -303,11 +303,11 @@ def test_a_damaged_input_fails_the_step_with_its_name(bench: Bench) -> None:
     bench.formats["model"].write(bench.store, "model/2020", artefact("model", 1))
     bench.store.fs.rm_file(f"{bench.store.physical('model/2020')}/model_card.json")
     with pytest.raises(dg.Failure, match=r"model/2020: model\.txt and model_card\.json are not"):
-        bench.manager.opened("model", Place(year=YEAR))
+        bench.manager.opened("model", Partition(year=YEAR))
     bench.formats["evaluation"].write(bench.store, "evaluation/2020", Evaluation({"a": 1}))
-    assert bench.manager.opened("evaluation", Place(year=YEAR)).metrics == {"a": 1}
-    assert bench.manager.there("evaluation", Place(year=YEAR))
-    assert not bench.manager.there("evaluation", Place(year=1999))
+    assert bench.manager.opened("evaluation", Partition(year=YEAR)).metrics == {"a": 1}
+    assert bench.manager.there("evaluation", Partition(year=YEAR))
+    assert not bench.manager.there("evaluation", Partition(year=1999))
 
 
 def test_a_store_in_memory_takes_and_gives_the_same(tmp_path: Path) -> None:
@@ -334,10 +334,10 @@ def test_no_asset_is_pickled(tmp_path: Path) -> None:
 
 
 def test_partitions_are_ordered_alike_however_they_are_given() -> None:
-    from lc_platform.assets.io_manager import ByPlace
+    from lc_platform.assets.io_manager import ByPartition
 
-    places = [Place(p, YEAR) for p in ("p2", "p0", "p1")]
-    handles = ByPlace({where: lambda where=where: str(where) for where in places})  # type: ignore[misc]
+    places = [Partition(p, YEAR) for p in ("p2", "p0", "p1")]
+    handles = ByPartition({where: lambda where=where: str(where) for where in places})  # type: ignore[misc]
     assert list(handles.by_patch().items()) == [(p, f"{p} {YEAR}") for p in ("p0", "p1", "p2")]
     assert len(handles) == 3
-    assert np.all([isinstance(where, Place) for where in handles])
+    assert np.all([isinstance(where, Partition) for where in handles])

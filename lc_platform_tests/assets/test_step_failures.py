@@ -18,7 +18,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from lc_platform.artefacts.layout import Place, key
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.assets import declaration
 from lc_platform.assets.dagster_internals import InMemoryJob, execute_run_iterator
 from lc_platform.assets.partitions import PATCH
@@ -267,7 +267,7 @@ def test_the_command_attempts_what_fails_for_good_once_and_finishes_the_others(
     worker = running.Worker(platform.config, running.dagster_home(platform.config))
     worker.instance.add_dynamic_partitions(PATCH, platform.patches)
     source = failing(worker.definitions, platform, {1: unforeseen_key})
-    places = tuple(Place(patch, YEAR) for patch in platform.patches)
+    places = tuple(Partition(patch, YEAR) for patch in platform.patches)
     outcome = worker.run(running.Task("patch_year", ("raw_bands", "cloud_masks"), places))
     assert set(outcome.errors) == {places[1]}
     assert "'s2:mgrs_tile' (KeyError)" in outcome.errors[places[1]]

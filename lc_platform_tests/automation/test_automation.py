@@ -37,7 +37,7 @@ from dagster._core.scheduler.instigation import (
 from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
-from lc_platform.artefacts.layout import PATCH, Place, key
+from lc_platform.artefacts.layout import PATCH, Partition, key
 from lc_platform.assets.jobs import JOBS, STANDING, standing_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
@@ -45,7 +45,7 @@ from lc_platform.automation.scope import kept_years
 from lc_platform.config import Config, ConfigError
 from lc_platform.graph import build
 from lc_platform.monitoring import alerting, tick_failures
-from lc_platform.monitoring.incidents import Alarms
+from lc_platform.monitoring.incidents import Incidents
 from lc_platform.monitoring.notify import Slack
 from lc_platform.monitoring.run_failures import GIVEN_UP, Failure
 from lc_platform_tests.receivers import Webhook, mail_server, webhook
@@ -108,8 +108,8 @@ class Deployment:
         return sorted(self.instance.get_dynamic_partitions(PATCH))
 
     @property
-    def places(self) -> set[Place]:
-        return {Place(patch, YEAR) for patch in self.patches}
+    def places(self) -> set[Partition]:
+        return {Partition(patch, YEAR) for patch in self.patches}
 
     def launch(self, job: str, *keys: str) -> dg.ExecuteInProcessResult:
         """A job on no partition, one, or the range from the first to the last."""
@@ -153,7 +153,7 @@ class Deployment:
         ) as context:
             return repository.get_sensor_def(sensor).evaluate_tick(context)
 
-    def backfills(self) -> list[dict[str, set[Place]]]:
+    def backfills(self) -> list[dict[str, set[Partition]]]:
         """What each backfill is to make, the oldest first."""
         graph = self.definitions.resolve_asset_graph()
         found = []
@@ -168,18 +168,18 @@ class Deployment:
 
     def acquired_earlier(self, patch: str) -> None:
         """Have a patch's raw bands be of what the archive had some time ago."""
-        here, records = Place(patch, YEAR), self.platform.versions.records
+        here, records = Partition(patch, YEAR), self.platform.versions.records
         version = records.of_year("raw_bands", YEAR)[here]
         content = records.read("raw_bands", {here: version})[here]
         records.forget("raw_bands", here)
         records.write("raw_bands", here, version._replace(given="earlier"), content)
 
 
-def places_of(subset: Any) -> dict[str, set[Place]]:
-    found: dict[str, set[Place]] = {}
+def places_of(subset: Any) -> dict[str, set[Partition]]:
+    found: dict[str, set[Partition]] = {}
     for asset, name in subset.iterate_asset_partitions():
         patch, _, year = str(name).rpartition("|")
-        found.setdefault(asset.path[-1], set()).add(Place(patch or None, int(year)))
+        found.setdefault(asset.path[-1], set()).add(Partition(patch or None, int(year)))
     return found
 
 
@@ -296,9 +296,9 @@ def test_a_patch_with_new_acquisitions_is_made_and_predicted(deployment: Deploym
     deployment.acquired_earlier(patch)
     said = deployment.tick("update_current_year")
     assert said.endswith("The archive was asked about 4 patches; 1 have gained")
-    here = {Place(patch, YEAR)}
+    here = {Partition(patch, YEAR)}
     assert deployment.backfills() == [
-        {**dict.fromkeys(PATCH_WISE, here), "mosaic": {Place(year=YEAR)}}
+        {**dict.fromkeys(PATCH_WISE, here), "mosaic": {Partition(year=YEAR)}}
     ]
 
 
@@ -306,9 +306,9 @@ def test_only_what_is_missing_is_asked_for_again(deployment: Deployment) -> None
     patch = deployment.patches[1]
     deployment.take_away("training_samples", patch)
     deployment.tick("update_current_year")
-    here = {Place(patch, YEAR)}
+    here = {Partition(patch, YEAR)}
     assert deployment.backfills() == [
-        {"training_samples": here, "predictions": here, "mosaic": {Place(year=YEAR)}}
+        {"training_samples": here, "predictions": here, "mosaic": {Partition(year=YEAR)}}
     ]
 
 
@@ -326,9 +326,9 @@ def test_what_is_under_way_is_not_asked_for_again(deployment: Deployment) -> Non
     deployment.take_away("features", second)
     deployment.tick("update_current_year", NIGHT + timedelta(days=1))
     assert deployment.backfills()[1] == {
-        "features": {Place(second, YEAR)},
-        "training_samples": {Place(second, YEAR)},
-        "predictions": {Place(second, YEAR)},
+        "features": {Partition(second, YEAR)},
+        "training_samples": {Partition(second, YEAR)},
+        "predictions": {Partition(second, YEAR)},
     }
 
 
@@ -357,7 +357,7 @@ def test_a_patch_that_the_archive_has_nothing_of_yet_is_left_for_later(
     clear = deployment.changed(imagery={"max_cloud_cover": 0})
     clear.tick("update_current_year")
     asked = clear.backfills()
-    assert all(Place(patch, YEAR) not in places for one in asked for places in one.values())
+    assert all(Partition(patch, YEAR) not in places for one in asked for places in one.values())
 
 
 def test_patches_that_are_no_partitions_are_not_asked_for(deployment: Deployment) -> None:
@@ -367,13 +367,13 @@ def test_patches_that_are_no_partitions_are_not_asked_for(deployment: Deployment
         deployment.take_away("features", patch)
     said = deployment.tick("update_current_year")
     assert f"1 patches, such as {gone}, are no partitions in Dagster" in said
-    assert [one["features"] for one in deployment.backfills()] == [{Place(there, YEAR)}]
+    assert [one["features"] for one in deployment.backfills()] == [{Partition(there, YEAR)}]
 
 
 # The sensor of new acquisitions.
 
 
-def requested(tick: Any) -> dict[str, set[Place]]:
+def requested(tick: Any) -> dict[str, set[Partition]]:
     [request] = tick.run_requests
     return places_of(request.asset_graph_subset)
 
@@ -382,7 +382,7 @@ def test_a_patch_with_new_acquisitions_is_asked_for_once(deployment: Deployment)
     patch = deployment.patches[2]
     deployment.acquired_earlier(patch)
     first = deployment.sense("new_acquisitions")
-    here = {Place(patch, YEAR)}
+    here = {Partition(patch, YEAR)}
     assert requested(first) == dict.fromkeys(PATCH_WISE, here)
     second = deployment.sense("new_acquisitions", first.cursor)
     assert not second.run_requests
@@ -400,7 +400,7 @@ def test_a_patch_that_was_asked_for_and_not_made_is_asked_for_again_after_a_day(
     assert not deployment.sense("new_acquisitions", json.dumps(cursor)).run_requests
     cursor["asked"] = {place: [name, at - 25 * 3600]}
     again = deployment.sense("new_acquisitions", json.dumps(cursor))
-    assert requested(again)["raw_bands"] == {Place(patch, YEAR)}
+    assert requested(again)["raw_bands"] == {Partition(patch, YEAR)}
 
 
 def test_a_cursor_of_before_days_were_counted_is_understood(deployment: Deployment) -> None:
@@ -454,7 +454,7 @@ def test_enough_changed_patches_make_model_and_map_anew(deployment: Deployment) 
     resample(deployment, deployment.patches[0])
     said = deployment.tick("rebuild_map", datetime.now(UTC))
     assert "1 of 4 patches have changed since the model" in said
-    year = {Place(year=YEAR)}
+    year = {Partition(year=YEAR)}
     assert deployment.backfills() == [
         {"model": year, "evaluation": year, "predictions": deployment.places, "mosaic": year}
     ]
@@ -572,7 +572,7 @@ def test_one_cause_is_one_message_whatever_assets_it_strikes(hook: Webhook) -> N
         Failure(asset, f"p{n} {YEAR}", f"s3://maps/{asset}/{YEAR}/p{n}.zarr: ExpiredToken", f"r{n}")
         for n, asset in enumerate(["raw_bands", "raw_bands", "cloud_masks", "features"])
     ]
-    alarms = Alarms()
+    alarms = Incidents()
     alarms.take(failures, 0)
     [alarm] = alarms.due(1e9, 3600)
     Slack(hook.url, 5).send(alarm.message("small"))
@@ -587,11 +587,11 @@ def test_one_cause_is_one_message_whatever_assets_it_strikes(hook: Webhook) -> N
 
 
 def test_alarms_are_remembered_as_they_are() -> None:
-    alarms = Alarms()
+    alarms = Incidents()
     alarms.take([Failure("raw_bands", "a", "broken", "1"), Failure("", "", "died", "2")], 5)
     [first, _] = alarms.due(1e9, 3600)
     alarms.told(first, 1e9)
-    again = Alarms.from_json(json.loads(json.dumps(alarms.to_json())))
+    again = Incidents.from_json(json.loads(json.dumps(alarms.to_json())))
     assert again.to_json() == alarms.to_json()
     [left] = again.due(1e9 + 1, 3600)
     assert left.message("small").subject == "small: a run failed (once): died"

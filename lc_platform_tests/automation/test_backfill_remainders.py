@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets.dagster_internals import BACKFILL_ID_TAG
 from lc_platform.assets.partitions import quiet
 from lc_platform.automation.backfill_remainders import remainder
@@ -18,7 +18,7 @@ ASKED = ("raw_bands", "cloud_masks")
 def test_the_rest_is_of_the_others_alone(tmp_path: Path) -> None:
     platform = Platform(configured(tmp_path))
     assert platform.launch("grid").success
-    places = [Place(patch, YEAR) for patch in platform.patches]
+    places = [Partition(patch, YEAR) for patch in platform.patches]
     failed = places[1]
     graph = platform.definitions.resolve_asset_graph()
     wanted = dict.fromkeys(ASKED, places)

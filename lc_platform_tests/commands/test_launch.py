@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG, WILL_RETRY_TAG
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets.partitions import PATCH, quiet
 from lc_platform.commands.launch import CODE_LOCATION, launch, workspace
 
@@ -51,7 +51,7 @@ def job(fails: bool = False) -> dg.JobDefinition:
 
 
 def launched(instance: dg.DagsterInstance, *patches: str, **given: Any) -> dg.DagsterRun:
-    run = launch(job(), [Place(patch) for patch in patches], instance, {}, **given)
+    run = launch(job(), [Partition(patch) for patch in patches], instance, {}, **given)
     assert run.success
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
@@ -108,7 +108,7 @@ def test_some_of_a_job_s_assets_can_be_made_alone(instance: dg.DagsterInstance) 
 def test_the_daemon_leaves_failed_runs_to_the_command_that_launched_them(
     instance: dg.DagsterInstance,
 ) -> None:
-    run = launch(job(fails=True), [Place("p0")], instance, {})
+    run = launch(job(fails=True), [Partition("p0")], instance, {})
     assert not run.success
     found = instance.get_run_by_id(run.run_id)
     assert found is not None

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lc_platform.acquisition.budget import StoreLedger
-from lc_platform.artefacts.layout import ASSETS, Place, key
+from lc_platform.artefacts.layout import ASSETS, Partition, key
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.commands.metrics import CAUSES, OTHERS, STATES, EventLog, Exporter, serve
 from lc_platform.monitoring.run_failures import Failure
@@ -166,7 +166,7 @@ def test_counters_stand_where_they_stood_after_a_restart(made: Deployment) -> No
 
 
 def test_a_scrape_waits_for_no_look(made: Deployment) -> None:
-    place = Place(made.patches[1], YEAR)
+    place = Partition(made.patches[1], YEAR)
     stored, missing = made.platform.store, ("observation_stats", "missing", str(YEAR))
     with serving(made) as served:
         assert set(served.scrape()) == {"lc_platform_scrape_seconds"}

@@ -37,14 +37,14 @@ def test_a_catalog_of_its_own_makes_it_a_stac_collection() -> None:
         "{imagery: {source: sentinel_hub, catalog: null, also: "
         "[sentinel-1-grd, {collection: landsat-c2-l2, catalog: other.json}]}}"
     ).imagery
-    assert [imagery.further_source(one) for one in imagery.also] == ["sentinel_hub", "stac"]
+    assert [imagery.auxiliary_source(one) for one in imagery.also] == ["sentinel_hub", "stac"]
 
 
 def test_backscatter_is_power_from_sentinel_hub_and_amplitude_from_catalogs() -> None:
     hub = "source: sentinel_hub, catalog: null, also: "
     entries = "[sentinel-1-grd, {collection: sentinel-1-grd, name: other, catalog: other.json}]"
     imagery = configured(f"{{imagery: {{{hub}{entries}}}}}").imagery
-    found = [imagery.further_quantity(one) for one in imagery.also]
+    found = [imagery.auxiliary_quantity(one) for one in imagery.also]
     assert found == ["power", "amplitude"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lc_platform import config
-from lc_platform.artefacts.layout import PATCH, Place
+from lc_platform.artefacts.layout import PATCH, Partition
 from lc_platform.assets.jobs import JOBS
 from lc_platform.commands import run as running
 from lc_platform.commands.run import Task, Worker
@@ -43,11 +43,11 @@ def worker_of(made: Site) -> Worker:
     return Worker(settings, running.dagster_home(settings))
 
 
-def places_of(worker: Worker) -> list[Place]:
-    return [Place(name, 2021) for name in worker.instance.get_dynamic_partitions(PATCH)]
+def places_of(worker: Worker) -> list[Partition]:
+    return [Partition(name, 2021) for name in worker.instance.get_dynamic_partitions(PATCH)]
 
 
-def chunk(made: Site) -> tuple[list[Place], str]:
+def chunk(made: Site) -> tuple[list[Partition], str]:
     """One run of all patches, as a backfill makes it; its id."""
     worker = worker_of(made)
     assert not worker.run(Task("grid", JOBS["grid"])).errors
@@ -113,7 +113,7 @@ def test_a_run_that_ended_without_a_word_has_its_first_assets_failed(unseen: Sit
     """Also where its log was not read: there are too many of them."""
     places, run_id = chunk(unseen)
     worker = worker_of(unseen)
-    found = partition_status.Attempts(
+    found = partition_status.PartitionStatus(
         worker.instance, worker.platform.versions, worker.look(), [2021], known={run_id: []}
     )
     assert found.of["raw_bands"].failed == {places[0]: f"run {run_id}"}
@@ -148,4 +148,4 @@ def test_a_patch_grid_that_failed_when_it_was_to_be_made_again_is_shown(unseen: 
     assert worker_of(unseen).run(Task("grid", JOBS["grid"])).errors
     row = rows_of(unseen)["patch_grid"]
     assert row.count("stale") == 1
-    assert "area.gpkg" in row.failed[Place()]
+    assert "area.gpkg" in row.failed[Partition()]

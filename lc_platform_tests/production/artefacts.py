@@ -13,7 +13,7 @@ import rasterio
 
 from lc_platform import assets
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import ASSETS, RECORDS, Place, dimensions, key
+from lc_platform.artefacts.layout import ASSETS, RECORDS, Partition, dimensions, key
 from lc_platform.artefacts.versions import State
 from lc_platform.config import Config
 from lc_platform.platform import Platform
@@ -28,7 +28,7 @@ def opened(config: Config) -> Platform:
     return Platform(config, [asset.recipe for asset in assets.ALL])
 
 
-def states(config: Config) -> dict[tuple[str, Place], State]:
+def states(config: Config) -> dict[tuple[str, Partition], State]:
     """How every partition of every asset stands."""
     look = opened(config).versions.look()
     return {
@@ -39,7 +39,7 @@ def states(config: Config) -> dict[tuple[str, Place], State]:
     }
 
 
-Digests = Mapping[tuple[str, Place], str]
+Digests = Mapping[tuple[str, Partition], str]
 """What names the content of an artefact, by its asset and place."""
 
 
@@ -52,7 +52,7 @@ def digests(config: Config) -> Digests:
     return {where: _digest(platform, *where) for where in states(config)}
 
 
-def _digest(platform: Platform, asset: str, place: Place) -> str:
+def _digest(platform: Platform, asset: str, place: Partition) -> str:
     found = hashlib.sha256()
     try:
         for name, value in _parts(platform, asset, place):
@@ -64,7 +64,7 @@ def _digest(platform: Platform, asset: str, place: Place) -> str:
     return found.hexdigest()[:16]
 
 
-def _parts(platform: Platform, asset: str, place: Place) -> Iterator[tuple[str, Any]]:
+def _parts(platform: Platform, asset: str, place: Partition) -> Iterator[tuple[str, Any]]:
     """What an artefact consists of, without what tells one writing of it from another."""
     store, path = platform.store, key(asset, place.patch, place.year)
     if path.endswith(".zarr"):

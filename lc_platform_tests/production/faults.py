@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import psutil  # type: ignore[import-untyped]
 
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform_tests.production import artefacts, history
 from lc_platform_tests.production.artefacts import Finished
 from lc_platform_tests.production.deployment import Deployment
@@ -52,8 +52,8 @@ class Outcome:
     history: History
     again: dict[str, str] = field(default_factory=dict)
     """What was finished before a kill and made again or lost after it, and the kill."""
-    not_current: list[tuple[str, Place]] = field(default_factory=list)
-    differing: list[tuple[str, Place]] = field(default_factory=list)
+    not_current: list[tuple[str, Partition]] = field(default_factory=list)
+    differing: list[tuple[str, Partition]] = field(default_factory=list)
     """What is not as one process makes it, where that was looked at."""
 
     def told(self) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from dagster._core.execution.backfill import BulkActionStatus
 from odc.geo.geom import Geometry
 
-from lc_platform.artefacts.layout import ASSETS, Place, dimensions
+from lc_platform.artefacts.layout import ASSETS, Partition, dimensions
 from lc_platform.assets.jobs import JOBS
 from lc_platform.automation import backfill_remainders, backfills
 from lc_platform.sources.protocol import Acquisition, Source
@@ -100,7 +100,7 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     graph = deployment.definitions.resolve_asset_graph()
     asked = {
         asset: {
-            Place(patch, YEAR if "year" in dimensions(asset) else None)
+            Partition(patch, YEAR if "year" in dimensions(asset) else None)
             for patch in (deployment.patches if "patch" in dimensions(asset) else [None])
         }
         for asset in ASSETS
@@ -124,10 +124,10 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     healthy = {place for place in deployment.places if place.patch != blank}
     assert again == {
         **{a: healthy for a in (*JOBS["patch_year"], *JOBS["mapping"]) if a != "raw_bands"},
-        **{a: {Place(year=YEAR)} for a in (*JOBS["learning"], *JOBS["joining"])},
+        **{a: {Partition(year=YEAR)} for a in (*JOBS["learning"], *JOBS["joining"])},
     }
     look = deployment.platform.versions.look()
-    assert look.states("mosaic", YEAR)[Place(year=YEAR)].kind == "current"
+    assert look.states("mosaic", YEAR)[Partition(year=YEAR)].kind == "current"
     assert set(look.recorded("predictions", YEAR)) == healthy
     # Looked at again: nothing more is asked for, also where nobody remembers the first look.
     assert backfill_remainders.ask(

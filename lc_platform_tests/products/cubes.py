@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from lc_platform.area.mask import Area
-from lc_platform.cube import MAIN, HeldCube, Layer
+from lc_platform.cube import MAIN, InMemoryCube, Layer
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack
@@ -91,7 +91,7 @@ def stack(
             fact[f"{DETECTOR}_scale"] = [1e-4] * len(coarse_bands)
             fact[f"{DETECTOR}_offset"] = [0.0] * len(coarse_bands)
     attributes = {"patch": patch, "year": year, "margin": margin, "acquisitions": facts}
-    return AcquisitionStack(HeldCube(grids, layers, arrays, coordinates, attributes))
+    return AcquisitionStack(InMemoryCube(grids, layers, arrays, coordinates, attributes))
 
 
 def beside(
@@ -109,7 +109,7 @@ def beside(
     """``raw`` with a further collection of that name: ``numbers`` (time, band, y, x) on its grid,
     at six in the evening of ``days`` since 1 January."""
     cube = raw.cube
-    assert isinstance(cube, HeldCube)
+    assert isinstance(cube, InMemoryCube)
     evening = np.datetime64(f"{raw.year}-01-01T18:00:00") + np.array(days, "timedelta64[D]")
     if data is None:
         data = np.ones((len(days), *raw.geobox.shape), np.bool_)
@@ -125,7 +125,7 @@ def beside(
     collections = cube.attributes.get("collections", {})
     collections = collections | {name: {"collection": collection, "acquisitions": facts}}
     return AcquisitionStack(
-        HeldCube(
+        InMemoryCube(
             {**cube.grids, name: raw.geobox},
             {
                 **cube.layers,
@@ -162,7 +162,7 @@ def masks(
         for a, v in zip(raw.acquisitions, valid, strict=True)
     ]
     return CloudMasks(
-        HeldCube(
+        InMemoryCube(
             {MAIN: raw.geobox},
             {name: Layer(("time",), "uint8") for name in arrays},
             arrays,
@@ -182,7 +182,7 @@ def reference(
         ambiguous = np.zeros(classes.shape, np.bool_)
     arrays = {"class": classes.astype(np.uint8), "ambiguous": ambiguous.astype(np.uint8)}
     return ReferenceMap(
-        HeldCube(
+        InMemoryCube(
             {MAIN: geobox if geobox is not None else grid(*classes.shape)},
             {name: Layer((), "uint8") for name in arrays},
             arrays,
@@ -201,7 +201,7 @@ def feature_stack(
 ) -> FeatureStack:
     """Features (date, feature, y, x)."""
     return FeatureStack(
-        HeldCube(
+        InMemoryCube(
             {MAIN: geobox if geobox is not None else grid(*values.shape[2:])},
             {"features": Layer(("date", "feature"), "float32")},
             {"features": values.astype(np.float32)},

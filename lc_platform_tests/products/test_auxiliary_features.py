@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from lc_platform.eo import indices
 from lc_platform.errors import DataError
 from lc_platform.products import features
-from lc_platform.products.auxiliary_features import FurtherBands, decibels
+from lc_platform.products.auxiliary_features import AuxiliaryBands, decibels
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes
 
 NDVI = indices.KNOWN["NDVI"]
-RADAR = FurtherBands("S1", ("VV", "VH"), "power")
-LANDSAT = FurtherBands("L8", ("B04", "B05"), "reflectance", "BQA")
+RADAR = AuxiliaryBands("S1", ("VV", "VH"), "power")
+LANDSAT = AuxiliaryBands("L8", ("B04", "B05"), "reflectance", "BQA")
 SETTINGS: dict[str, Any] = {
     "bands": ["B04", "B08"],
     "indices": [NDVI],
@@ -230,7 +230,7 @@ def test_amplitude_and_power_of_one_echo_are_the_same_decibels() -> None:
         ("power", np.rint((amplitude * 1e-4) ** 2 * 1e4), 1e-4),
     ):
         beside = cubes.beside(raw, "S1", numbers, [0, 100, 360], ["VV"], scale=scale)
-        which = FurtherBands("S1", ("VV",), quantity)  # type: ignore[arg-type]
+        which = AuxiliaryBands("S1", ("VV",), quantity)  # type: ignore[arg-type]
         found.append(built(beside, masks, also=[which]).read().reshape(len(TARGETS), 4, *SHAPE))
     bright = amplitude[0, 0] > 2000  # whose power is a whole number to a few parts in a thousand
     np.testing.assert_allclose(found[0][0, 3][bright], found[1][0, 3][bright], atol=0.01)

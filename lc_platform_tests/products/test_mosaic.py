@@ -18,7 +18,7 @@ from pyproj import CRS, Transformer
 from lc_platform.area.grid import Patch
 from lc_platform.area.mask import Area
 from lc_platform.artefacts.formats import CogFormat, MosaicFormat
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
 from lc_platform.errors import DataError
 from lc_platform.products.mosaic import Mosaic
 from lc_platform.storage.errors import MissingArtefactError, StorageError
@@ -44,14 +44,14 @@ def patch(
     return Patch(f"{zone}-r{row}-c{column}", grid, zone, row, column)
 
 
-def computed(grid: GeoBox, layers: dict[str, NDArray[Any]], version: str = "m1") -> Computed:
+def computed(grid: GeoBox, layers: dict[str, NDArray[Any]], version: str = "m1") -> LazyCube:
     def blocks(_: Summary) -> Iterator[Block]:
         for name, values in layers.items():
             for window in windows(grid.shape, 512):
                 yield Block(name, (), window, values[window])
 
     specs = {name: Layer((), str(values.dtype)) for name, values in layers.items()}
-    return Computed({MAIN: grid}, specs, blocks, attributes={"model_version": version})
+    return LazyCube({MAIN: grid}, specs, blocks, attributes={"model_version": version})
 
 
 class Country:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lc_platform import report
-from lc_platform.cube import MAIN, Computed, Summary
+from lc_platform.cube import MAIN, LazyCube, Summary
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.text import as_written, wrapped
@@ -167,7 +167,7 @@ def year(without_data: float = 0.0, **changed: Any) -> bytes:
     table |= {name: np.array(values) for name, values in changed.items()}
     maps = dict.fromkeys(("valid_observations", "cloud_probability"), np.zeros((8, 8), np.float32))
     summary = Summary({"pixels_without_data": without_data}, table=table, maps=maps)
-    cube = Computed({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
+    cube = LazyCube({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
     cube.attributes = {"patch": "33N-r0-c0", "year": 2021}
     return report.with_figure(cube).figures[".png"](summary)
 
@@ -217,7 +217,7 @@ def test_what_is_counted_by_class_is_told_by_the_classes_names() -> None:
         where,
     )
     assert describe(samples)["class_samples"].value == {"农田": 1, "forest": 2}
-    cube = Computed({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
+    cube = LazyCube({MAIN: cubes.grid(8, 8)}, {}, lambda _: iter(()))
     cube.summary.facts = {"class_pixels": {7: 12, 20: 3}, "valid_fraction": 0.5}
     assert describe(cube)["class_pixels"].value == {"rent <$5>": 12, "forest": 3}
     # A class may be called as another one is numbered.

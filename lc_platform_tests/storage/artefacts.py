@@ -15,7 +15,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from lc_platform.artefacts.formats import CogFormat, Format, ModelFormat, SamplesFormat, ZarrFormat
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
@@ -41,7 +41,7 @@ def noise(version: int, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, A
 
 def cube(
     version: int, layers: dict[str, Layer], killed_at: int | None = None, grid: GeoBox | None = None
-) -> Computed:
+) -> LazyCube:
     """A cube of noise; the process that writes it is killed at a block."""
     grid = grid or geobox()
 
@@ -57,7 +57,7 @@ def cube(
                 yield Block(name, index, window, values[(..., *window)])
         summary.table["version"] = np.array([version])
 
-    return Computed(
+    return LazyCube(
         {MAIN: grid},
         layers,
         blocks,

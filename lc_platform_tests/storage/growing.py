@@ -20,7 +20,7 @@ from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import Place, key
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.versions import Version
 from lc_platform.assets import ALL
 from lc_platform.config import Config
@@ -145,7 +145,7 @@ class Site:
         platform, patch = self.platform, self.patch
         offered = offer(archive, patch, YEAR, self.config)
         cube = acquire(archive, offered, self.config, platform.held(patch.key, YEAR))
-        where = Place(patch.key, YEAR)
+        where = Partition(patch.key, YEAR)
         records = platform.versions.records
         with records.changing("raw_bands", where):
             self.formats["raw_bands"].write(platform.store, self.key, cube)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lc_platform import config
-from lc_platform.artefacts.layout import Place
+from lc_platform.artefacts.layout import Partition
 from lc_platform.commands.run import RunError
 from lc_platform.commands.verify import Verification, Verified
 from lc_platform.sources.protocol import QuotaError, SourceError, TransientSourceError
@@ -249,7 +249,7 @@ def parts(site: Site, array: str, position: int) -> list[Path]:
 def test_what_was_damaged_is_found_and_acquired_again(tmp_path: Path, array: str) -> None:
     site, archive = Site.at(tmp_path), Archive([acquisition(n) for n in (1, 2, 3)])
     site.made(archive)
-    where = Place(site.patch.key, YEAR)
+    where = Partition(site.patch.key, YEAR)
     assert list(Verification(site.config)) == [Verified("raw_bands", where)]
 
     changed(parts(site, array, 1)[0])

@@ -14,7 +14,7 @@ import pytest
 
 from lc_platform.artefacts.formats import SamplesFormat
 from lc_platform.storage.errors import MissingArtefactError, StorageError
-from lc_platform.storage.store import Leftover, Store
+from lc_platform.storage.store import Orphan, Store
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     elsewhere,
@@ -293,8 +293,8 @@ def test_what_writers_of_other_hosts_left_is_pruned_when_it_is_old(store: Store)
     for path in (*root.rglob("*"), *root.rglob(".*")):
         os.utime(path, (an_hour_ago, an_hour_ago))
     found = [
-        Leftover(".m.json@elsewhere-1-0badcafe.json", 5),
-        Leftover(".n.zarr@elsewhere-1-0badcafe", 5),
+        Orphan(".m.json@elsewhere-1-0badcafe.json", 5),
+        Orphan(".n.zarr@elsewhere-1-0badcafe", 5),
     ]
     assert store.prune(timedelta(hours=1), dry_run=True) == found
     assert store.prune(timedelta(hours=1)) == found

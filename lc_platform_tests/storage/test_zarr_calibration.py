@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches
-from lc_platform.cube import MAIN, Block, Calibration, Computed, Layer, Summary, whole
+from lc_platform.cube import MAIN, Block, Calibration, Layer, LazyCube, Summary, whole
 from lc_platform.products.raw_bands import AcquisitionStack
-from lc_platform.sources import open_further, open_source
+from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import ZarrCube, write
 from lc_platform_tests.products import cubes
@@ -33,7 +33,7 @@ def written(folder: Path, scale: Any, offset: Any, missing: int | None = 0) -> x
 
     along = [np.broadcast_to(np.asarray(v, np.float64), (3, 2)) for v in (scale, offset)]
     days = np.array(["2021-05-01", "2021-06-01", "2022-02-01"], "datetime64[s]")
-    cube = Computed(
+    cube = LazyCube(
         {MAIN: GRID},
         {"bands": Layer(("time", "band"), "uint16", fill=0)},
         blocks,
@@ -104,14 +104,14 @@ def reflectances(data: xr.Dataset) -> Any:
 def test_an_acquired_year_is_read_by_xarray_as_by_the_platform(tmp_path: Path, year: int) -> None:
     imagery = {"max_cloud_cover": 40, "also": ["landsat-ot-l1", "sentinel-1-grd"]}
     config = configured(tmp_path, imagery=imagery)
-    source, further = open_source(config), open_further(config)
+    source, auxiliary = open_source(config), open_auxiliary(config)
     (patch, *_), _ = patches.patches(config)
-    offered = offer(source, patch, year, config, further)
+    offered = offer(source, patch, year, config, auxiliary)
     store = Store(str(tmp_path / "store"))
     key = f"raw_bands/{year}/{patch.key}.zarr"
-    write(store, key, acquire(source, offered, config, further=further))
+    write(store, key, acquire(source, offered, config, auxiliary=auxiliary))
     stack = AcquisitionStack(ZarrCube(store, key))
-    for group, one in ((None, stack), *stack.further.items(), ("detector", stack.detector)):
+    for group, one in ((None, stack), *stack.auxiliary.items(), ("detector", stack.detector)):
         data = xr.open_zarr(store.path(key), group=group, chunks=None)
         numbers = one.digital_numbers()
         want = np.where(numbers == 0, np.nan, one.reflectance())

@@ -17,7 +17,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Block, Computed, Layer, Summary, windows
+from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import ZarrCube, write
@@ -44,7 +44,7 @@ LAYERS = {
 }
 
 
-def two_grids() -> Computed:
+def two_grids() -> LazyCube:
     main = geobox(300, 520)
     coarse = GeoBox((20, 35), Affine(150, 0, 5e5, 0, -150, 5e6), main.crs)
 
@@ -55,7 +55,7 @@ def two_grids() -> Computed:
             for window in windows(grid.shape, 256):
                 yield Block(name, index, window, ARRAYS[name][(..., *window)])
 
-    return Computed(
+    return LazyCube(
         {MAIN: main, "detector": coarse},
         LAYERS,
         blocks,
@@ -98,7 +98,7 @@ def test_a_cube_of_two_grids_comes_back_as_it_was_written(store: Store) -> None:
     assert 0 < size < sum(array.nbytes for array in ARRAYS.values()) * 1.1
 
 
-def with_a_year_of_its_own(count: int) -> Computed:
+def with_a_year_of_its_own(count: int) -> LazyCube:
     """A cube with a further group, whose ``count`` times are none of the cube's."""
     cube = two_grids()
     times = np.array(["2020-01-09T17:00:01", "2020-04-01T17:00:02"], "datetime64[s]")[:count]
@@ -112,7 +112,7 @@ def with_a_year_of_its_own(count: int) -> Computed:
             yield Block("S1/bands", index, (slice(0, 300), slice(0, 520)), values)
 
     own = {"S1/time": times, "S1/band": np.array(["VV", "VH"])}
-    return Computed(
+    return LazyCube(
         {**cube.grids, "S1": cube.grids[MAIN]},
         {**LAYERS, "S1/bands": layer},
         blocks,
@@ -242,7 +242,7 @@ def _write_large(url: str) -> tuple[int, int]:
                 values = np.full((1, 512, 512), time, "uint16")
                 yield Block("v", (slice(time, time + 1),), window, values)
 
-    cube = Computed({MAIN: grid}, {"v": layer}, blocks, {"time": times})
+    cube = LazyCube({MAIN: grid}, {"v": layer}, blocks, {"time": times})
     store = Store(url)
     write(store, "warm.zarr", two_grids())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

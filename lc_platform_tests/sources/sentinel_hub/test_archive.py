@@ -22,7 +22,7 @@ from pyproj import Transformer
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config
-from lc_platform.cube import Mark
+from lc_platform.cube import Checkpoint
 from lc_platform.sources import open_source
 from lc_platform.sources.network import limits
 from lc_platform.sources.protocol import (
@@ -936,7 +936,7 @@ def test_what_is_broken_off_does_not_wait_for_the_retries(
     server.misbehave(Refuse(503), at=3, times=99)
     parts = acquire(source, found, config).parts()
     # Once the second acquisition has come, the third is asked for.
-    marks = (part for part in parts if isinstance(part, Mark))
+    marks = (part for part in parts if isinstance(part, Checkpoint))
     assert [next(marks), next(marks)]
     while server.count("process") < 3:
         time.sleep(0.01)
