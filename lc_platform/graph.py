@@ -19,7 +19,7 @@ def build(configuration: config.Config) -> dg.Definitions:
     return_large_arrays()
     conceal_warnings()
     platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
-    standing = automation.standing_checks(platform)
+    completeness = automation.completeness_checks(platform)
     aged = automation.freshness(configuration.operations)
     with quiet():
         return dg.Definitions(
@@ -29,8 +29,8 @@ def build(configuration: config.Config) -> dg.Definitions:
                 )
                 for asset in assets.ALL
             ],
-            asset_checks=[*checks(configuration.years), standing],
-            jobs=automation.jobs(standing),
+            asset_checks=[*checks(configuration.years), completeness],
+            jobs=automation.jobs(completeness),
             schedules=automation.schedules(platform),
             sensors=automation.sensors(platform),
             loggers={"console": dg.colored_console_logger, "json": logs.json_lines},

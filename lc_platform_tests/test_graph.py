@@ -130,9 +130,9 @@ class Platform:
             self.launch("patch_year", [first]),
             self.launch("patch_year", others),
         ]
-        done["learning"] = [self.launch("learning", [str(YEAR)])]
-        done["mapping"] = [self.launch("mapping", self.patch_years)]
-        done["joining"] = [self.launch("joining", [str(YEAR)])]
+        done["training"] = [self.launch("training", [str(YEAR)])]
+        done["prediction"] = [self.launch("prediction", self.patch_years)]
+        done["mosaicking"] = [self.launch("mosaicking", [str(YEAR)])]
         return done
 
     def forget(self, asset: str, patch: str) -> None:
@@ -333,7 +333,7 @@ def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: 
         p: c for p, c in after.items() if "patch_grid" not in p
     }
     # What there is of the patches that stay is of the same places: the map is joined from it.
-    joined = smaller.launch("joining", [str(YEAR)])
+    joined = smaller.launch("mosaicking", [str(YEAR)])
     assert joined.success, why(joined)
     (evaluation,) = joined.get_asset_check_evaluations()
     assert evaluation.passed
@@ -341,7 +341,7 @@ def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: 
     assert larger.launch("grid").success
     assert len(larger.patches) == 6
     assert set(kept) < set(larger.patches)
-    joined = larger.launch("joining", [str(YEAR)])
+    joined = larger.launch("mosaicking", [str(YEAR)])
     assert joined.success, why(joined)
     (evaluation,) = joined.get_asset_check_evaluations()
     assert not evaluation.passed
@@ -354,8 +354,8 @@ def test_predictions_of_another_model_fail_their_check_and_become_no_mosaic(
 ) -> None:
     before = contents(copied)
     other = Platform(configured(copied.config.folder, model={"num_iterations": 9}), copied.instance)
-    assert other.launch("learning", [str(YEAR)]).success
-    refused = other.launch("joining", [str(YEAR)])
+    assert other.launch("training", [str(YEAR)]).success
+    refused = other.launch("mosaicking", [str(YEAR)])
     assert not refused.success
     version = other.opened("model").version
     said = re.escape(", ".join(copied.patches))
@@ -369,8 +369,8 @@ def test_predictions_of_another_model_fail_their_check_and_become_no_mosaic(
         p: c for p, c in after.items() if p.startswith("mosaic")
     }
     # Predicted again, they are this model's.
-    assert other.launch("mapping", other.patch_years).success
-    assert other.launch("joining", [str(YEAR)]).success
+    assert other.launch("prediction", other.patch_years).success
+    assert other.launch("mosaicking", [str(YEAR)]).success
 
 
 class AnotherModels:
@@ -392,7 +392,7 @@ def test_a_prediction_that_is_not_the_models_does_not_pass_its_gate(copied: Plat
     manager.formats["predictions"] = AnotherModels(manager.formats["predictions"])
     for patch in copied.patches[:2]:
         copied.forget("predictions", patch)
-    result = copied.launch("mapping", copied.patch_years[:2])
+    result = copied.launch("prediction", copied.patch_years[:2])
     assert not result.success
     evaluations = result.get_asset_check_evaluations()
     assert [e.partition for e in evaluations] == copied.patch_years[:2]

@@ -16,9 +16,9 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         "features",
         "training_samples",
     ),
-    "learning": ("model", "evaluation"),
-    "mapping": ("predictions",),
-    "joining": ("mosaic",),
+    "training": ("model", "evaluation"),
+    "prediction": ("predictions",),
+    "mosaicking": ("mosaic",),
 }
 """Job -> its assets; a later job needs the earlier ones."""
 
@@ -26,28 +26,28 @@ DESCRIPTIONS: Mapping[str, str] = {
     "grid": "Split the area into patches. Run it first: it makes the patches' partitions.",
     "reference": "Burn the reference of a patch.",
     "patch_year": "Acquire a patch's year, find its clouds, make features, draw samples.",
-    "learning": "Train on the samples of all patches of a year, and evaluate.",
-    "mapping": "Predict a patch with the year's model.",
-    "joining": "Join a year's predictions into one map.",
+    "training": "Train on the samples of all patches of a year, and evaluate.",
+    "prediction": "Predict a patch with the year's model.",
+    "mosaicking": "Join a year's predictions into one map.",
 }
 
 
-STANDING = "standing_checks"
-"""The job of the standing checks, which are of no job of their asset: they look at all of it."""
-STANDING_ASSET = "patch_grid"
-"""Where the standing checks are shown: beside the list of all patches."""
+COMPLETENESS = "completeness_checks"
+"""The job of the completeness checks, which look at all partitions: no other job has them."""
+COMPLETENESS_ASSET = "patch_grid"
+"""Where the completeness checks are shown: beside the list of all patches."""
 
 
-def standing_name(asset: str) -> str:
-    """What the standing check of an asset is called."""
+def completeness_name(asset: str) -> str:
+    """What the completeness check of an asset is called."""
     return f"{asset}_complete"
 
 
 def jobs(
-    standing: dg.AssetChecksDefinition | None = None,
+    completeness: dg.AssetChecksDefinition | None = None,
 ) -> Sequence[dg.UnresolvedAssetJobDefinition]:
-    """The jobs of the graph; and one of the standing checks, which are in no other."""
-    apart = dg.AssetSelection.checks(standing) if standing is not None else None
+    """The jobs of the graph; and one of the completeness checks, which are in no other."""
+    apart = dg.AssetSelection.checks(completeness) if completeness is not None else None
 
     def of(assets: Sequence[str]) -> dg.AssetSelection:
         selected = dg.AssetSelection.assets(*assets)
@@ -65,7 +65,7 @@ def jobs(
     if apart is not None:
         found.append(
             dg.define_asset_job(
-                STANDING,
+                COMPLETENESS,
                 selection=apart,
                 description="List what is missing, stale or failed, of every asset and year.",
                 executor_def=dg.in_process_executor,

@@ -1,17 +1,17 @@
-"""What the platform does by itself: jobs, schedules, sensors, standing checks."""
+"""What the platform does by itself: jobs, schedules, sensors, completeness checks."""
 
-from lc_platform.assets.jobs import DESCRIPTIONS, JOBS, STANDING, jobs
+from lc_platform.assets.jobs import COMPLETENESS, DESCRIPTIONS, JOBS, jobs
 from lc_platform.automation.schedules import schedules
 from lc_platform.automation.sensors import sensors
-from lc_platform.monitoring.completeness import freshness, standing_checks
+from lc_platform.monitoring.completeness import completeness_checks, freshness
 
 __all__ = [
+    "COMPLETENESS",
     "DESCRIPTIONS",
     "JOBS",
-    "STANDING",
+    "completeness_checks",
     "freshness",
     "jobs",
     "schedules",
     "sensors",
-    "standing_checks",
 ]

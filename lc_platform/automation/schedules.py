@@ -10,7 +10,7 @@ import dagster as dg
 
 from lc_platform.artefacts.layout import Partition, dimensions
 from lc_platform.artefacts.versions import Snapshot
-from lc_platform.assets.jobs import JOBS, STANDING
+from lc_platform.assets.jobs import COMPLETENESS, JOBS
 from lc_platform.automation import archive_search, backfills
 from lc_platform.automation.backfills import Wanted
 from lc_platform.automation.scope import kept_years, known, outside_words
@@ -64,7 +64,7 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
 
     @dg.schedule(
         name=REBUILD,
-        job_name="learning",
+        job_name="training",
         cron_schedule=operations.rebuild.cron,
         execution_timezone=zone,
         default_status=_status(operations.rebuild.enabled),
@@ -96,15 +96,15 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         done = backfills.request(instance, graph, both, name=name, title=f"New map. {words}")
         return dg.SkipReason(f"{done}. {words}")
 
-    standing = dg.ScheduleDefinition(
-        name=STANDING,
-        job_name=STANDING,
+    completeness = dg.ScheduleDefinition(
+        name=COMPLETENESS,
+        job_name=COMPLETENESS,
         cron_schedule=operations.checks.cron,
         execution_timezone=zone,
         default_status=_status(operations.checks.enabled),
         description="List what is missing, stale or failed, of every asset and year.",
     )
-    return [update, rebuild, standing]
+    return [update, rebuild, completeness]
 
 
 def outdated(look: Snapshot, year: int, found: archive_search.Found) -> dict[str, set[Partition]]:
@@ -128,9 +128,9 @@ def outdated(look: Snapshot, year: int, found: archive_search.Found) -> dict[str
         remade = {place for asset in JOBS["patch_year"] for place in wanted[asset]}
         own = set(look.places("predictions", year)) - found.empty
         remade |= {place for place in own if _behind(look, "predictions", place)}
-        wanted |= dict.fromkeys(JOBS["mapping"], remade)
+        wanted |= dict.fromkeys(JOBS["prediction"], remade)
         joined = remade or _behind(look, "mosaic", here)
-        wanted |= dict.fromkeys(JOBS["joining"], {here} if joined else set())
+        wanted |= dict.fromkeys(JOBS["mosaicking"], {here} if joined else set())
     return {asset: places for asset, places in wanted.items() if places}
 
 
@@ -183,9 +183,9 @@ def of_rebuild(look: Snapshot, year: int) -> dict[str, set[Partition]]:
     here = Partition(year=year)
     ready = {p for p, state in look.states("features", year).items() if state.kind != "missing"}
     return {
-        **{asset: {here} for asset in JOBS["learning"]},
-        **dict.fromkeys(JOBS["mapping"], ready),
-        **{asset: {here} for asset in JOBS["joining"]},
+        **{asset: {here} for asset in JOBS["training"]},
+        **dict.fromkeys(JOBS["prediction"], ready),
+        **{asset: {here} for asset in JOBS["mosaicking"]},
     }
 
 

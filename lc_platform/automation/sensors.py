@@ -21,7 +21,7 @@ from lc_platform.platform import Platform
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
 LOST_RETRIES = "lost_retries"
-REMAINDERS = "remainders"
+REMAINDERS = "backfill_remainders"
 _AGAIN = 86400.0
 """Seconds after which what was asked for, and was not made, is asked for again."""
 
@@ -32,7 +32,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
 
     @dg.sensor(
         name=NEW_ACQUISITIONS,
-        asset_selection=dg.AssetSelection.assets(*JOBS["patch_year"], *JOBS["mapping"]),
+        asset_selection=dg.AssetSelection.assets(*JOBS["patch_year"], *JOBS["prediction"]),
         minimum_interval_seconds=operations.acquisitions.every,
         default_status=_status(operations.acquisitions.enabled),
         description="Ask the archive for acquisitions of the current year that the raw bands "
@@ -60,7 +60,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
             y for y in years if look.states("model", y)[Partition(year=y)].kind != "missing"
         }
         predicted = {place for place in fresh if place.year in modelled}
-        wanted = {**wanted, **dict.fromkeys(JOBS["mapping"], predicted)}
+        wanted = {**wanted, **dict.fromkeys(JOBS["prediction"], predicted)}
         wanted, unknown = known(context.instance, platform.config, wanted)
         wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
         trouble = found.trouble or unknown

@@ -397,20 +397,20 @@ def _run(
         report.warnings += implausible(worker.look(), year)
         if not any_made:
             return f"no patch of {year} could be made"
-        if not stage(f"model {year}", [Task("learning", of("learning"), (Partition(year=year),))]):
+        if not stage(f"model {year}", [Task("training", of("training"), (Partition(year=year),))]):
             return f"there is no model of {year}"
-        if of("learning") and worker.there("model", Partition(year=year)):
+        if of("training") and worker.there("model", Partition(year=year)):
             card = worker.opened("model", Partition(year=year)).card
             report.warnings += [f"{year}: {said}" for said in card.get("split_warnings", ())]
         ready = [p for p in here if worker.there("features", p)]
-        if of("mapping") and not worker.there("model", Partition(year=year)):
+        if of("prediction") and not worker.there("model", Partition(year=year)):
             if not patches:
                 return f"there is no model of {year} to predict with"
             ready = []
-        if not stage(f"predictions {year}", chunks("mapping", ready)):
+        if not stage(f"predictions {year}", chunks("prediction", ready)):
             return f"no patch of {year} could be predicted"
-        stage(f"mosaic {year}", [Task("joining", of("joining"), (Partition(year=year),))])
-        if of("mapping"):
+        stage(f"mosaic {year}", [Task("mosaicking", of("mosaicking"), (Partition(year=year),))])
+        if of("prediction"):
             report.missing[year] = [
                 str(p.patch) for p in here if not worker.there("predictions", p)
             ]

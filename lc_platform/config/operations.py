@@ -89,7 +89,7 @@ class Watching(Section):
 
 
 class Checking(Section):
-    """The schedule of the standing checks: what is missing, stale or failed."""
+    """The schedule of the completeness checks: what is missing, stale or failed."""
 
     enabled: Truth = False
     """Whether it runs as soon as it is deployed."""

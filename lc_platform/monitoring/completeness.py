@@ -8,7 +8,7 @@ import dagster as dg
 
 from lc_platform.artefacts.layout import ASSETS, Partition, years_of
 from lc_platform.artefacts.versions import Snapshot
-from lc_platform.assets.jobs import JOBS, STANDING_ASSET, standing_name
+from lc_platform.assets.jobs import COMPLETENESS_ASSET, JOBS, completeness_name
 from lc_platform.config import Operations
 from lc_platform.monitoring.partition_status import PartitionStatus, Unmade
 from lc_platform.platform import Platform
@@ -18,21 +18,23 @@ SHOWN = 25
 """Partitions that a check names."""
 
 
-def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
+def completeness_checks(platform: Platform) -> dg.AssetChecksDefinition:
     """A check of every asset over all its partitions, shown on the patch grid's page.
 
     They are not on the asset that they are about, for then every run of one patch would look at
     all of them.
     """
-    assets = [asset for asset in ASSETS if asset != STANDING_ASSET]
+    assets = [asset for asset in ASSETS if asset != COMPLETENESS_ASSET]
     described = {
         a: f"Every partition of {a} is made, up to date, and did not fail." for a in assets
     }
 
     @dg.multi_asset_check(
-        name=f"{STANDING_ASSET}_standing",
+        name=f"{COMPLETENESS_ASSET}_completeness",
         specs=[
-            dg.AssetCheckSpec(standing_name(a), asset=STANDING_ASSET, description=described[a])
+            dg.AssetCheckSpec(
+                completeness_name(a), asset=COMPLETENESS_ASSET, description=described[a]
+            )
             for a in assets
         ],
         can_subset=True,
@@ -41,7 +43,7 @@ def standing_checks(platform: Platform) -> dg.AssetChecksDefinition:
         look, years = platform.versions.look(), platform.config.years
         attempts = PartitionStatus(context.instance, platform.versions, look, years)
         for asset in assets:
-            key = dg.AssetCheckKey(dg.AssetKey(STANDING_ASSET), standing_name(asset))
+            key = dg.AssetCheckKey(dg.AssetKey(COMPLETENESS_ASSET), completeness_name(asset))
             if key in context.selected_asset_check_keys:
                 yield _result(look, attempts.of[asset], asset, years)
 
@@ -70,8 +72,8 @@ def _result(
     wrong.sort(key=lambda pair: pair[1] != "failed")
     summary = ", ".join(f"{total[kind]} {kind}" for kind in _WRONG if total[kind])
     return dg.AssetCheckResult(
-        check_name=standing_name(asset),
-        asset_key=STANDING_ASSET,
+        check_name=completeness_name(asset),
+        asset_key=COMPLETENESS_ASSET,
         passed=not wrong,
         severity=dg.AssetCheckSeverity.ERROR if total["failed"] else dg.AssetCheckSeverity.WARN,
         description=f"{asset}: {summary or 'all partitions are up to date'}",
@@ -98,7 +100,7 @@ def freshness(operations: Operations) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
     late, overdue = (timedelta(days=days) for days in operations.map_age)
     policy = dg.FreshnessPolicy.time_window(fail_window=overdue, warn_window=late)
     watched = (
-        {dg.AssetKey(asset) for asset in JOBS["joining"]} if operations.rebuild.enabled else {}
+        {dg.AssetKey(asset) for asset in JOBS["mosaicking"]} if operations.rebuild.enabled else {}
     )
 
     def applied(spec: dg.AssetSpec) -> dg.AssetSpec:

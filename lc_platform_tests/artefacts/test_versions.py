@@ -255,7 +255,7 @@ def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     report = run(copied)
 
     ((job, where, why),) = report.failures
-    assert (job, where) == ("mapping", Partition(patch, YEAR))
+    assert (job, where) == ("prediction", Partition(patch, YEAR))
     assert f"{patch}.zarr: features is damaged" in why
     assert run(copied).succeeded
     assert not stale(look(copied))

@@ -38,7 +38,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
 from lc_platform.artefacts.layout import PATCH, Partition, key
-from lc_platform.assets.jobs import JOBS, STANDING, standing_name
+from lc_platform.assets.jobs import COMPLETENESS, JOBS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
 from lc_platform.automation.scope import kept_years
@@ -54,7 +54,7 @@ from lc_platform_tests.test_graph import QUIET, degrees
 
 YEAR = datetime.now(UTC).year
 NIGHT = datetime(YEAR, 6, 1, 3, tzinfo=UTC)
-PATCH_WISE = {*JOBS["patch_year"], *JOBS["mapping"]}
+PATCH_WISE = {*JOBS["patch_year"], *JOBS["prediction"]}
 
 
 def settings(columns: int = 2, rows: int = 2, **sections: Any) -> dict[str, Any]:
@@ -130,9 +130,9 @@ class Deployment:
         for job, keys in [
             ("reference", self.patches),
             ("patch_year", self.patch_years()),
-            ("learning", [str(YEAR)]),
-            ("mapping", self.patch_years()),
-            ("joining", [str(YEAR)]),
+            ("training", [str(YEAR)]),
+            ("prediction", self.patch_years()),
+            ("mosaicking", [str(YEAR)]),
         ]:
             assert self.launch(job, *keys).success
 
@@ -209,12 +209,12 @@ def test_nothing_runs_by_itself_unless_it_is_enabled() -> None:
     assert {s.name for s in repository.schedule_defs} == {
         "update_current_year",
         "rebuild_map",
-        STANDING,
+        COMPLETENESS,
     }
     sensors = {s.name: s.default_status for s in repository.sensor_defs}
     # What Dagster was told to start again is started again, without being enabled here.
     assert sensors.pop("lost_retries") is dg.DefaultSensorStatus.RUNNING
-    assert sensors.pop("remainders") is dg.DefaultSensorStatus.RUNNING
+    assert sensors.pop("backfill_remainders") is dg.DefaultSensorStatus.RUNNING
     assert set(sensors) == {"new_acquisitions", "failed_runs"}
     for schedule in repository.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
@@ -768,52 +768,54 @@ def test_ways_that_hang_do_not_keep_a_look(deployment: Deployment, hook: Webhook
     assert tick.skip_message.startswith("6 failures, 0 messages; operations.notify.slack")
 
 
-# The standing checks, and how old the map is.
+# The completeness checks, and how old the map is.
 
 
 def evaluations(deployment: Deployment) -> dict[str, dg.AssetCheckEvaluation]:
-    done = deployment.launch(STANDING)
+    done = deployment.launch(COMPLETENESS)
     assert done.success
     return {e.check_name: e for e in done.get_asset_check_evaluations()}
 
 
-def test_standing_checks_pass_where_everything_is_made(deployment: Deployment) -> None:
+def test_completeness_checks_pass_where_everything_is_made(deployment: Deployment) -> None:
     found = evaluations(deployment)
     assert len(found) == 10
     assert all(evaluation.passed for evaluation in found.values())
 
 
-def test_a_standing_check_lists_what_is_missing(deployment: Deployment) -> None:
+def test_a_completeness_check_lists_what_is_missing(deployment: Deployment) -> None:
     gone = deployment.patches[0]
     deployment.take_away("predictions", gone)
     found = evaluations(deployment)
     assert {name for name, one in found.items() if not one.passed} == {
-        standing_name("predictions"),
-        standing_name("mosaic"),  # it is of a prediction that is gone
+        completeness_name("predictions"),
+        completeness_name("mosaic"),  # it is of a prediction that is gone
     }
-    missing = found[standing_name("predictions")]
+    missing = found[completeness_name("predictions")]
     assert missing.severity is dg.AssetCheckSeverity.WARN
     assert missing.description == "predictions: 1 missing"
     assert missing.metadata["partitions"].value == f"- `{gone} {YEAR}` missing"
 
 
-def test_a_standing_check_lists_what_failed_first(deployment: Deployment) -> None:
+def test_a_completeness_check_lists_what_failed_first(deployment: Deployment) -> None:
     broken = deployment.patches[-1]
     clear = deployment.changed(imagery={"max_cloud_cover": 0})
     assert not clear.launch("patch_year", str(patch_year_key(broken, YEAR))).success
-    failed = evaluations(clear)[standing_name("raw_bands")]
+    failed = evaluations(clear)[completeness_name("raw_bands")]
     assert failed.severity is dg.AssetCheckSeverity.ERROR
     assert str(failed.description).startswith("raw_bands: 1 failed")
     first, *_ = str(failed.metadata["partitions"].value).splitlines()
     assert first == f"- `{broken} {YEAR}` failed"
 
 
-def test_a_standing_check_tells_what_only_waited_from_what_failed(deployment: Deployment) -> None:
+def test_a_completeness_check_tells_what_only_waited_from_what_failed(
+    deployment: Deployment,
+) -> None:
     broken = deployment.patches[-1]
     deployment.take_away("features", broken)
     clear = deployment.changed(imagery={"max_cloud_cover": 0})
     assert not clear.launch("patch_year", str(patch_year_key(broken, YEAR))).success
-    waited = evaluations(clear)[standing_name("features")]
+    waited = evaluations(clear)[completeness_name("features")]
     assert waited.severity is dg.AssetCheckSeverity.WARN
     assert waited.description == "features: 1 missing, 3 stale"
     why = f"not reached: raw_bands of {broken} {YEAR} failed"
@@ -821,7 +823,7 @@ def test_a_standing_check_tells_what_only_waited_from_what_failed(deployment: De
     assert f"- `{broken} {YEAR}` missing: {why}" in told.splitlines()
 
 
-def test_materializing_a_patch_runs_no_standing_check(deployment: Deployment) -> None:
+def test_materializing_a_patch_runs_no_completeness_check(deployment: Deployment) -> None:
     done = deployment.launch("grid")
     names = {e.check_name for e in done.get_asset_check_evaluations()}
     assert names == {"grid_not_empty"}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lc_platform.artefacts.layout import ASSETS
-from lc_platform.automation import STANDING
+from lc_platform.automation import COMPLETENESS
 from lc_platform_tests.production import artefacts, history
 from lc_platform_tests.production.areas import Area
 from lc_platform_tests.production.artefacts import Digests
@@ -24,7 +24,7 @@ def test_a_schedule_fires_and_one_backfill_of_all_makes_what_one_process_makes(
     with deployed(tmp_path / "day", AREA.settings(operations=EACH_MINUTE)) as deployment:
         ui = deployment.graphql
         assert ui.wait_for_run(ui.launch_job("grid"), 180) == "SUCCESS"
-        fires(deployment, STANDING)
+        fires(deployment, COMPLETENESS)
 
         backfill = ui.launch_backfill(ASSETS, "Everything")
         wait_until(lambda: ui.is_over(backfill), "the backfill is over", BACKFILL_SECONDS)

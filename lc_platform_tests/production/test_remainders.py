@@ -123,8 +123,8 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     again = places_of(second.get_asset_backfill_data(graph).target_subset)
     healthy = {place for place in deployment.places if place.patch != blank}
     assert again == {
-        **{a: healthy for a in (*JOBS["patch_year"], *JOBS["mapping"]) if a != "raw_bands"},
-        **{a: {Partition(year=YEAR)} for a in (*JOBS["learning"], *JOBS["joining"])},
+        **{a: healthy for a in (*JOBS["patch_year"], *JOBS["prediction"]) if a != "raw_bands"},
+        **{a: {Partition(year=YEAR)} for a in (*JOBS["training"], *JOBS["mosaicking"])},
     }
     look = deployment.platform.versions.look()
     assert look.states("mosaic", YEAR)[Partition(year=YEAR)].kind == "current"
