@@ -15,13 +15,13 @@ from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import ABSENT, Versions, VersionSpec, digest
 from lc_platform.config import Config, Simulation
 from lc_platform.eo.indices import KNOWN
+from lc_platform.errors.transient import PermanentFailures
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.storage import content
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
-from lc_platform.transient import PermanentFailures
 
 if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult

@@ -198,7 +198,6 @@ def imported(file: Path) -> set[str]:
 ROOMS = (
     "__main__",
     "cli",
-    "display",
     "definitions",
     "viewer",
     "commands",
@@ -219,7 +218,6 @@ ROOMS = (
     "catalogue",
     "cube",
     "logs",
-    "transient",
     "errors",
     "runtime",
 )

@@ -51,7 +51,7 @@ class Retries(dg.RetryPolicy):
 RETRIES = Retries(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
-"""Of what may pass, see `lc_platform.transient`; all else is raised as a failure that is not
+"""Of what may pass, see `lc_platform.errors.transient`; all else is raised as a failure that is not
 retried."""
 
 

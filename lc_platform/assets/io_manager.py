@@ -23,6 +23,7 @@ from lc_platform.assets.step_failures import (
     words,
 )
 from lc_platform.errors import naming
+from lc_platform.errors.transient import PermanentFailures, is_transient
 from lc_platform.logs import about
 from lc_platform.runtime.interruption import StopRequested
 from lc_platform.runtime.progress import at
@@ -31,7 +32,6 @@ from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.store import Store
-from lc_platform.transient import PermanentFailures, is_transient
 
 if TYPE_CHECKING:
     from lc_platform.artefacts.formats import Format

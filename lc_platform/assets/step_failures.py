@@ -12,9 +12,9 @@ import dagster as dg
 from lc_platform.artefacts.layout import Partition
 from lc_platform.assets.dagster_internals import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
 from lc_platform.errors import PlatformError
+from lc_platform.errors.transient import is_transient
 from lc_platform.runtime.redaction import conceal, hidden
 from lc_platform.sources.protocol import QuotaError
-from lc_platform.transient import is_transient
 
 
 class Step(NamedTuple):

@@ -23,13 +23,13 @@ from lc_platform.commands import run as running
 from lc_platform.commands.verify import Verification
 from lc_platform.config import Config, ObjectStore
 from lc_platform.cube import Layer
+from lc_platform.errors.transient import is_transient
 from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.sources.protocol import TransientSourceError
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
-from lc_platform.transient import is_transient
 from lc_platform_tests.faulty_proxy import (
     Cut,
     Failure,

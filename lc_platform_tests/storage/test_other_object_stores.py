@@ -26,13 +26,13 @@ from lc_platform.artefacts.layout import key
 from lc_platform.commands import run as running
 from lc_platform.config import Budget, Config, ConfigError, ObjectStore
 from lc_platform.cube import Block, Layer
+from lc_platform.errors.transient import is_transient
 from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.sources.protocol import Cost, QuotaError, TransientSourceError
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
-from lc_platform.transient import is_transient
 from lc_platform_tests.breakable import BreakableHandler, serving
 from lc_platform_tests.faulty_proxy import (
     Cut,

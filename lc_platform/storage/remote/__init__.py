@@ -10,8 +10,8 @@ from fsspec.utils import get_protocol
 from upath import UPath
 
 from lc_platform.config import AZURE, GCS, ObjectStore
+from lc_platform.errors.transient import PASSING_CODES
 from lc_platform.storage.remote.http import _BODIES, PART, PARTS_AT_ONCE
-from lc_platform.transient import PASSING_CODES
 
 _S3 = ("s3", "s3a")
 _DRIVERS = (

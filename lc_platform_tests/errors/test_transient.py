@@ -44,9 +44,9 @@ from pystac_client.exceptions import APIError
 from sentinelhub.exceptions import DownloadFailedException
 
 from lc_platform.errors import DataError
+from lc_platform.errors.transient import is_transient
 from lc_platform.sources.protocol import QuotaError, SourceError, TransientSourceError
 from lc_platform.storage.errors import DamagedArtefactError, StorageError, UnavailableError
-from lc_platform.transient import is_transient
 
 Raise = Callable[[], object]
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lc_platform.cli.display import Display
 from lc_platform.config import (
     DEMO_FOLDER,
     ENVIRONMENT_VARIABLE,
@@ -25,7 +26,6 @@ from lc_platform.config import (
     load,
     template,
 )
-from lc_platform.display import Display
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
 from lc_platform.runtime.interruption import StopRequested
