@@ -20,6 +20,7 @@ from lc_platform.cube import MAIN, LazyCube
 from lc_platform.eo import clouds
 from lc_platform.products import cloud_masks, features
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import DetectionOptions, FeatureOptions
 from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack
 
 SCENES = 8
@@ -129,11 +130,12 @@ def _lazily(
 ) -> LazyCube:
     return cloud_masks.detect(
         raw,
-        method="s2cloudless",
-        threshold=threshold,
-        average_over=detector.average_over,
-        dilation=detector.dilation,
-        threads=threads,
+        DetectionOptions(
+            threshold=threshold,
+            average_over=detector.average_over,
+            dilation=detector.dilation,
+            threads=threads,
+        ),
     )
 
 
@@ -289,11 +291,13 @@ def _blue_and_ndvi(year: Scenes, raw: AcquisitionStack, masks: CloudMasks) -> ND
     cube = features.build(
         raw,
         masks,
-        bands=["B02"],
-        indices=[index for index in config.indices if index.name == "NDVI"],
-        interval=config.features.interval,
-        min_valid_fraction=config.features.min_valid_fraction,
-        window=config.processing.window,
+        FeatureOptions(
+            bands=("B02",),
+            indices=tuple(index for index in config.indices if index.name == "NDVI"),
+            interval=config.features.interval,
+            min_valid_fraction=config.features.min_valid_fraction,
+            window=config.processing.window,
+        ),
     ).held()
     return cube.read("features")
 

@@ -143,17 +143,19 @@ def join(folder: str, columns: int, rows: int, size: int) -> float:
     from lc_platform.artefacts.formats import MosaicFormat
     from lc_platform.artefacts.layout import key
     from lc_platform.products.mosaic import Mosaic
+    from lc_platform.products.options import MosaicOptions
     from lc_platform.storage.raster_cube import RasterCube
     from lc_platform.storage.store import Store
 
     store, patches = Store(folder), _patches(columns, rows, size)
     classes = {i: (f"class {i}", "#808080") for i in range(1, _CLASSES + 1)}
+    options = MosaicOptions(classes=classes, crs=_CRS)
     started = time.perf_counter()
     predictions, statistics = (
         {patch.key: RasterCube(store, key(asset, patch.key, YEAR)) for patch in patches}
         for asset in ("predictions", "observation_stats")
     )
-    mosaic = Mosaic(YEAR, patches, predictions, statistics, classes, _CRS, _MODEL)
+    mosaic = Mosaic(YEAR, patches, predictions, statistics, options, _MODEL)
     MosaicFormat().write(store, key("mosaic", year=YEAR), mosaic)
     return time.perf_counter() - started
 

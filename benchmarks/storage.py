@@ -21,6 +21,7 @@ from lc_platform.cube import MAIN
 from lc_platform.eo.clouds import detector_margin
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack, detector_grid
 from lc_platform.storage.store import Store
 
@@ -95,7 +96,7 @@ def _measure(settings: Settings, config: Config) -> _Stored:
         made = acquire(archive, offer(archive, small, YEAR, config), config)
         ZarrFormat(AcquisitionStack).write(store, _RAW, made)
         raw: AcquisitionStack = ZarrFormat(AcquisitionStack).open(store, _RAW)
-        masks = cloud_masks.detect(raw, **config.clouds.model_dump())
+        masks = cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds)))
         ZarrFormat(CloudMasks).write(store, _MASKS, masks)
         bands, looked = (_bytes(store, _RAW, grid) for grid in (MAIN, DETECTOR))
         masked = _bytes(store, _MASKS, MAIN)

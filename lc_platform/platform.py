@@ -9,24 +9,40 @@ from typing import TYPE_CHECKING, Any
 
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.area.grid import Patch, PatchGrid
+from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.artefacts.grid_format import GridFormat
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import ABSENT, Versions, VersionSpec, digest
+from lc_platform.artefacts.versions import Versions, VersionSpec, digest
 from lc_platform.config import Config, Simulation
-from lc_platform.eo.indices import KNOWN
+from lc_platform.config.options import Options
 from lc_platform.errors.transient import PermanentFailures
+from lc_platform.products.options import (
+    AcquisitionOptions,
+    AuxiliaryCollection,
+    DetectionOptions,
+    DetectorGrid,
+    EvaluationOptions,
+    FeatureOptions,
+    GridOptions,
+    InputFile,
+    MosaicOptions,
+    PredictionOptions,
+    ReferenceClass,
+    ReferenceOptions,
+    SamplingOptions,
+    StatisticsOptions,
+    TrainingOptions,
+)
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source
-from lc_platform.storage import content
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.acquisition.reuse import ReusableAcquisition
-    from lc_platform.area.mask import Area
     from lc_platform.products.auxiliary_features import AuxiliaryBands
     from lc_platform.sources.reference_map import Reference
 
@@ -144,97 +160,182 @@ class Platform:
 
     @cached_property
     def versions(self) -> Versions:
-        return Versions(Records(self.store), self._recipes, self.setting, self.grid)
+        return Versions(Records(self.store), self._recipes, self.options, self.grid)
 
     def grid(self) -> PatchGrid:
         """The patches as they are stored. Raises MissingArtefactError where they are not."""
         return GridFormat().open(self.store, key("patch_grid"))
 
-    # What versions are made of.
+    # What products depend on beside their inputs, and what versions are made of.
 
-    def setting(self, name: str) -> Any:
-        """A setting by its name: a key of the configuration, where the content of a file stands
-        for its path, or what several keys come to."""
-        if name in _TOGETHER:
-            return getattr(self, name)
-        value: Any = self.config
-        for part in name.split("."):
-            value = (
-                [getattr(v, part) for v in value]
-                if isinstance(value, tuple)
-                else (value and getattr(value, part))
-            )
-        if name not in _FILES:
-            return value
-        found = self._content(name, value)
-        layer = self.config.reference.layer
-        return f"{found}, layer {layer}" if name == "reference.path" and layer else found
+    def options(self, recipe: VersionSpec) -> Options | None:
+        """What an asset depends on beside its inputs."""
+        return recipe.options(self) if recipe.options else None
 
-    def _content(self, name: str, path: str | None) -> str | None:
-        if not path:
-            return None
-        # As it is written: a variable's value is no part of what artefacts are made of.
-        return content.digest(self.config.located(path, name)) or path
+    def grid_options(self) -> GridOptions:
+        reference = self.config.reference
+        return GridOptions(
+            area=self._area_described,
+            reference=self._reference_file,
+            simulated_reference=self._simulated_reference,
+            attribute=reference.attribute,
+            values=tuple(one.values for one in reference.classes),
+            attributes=tuple(one.attribute for one in reference.classes),
+        )
 
-    @property
-    def split_area(self) -> dict[str, Any]:
-        """What the patches are laid by."""
-        names = [*type(self.config.aoi).model_fields]
-        values = {name: self.setting(f"aoi.{name}") for name in names if name != "clip"}
-        # A key that came later counts where it is given: areas laid before it stay as they are.
-        return {k: v for k, v in values.items() if k not in _ADDED or v is not None}
+    def acquisition_options(self) -> AcquisitionOptions:
+        config, imagery = self.config, self.config.imagery
+        drawn = imagery.simulation or Simulation()
+        return AcquisitionOptions(
+            source=imagery.source,
+            collection=imagery.collection,
+            catalog=imagery.catalog,
+            max_cloud_cover=imagery.max_cloud_cover,
+            simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
+            bands=config.acquired_bands,
+            auxiliary=tuple(
+                AuxiliaryCollection(
+                    one.name,
+                    imagery.auxiliary_source(one),
+                    one.collection,
+                    one.catalog,
+                    one.acquired_bands,
+                )
+                for one in imagery.also
+            ),
+            cloud_method=config.clouds.method,
+            detector=self._detector_grid,
+        )
 
-    @property
-    def clipped_area(self) -> Any:
-        """What the map ends at; absent where that is not the area."""
+    def detection_options(self) -> DetectionOptions:
+        return DetectionOptions(**dict(self.config.clouds), threads=self.config.processing.threads)
+
+    def statistics_options(self) -> StatisticsOptions:
+        config = self.config
+        return StatisticsOptions(index=config.statistics_index, window=config.processing.window)
+
+    def reference_options(self) -> ReferenceOptions:
+        reference = self.config.reference
+        return ReferenceOptions(
+            file=self._reference_file,
+            simulated=self._simulated_reference,
+            attribute=reference.attribute,
+            ignore=reference.ignore,
+            classes=tuple(ReferenceClass(**dict(one)) for one in reference.classes),
+        )
+
+    def feature_options(self) -> FeatureOptions:
+        config, features = self.config, self.config.features
+        return FeatureOptions(
+            bands=config.imagery.bands,
+            indices=config.indices,
+            auxiliary=self._auxiliary_bands,
+            interval=features.interval,
+            min_valid_fraction=features.min_valid_fraction,
+            area=self.area,
+            stored=features.stored,
+            window=config.processing.window,
+            threads=config.processing.threads,
+        )
+
+    def sampling_options(self) -> SamplingOptions:
+        sampling = self.config.sampling
+        return SamplingOptions(
+            pixels_per_patch=sampling.pixels_per_patch,
+            erosion=sampling.erosion,
+            seed=sampling.seed,
+            area=self.area,
+            class_names=tuple(self.config.class_names.values()),
+            window=self.config.processing.window,
+        )
+
+    def training_options(self) -> TrainingOptions:
+        config, sampling = self.config, self.config.sampling
+        return TrainingOptions(
+            classes=config.class_names,
+            parameters=config.model_parameters,
+            test_fraction=sampling.test_fraction,
+            seed=sampling.seed,
+            class_weights=sampling.class_weights,
+            threads=config.processing.threads,
+        )
+
+    def evaluation_options(self) -> EvaluationOptions:
+        processing = self.config.processing
+        return EvaluationOptions(
+            classes=self.classes,
+            area=self.area,
+            window=processing.window,
+            threads=processing.threads,
+        )
+
+    def prediction_options(self) -> PredictionOptions:
+        processing = self.config.processing
+        return PredictionOptions(
+            classes=self.classes,
+            probabilities=processing.probabilities,
+            area=self.area,
+            window=processing.window,
+            threads=processing.threads,
+        )
+
+    def mosaic_options(self) -> MosaicOptions:
+        return MosaicOptions(classes=self.classes, crs=self.config.mosaic_crs, area=self.area)
+
+    @cached_property
+    def area(self) -> ConfiguredArea | None:
+        """What the map ends at; None where it ends with its patches."""
         if not self.config.aoi.clipped:
-            return ABSENT
-        return {name: v for name, v in self.split_area.items() if name not in _OF_THE_SPLIT}
-
-    @property
-    def detector_grid(self) -> dict[str, Any] | None:
-        """What the cloud detector's imagery is acquired by; None where it needs none of its own."""
-        clouds = self.config.clouds
-        if clouds.method != "s2cloudless":
             return None
-        from lc_platform.eo.clouds import detector_margin
 
-        margin = detector_margin(clouds.average_over, clouds.dilation)
-        return {"resolution": clouds.resolution, "margin": margin}
+        def read() -> Area:
+            from lc_platform.area import patches
+
+            found = patches.boundary(self.config)
+            return Area(found.geometry, found.crs, self.config.aoi.buffer)
+
+        where = {k: v for k, v in self._area_described.items() if k not in _OF_THE_SPLIT}
+        return ConfiguredArea(where, read)
 
     @property
-    def simulated_reference(self) -> Any:
-        """What the simulated archive's reference is drawn by; None where there is a file."""
+    def _area_described(self) -> dict[str, Any]:
+        """The keys of the area that are not of where the map ends, files by their content."""
+        found = {name: value for name, value in self.config.aoi if name != "clip"}
+        for name in _AREA_FILES:
+            if found[name] is not None:
+                found[name] = self._file(found[name], f"aoi.{name}").content
+        # A key that came later counts where it is given: areas laid before it stay as they are.
+        return {k: v for k, v in found.items() if k not in _ADDED or v is not None}
+
+    @property
+    def _reference_file(self) -> InputFile | None:
+        reference = self.config.reference
+        if reference.path is None:
+            return None
+        return self._file(reference.path, "reference.path", reference.layer)
+
+    def _file(self, path: str, key: str, layer: str | None = None) -> InputFile:
+        return InputFile(path, self.config.located(path, key), layer)
+
+    @property
+    def _simulated_reference(self) -> dict[str, Any] | None:
         if self.config.reference.path:
             return None
         simulation = self.config.imagery.simulation or Simulation()
         return {"seed": simulation.seed, "mistakes": simulation.mistakes}
 
     @property
-    def simulated_imagery(self) -> Any:
-        """What the simulated archive's imagery is drawn by; None of another archive."""
-        if self.config.imagery.source != "simulated":
+    def _detector_grid(self) -> DetectorGrid | None:
+        clouds = self.config.clouds
+        if clouds.method != "s2cloudless":
             return None
-        simulation = self.config.imagery.simulation or Simulation()
-        return {"seed": simulation.seed, "cloudiness": simulation.cloudiness}
+        from lc_platform.eo.clouds import detector_margin
+
+        margin = detector_margin(clouds.average_over, clouds.dilation)
+        return DetectorGrid(clouds.resolution, margin)
 
     @property
-    def further_imagery(self) -> Any:
-        """What is acquired of further collections."""
-        return [
-            {
-                "name": one.name,
-                "source": self.config.imagery.auxiliary_source(one),
-                "collection": one.collection,
-                "catalog": one.catalog,
-                "bands": one.acquired_bands,
-            }
-            for one in self.config.imagery.also
-        ]
-
-    @property
-    def further_features(self) -> tuple[AuxiliaryBands, ...]:
-        """What becomes of it."""
+    def _auxiliary_bands(self) -> tuple[AuxiliaryBands, ...]:
         imagery = self.config.imagery
         if not imagery.also:
             return ()
@@ -245,113 +346,8 @@ class Platform:
             for one in imagery.also
         )
 
-    # What the science asks for, under the names of its parameters.
-
-    @cached_property
-    def area(self) -> Area | None:
-        """What the map ends at; None where it ends with its patches. Raises BoundaryError."""
-        if not self.config.aoi.clipped:
-            return None
-        from lc_platform.area import patches
-        from lc_platform.area.mask import Area
-
-        found = patches.boundary(self.config)
-        return Area(found.geometry, found.crs, self.config.aoi.buffer)
-
-    @property
-    def statistics_index(self) -> Any:
-        """The index that statistics are of; it was NDVI before it was a setting."""
-        index = self.config.statistics_index
-        return ABSENT if index == KNOWN["NDVI"] else index
-
-    @property
-    def statistics(self) -> dict[str, Any]:
-        return {"index": self.config.statistics_index} | self.windows
-
-    @property
-    def windows(self) -> dict[str, Any]:
-        return {"window": self.config.processing.window}
-
-    @property
-    def _threads(self) -> dict[str, Any]:
-        return {"threads": self.config.processing.threads}
-
-    @property
-    def detection(self) -> dict[str, Any]:
-        return self.config.clouds.model_dump() | self._threads
-
-    @property
-    def class_list(self) -> dict[str, Any]:
-        return {"class_ids": tuple(self.classes), "colors": self.config.class_colors}
-
-    @property
-    def feature_list(self) -> dict[str, Any]:
-        features = self.config.features
-        return {
-            "bands": self.config.imagery.bands,
-            "indices": self.config.indices,
-            "interval": features.interval,
-            "min_valid_fraction": features.min_valid_fraction,
-            "also": self.further_features,
-            "area": self.area,
-            "stored": features.stored,
-        } | self._threads
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        sampling = self.config.sampling
-        return {
-            "pixels_per_patch": sampling.pixels_per_patch,
-            "erosion": sampling.erosion,
-            "seed": sampling.seed,
-            "area": self.area,
-        }
-
-    @property
-    def learning(self) -> dict[str, Any]:
-        sampling = self.config.sampling
-        return {
-            "classes": self.config.class_names,
-            "parameters": self.config.model_parameters,
-            "test_fraction": sampling.test_fraction,
-            "seed": sampling.seed,
-            "balanced": sampling.class_weights == "balanced",
-            "patches": self.grid().keys,
-        } | self._threads
-
-    @property
-    def assessing(self) -> dict[str, Any]:
-        asked = {
-            "classes": self.config.class_names,
-            "area": self.area,
-            "patches": self.grid().keys,
-        }
-        return asked | self.windows | self._threads
-
-    @property
-    def predicting(self) -> dict[str, Any]:
-        return (
-            {
-                "colors": self.config.class_colors,
-                "probabilities": self.config.processing.probabilities,
-                "area": self.area,
-            }
-            | self.windows
-            | self._threads
-        )
-
 
 _ADDED = ("layer",)
-_FILES = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+_AREA_FILES = ("boundary", "natural_earth")
 _OF_THE_SPLIT = ("crs", "split", "patch_size", "resolution")
 """Keys of the area that say how it is split, not where it is."""
-_TOGETHER = (
-    "split_area",
-    "clipped_area",
-    "detector_grid",
-    "simulated_imagery",
-    "simulated_reference",
-    "further_imagery",
-    "further_features",
-    "statistics_index",
-)

@@ -136,7 +136,9 @@ def test_references_boundaries_countries_and_stores_are_found(folder: Path, besi
         (patch,) = patches.patches(read)[0]
         assert platform.reference.covers(patch.geobox)
         # Its content is what artefacts are made of, and not its name.
-        assert set(str(platform.setting("reference.path"))) <= set("0123456789abcdef")
+        assert set(str(platform.reference_options().counted("data")["reference.path"])) <= set(
+            "0123456789abcdef"
+        )
         country = from_country("Xland", source=read.located(prefix + boundary, "natural_earth"))
         assert country.geometry.area == pytest.approx(LAND.area)
     platform.store.put("a/b.json", b"1")

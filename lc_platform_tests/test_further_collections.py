@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lc_platform.platform import Platform as AssetPlatform
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack, build
+from lc_platform.products.options import DetectionOptions, PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_auxiliary, open_source
@@ -152,8 +154,8 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     raw = AcquisitionStack(zarr_cube.ZarrCube(store, "raw"))
     assert (len(raw.auxiliary["S1"]), len(raw.auxiliary["L8"]) > 0) == (0, True)
     masks = CloudMasks(mapped.opened("cloud_masks", patch.key).cube)
-    asked = AssetPlatform(mapped.config).feature_list
-    computed = build(raw, masks, **asked, window=64)
+    asked = replace(AssetPlatform(mapped.config).feature_options(), window=64)
+    computed = build(raw, masks, asked)
     features = FeatureStack(computed.held())
     before = mapped.opened("features", patch.key)
     assert features.names == before.names
@@ -161,7 +163,9 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     assert np.isnan(features.read()[radar]).all()
     np.testing.assert_array_equal(features.read()[~radar], before.read()[~radar])
     assert computed.summary.facts["acquisitions_S1"] == 0
-    labels = predict(features, mapped.opened("model"), colors={}, window=64).held().read("class")
+    labels = (
+        predict(features, mapped.opened("model"), PredictionOptions(window=64)).held().read("class")
+    )
     assert (labels > 0).all()
 
 
@@ -215,11 +219,9 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     source = open_source(configuration)
     offered = offer(source, patch, 2018, configuration, auxiliary)
     raw = AcquisitionStack(acquire(source, offered, configuration, auxiliary=auxiliary).held())
-    masks = CloudMasks(
-        cloud_masks.detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2).held()
-    )
-    asked = AssetPlatform(configuration).feature_list
-    features = FeatureStack(build(raw, masks, **asked, window=64).held())
+    masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(method="scl")).held())
+    asked = replace(AssetPlatform(configuration).feature_options(), window=64)
+    features = FeatureStack(build(raw, masks, asked).held())
 
     by_day: dict[int, list[Any]] = {}
     for about in sorted((flanders / "s1").glob("*/*.json")):

@@ -38,6 +38,12 @@ from lc_platform.products import features as feature_stack
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import learn
+from lc_platform.products.options import (
+    DetectionOptions,
+    FeatureOptions,
+    PredictionOptions,
+    TrainingOptions,
+)
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.training_samples import Samples
 from lc_platform.sources import open_source
@@ -516,15 +522,16 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
 
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
         raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
-        masks = CloudMasks(cloud_masks.detect(raw, **config.clouds.model_dump(), threads=1).held())
+        masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).held())
         made: LazyCube = feature_stack.build(
             raw,
             masks,
-            bands=config.imagery.bands,
-            indices=config.indices,
-            interval=48,
-            min_valid_fraction=0,
-            window=256,
+            FeatureOptions(
+                bands=config.imagery.bands,
+                indices=config.indices,
+                interval=48,
+                min_valid_fraction=0,
+            ),
         )
         return masks, FeatureStack(made.held())
 
@@ -542,17 +549,18 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     }
     model = learn(
         halves,
+        TrainingOptions(
+            classes={5: "x", 9: "y"},
+            parameters={"num_iterations": 5},
+            test_fraction=0.5,
+            seed=1,
+            threads=1,
+        ),
         year=YEAR,
-        classes={5: "x", 9: "y"},
-        parameters={"num_iterations": 5},
-        test_fraction=0.5,
-        seed=1,
-        balanced=True,
-        threads=1,
     )
 
     def classes(stack: FeatureStack) -> NDArray[np.uint8]:
-        found = predictions.predict(stack, model, colors={}, window=256, threads=1)
+        found = predictions.predict(stack, model, PredictionOptions(threads=1))
         result: NDArray[np.uint8] = found.held().read("class")
         return result
 

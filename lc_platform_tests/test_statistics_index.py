@@ -16,6 +16,7 @@ from lc_platform.cube import LazyCube
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.platform import Platform
 from lc_platform.products.observation_stats import observe
+from lc_platform.products.options import StatisticsOptions
 from lc_platform.report import with_figure
 from lc_platform.sources.protocol import SourceError
 from lc_platform_tests.acquisition.test_acquire import L2A, SCL, configured, patch
@@ -117,7 +118,7 @@ def statistics(index: Index | None) -> LazyCube:
     numbers = np.array([[[[3000, 1000]], [[1000, 1000]]], [[[4000, 2000]], [[1000, 3000]]]])
     raw = cubes.stack(numbers, [0, 10], ["B03", "B04"])
     valid = np.array([[[True, True]], [[True, False]]])
-    return observe(raw, cubes.masks(raw, valid), window=16, index=index)
+    return observe(raw, cubes.masks(raw, valid), StatisticsOptions(window=16, index=index))
 
 
 def test_another_index_has_a_layer_and_columns_of_its_own_name() -> None:
@@ -144,7 +145,7 @@ def test_without_an_index_there_is_how_often_the_ground_was_seen() -> None:
 def test_the_figure_is_drawn_of_what_there_is(index: Index | None) -> None:
     raw = cubes.stack(np.full((2, 2, 4, 4), 1000), [0, 10], ["B08", "B04"])
     masks = cubes.masks(raw, np.ones((2, 4, 4), bool))
-    shown = with_figure(observe(raw, masks, window=16, index=index))
+    shown = with_figure(observe(raw, masks, StatisticsOptions(window=16, index=index)))
     for _ in shown:
         pass
     assert shown.figures[".png"](shown.summary).startswith(b"\x89PNG")

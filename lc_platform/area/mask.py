@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import shapely
@@ -35,6 +37,29 @@ class Area:
     def on(self, geobox: GeoBox) -> AreaMask:
         """Return the area's mask on a grid."""
         return AreaMask(self, geobox)
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What tells the area from another."""
+        geometry = self.geometry.normalize().wkt
+        return {"geometry": geometry, "crs": self.crs.to_wkt(), "buffer": self.buffer}
+
+
+@dataclass(frozen=True, eq=False)
+class ConfiguredArea:
+    """The area of a configuration, whose boundary is read when it is first needed."""
+
+    described: Mapping[str, Any]
+    """What tells the area from another."""
+    read: Callable[[], Area]
+
+    @cached_property
+    def _area(self) -> Area:
+        return self.read()
+
+    def on(self, geobox: GeoBox) -> AreaMask:
+        """Return the area's mask on a grid. Raises BoundaryError."""
+        return self._area.on(geobox)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """What version an artefact should have, and which artefacts have it.
 
-A version is made of the asset's code version, the settings it depends on, and the versions of what
+A version is made of the asset's code version, the options it depends on, and the versions of what
 it is made from as they are recorded in the store: so a change makes stale exactly what depends on
 it, and what is made again in the same way makes nothing stale.
 """
@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
@@ -22,20 +21,11 @@ from pydantic import BaseModel
 from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.artefacts.layout import Partition, dimensions, key
 from lc_platform.artefacts.records import Records, Version
+from lc_platform.config.options import Options
 
 NOTHING = "0"
 """Stands for what came from outside, where nothing does."""
 _MADE, _GIVEN, _LOOK = 16, 12, 8
-
-
-class _Absent(Enum):
-    """Of a setting that has no say, as before there was such a setting."""
-
-    ABSENT = "absent"
-
-
-ABSENT = _Absent.ABSENT
-"""A setting that an artefact's version is made without."""
 _SHOWN = 3
 
 
@@ -45,11 +35,9 @@ class VersionSpec:
 
     asset: str
     code: str
-    settings: tuple[str, ...] = ()
-    """Keys of the configuration, or what the platform makes of several of them."""
-    appearance: tuple[str, ...] = ()
-    """The same, of what does not change the data."""
     inputs: tuple[str, ...] = ()
+    options: Callable[[Any], Options] | None = None
+    """Gives the options of a platform; None where the asset depends on none."""
 
 
 class Expected(NamedTuple):
@@ -72,7 +60,7 @@ class State(NamedTuple):
 class Versions:
     """The versions of a store under a configuration.
 
-    setting  a setting's value by its name
+    options  gives what an asset depends on beside its inputs
     grid     the patch grid; raises where there is none
     """
 
@@ -80,12 +68,12 @@ class Versions:
         self,
         records: Records,
         recipes: Sequence[VersionSpec],
-        setting: Callable[[str], Any],
+        options: Callable[[VersionSpec], Options | None],
         grid: Callable[[], PatchGrid],
     ) -> None:
         self.records = records
         self.recipes = {recipe.asset: recipe for recipe in recipes}
-        self.setting = setting
+        self.options = options
         self.grid = grid
 
     def look(self) -> Snapshot:
@@ -95,13 +83,17 @@ class Versions:
     @property
     def fingerprint(self) -> str:
         """Names what of the configuration the artefacts' data depend on."""
-        names = {name for recipe in self.recipes.values() for name in recipe.settings}
-        return _digest(self.settings(names), _MADE)
+        found: dict[str, Any] = {}
+        for recipe in self.recipes.values():
+            found |= self.settings(recipe)[0]
+        return _digest(found, _MADE)
 
-    def settings(self, names: Iterable[str]) -> dict[str, Any]:
-        """The settings of these names that have a say."""
-        found = {name: self.setting(name) for name in names}
-        return {name: _plain(value) for name, value in found.items() if value is not ABSENT}
+    def settings(self, recipe: VersionSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What an asset's data depend on beside its inputs, and what its appearance alone does."""
+        options = self.options(recipe)
+        if options is None:
+            return {}, {}
+        return _plain(options.counted("data")), _plain(options.counted("appearance"))
 
 
 class Snapshot:
@@ -192,8 +184,7 @@ class Snapshot:
 
     def _settings(self, recipe: VersionSpec) -> tuple[dict[str, Any], dict[str, Any]]:
         if recipe.asset not in self._own:
-            own, look = (self._of.settings(names) for names in (recipe.settings, recipe.appearance))
-            self._own[recipe.asset] = own, look
+            self._own[recipe.asset] = self._of.settings(recipe)
         return self._own[recipe.asset]
 
     def _input(

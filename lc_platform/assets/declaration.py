@@ -25,6 +25,7 @@ from lc_platform.assets.io_manager import (
 )
 from lc_platform.assets.partitions import place
 from lc_platform.assets.step_failures import Step, canceled, explained
+from lc_platform.config.options import Options
 from lc_platform.errors import PlatformError
 from lc_platform.logs import about
 from lc_platform.platform import Platform
@@ -63,11 +64,11 @@ class Asset:
     group: str
     kinds: set[str]
     code_version: str
-    settings: tuple[str, ...] = ()
-    appearance: tuple[str, ...] = ()
+    options: Callable[[Platform], Options] | None = None
     given: Callable[..., ExternalInput] | None = None
     unchanged: Callable[..., None] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """More of those of `dagster.asset`."""
 
     @property
     def name(self) -> str:
@@ -81,7 +82,7 @@ class Asset:
     @property
     def recipe(self) -> VersionSpec:
         inputs = tuple(self.inputs)
-        return VersionSpec(self.name, self.code_version, self.settings, self.appearance, inputs)
+        return VersionSpec(self.name, self.code_version, inputs, self.options)
 
     def bound(self, years: Sequence[int], patches_per_run: int) -> dg.AssetsDefinition:
         """The asset as Dagster knows it, partitioned as the storage layout says.
@@ -99,7 +100,7 @@ class Asset:
             backfill_policy=_together(dimensions(self.name), patches_per_run),
             partitions_def=partitions.definition(dimensions(self.name), years),
             ins={n: dg.AssetIn(partition_mapping=self._mapping(n)) for n in self.inputs},
-            **self.options,
+            **self.arguments,
         )(self._compute())
         return bound
 
@@ -208,7 +209,10 @@ class Asset:
                 if self.unchanged:
                     call(self.unchanged)
                 return Unchanged(expected)
-            value = call(self.body, **({"given": given} if given else {}))
+            more = {"given": given} if given else {}
+            if self.options and "options" in _parameters(self.body):
+                more["options"] = self.options(platform)
+            value = call(self.body, **more)
         return Made(value, platform.clock.seconds - before, expected)
 
     def _handle(
@@ -260,7 +264,7 @@ class ExternalInput(Protocol):
         ...
 
 
-_OWN = ("platform", "context", PATCH, YEAR, "given")
+_OWN = ("platform", "context", PATCH, YEAR, "given", "options")
 """Parameters of a body that are no upstream assets."""
 
 
@@ -273,28 +277,27 @@ def asset(
     group: str,
     kinds: set[str],
     code_version: str,
-    settings: tuple[str, ...] = (),
-    appearance: tuple[str, ...] = (),
+    options: Callable[[Platform], Options] | None = None,
     given: Callable[..., ExternalInput] | None = None,
     unchanged: Callable[..., None] | None = None,
-    **options: Any,
+    **arguments: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
 
     code_version  changes when the code gives another result
-    settings      what the result depends on: keys of the configuration, or names of `Platform`
-    appearance    what only its appearance depends on; what is made of it does not
+    options       gives what the result depends on beside its inputs, of which its version is made
     given         gives what comes from outside, for example what an archive has
     unchanged     is called where the artefact is already what would be made
+    arguments     more of those of `dagster.asset`
 
     The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``,
-    ``context`` and ``given``; and upstream assets by name: the handle of the partition that
-    belongs to it, or a mapping by patch where the asset is one a year and the upstream one a
-    patch. It is not called where the artefact is already what it would make. In a run over several
-    partitions it is called for each, and one that raises stops no other.
+    ``context``, ``given`` and ``options``; and upstream assets by name: the handle of the
+    partition that belongs to it, or a mapping by patch where the asset is one a year and the
+    upstream one a patch. It is not called where the artefact is already what it would make. In a
+    run over several partitions it is called for each, and one that raises stops no other.
     """
     return lambda body: Asset(
-        body, group, kinds, code_version, settings, appearance, given, unchanged, options
+        body, group, kinds, code_version, options, given, unchanged, arguments
     )
 
 

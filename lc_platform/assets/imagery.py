@@ -16,6 +16,7 @@ from lc_platform.platform import Platform
 if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.products.cloud_masks import CloudMasks
+    from lc_platform.products.options import DetectionOptions, StatisticsOptions
     from lc_platform.products.raw_bands import AcquisitionStack
 
 
@@ -28,14 +29,7 @@ def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
     group="area",
     kinds={"geoparquet"},
     code_version="2",
-    settings=(
-        "split_area",
-        "reference.path",
-        "reference.attribute",
-        "reference.classes.values",
-        "reference.classes.attribute",
-        "simulated_reference",
-    ),
+    options=Platform.grid_options,
     unchanged=registered,
 )
 def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGrid:
@@ -55,17 +49,7 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
     group="imagery",
     kinds={"sentinel2", "zarr"},
     code_version="1",
-    settings=(
-        "imagery.source",
-        "imagery.collection",
-        "imagery.catalog",
-        "imagery.max_cloud_cover",
-        "simulated_imagery",
-        "acquired_bands",
-        "further_imagery",
-        "clouds.method",
-        "detector_grid",
-    ),
+    options=Platform.acquisition_options,
     given=offered,
     pool="acquisition",
 )
@@ -77,22 +61,25 @@ def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     return acquire(platform.source, given, platform.config, held, platform.auxiliary)
 
 
-@asset(group="imagery", kinds={"sentinel2", "zarr"}, code_version="1", settings=("clouds",))
-def cloud_masks(platform: Platform, raw_bands: AcquisitionStack) -> LazyCube:
+@asset(
+    group="imagery",
+    kinds={"sentinel2", "zarr"},
+    code_version="1",
+    options=Platform.detection_options,
+)
+def cloud_masks(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
     """Cloud probability, cloud mask and validity of every acquisition of a patch in a year."""
-    return products.cloud_masks.detect(raw_bands, **platform.detection)
+    return products.cloud_masks.detect(raw_bands, options)
 
 
 @asset(
     group="imagery",
     kinds={"geotiff", "parquet"},
     code_version="2",
-    settings=("statistics_index",),
+    options=Platform.statistics_options,
 )
 def observation_stats(
-    platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks
+    raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: StatisticsOptions
 ) -> LazyCube:
     """Valid observations, mean cloud probability and mean index: of each pixel, of each date."""
-    return report.with_figure(
-        products.observation_stats.observe(raw_bands, cloud_masks, **platform.statistics)
-    )
+    return report.with_figure(products.observation_stats.observe(raw_bands, cloud_masks, options))

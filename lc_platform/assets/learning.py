@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from lc_platform.products.evaluation import Evaluation
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.model import LandCoverModel
+    from lc_platform.products.options import (
+        EvaluationOptions,
+        FeatureOptions,
+        ReferenceOptions,
+        SamplingOptions,
+        TrainingOptions,
+    )
     from lc_platform.products.raw_bands import AcquisitionStack
     from lc_platform.products.reference_rasters import ReferenceMap
     from lc_platform.products.training_samples import Samples
@@ -25,24 +32,14 @@ if TYPE_CHECKING:
     group="reference",
     kinds={"geotiff"},
     code_version="2",
-    settings=(
-        "reference.path",
-        "simulated_reference",
-        "reference.attribute",
-        "reference.ignore",
-        "reference.classes.id",
-        "reference.classes.values",
-        "reference.classes.attribute",
-    ),
-    appearance=("reference.classes.name", "reference.classes.color"),
+    options=Platform.reference_options,
 )
-def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> LazyCube:
+def reference_rasters(
+    platform: Platform, patch: str, patch_grid: PatchGrid, options: ReferenceOptions
+) -> LazyCube:
     """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
     return products.reference_rasters.label(
-        platform.reference.burnt,
-        patch,
-        patch_grid[patch].geobox,
-        **platform.class_list,
+        platform.reference.burnt, patch, patch_grid[patch].geobox, options
     )
 
 
@@ -50,71 +47,60 @@ def reference_rasters(platform: Platform, patch: str, patch_grid: PatchGrid) -> 
     group="features",
     kinds={"zarr"},
     code_version="2",
-    settings=(
-        "imagery.bands",
-        "indices",
-        "further_features",
-        "features.interval",
-        "features.min_valid_fraction",
-        "clipped_area",
-    ),
-    appearance=("features.stored",),
+    options=Platform.feature_options,
 )
-def features(platform: Platform, raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> LazyCube:
+def features(
+    raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: FeatureOptions
+) -> LazyCube:
     """Bands and indices on regular dates, gaps interpolated."""
-    return products.features.build(
-        raw_bands, cloud_masks, **platform.feature_list, **platform.windows
-    )
+    return products.features.build(raw_bands, cloud_masks, options)
 
 
 @asset(
     group="features",
     kinds={"parquet"},
     code_version="1",
-    settings=("sampling.pixels_per_patch", "sampling.erosion", "sampling.seed", "clipped_area"),
-    appearance=("reference.classes.name",),
+    options=Platform.sampling_options,
 )
 def training_samples(
-    platform: Platform, features: FeatureStack, reference_rasters: ReferenceMap
+    features: FeatureStack, reference_rasters: ReferenceMap, options: SamplingOptions
 ) -> Samples:
     """Pixels drawn at random from a patch: features, class, patch, row and column."""
-    return products.training_samples.collect(
-        features, reference_rasters, **platform.sampling, **platform.windows
-    )
+    return products.training_samples.collect(features, reference_rasters, options)
 
 
 @asset(
     group="model",
     kinds={"lightgbm"},
     code_version="1",
-    settings=(
-        "model_parameters",
-        "sampling.test_fraction",
-        "sampling.seed",
-        "sampling.class_weights",
-        "reference.classes.id",
-    ),
-    appearance=("reference.classes.name",),
+    options=Platform.training_options,
 )
-def model(platform: Platform, year: int, training_samples: Mapping[str, Samples]) -> LandCoverModel:
+def model(
+    platform: Platform,
+    year: int,
+    training_samples: Mapping[str, Samples],
+    options: TrainingOptions,
+) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
-    return products.model.learn(training_samples, year=year, **platform.learning)
+    patches = platform.grid().keys
+    return products.model.learn(training_samples, options, year=year, patches=patches)
 
 
 @asset(
     group="model",
     kinds={"json", "png"},
     code_version="1",
-    settings=("clipped_area",),
-    appearance=("reference.classes.name", "reference.classes.color"),
+    options=Platform.evaluation_options,
 )
 def evaluation(
     platform: Platform,
     model: LandCoverModel,
     features: Mapping[str, FeatureStack],
     reference_rasters: Mapping[str, ReferenceMap],
+    options: EvaluationOptions,
 ) -> Evaluation:
     """Metrics on all reference pixels of the held-out patches, and the confusion matrix."""
+    patches = platform.grid().keys
     return report.with_confusion_matrix(
-        products.evaluation.assess(model, features, reference_rasters, **platform.assessing)
+        products.evaluation.assess(model, features, reference_rasters, options, patches=patches)
     )

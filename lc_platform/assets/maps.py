@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.mosaic import Mosaic
+    from lc_platform.products.options import MosaicOptions, PredictionOptions
     from lc_platform.storage.raster_cube import RasterCube
 
 
@@ -22,37 +23,30 @@ if TYPE_CHECKING:
     group="maps",
     kinds={"geotiff"},
     code_version="1",
-    settings=("clipped_area",),
-    appearance=("reference.classes.name", "reference.classes.color", "processing.probabilities"),
+    options=Platform.prediction_options,
 )
-def predictions(platform: Platform, features: FeatureStack, model: LandCoverModel) -> LazyCube:
+def predictions(
+    features: FeatureStack, model: LandCoverModel, options: PredictionOptions
+) -> LazyCube:
     """Class, confidence and entropy of every pixel of a patch."""
-    return products.predictions.predict(features, model, **platform.predicting)
+    return products.predictions.predict(features, model, options)
 
 
 @asset(
     group="maps",
     kinds={"geotiff"},
     code_version="1",
-    settings=("mosaic_crs", "clipped_area"),
-    appearance=("reference.classes.name", "reference.classes.color"),
+    options=Platform.mosaic_options,
 )
 def mosaic(
-    platform: Platform,
     year: int,
     patch_grid: PatchGrid,
     model: LandCoverModel,
     predictions: Mapping[str, RasterCube],
     observation_stats: Mapping[str, RasterCube],
+    options: MosaicOptions,
 ) -> Mosaic:
     """The country's class map, its confidence and its valid-observation count."""
     return products.mosaic.Mosaic(
-        year,
-        patch_grid.patches,
-        predictions,
-        observation_stats,
-        platform.classes,
-        platform.config.mosaic_crs,
-        model.version,
-        platform.area,
+        year, patch_grid.patches, predictions, observation_stats, options, model.version
     )

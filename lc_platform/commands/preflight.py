@@ -89,7 +89,7 @@ def _of_pools(instance: dg.DagsterInstance) -> Iterator[str]:
     if instance.get_concurrency_config().pool_config.default_pool_limit is not None:
         return
     limited = {pool.name for pool in instance.event_log_storage.get_pool_limits()}
-    for pool in sorted({pool for a in assets.ALL if (pool := a.options.get("pool"))}):
+    for pool in sorted({pool for a in assets.ALL if (pool := a.arguments.get("pool"))}):
         if pool not in limited:
             yield (
                 f"pool {pool}: has no limit, so every run would use it at once. Set "

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Window, windows
 from lc_platform.eo import clouds
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 
 TILE = 2048
@@ -238,23 +239,24 @@ class Provider(Told):
         )
 
 
-def detector_of(
-    raw_bands: AcquisitionStack,
-    method: str,
-    threshold: float,
-    average_over: int,
-    dilation: int,
-    threads: int,
-) -> Detector:
-    """The detector of a method; see `lc_platform.products.cloud_masks.detect`.
+def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detector:
+    """The detector of the method that the options name.
 
     Raises ValueError where there is none.
     """
-    if method == "s2cloudless":
+    if options.method == "s2cloudless":
         where = AtFullResolution if raw_bands.detector is raw_bands else AtItsOwn
-        return where(raw_bands, threshold, average_over, dilation, threads)
-    if method == "scl":
+        return where(
+            raw_bands,
+            options.threshold,
+            options.average_over,
+            options.dilation,
+            options.threads,
+        )
+    if options.method == "scl":
         return Scl(raw_bands)
-    if method == "provider":
+    if options.method == "provider":
         return Provider(raw_bands)
-    raise ValueError(f"clouds.method: {method} is not there; take s2cloudless, scl or provider")
+    raise ValueError(
+        f"clouds.method: {options.method} is not there; take s2cloudless, scl or provider"
+    )

@@ -26,6 +26,7 @@ from lc_platform.cube import (
 )
 from lc_platform.errors import DataError
 from lc_platform.products.cloud_detectors import TILE, detector_of
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, Times
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
@@ -85,29 +86,14 @@ class CloudMasks:
         )
 
 
-def detect(
-    raw_bands: AcquisitionStack,
-    *,
-    method: str,
-    threshold: float,
-    average_over: int,
-    dilation: int,
-    threads: int = 0,
-    **_: Any,
-) -> LazyCube:
+def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
     """Cloud probability, cloud mask and validity of every acquisition.
-
-    method        ``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands, ``scl``, the scene
-                  classification of L2A products, or ``provider``, Sentinel Hub's own masks
-    threshold     of the mean probability, 0 to 1
-    average_over  pixels of the detector's grid
-    dilation      likewise
 
     Threshold, average and dilation are those of s2cloudless. A pixel is valid where it has data,
     also for the detector, and is no cloud (``scl``: where its class is clear). Raises ValueError
     for another method.
     """
-    detector = detector_of(raw_bands, method, threshold, average_over, dilation, threads)
+    detector = detector_of(raw_bands, options)
     geobox = raw_bands.geobox
     facts = [{"key": a["key"], "datetime": a["datetime"]} for a in raw_bands.acquisitions]
 
@@ -139,7 +125,7 @@ def detect(
             "acquisitions": len(facts),
             "valid_fraction": float(np.mean([f["valid_fraction"] for f in facts])),
             "cloud_fraction": float(np.mean([f["cloud_fraction"] for f in facts])),
-            "method": method,
+            "method": options.method,
         }
 
     return LazyCube(

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lc_platform.area.mask import Area
 from lc_platform.cube import Summary, Window, count_windows, windows
 from lc_platform.eo import accuracy, classifier
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
+from lc_platform.products.options import EvaluationOptions
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.runtime.progress import track
 
@@ -32,25 +32,21 @@ def assess(
     model: LandCoverModel,
     features: Mapping[str, FeatureStack],
     references: Mapping[str, ReferenceMap],
+    options: EvaluationOptions,
     *,
-    classes: Mapping[int, str],
-    window: int,
-    area: Area | None = None,
     patches: Collection[str] = (),
-    threads: int = 0,
 ) -> Evaluation:
     """Metrics on all reference pixels of the test patches: not eroded, not sampled, only those
     that are ambiguous left out.
 
     features, references  by patch
-    classes               id -> name, also those without samples
-    area                  where the map ends at it: what lies beyond is not counted
     patches               all patches of the area: the metrics name those without features, which
                           are not in the map
     Raises DataError where a test patch is missing, has other features than the model was trained
     on, or a reference on another grid; and where none of them has a reference pixel.
     """
-    ids = tuple(classes)
+    ids = tuple(options.classes)
+    area, window = options.area, options.window
     counts = accuracy.Confusion.empty(ids)
     for patch in model.card["test_patches"]:
         for what, there in (("features", features), ("reference_rasters", references)):
@@ -76,11 +72,14 @@ def assess(
             reference = np.where(inside[patch].read(tile), reference, np.uint8(0))
         if not reference.any():
             continue
-        found = classifier.predict(model.classifier, features[patch].read(tile), threads=threads)
+        found = classifier.predict(
+            model.classifier, features[patch].read(tile), threads=options.threads
+        )
         counts += accuracy.confusion(
             reference, found.classes, ids, references[patch].ambiguous(tile)
         )
-    metrics = accuracy.metrics(counts, list(classes.items()))
+    names = [(class_id, name) for class_id, (name, _) in options.classes.items()]
+    metrics = accuracy.metrics(counts, names)
     if not metrics["test_pixels"]:
         raise DataError(
             f"{model.card['year']}: no test patch has a reference pixel with a prediction "
@@ -93,5 +92,5 @@ def assess(
         "model_version": model.version,
         "split_warnings": list(model.card.get("split_warnings", ())),
     }
-    names = ("overall_accuracy", "f1_weighted", "f1_macro", "test_pixels", "model_version")
-    return Evaluation(metrics, summary=Summary({name: metrics[name] for name in names}))
+    shown = ("overall_accuracy", "f1_weighted", "f1_macro", "test_pixels", "model_version")
+    return Evaluation(metrics, summary=Summary({name: metrics[name] for name in shown}))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.area.mask import Area, AreaMask
+from lc_platform.area.mask import AreaMask
 from lc_platform.cube import (
     MAIN,
     Block,
@@ -33,6 +33,7 @@ from lc_platform.eo.timeseries import regularize, target_days
 from lc_platform.errors import DataError
 from lc_platform.products.auxiliary_features import AuxiliaryBands, AuxiliaryFeatures
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.threads import parallel_for
@@ -203,24 +204,9 @@ class LazyFeatures:
 def on_the_fly(
     raw_bands: AcquisitionStack,
     cloud_masks: CloudMasks,
-    *,
-    bands: Sequence[str],
-    indices: Sequence[Index],
-    interval: int,
-    min_valid_fraction: float,
-    also: Sequence[AuxiliaryBands] = (),
-    area: Area | None = None,
-    threads: int = 0,
+    options: FeatureOptions,
 ) -> LazyFeatures:
     """Bands (reflectance) and indices, interpolated linearly to regular dates.
-
-    interval            days between the dates, from 1 January
-    min_valid_fraction  0 to 1; an acquisition is left out where less is valid of what the area
-                        covers of the patch and any acquisition of the year has data of
-    area                where the map ends at it; None where the map is of the whole patch
-    also                bands of further collections, each interpolated between its own valid
-                        observations, however few of them an acquisition has
-    threads             that may be used, 0 for all
 
     The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
     valid observation in the feature's collection. Raises DataError where no acquisition of the
@@ -228,21 +214,27 @@ def on_the_fly(
     of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
-    inside = area.on(raw_bands.geobox) if area is not None else None
+    inside = options.area.on(raw_bands.geobox) if options.area is not None else None
     shares, of = _valid_shares(raw_bands, cloud_masks, inside)
-    used = np.flatnonzero((shares >= min_valid_fraction) & (shares > 0))
+    used = np.flatnonzero((shares >= options.min_valid_fraction) & (shares > 0))
     if not len(used):
         best = int(np.argmax(shares))
         clearest = raw_bands.acquisitions[best]["key"]
         raise DataError(
             f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
-            f"{min_valid_fraction:.0%} of {of} (the best, {clearest}, {shares[best]:.0%}). Lower "
-            "features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch out"
+            f"{options.min_valid_fraction:.0%} of {of} (the best, {clearest}, {shares[best]:.0%}). "
+            "Lower features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch "
+            "out"
         )
-    targets = target_days(raw_bands.year, interval)
-    auxiliary = tuple(one.of(raw_bands) for one in also)
     return LazyFeatures(
-        raw_bands, cloud_masks, tuple(bands), tuple(indices), targets, used, auxiliary, threads
+        raw_bands,
+        cloud_masks,
+        tuple(options.bands),
+        tuple(options.indices),
+        target_days(raw_bands.year, options.interval),
+        used,
+        tuple(one.of(raw_bands) for one in options.auxiliary),
+        options.threads,
     )
 
 
@@ -316,20 +308,15 @@ def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str,
 
 
 def build(
-    raw_bands: AcquisitionStack,
-    cloud_masks: CloudMasks,
-    *,
-    window: int,
-    stored: bool = True,
-    **parameters: Any,
+    raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: FeatureOptions
 ) -> LazyCube:
     """Features as a cube to be stored.
 
-    stored      where False, the cube has no layer: it says how its features are computed, and its
-                summary has neither picture nor valid_fraction
-    parameters  and errors are those of ``on_the_fly``
+    Where they are not to be stored, the cube has no layer: it says how its features are computed,
+    and its summary has neither picture nor valid_fraction. Errors are those of ``on_the_fly``.
     """
-    computed = on_the_fly(raw_bands, cloud_masks, **parameters)
+    computed = on_the_fly(raw_bands, cloud_masks, options)
+    stored = options.stored
     geobox = raw_bands.geobox
     names, targets = computed.names, computed.targets
 
@@ -345,7 +332,7 @@ def build(
         picture = Thumbnail(geobox.shape, 1)
         missing = 0.0
         shown = len(computed.main_names) - 1 if computed.indices else 0
-        for tile, observed in read_ahead(computed.observed, tracked(geobox.shape, window)):
+        for tile, observed in read_ahead(computed.observed, tracked(geobox.shape, options.window)):
             regular = computed.computed(observed)
             missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
             picture.take(tile, regular[len(targets) // 2, shown][None])
@@ -353,7 +340,7 @@ def build(
         summary.picture = _picture(picture.values[0])
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
 
-    layers = {n: replace(layer, tile=window) for n, layer in computed.layers.items()}
+    layers = {n: replace(layer, tile=options.window) for n, layer in computed.layers.items()}
     return LazyCube(
         computed.grids,
         layers if stored else {},

@@ -19,6 +19,7 @@ from lc_platform.eo.classifier import Classifier
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 
 _THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
@@ -63,28 +64,20 @@ class LandCoverModel:
 
 def learn(
     samples: Mapping[str, Samples],
+    options: TrainingOptions,
     *,
     year: int,
-    classes: Mapping[int, str],
-    parameters: Mapping[str, Any],
-    test_fraction: float,
-    seed: int,
-    balanced: bool,
     patches: Collection[str] = (),
-    threads: int = 0,
 ) -> LandCoverModel:
     """Train on the samples of all patches but those held out for the test.
 
-    samples        by patch
-    classes        id -> name
-    parameters     of LightGBM
-    test_fraction  of the patches that have samples, chosen by the seed
-    balanced       whether every class weighs the same
-    patches        all patches of the area: the card names those that could not be sampled
+    samples  by patch
+    patches  all patches of the area: the card names those that could not be sampled
 
     Raises DataError where there is nothing to learn from: no sample at all, one patch only, or
     one class only.
     """
+    classes = options.classes
     labelled = {patch: samples[patch] for patch in sorted(samples) if len(samples[patch])}
     if not labelled:
         raise DataError(
@@ -92,7 +85,7 @@ def learn(
             "that reference.path covers the area and reference.classes has its values; lower "
             "sampling.erosion where the polygons are small"
         )
-    held_out = test_patches(labelled, test_fraction, seed)
+    held_out = test_patches(labelled, options.test_fraction, options.seed)
     if not held_out:
         raise DataError(
             f"{year}: only patch {next(iter(labelled))} has labelled pixels. At least two are "
@@ -126,10 +119,10 @@ def learn(
         [one.features for one in training.values()],
         labels,
         feature_names=names,
-        parameters=parameters,
-        seed=seed,
-        balanced=balanced,
-        threads=threads,
+        parameters=options.parameters,
+        seed=options.seed,
+        balanced=options.class_weights == "balanced",
+        threads=options.threads,
     )
     absent = [name for class_id, name in classes.items() if class_id not in found]
     card = {
@@ -138,7 +131,7 @@ def learn(
         "classes_without_samples": absent,
         "features": list(names),
         "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
-        "class_weights": "balanced" if balanced else "none",
+        "class_weights": options.class_weights,
         "training_patches": sorted(training),
         "test_patches": sorted(held_out),
         "split_warnings": _split_warnings(labelled, held_out, classes),

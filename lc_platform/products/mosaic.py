@@ -15,10 +15,11 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from lc_platform.area.grid import Patch
-from lc_platform.area.mask import Area, AreaMask
+from lc_platform.area.mask import AreaMask
 from lc_platform.cube import MAIN, Summary, Thumbnail, Window, same_grid, windows
 from lc_platform.errors import DataError
 from lc_platform.products.model import common_version
+from lc_platform.products.options import MosaicOptions
 from lc_platform.products.reference_rasters import colored
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
@@ -38,14 +39,9 @@ class Mosaic:
     """All patches of the grid; those without a prediction stay no data."""
     predictions: Mapping[str, RasterCube]
     statistics: Mapping[str, RasterCube]
-    classes: Mapping[int, tuple[str, str]]
-    """id -> (name, colour)"""
-    crs: str | None = None
-    """By default that of most patches."""
+    options: MosaicOptions
     model_version: str | None = None
     """The version all predictions must carry, where it is known."""
-    area: Area | None = None
-    """Where the map ends at it."""
     summary: Summary = field(default_factory=Summary)
 
     def write(self, staging: Staging) -> int:
@@ -62,16 +58,17 @@ class Mosaic:
             {p.key: str(self.predictions[p.key].attributes["model_version"]) for p in there},
             self.model_version,
         )
-        crs = self.crs or Counter(p.crs for p in there).most_common(1)[0][0]
+        options = self.options
+        crs = options.crs or Counter(p.crs for p in there).most_common(1)[0][0]
         grid = _grid(self.patches, crs)
-        inside = self.area.on(grid) if self.area is not None else None
+        inside = options.area.on(grid) if options.area is not None else None
         picture = Thumbnail(grid.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
-        colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in self.classes.items()}
+        colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in options.classes.items()}
 
         def land_cover() -> int:
             with staging.file(f"{LAND_COVER}.aux.xml") as path:
-                path.write_text(palette(self.classes, 1), encoding="utf-8")
+                path.write_text(palette(options.classes, 1), encoding="utf-8")
             with staging.file(LAND_COVER) as path:
                 with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
                     _join(target, there, grid, self.predictions, "class", inside)
@@ -101,7 +98,7 @@ class Mosaic:
         # One after the other: two at once would be a little faster, and hold twice the memory.
         size = land_cover() + confidence() + valid_observations()
         missing = [p.key for p in self.patches if p.key not in self.predictions]
-        colors = {i: color for i, (_, color) in self.classes.items()}
+        colors = {i: color for i, (_, color) in options.classes.items()}
         self.summary.picture = colored(picture.values[0].astype(np.uint8), colors)
         self.summary.facts |= {
             "patches": len(there),
@@ -112,7 +109,7 @@ class Mosaic:
             "crs": crs,
             "model_version": version,
             "class_pixels": {
-                name: int(counts[i]) for i, (name, _) in self.classes.items() if counts[i]
+                name: int(counts[i]) for i, (name, _) in options.classes.items() if counts[i]
             },
         }
         return size

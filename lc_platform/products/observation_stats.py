@@ -22,24 +22,20 @@ from lc_platform.cube import (
 from lc_platform.eo import clouds, indices
 from lc_platform.eo.timeseries import mean, valid_count
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import StatisticsOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 
 WITH_CLOUDS, WITHOUT_CLOUDS = "_with_clouds", "_without_clouds"
 """What the columns of the index end with."""
 OF_GROUND, OF_SNOW = "_of_ground", "_of_snow"
 """Likewise, of what is without clouds: apart from snow, and under it."""
-_NDVI = indices.KNOWN["NDVI"]
 _SNOW_BANDS = ("B03", "B08", "B11")
 _TOGETHER = 16
 """Acquisitions that are looked at together for snow, so that memory does not grow with the year."""
 
 
 def observe(
-    raw_bands: AcquisitionStack,
-    cloud_masks: CloudMasks,
-    *,
-    window: int,
-    index: indices.Index | None = _NDVI,
+    raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: StatisticsOptions
 ) -> LazyCube:
     """Statistics of a patch's year.
 
@@ -53,7 +49,7 @@ def observe(
     Raises DataError where the masks are not those of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
-    geobox = raw_bands.geobox
+    geobox, index = raw_bands.geobox, options.index
     name = "" if index is None else index.name.lower()
     names = ("valid_observations", "cloud_probability", *([name] if name else []))
 
@@ -65,7 +61,7 @@ def observe(
         there, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
         white = np.zeros(times)
         fewest, never, unimaged = times, 0, 0
-        for tile in tracked(geobox.shape, window):
+        for tile in tracked(geobox.shape, options.window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
             snow = _snow(raw_bands, cloud_masks, tile) & valid

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.area.mask import Area
 from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, Thumbnail, Window, tracked
 from lc_platform.eo import classifier as classify
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
+from lc_platform.products.options import PredictionOptions
 from lc_platform.products.reference_rasters import colored
 from lc_platform.runtime.overlap import read_ahead
 
 
-def predict(
-    features: FeatureStack,
-    model: LandCoverModel,
-    *,
-    colors: Mapping[int, str],
-    window: int,
-    probabilities: bool = False,
-    area: Area | None = None,
-    threads: int = 0,
-) -> LazyCube:
-    """Classify a patch, as far as it lies in ``area``; all of it where there is none.
+def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOptions) -> LazyCube:
+    """Classify a patch, as far as it lies in the options' area; all of it where there is none.
 
     Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
-    (percent), ``entropy`` (percent of its maximum, 255 where no data), and with ``probabilities``
+    (percent), ``entropy`` (percent of its maximum, 255 where no data), and where they are kept
     one ``probability_{id}`` a class (percent, 255 where no data).
 
     Raises DataError where the patch's features are not those the model was trained on.
@@ -42,13 +33,13 @@ def predict(
         "confidence": Layer((), "uint8"),
         "entropy": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA),
     }
-    if probabilities:
+    if options.probabilities:
         layers |= {
             f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA)
             for i in classifier.class_ids
         }
 
-    inside = area.on(geobox) if area is not None else None
+    inside = options.area.on(geobox) if options.area is not None else None
 
     def clipped(tile: Window) -> NDArray[np.float32]:
         """Features of a window; none beyond the area."""
@@ -62,15 +53,15 @@ def predict(
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
-        for tile, values in read_ahead(clipped, tracked(geobox.shape, window)):
-            found = classify.predict(classifier, values, threads=threads)
+        for tile, values in read_ahead(clipped, tracked(geobox.shape, options.window)):
+            found = classify.predict(classifier, values, threads=options.threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
             picture.take(tile, found.classes[None])
             yield Block("class", (), tile, found.classes)
             yield Block("confidence", (), tile, found.confidence)
             yield Block("entropy", (), tile, found.entropy)
-            if probabilities:
+            if options.probabilities:
                 percent = np.where(
                     np.isnan(found.probabilities),
                     classify.ENTROPY_NO_DATA,
@@ -80,6 +71,7 @@ def predict(
                     yield Block(f"probability_{class_id}", (), tile, values)
         classified = int(counts[1:].sum())
         pixels = int(np.prod(geobox.shape)) if inside is None else inside.count()
+        colors = {i: color for i, (_, color) in options.classes.items()}
         summary.picture = colored(picture.values[0].astype(np.uint8), colors)
         summary.facts |= {
             "valid_fraction": classified / max(pixels, 1),

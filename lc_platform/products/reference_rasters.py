@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from lc_platform.cube import (
 )
 from lc_platform.eo.rasterize import ReferenceRaster
 from lc_platform.errors import DataError
+from lc_platform.products.options import ReferenceOptions
 
 _TILE = 2048
 
@@ -64,14 +65,13 @@ def label(
     burnt: Callable[[GeoBox], ReferenceRaster],
     patch: str,
     geobox: GeoBox,
-    class_ids: Sequence[int],
-    colors: Mapping[int, str],
+    options: ReferenceOptions,
 ) -> LazyCube:
     """The reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class, uint8.
 
-    burnt   gives the reference on a grid
-    colors  of each class, ``#rrggbb``, for the picture
+    burnt  gives the reference on a grid
     """
+    class_ids = options.ids
     masks = [f"mask_{class_id}" for class_id in class_ids]
 
     def blocks(summary: Summary) -> Iterator[Block]:
@@ -88,7 +88,7 @@ def label(
             for name, mask in zip(masks, raster.masks, strict=True):
                 yield Block(name, (), window, mask.astype(np.uint8))
         pixels = int(np.prod(geobox.shape))
-        summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        summary.picture = colored(picture.values[0].astype(np.uint8), options.colors)
         summary.facts |= {
             "labelled_fraction": 1 - int(counts[0]) / pixels,
             "ambiguous_pixels": ambiguous,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.area.mask import Area
 from lc_platform.cube import tracked
 from lc_platform.eo.sampling import draw, erode
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.options import SamplingOptions
 from lc_platform.products.reference_rasters import ReferenceMap
 
 
@@ -34,31 +34,19 @@ class Samples:
         return len(self.classes)
 
 
-def collect(
-    features: FeatureStack,
-    reference: ReferenceMap,
-    *,
-    pixels_per_patch: int,
-    erosion: int,
-    seed: int,
-    window: int,
-    area: Area | None = None,
-) -> Samples:
+def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOptions) -> Samples:
     """Draw labelled pixels at random and read their features.
-
-    erosion  pixels; what is that near to another class is not drawn, nor what is ambiguous
-    area     where the map ends at it: what lies beyond is not drawn
 
     A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
     none where the patch has no label. Raises DataError where the reference lies on another grid.
     """
     reference.check_lies_on(features.geobox, f"patch {features.patch}, {features.year}")
-    labels = erode(reference.unambiguous(), erosion)
-    if area is not None:
-        labels = np.where(area.on(features.geobox).read(), labels, np.uint8(0))
-    rows, columns = draw(labels, pixels_per_patch, (seed, features.patch))
+    labels = erode(reference.unambiguous(), options.erosion)
+    if options.area is not None:
+        labels = np.where(options.area.on(features.geobox).read(), labels, np.uint8(0))
+    rows, columns = draw(labels, options.pixels_per_patch, (options.seed, features.patch))
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
-    for tile in tracked(features.geobox.shape, window):
+    for tile in tracked(features.geobox.shape, options.window):
         inside = (
             (rows >= tile[0].start)
             & (rows < tile[0].stop)

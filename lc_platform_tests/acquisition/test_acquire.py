@@ -20,6 +20,7 @@ from lc_platform.config import Config, parse
 from lc_platform.cube import Block, InMemoryCube
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.products.cloud_masks import CloudMasks, detect
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
@@ -340,7 +341,7 @@ def test_the_cloud_masks_of_neighbours_are_those_of_one_patch_cut_in_two(
     def masks(where: Patch) -> CloudMasks:
         raw = AcquisitionStack(held(cloudy_edge, where, config))
         assert len(raw) == 3
-        return CloudMasks(detect(raw, **config.clouds.model_dump(), threads=1).held())
+        return CloudMasks(detect(raw, DetectionOptions(**dict(config.clouds))).held())
 
     whole = masks(patch(96, 48))
     left, right = masks(patch(cut, 48)), masks(patch(96 - cut, 48, column=cut))

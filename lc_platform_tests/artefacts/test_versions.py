@@ -182,7 +182,7 @@ def test_a_new_version_of_the_code_makes_stale_what_depends_on_it(made: Config) 
         dataclasses.replace(recipe, code="next") if recipe.asset == "features" else recipe
         for recipe in RECIPES
     ]
-    versions = Versions(Records(platform.store), newer, platform.setting, platform.grid)
+    versions = Versions(Records(platform.store), newer, platform.options, platform.grid)
     assert set(stale(versions.look())) == FROM_FEATURES
 
 

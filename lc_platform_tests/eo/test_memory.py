@@ -18,15 +18,17 @@ import sys, resource
 from datetime import UTC, datetime, timedelta
 import numpy as np
 from lc_platform import config
-from lc_platform.eo import detection, features, observations
-from lc_platform.eo.acquisitions import AcquisitionStack
-from lc_platform.eo.detection import CloudMasks
-from lc_platform.sources import area
-from lc_platform.sources.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.area import patches as area
+from lc_platform.products import cloud_masks as detection, features
+from lc_platform.products import observation_stats as observations
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import DetectionOptions, FeatureOptions, StatisticsOptions
+from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Pixels
-from lc_platform.storage import zarr_format
+from lc_platform.storage import zarr_cube as zarr_format
 from lc_platform.storage.store import Store
-from lc_platform.storage.zarr_format import ZarrCube
+from lc_platform.storage.zarr_cube import ZarrCube
 
 folder, side, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -68,11 +70,11 @@ def drained(name, computed):
 print("start", peak())
 offered = offer(Meadow(), patch, 2023, asked)
 raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offered, asked)))
-clouds = detection.detect(raw, **asked.clouds.model_dump(), threads=1)
+clouds = detection.detect(raw, DetectionOptions(**dict(asked.clouds), threads=1))
 masks = CloudMasks(measured("cloud_masks", clouds))
-drained("observation_stats", observations.observe(raw, masks, window=256))
-drained("features", features.build(raw, masks, bands=bands, indices=asked.indices, interval=16,
-                                   min_valid_fraction=0.0, window=256))
+drained("observation_stats", observations.observe(raw, masks, StatisticsOptions(window=256)))
+drained("features", features.build(raw, masks, FeatureOptions(
+    bands=bands, indices=asked.indices, interval=16, min_valid_fraction=0.0, window=256)))
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,16 @@ from lc_platform.products import features
 from lc_platform.products.auxiliary_features import AuxiliaryBands, decibels
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes
 
 NDVI = indices.KNOWN["NDVI"]
 RADAR = AuxiliaryBands("S1", ("VV", "VH"), "power")
 LANDSAT = AuxiliaryBands("L8", ("B04", "B05"), "reflectance", "BQA")
-SETTINGS: dict[str, Any] = {
-    "bands": ["B04", "B08"],
-    "indices": [NDVI],
-    "interval": 16,
-    "min_valid_fraction": 0.1,
-    "window": 256,
-}
+SETTINGS = FeatureOptions(
+    bands=("B04", "B08"), indices=(NDVI,), interval=16, min_valid_fraction=0.1, window=256
+)
 TARGETS = np.arange(0, 365, 16)
 CLEAR, SNOW, CLOUD, SHADOW, CIRRUS, AROUND, FILL = 21824, 30048, 22280, 23888, 54596, 21826, 1
 SHAPE = (40, 30)
@@ -72,7 +70,7 @@ def with_both() -> tuple[AcquisitionStack, CloudMasks]:
 
 
 def built(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> FeatureStack:
-    return FeatureStack(features.build(raw, masks, **{**SETTINGS, **changed}).held())
+    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).held())
 
 
 def plainly(values: NDArray[Any], valid: NDArray[Any], days: list[int]) -> NDArray[Any]:
@@ -90,7 +88,7 @@ def plainly(values: NDArray[Any], valid: NDArray[Any], days: list[int]) -> NDArr
 
 def test_they_come_after_the_main_ones_under_names_that_say_where_they_come_from() -> None:
     raw, masks = with_both()
-    stack = built(raw, masks, also=[RADAR, LANDSAT], interval=360)
+    stack = built(raw, masks, auxiliary=[RADAR, LANDSAT], interval=360)
     assert stack.names == (
         "B04_001", "B08_001", "NDVI_001", "S1_VV_001", "S1_VH_001", "L8_B04_001", "L8_B05_001",
         "B04_361", "B08_361", "NDVI_361", "S1_VV_361", "S1_VH_361", "L8_B04_361", "L8_B05_361",
@@ -99,7 +97,7 @@ def test_they_come_after_the_main_ones_under_names_that_say_where_they_come_from
 
 def test_radar_is_in_decibels_between_its_own_days_whatever_the_clouds() -> None:
     raw, masks = with_both()
-    found = built(raw, masks, also=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
+    found = built(raw, masks, auxiliary=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
     of = measured()
     with np.errstate(divide="ignore"):
         power = 10 * np.log10(of["radar"] * 1e-4)
@@ -111,7 +109,7 @@ def test_radar_is_in_decibels_between_its_own_days_whatever_the_clouds() -> None
 
 def test_landsat_is_reflectance_of_the_pixels_that_its_quality_band_calls_ground() -> None:
     raw, masks = with_both()
-    found = built(raw, masks, also=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
+    found = built(raw, masks, auxiliary=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
     of = measured()
     ground = np.isin(of["landsat"][:, 2], [CLEAR, SNOW]) & of["landsat_data"]
     for band in range(2):
@@ -125,23 +123,25 @@ def test_landsat_is_reflectance_of_the_pixels_that_its_quality_band_calls_ground
 def test_the_main_collections_features_are_the_same_to_the_bit() -> None:
     raw, masks = with_both()
     alone = built(raw, masks).read().reshape(len(TARGETS), 3, *SHAPE)
-    beside = built(raw, masks, also=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
+    beside = built(raw, masks, auxiliary=[RADAR, LANDSAT]).read().reshape(len(TARGETS), 7, *SHAPE)
     np.testing.assert_array_equal(alone, beside[:, :3])
 
 
 @pytest.mark.parametrize("window", [16, 32])
 def test_the_window_changes_nothing(window: int) -> None:
     raw, masks = with_both()
-    one = features.build(raw, masks, **{**SETTINGS, "also": [RADAR, LANDSAT]})
-    other = features.build(raw, masks, **{**SETTINGS, "also": [RADAR, LANDSAT], "window": window})
+    one = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT)))
+    other = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT), window=window))
     np.testing.assert_array_equal(one.held().read("features"), other.held().read("features"))
     assert one.summary.facts == pytest.approx(other.summary.facts)
 
 
 def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
     raw, masks = with_both()
-    stored = built(raw, masks, also=[RADAR, LANDSAT])
-    recipe = features.build(raw, masks, **SETTINGS, also=[RADAR, LANDSAT], stored=False).held()
+    stored = built(raw, masks, auxiliary=[RADAR, LANDSAT])
+    recipe = features.build(
+        raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT), stored=False)
+    ).held()
     told = json.loads(json.dumps(recipe.attributes))
     computed = FeatureStack(features.recomputed(told, raw, masks, threads=1))
     assert computed.names == stored.names
@@ -155,7 +155,7 @@ def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
 
 def test_the_attributes_say_which_acquisitions_of_which_collection_they_are_made_of() -> None:
     raw, masks = with_both()
-    radar, landsat = built(raw, masks, also=[RADAR, LANDSAT]).cube.attributes["also"]
+    radar, landsat = built(raw, masks, auxiliary=[RADAR, LANDSAT]).cube.attributes["also"]
     assert radar["collection"] == "sentinel-1-grd"
     assert radar["acquisitions"][:2] == ["S1_003_0", "S1_009_1"]
     assert (landsat["name"], landsat["quality_band"]) == ("L8", "BQA")
@@ -168,7 +168,7 @@ def test_a_year_without_an_acquisition_of_it_has_no_values_and_says_so() -> None
     # As an archive may leave it: the collection is told, and it has no layers.
     for name in ("S1/bands", "S1/data_mask"):
         del raw.cube.arrays[name]  # type: ignore[attr-defined]
-    computed = features.build(raw, masks, **SETTINGS, also=[RADAR])
+    computed = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR,)))
     stack = FeatureStack(computed.held())
     values = stack.read().reshape(len(TARGETS), 5, *SHAPE)
     assert np.isnan(values[:, 3:]).all()
@@ -179,7 +179,7 @@ def test_a_year_without_an_acquisition_of_it_has_no_values_and_says_so() -> None
 
 def test_facts_count_each_collections_acquisitions() -> None:
     raw, masks = with_both()
-    computed = features.build(raw, masks, **SETTINGS, also=[RADAR, LANDSAT])
+    computed = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT)))
     computed.held()
     facts = computed.summary.facts
     assert (facts["acquisitions"], facts["acquisitions_S1"], facts["acquisitions_L8"]) == (12, 7, 4)
@@ -193,15 +193,15 @@ def test_a_collection_or_band_that_was_not_acquired_is_asked_for() -> None:
         match=r"patch 33N-r000-c000, 2018: raw_bands has no collection S1 beside the main one "
         r"\(it has none\)\. Acquire it: materialize raw_bands again",
     ):
-        built(raw, masks, also=[RADAR])
+        built(raw, masks, auxiliary=[RADAR])
     raw = cubes.beside(raw, "S1", np.ones((1, 1, *SHAPE)), [4], ["VV"])
     with pytest.raises(DataError, match=r"no band VH in raw_bands, which has VV\. Acquire it"):
-        built(raw, masks, also=[RADAR])
+        built(raw, masks, auxiliary=[RADAR])
 
 
 def test_features_of_further_acquisitions_that_are_gone_are_not_computed() -> None:
     raw, masks = with_both()
-    recipe = features.build(raw, masks, **SETTINGS, also=[RADAR], stored=False).held()
+    recipe = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR,), stored=False)).held()
     fewer = cubes.beside(raw, "S1", measured()["radar"][1:], RADAR_DAYS[1:], ["VV", "VH"])
     for now in (fewer, main_collection()[0]):
         with pytest.raises(DataError, match="made of other raw_bands than there are now"):
@@ -210,7 +210,7 @@ def test_features_of_further_acquisitions_that_are_gone_are_not_computed() -> No
 
 def test_features_from_before_there_were_further_collections_are_computed() -> None:
     raw, masks = main_collection()
-    recipe = features.build(raw, masks, **SETTINGS, stored=False).held()
+    recipe = features.build(raw, masks, replace(SETTINGS, stored=False)).held()
     old = {name: value for name, value in recipe.attributes.items() if name != "also"}
     computed = features.recomputed(old, raw, masks).read("features")
     np.testing.assert_array_equal(computed, built(raw, masks).cube.read("features"))
@@ -231,7 +231,9 @@ def test_amplitude_and_power_of_one_echo_are_the_same_decibels() -> None:
     ):
         beside = cubes.beside(raw, "S1", numbers, [0, 100, 360], ["VV"], scale=scale)
         which = AuxiliaryBands("S1", ("VV",), quantity)  # type: ignore[arg-type]
-        found.append(built(beside, masks, also=[which]).read().reshape(len(TARGETS), 4, *SHAPE))
+        found.append(
+            built(beside, masks, auxiliary=[which]).read().reshape(len(TARGETS), 4, *SHAPE)
+        )
     bright = amplitude[0, 0] > 2000  # whose power is a whole number to a few parts in a thousand
     np.testing.assert_allclose(found[0][0, 3][bright], found[1][0, 3][bright], atol=0.01)
     expected = 20 * np.log10(amplitude[0, 0] * 1e-4)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +17,12 @@ from lc_platform.eo import clouds
 from lc_platform.errors import DataError
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, detector_grid
 from lc_platform.sources.stac.archive import StacArchive
 from lc_platform_tests.products import cubes
 
-S2CLOUDLESS = {"method": "s2cloudless", "threshold": 0.4, "average_over": 4, "dilation": 2}
+S2CLOUDLESS = DetectionOptions(method="s2cloudless", threshold=0.4, average_over=4, dilation=2)
 BANDS = clouds.DETECTOR_BANDS
 LAND = np.array([1300, 1000, 700, 1000, 2800, 3000, 900, 15, 1800, 1000])
 """Of a meadow, in the detector's bands."""
@@ -40,8 +43,8 @@ def scene(shape: tuple[int, int], seed: int, share: float = 0.3) -> NDArray[np.u
     return (pixels * rng.normal(1, 0.03, pixels.shape)).clip(1, 65535).astype(np.uint16)
 
 
-def detected(raw: AcquisitionStack, **changed: object) -> CloudMasks:
-    return CloudMasks(cloud_masks.detect(raw, **{**S2CLOUDLESS, **changed}).held())  # type: ignore[arg-type]
+def detected(raw: AcquisitionStack, **changed: Any) -> CloudMasks:
+    return CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, **changed)).held())
 
 
 @pytest.mark.real_data
@@ -156,7 +159,7 @@ def test_the_providers_mask_and_probability_are_taken_as_they_are() -> None:
     # A clear pixel, a cloud, one that the provider knows nothing of, and one without data.
     told = np.array([[[[51, 255, 0, 102]], [[0, 1, 255, 1]]]])  # CLP and CLM
     raw = cubes.stack(told, [10], ["CLP", "CLM"], data=np.array([[[True, True, True, False]]]))
-    masks = CloudMasks(cloud_masks.detect(raw, **{**S2CLOUDLESS, "method": "provider"}).held())  # type: ignore[arg-type]
+    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="provider")).held())
     assert masks.valid().ravel().tolist() == [True, False, False, False]
     assert masks.cloud().ravel().tolist() == [False, True, False, False]
     np.testing.assert_array_equal(
@@ -167,7 +170,7 @@ def test_the_providers_mask_and_probability_are_taken_as_they_are() -> None:
 def test_scl_takes_classes_4_5_6_7_and_11_for_clear() -> None:
     scl = np.arange(12).reshape(1, 1, 3, 4)
     raw = cubes.stack(scl, [10], ["SCL"], data=scl[:, 0] != 0)
-    masks = CloudMasks(cloud_masks.detect(raw, **{**S2CLOUDLESS, "method": "scl"}).held())  # type: ignore[arg-type]
+    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="scl")).held())
     assert scl[:, 0][masks.valid()].tolist() == [4, 5, 6, 7, 11]
     assert scl[:, 0][masks.cloud()].tolist() == [8, 9, 10]
     assert masks.probability()[0, 2, 0] == 1
@@ -191,7 +194,7 @@ def test_another_method_is_refused() -> None:
 
 def test_the_summary_says_how_clear_the_year_was() -> None:
     raw = cubes.stack(np.stack([scene((40, 100), seed) for seed in (1, 2)]), [10, 20], BANDS)
-    computed = cloud_masks.detect(raw, **S2CLOUDLESS)  # type: ignore[arg-type]
+    computed = cloud_masks.detect(raw, S2CLOUDLESS)
     masks = CloudMasks(computed.held())
     facts = computed.summary.facts
     assert facts["acquisitions"] == 2

@@ -18,6 +18,7 @@ from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 from lc_platform.sources.simulated import SimulatedArchive
@@ -93,7 +94,7 @@ def detected(
     clouds = config.clouds.model_copy(update=change)
     config = config.model_copy(update={"clouds": clouds})
     raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
-    return CloudMasks(cloud_masks.detect(raw, **clouds.model_dump()).held())
+    return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(clouds))).held())
 
 
 def missed(cloud: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:

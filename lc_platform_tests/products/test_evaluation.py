@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,18 @@ from lc_platform.errors import DataError
 from lc_platform.products.evaluation import assess
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel, learn
+from lc_platform.products.options import EvaluationOptions, PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import CLASSES, SETTINGS, eight
-from lc_platform_tests.products.test_predictions import COLORS, stack
+from lc_platform_tests.products.test_model import CLASSES, SETTINGS, YEAR, eight
+from lc_platform_tests.products.test_predictions import SHOWN, stack
 
-ASKED: dict[str, Any] = {"classes": CLASSES, "window": 256}
+ASKED = EvaluationOptions(classes=SHOWN, window=256)
 
 
 @pytest.fixture(scope="module")
 def model() -> LandCoverModel:
-    return learn(eight(), **{**SETTINGS, "parameters": {"num_iterations": 30}})
+    return learn(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def held_out(model: LandCoverModel) -> dict[str, FeatureStack]:
 
 
 def mapped(model: LandCoverModel, features: FeatureStack) -> np.ndarray[Any, Any]:
-    return predict(features, model, colors=COLORS, window=256).held().read("class")
+    return predict(features, model, PredictionOptions(classes=SHOWN)).held().read("class")
 
 
 def test_all_reference_pixels_count_and_only_those_two_classes_claim_do_not(
@@ -45,7 +47,7 @@ def test_all_reference_pixels_count_and_only_those_two_classes_claim_do_not(
     # A patch that is not of the test has no say, whatever it is.
     references["p-else"] = cubes.reference(np.full((20, 30), 3))
 
-    metrics = assess(model, held_out, references, **ASKED).metrics
+    metrics = assess(model, held_out, references, ASKED).metrics
 
     matrix = np.zeros((3, 3), int)
     unclassified = 0
@@ -64,7 +66,7 @@ def test_all_reference_pixels_count_and_only_those_two_classes_claim_do_not(
     assert metrics["overall_accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
     assert metrics["test_patches"] == [one, other] == model.card["test_patches"]
     assert metrics["model_version"] == model.version
-    by_window = assess(model, held_out, references, **{**ASKED, "window": 16}).metrics
+    by_window = assess(model, held_out, references, replace(ASKED, window=16)).metrics
     assert by_window == metrics
 
 
@@ -72,7 +74,7 @@ def test_a_map_that_is_its_own_reference_is_wholly_right(
     model: LandCoverModel, held_out: dict[str, FeatureStack]
 ) -> None:
     references = {p: cubes.reference(mapped(model, f)) for p, f in held_out.items()}
-    evaluation = assess(model, held_out, references, **ASKED)
+    evaluation = assess(model, held_out, references, ASKED)
     for name in ("overall_accuracy", "f1_weighted", "f1_macro"):
         assert evaluation.metrics[name] == 1
         assert evaluation.summary.facts[name] == 1
@@ -90,7 +92,7 @@ def test_a_test_patch_that_is_not_there_is_named(
         match=rf"patch {gone}, 2018: is a test patch of the model and has no {lacking}\. "
         "Materialize them, or train the model again",
     ):
-        assess(model, held_out, references, **ASKED)
+        assess(model, held_out, references, ASKED)
 
 
 def test_features_and_reference_of_different_grids_are_refused(
@@ -104,7 +106,7 @@ def test_features_and_reference_of_different_grids_are_refused(
         match=rf"patch {first}, 2018: features and reference_rasters lie on different grids .*"
         "materialize both of this patch again",
     ):
-        assess(model, held_out, references, **ASKED)
+        assess(model, held_out, references, ASKED)
 
 
 def test_features_that_the_model_was_not_trained_on_are_refused(
@@ -116,7 +118,7 @@ def test_features_that_the_model_was_not_trained_on_are_refused(
     }
     references = {p: cubes.reference(np.full((20, 30), 3)) for p in held_out}
     with pytest.raises(DataError, match="its features are not those the model was trained on"):
-        assess(model, other, references, **ASKED)
+        assess(model, other, references, ASKED)
 
 
 def test_no_reference_pixel_in_any_test_patch_is_said(
@@ -128,7 +130,7 @@ def test_no_reference_pixel_in_any_test_patch_is_said(
         match=r"2018: no test patch has a reference pixel with a prediction \(p\d, p\d\)\. Extend "
         r"the reference, or choose another sampling\.seed",
     ):
-        assess(model, held_out, references, **ASKED)
+        assess(model, held_out, references, ASKED)
 
 
 def test_what_lies_beyond_the_area_is_not_counted(
@@ -137,9 +139,9 @@ def test_what_lies_beyond_the_area_is_not_counted(
     labels = np.random.default_rng(4).choice([0, 3, 20, 200], (20, 30))
     west = np.where(np.arange(30) < 11, labels, 0)
     clipped = {p: cubes.reference(west) for p in held_out}
-    expected = assess(model, held_out, clipped, **ASKED).metrics
+    expected = assess(model, held_out, clipped, ASKED).metrics
     references = {p: cubes.reference(labels) for p in held_out}
-    found = assess(model, held_out, references, **ASKED, area=cubes.west_of(11)).metrics
+    found = assess(model, held_out, references, replace(ASKED, area=cubes.west_of(11))).metrics
     assert found == expected
     assert found["unclassified_pixels"] > 0  # what is in the area and was never seen counts
 
@@ -149,5 +151,5 @@ def test_patches_without_features_are_named_in_the_metrics(
 ) -> None:
     references = {p: cubes.reference(np.full((20, 30), 3)) for p in held_out}
     patches = ["p-z", *held_out, "p-a"]
-    metrics = assess(model, held_out, references, **ASKED, patches=patches).metrics
+    metrics = assess(model, held_out, references, ASKED, patches=patches).metrics
     assert metrics["missing_patches"] == ["p-a", "p-z"]

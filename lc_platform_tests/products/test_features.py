@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,18 @@ from lc_platform.errors import DataError
 from lc_platform.products import features
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes as held
 
 NDVI, NORM = indices.KNOWN["NDVI"], indices.parse("NORM", ["B04", "B08"])
-SETTINGS: dict[str, Any] = {
-    "bands": ["B04", "B08"],
-    "indices": [],
-    "interval": 16,
-    "min_valid_fraction": 0.8,
-    "window": 256,
-}
+SETTINGS = FeatureOptions(
+    bands=("B04", "B08"), indices=(), interval=16, min_valid_fraction=0.8, window=256
+)
 
 
 def built(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> FeatureStack:
-    return FeatureStack(features.build(raw, masks, **{**SETTINGS, **changed}).held())
+    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).held())
 
 
 def all_valid(raw: AcquisitionStack) -> CloudMasks:
@@ -91,12 +89,12 @@ def test_a_band_that_only_an_index_needs_is_no_feature() -> None:
 @pytest.mark.parametrize(("year", "last"), [(2019, "2019-12-31"), (2020, "2020-12-30")])
 def test_dates_run_to_the_end_of_the_year_also_of_a_leap_year(year: int, last: str) -> None:
     raw = growing([0, 364], year=year)
-    computed = features.build(raw, all_valid(raw), **{**SETTINGS, "interval": 4})
+    computed = features.build(raw, all_valid(raw), replace(SETTINGS, interval=4))
     dates = computed.coordinates["date"].astype("datetime64[D]").astype(str)
     assert dates[0] == f"{year}-01-01"
     # Day 364 is 31 December, and 30 December in a leap year, whose day 366 is not on the grid.
     assert dates[-1] == last
-    daily = features.build(raw, all_valid(raw), **{**SETTINGS, "interval": 1})
+    daily = features.build(raw, all_valid(raw), replace(SETTINGS, interval=1))
     assert len(daily.coordinates["date"]) == (366 if year == 2020 else 365)
 
 
@@ -151,16 +149,16 @@ def test_the_window_changes_nothing(window: int) -> None:
     rng = np.random.default_rng(7)
     raw = held.stack(rng.integers(1, 9000, (9, 2, 70, 90)), range(0, 90, 10), ["B08", "B04"])
     masks = held.masks(raw, rng.random((9, 70, 90)) < 0.6)
-    settings = {**SETTINGS, "indices": [NDVI, NORM], "min_valid_fraction": 0.1}
-    one = features.build(raw, masks, **settings)
-    other = features.build(raw, masks, **{**settings, "window": window})
+    settings = replace(SETTINGS, indices=(NDVI, NORM), min_valid_fraction=0.1)
+    one = features.build(raw, masks, settings)
+    other = features.build(raw, masks, replace(settings, window=window))
     np.testing.assert_array_equal(one.held().read("features"), other.held().read("features"))
     assert other.summary.facts == pytest.approx(one.summary.facts)
 
 
 def test_facts_say_how_much_was_used_and_how_much_of_the_year_is_known() -> None:
     raw = growing([0, 182])
-    computed = features.build(raw, all_valid(raw), **{**SETTINGS, "interval": 182})
+    computed = features.build(raw, all_valid(raw), replace(SETTINGS, interval=182))
     computed.held()
     facts = computed.summary.facts
     assert facts["acquisitions"] == facts["acquisitions_used"] == 2
@@ -176,9 +174,9 @@ def noisy() -> tuple[AcquisitionStack, CloudMasks]:
 
 def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
     raw, masks = noisy()
-    settings = {**SETTINGS, "indices": [NDVI, NORM], "min_valid_fraction": 0.1}
-    stored = built(raw, masks, **settings)
-    recipe = features.build(raw, masks, **settings, stored=False).held()
+    settings = replace(SETTINGS, indices=(NDVI, NORM), min_valid_fraction=0.1)
+    stored = FeatureStack(features.build(raw, masks, settings).held())
+    recipe = features.build(raw, masks, replace(settings, stored=False)).held()
     assert recipe.arrays == {}
     computed = FeatureStack(features.recomputed(recipe.attributes, raw, masks, threads=1))
     assert computed.names == stored.names
@@ -191,7 +189,7 @@ def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
 def test_features_of_acquisitions_that_are_gone_are_not_computed() -> None:
     raw, masks = noisy()
     recipe = features.build(
-        raw, masks, **{**SETTINGS, "min_valid_fraction": 0.1}, stored=False
+        raw, masks, replace(SETTINGS, min_valid_fraction=0.1, stored=False)
     ).held()
     fewer = held.stack(raw.digital_numbers()[1:], range(10, 90, 10), ["B08", "B04"])
     with pytest.raises(
@@ -209,7 +207,7 @@ def test_features_are_not_computed_of_imagery_or_masks_that_were_made_again(othe
     for cube in cubes.values():
         cube.attributes = {**cube.attributes, "content_id": "1"}  # type: ignore[misc]
     recipe = features.build(
-        raw, masks, **{**SETTINGS, "min_valid_fraction": 0.1}, stored=False
+        raw, masks, replace(SETTINGS, min_valid_fraction=0.1, stored=False)
     ).held()
     features.recomputed(recipe.attributes, raw, masks)
     cubes[other].attributes = {**cubes[other].attributes, "content_id": "2"}  # type: ignore[misc]
@@ -229,9 +227,7 @@ def at_the_border(
 
 
 def used(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> list[int]:
-    settings = {**SETTINGS, **changed}
-    del settings["window"]
-    return list(features.on_the_fly(raw, masks, **settings).used)
+    return list(features.on_the_fly(raw, masks, replace(SETTINGS, **changed)).used)
 
 
 def test_a_patch_of_which_a_quarter_is_imaged_keeps_what_shows_that_quarter() -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lc_platform.errors import DataError
 from lc_platform.products.model import LandCoverModel, common_version, learn
+from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 
 CLASSES = {3: "meadow", 20: "forest", 200: "water"}
-SETTINGS: dict[str, Any] = {
-    "year": 2018,
-    "classes": CLASSES,
-    "parameters": {"num_iterations": 5, "min_data_in_leaf": 2},
-    "test_fraction": 0.25,
-    "seed": 42,
-    "balanced": True,
-    "threads": 1,
-}
+YEAR = 2018
+SETTINGS = TrainingOptions(
+    classes=CLASSES,
+    parameters={"num_iterations": 5, "min_data_in_leaf": 2},
+    test_fraction=0.25,
+    seed=42,
+    threads=1,
+)
 NAMES = ("NDVI_001", "NDVI_017")
 
 
@@ -45,7 +45,7 @@ def eight(**changed: Samples) -> dict[str, Samples]:
 
 
 def test_the_card_says_what_was_learnt_from_what() -> None:
-    model = learn(eight(p8=samples("p8", ())), **SETTINGS)
+    model = learn(eight(p8=samples("p8", ())), SETTINGS, year=YEAR)
     card = model.card
     assert card["year"] == 2018
     assert card["classes"] == [{"id": i, "name": n} for i, n in CLASSES.items()]
@@ -60,11 +60,14 @@ def test_the_card_says_what_was_learnt_from_what() -> None:
     assert card["samples"] == {"meadow": 60, "forest": 60, "water": 60}
     assert card["versions"]["lightgbm"] == version("lightgbm")
     assert json.loads(json.dumps(card)) == card
-    assert learn(eight(), **{**SETTINGS, "balanced": False}).card["class_weights"] == "none"
+    assert (
+        learn(eight(), replace(SETTINGS, class_weights="none"), year=YEAR).card["class_weights"]
+        == "none"
+    )
 
 
 def test_class_ids_need_not_be_consecutive() -> None:
-    model = learn(eight(), **SETTINGS)
+    model = learn(eight(), SETTINGS, year=YEAR)
     classifier = model.classifier
     assert classifier.class_ids == (3, 20, 200)
     found = np.asarray(classifier.booster.predict([[-1.5, 0], [2.5, 0], [20, 0]])).argmax(axis=1)
@@ -72,7 +75,7 @@ def test_class_ids_need_not_be_consecutive() -> None:
 
 
 def test_a_class_without_samples_is_on_the_card_and_not_in_the_model() -> None:
-    model = learn({f"p{i}": samples(f"p{i}", (3, 200)) for i in range(4)}, **SETTINGS)
+    model = learn({f"p{i}": samples(f"p{i}", (3, 200)) for i in range(4)}, SETTINGS, year=YEAR)
     assert model.classifier.class_ids == (3, 200)
     assert model.card["classes_without_samples"] == ["forest"]
 
@@ -80,22 +83,22 @@ def test_a_class_without_samples_is_on_the_card_and_not_in_the_model() -> None:
 def test_the_seed_chooses_the_test_patches_and_no_test_patch_is_trained_on() -> None:
     chosen = set()
     for seed in range(6):
-        card = learn(eight(), **{**SETTINGS, "seed": seed}).card
+        card = learn(eight(), replace(SETTINGS, seed=seed), year=YEAR).card
         assert not set(card["test_patches"]) & set(card["training_patches"])
         chosen.add(tuple(card["test_patches"]))
     assert len(chosen) > 2
 
 
 def test_what_is_in_the_test_patches_does_not_change_the_model() -> None:
-    before = learn(eight(), **SETTINGS)
+    before = learn(eight(), SETTINGS, year=YEAR)
     test = before.card["test_patches"][0]
-    after = learn(eight(**{test: samples(test, (200, 20, 3))}), **SETTINGS)
+    after = learn(eight(**{test: samples(test, (200, 20, 3))}), SETTINGS, year=YEAR)
     assert after.text == before.text
 
 
 def test_neither_the_threads_nor_the_order_of_the_patches_change_the_model() -> None:
-    one = learn(eight(), **SETTINGS)
-    two = learn(dict(reversed(eight().items())), **{**SETTINGS, "threads": 2})
+    one = learn(eight(), SETTINGS, year=YEAR)
+    two = learn(dict(reversed(eight().items())), replace(SETTINGS, threads=2), year=YEAR)
     assert one.version == two.version
     assert one.text == two.text
     assert one.card == two.card
@@ -105,7 +108,7 @@ def test_neither_the_threads_nor_the_order_of_the_patches_change_the_model() -> 
 
 
 def test_a_model_from_text_and_card_is_the_same_model() -> None:
-    model = learn(eight(), **SETTINGS)
+    model = learn(eight(), SETTINGS, year=YEAR)
     again = LandCoverModel(model.text, json.loads(json.dumps(model.card)))
     assert again.version == model.version
     probe = samples("x").features
@@ -115,10 +118,10 @@ def test_a_model_from_text_and_card_is_the_same_model() -> None:
 
 
 def test_other_trees_classes_or_features_are_another_version() -> None:
-    model = learn(eight(), **SETTINGS)
+    model = learn(eight(), SETTINGS, year=YEAR)
     versions = {
         model.version,
-        learn(eight(), **{**SETTINGS, "parameters": {"num_iterations": 6}}).version,
+        learn(eight(), replace(SETTINGS, parameters={"num_iterations": 6}), year=YEAR).version,
         LandCoverModel(model.text, {**model.card, "features": ["NDVI_001", "NDVI_033"]}).version,
         LandCoverModel(
             model.text, {**model.card, "classes": [{"id": i, "name": "x"} for i in (1, 2, 3)]}
@@ -163,7 +166,7 @@ def test_other_trees_classes_or_features_are_another_version() -> None:
 )
 def test_what_cannot_be_learnt_from_is_said(given: dict[str, Samples], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        learn(given, **SETTINGS)
+        learn(given, SETTINGS, year=YEAR)
 
 
 def test_predictions_of_several_models_have_no_common_version() -> None:
@@ -183,5 +186,5 @@ def test_predictions_of_several_models_have_no_common_version() -> None:
 def test_the_card_names_the_patches_that_could_not_be_sampled() -> None:
     samples = eight()
     patches = ["p-none", *samples, "a-none"]
-    card = learn(samples, **SETTINGS, patches=patches).card
+    card = learn(samples, SETTINGS, year=YEAR, patches=patches).card
     assert card["missing_patches"] == ["a-none", "p-none"]

@@ -21,6 +21,7 @@ from lc_platform.artefacts.formats import CogFormat, MosaicFormat
 from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
 from lc_platform.errors import DataError
 from lc_platform.products.mosaic import Mosaic
+from lc_platform.products.options import MosaicOptions
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
@@ -86,13 +87,18 @@ class Country:
         seen = {"valid_observations": self.observations[one.key]}
         form.write(self.store, f"statistics/{one.key}.tif", computed(grid, seen))
 
-    def join(self, **options: Any) -> Mosaic:
+    def join(self, model_version: str | None = None, **options: Any) -> Mosaic:
         def opened(folder: str) -> dict[str, RasterCube]:
             keys = {p.key: f"{folder}/{p.key}.tif" for p in self.patches}
             return {k: RasterCube(self.store, at) for k, at in keys.items() if self._there(at)}
 
         mosaic = Mosaic(
-            2020, self.patches, opened("predictions"), opened("statistics"), CLASSES, **options
+            2020,
+            self.patches,
+            opened("predictions"),
+            opened("statistics"),
+            MosaicOptions(classes=CLASSES, **options),
+            model_version,
         )
         MosaicFormat().write(self.store, "mosaic/2020", mosaic)
         return mosaic

@@ -8,6 +8,7 @@ import pytest
 from lc_platform.errors import DataError
 from lc_platform.products.cloud_masks import CloudMasks, detect
 from lc_platform.products.observation_stats import observe
+from lc_platform.products.options import DetectionOptions, StatisticsOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes
 
@@ -33,7 +34,7 @@ def two_pixels() -> tuple[AcquisitionStack, CloudMasks]:
 
 
 def test_two_pixels_have_the_statistics_worked_out_by_hand() -> None:
-    statistics = observe(*two_pixels(), window=256)
+    statistics = observe(*two_pixels(), StatisticsOptions(window=256))
     found = statistics.held()
     np.testing.assert_array_equal(found.read("valid_observations"), [[3, 1]])
     np.testing.assert_allclose(found.read("cloud_probability"), [[0.1, 0.5]], atol=1e-6)
@@ -54,7 +55,7 @@ def test_two_pixels_have_the_statistics_worked_out_by_hand() -> None:
 def test_a_date_and_a_pixel_never_seen_have_no_ndvi() -> None:
     raw = cubes.stack(np.full((2, 2, 1, 2), 1000), [0, 5], ["B08", "B04"])
     masks = cubes.masks(raw, np.array([[[True, False]], [[False, False]]]))
-    statistics = observe(raw, masks, window=16)
+    statistics = observe(raw, masks, StatisticsOptions(window=16))
     np.testing.assert_array_equal(statistics.held().read("ndvi"), [[0, NAN]])
     np.testing.assert_array_equal(statistics.summary.table["ndvi_without_clouds"], [0, NAN])
     assert statistics.summary.facts["pixels_never_seen"] == 0.5
@@ -65,7 +66,7 @@ def test_facts_are_of_every_pixel_also_where_the_picture_shows_but_some() -> Non
     raw = cubes.stack(np.full((1, 2, *shape), 1000), [0], ["B08", "B04"])
     valid = np.ones((1, *shape), bool)
     valid[0, 0, 0] = False
-    statistics = observe(raw, cubes.masks(raw, valid), window=64)
+    statistics = observe(raw, cubes.masks(raw, valid), StatisticsOptions(window=64))
     statistics.held()
     assert max(statistics.summary.maps["valid_observations"].shape) <= 512
     facts = statistics.summary.facts
@@ -79,7 +80,7 @@ def test_the_window_changes_nothing(window: int) -> None:
     rng = np.random.default_rng(7)
     raw = cubes.stack(rng.integers(1, 9000, (6, 2, 70, 90)), range(0, 60, 10), ["B08", "B04"])
     masks = cubes.masks(raw, rng.random((6, 70, 90)) < 0.6)
-    one, other = observe(raw, masks, window=256), observe(raw, masks, window=window)
+    one, other = (observe(raw, masks, StatisticsOptions(window=side)) for side in (256, window))
     for name, expected in one.held().arrays.items():
         if name == "":
             continue
@@ -99,7 +100,7 @@ def test_masks_of_other_acquisitions_are_refused() -> None:
         match=r"patch 33N-r000-c000, 2018: cloud_masks were made of other raw_bands than there are "
         r"now \(2 acquisitions on EPSG:32633, .*; now 3 on .*\)\. Materialize cloud_masks of this",
     ):
-        observe(raw, masks, window=16)
+        observe(raw, masks, StatisticsOptions(window=16))
 
 
 def test_snow_and_ground_have_means_of_their_own() -> None:
@@ -109,7 +110,7 @@ def test_snow_and_ground_have_means_of_their_own() -> None:
     numbers = np.array([[snow, grass], [snow, snow], [water, grass]]).transpose(0, 2, 1)[:, :, None]
     raw = cubes.stack(numbers, [0, 10, 150], ["B03", "B08", "B11", "B04"])
     valid = np.array([[[True, True]], [[True, False]], [[True, True]]])
-    statistics = observe(raw, cubes.masks(raw, valid), window=16)
+    statistics = observe(raw, cubes.masks(raw, valid), StatisticsOptions(window=16))
     statistics.held()
     table = statistics.summary.table
     np.testing.assert_allclose(table["snow_fraction"], [0.5, 0.5, 0])
@@ -122,8 +123,8 @@ def test_snow_and_ground_have_means_of_their_own() -> None:
 def test_snow_is_what_the_masks_say_where_they_do() -> None:
     numbers = np.array([[[3000, 3000]], [[1000, 1000]], [[11, 4]]]).reshape(1, 3, 1, 2)
     raw = cubes.stack(numbers, [0], ["B08", "B04", "SCL"])
-    detected = detect(raw, method="scl", threshold=0.4, average_over=4, dilation=2)
-    statistics = observe(raw, CloudMasks(detected.held()), window=16)
+    detected = detect(raw, DetectionOptions(method="scl"))
+    statistics = observe(raw, CloudMasks(detected.held()), StatisticsOptions(window=16))
     statistics.held()
     np.testing.assert_allclose(statistics.summary.table["snow_fraction"], [0.5])
 
@@ -131,7 +132,7 @@ def test_snow_is_what_the_masks_say_where_they_do() -> None:
 def test_the_shares_that_have_data_are_told() -> None:
     data = np.array([[[True, False, False]], [[True, True, False]]])
     raw = cubes.stack(np.full((2, 2, 1, 3), 1000), [0, 5], ["B08", "B04"], data=data)
-    statistics = observe(raw, cubes.masks(raw, data), window=16)
+    statistics = observe(raw, cubes.masks(raw, data), StatisticsOptions(window=16))
     statistics.held()
     np.testing.assert_allclose(statistics.summary.table["data_fraction"], [1 / 3, 2 / 3])
     assert statistics.summary.facts["pixels_without_data"] == pytest.approx(1 / 3)

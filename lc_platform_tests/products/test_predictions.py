@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,18 @@ import pytest
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel, learn
+from lc_platform.products.options import PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import CLASSES, NAMES, SETTINGS, eight
+from lc_platform_tests.products.test_model import CLASSES, NAMES, SETTINGS, YEAR, eight
 
-COLORS = {3: "#00ff00", 20: "#004400", 200: "#0000ff"}
+SHOWN = {3: ("meadow", "#00ff00"), 20: ("forest", "#004400"), 200: ("water", "#0000ff")}
+"""id -> (name, colour)"""
 
 
 @pytest.fixture(scope="module")
 def model() -> LandCoverModel:
-    return learn(eight(), **{**SETTINGS, "parameters": {"num_iterations": 30}})
+    return learn(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
 
 
 def stack(shape: tuple[int, int], seed: int = 1, **more: Any) -> FeatureStack:
@@ -32,7 +35,9 @@ def stack(shape: tuple[int, int], seed: int = 1, **more: Any) -> FeatureStack:
 
 def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCoverModel) -> None:
     features = stack((8, 9))
-    found = predict(features, model, colors=COLORS, window=256, probabilities=True).held()
+    found = predict(
+        features, model, PredictionOptions(classes=SHOWN, window=256, probabilities=True)
+    ).held()
     pixels = features.read().reshape(2, -1).T
     expected = np.asarray(model.classifier.booster.predict(pixels)).T.reshape(3, 8, 9)
     seen = ~np.isnan(features.read()).all(axis=0)
@@ -49,7 +54,7 @@ def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCov
 
 def test_a_pixel_that_was_never_seen_is_no_data_and_not_a_guess(model: LandCoverModel) -> None:
     features = cubes.feature_stack(np.full((2, 1, 4, 4), np.nan), ("NDVI",), (0, 16))
-    computed = predict(features, model, colors=COLORS, window=16)
+    computed = predict(features, model, PredictionOptions(classes=SHOWN, window=16))
     found = computed.held()
     assert (found.read("class") == 0).all()
     assert (found.read("confidence") == 0).all()
@@ -62,15 +67,15 @@ def test_a_pixel_that_was_never_seen_is_no_data_and_not_a_guess(model: LandCover
 @pytest.mark.parametrize("window", [16, 64])
 def test_the_window_changes_nothing(model: LandCoverModel, window: int) -> None:
     features = stack((70, 90))
-    one = predict(features, model, colors=COLORS, window=256)
-    other = predict(features, model, colors=COLORS, window=window)
+    one = predict(features, model, PredictionOptions(classes=SHOWN, window=256))
+    other = predict(features, model, PredictionOptions(classes=SHOWN, window=window))
     for layer, expected in one.held().arrays.items():
         np.testing.assert_array_equal(other.held().read(layer), expected)
     assert one.summary.facts == other.summary.facts
 
 
 def test_the_map_names_its_model_and_counts_its_classes(model: LandCoverModel) -> None:
-    computed = predict(stack((20, 30)), model, colors=COLORS, window=16)
+    computed = predict(stack((20, 30)), model, PredictionOptions(classes=SHOWN, window=16))
     classes = computed.held().read("class")
     assert computed.attributes["model_version"] == model.version
     facts = computed.summary.facts
@@ -97,20 +102,23 @@ def test_features_that_the_model_was_not_trained_on_are_refused(
         r"\(another features or imagery section\)\. Materialize features of this patch and the "
         r"model again",
     ):
-        predict(cubes.feature_stack(values, features, days), model, colors=COLORS, window=16)
+        predict(
+            cubes.feature_stack(values, features, days),
+            model,
+            PredictionOptions(classes=SHOWN, window=16),
+        )
 
 
 @pytest.mark.parametrize("window", [16, 256])
 def test_the_map_ends_at_the_area(model: LandCoverModel, window: int) -> None:
     features = stack((40, 50))
-    whole = predict(features, model, colors=COLORS, window=256, probabilities=True).held()
+    whole = predict(
+        features, model, PredictionOptions(classes=SHOWN, window=256, probabilities=True)
+    ).held()
     computed = predict(
         features,
         model,
-        colors=COLORS,
-        window=window,
-        probabilities=True,
-        area=cubes.west_of(21),
+        PredictionOptions(classes=SHOWN, window=window, probabilities=True, area=cubes.west_of(21)),
     )
     clipped = computed.held()
     for name, nothing in (("class", 0), ("confidence", 0), ("entropy", 255)):
@@ -124,6 +132,8 @@ def test_the_map_ends_at_the_area(model: LandCoverModel, window: int) -> None:
 
 
 def test_a_patch_beyond_the_area_has_an_empty_map(model: LandCoverModel) -> None:
-    computed = predict(stack((8, 9)), model, colors=COLORS, window=256, area=cubes.west_of(-3))
+    computed = predict(
+        stack((8, 9)), model, PredictionOptions(classes=SHOWN, window=256, area=cubes.west_of(-3))
+    )
     assert not computed.held().read("class").any()
     assert computed.summary.facts["valid_fraction"] == 0

@@ -12,9 +12,10 @@ from lc_platform.commands import run as running
 from lc_platform.eo.sampling import one_sided
 from lc_platform.products.evaluation import assess
 from lc_platform.products.model import learn
+from lc_platform.products.options import EvaluationOptions
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import SETTINGS, eight, samples
-from lc_platform_tests.products.test_predictions import stack
+from lc_platform_tests.products.test_model import SETTINGS, YEAR, eight, samples
+from lc_platform_tests.products.test_predictions import SHOWN, stack
 from lc_platform_tests.test_bad_input import Site, metres, site
 
 EVEN = {1: 8000, 2: 4000}
@@ -46,13 +47,13 @@ def test_a_small_share_of_test_pixels_is_no_side() -> None:
 
 
 def held_out() -> list[str]:
-    return list(learn(eight(), **SETTINGS).card["test_patches"])
+    return list(learn(eight(), SETTINGS, year=YEAR).card["test_patches"])
 
 
 def test_the_card_and_the_metrics_name_the_class_its_share_and_what_to_do() -> None:
     first, second = held_out()
     only_tested = {p: samples(p, (3, 20)) for p in eight() if p not in (first, second)}
-    model = learn(eight(**only_tested), **SETTINGS)
+    model = learn(eight(**only_tested), SETTINGS, year=YEAR)
     assert model.card["classes_without_samples"] == ["water"]
     (said,) = model.card["split_warnings"]
     assert said.startswith("class water: 100 % of its 20 samples are in the test patches, so the")
@@ -60,19 +61,19 @@ def test_the_card_and_the_metrics_name_the_class_its_share_and_what_to_do() -> N
 
     features = {p: stack((20, 30), seed=i, patch=p) for i, p in enumerate((first, second))}
     labels = {p: cubes.reference(np.full((20, 30), 3)) for p in features}
-    metrics = assess(model, features, labels, classes=SETTINGS["classes"], window=256).metrics
+    metrics = assess(model, features, labels, EvaluationOptions(classes=SHOWN)).metrics
     assert metrics["split_warnings"] == [said]
 
 
 def test_a_class_of_which_nothing_is_tested_is_named() -> None:
     only_trained = {p: samples(p, (3, 20)) for p in held_out()}
-    (said,) = learn(eight(**only_trained), **SETTINGS).card["split_warnings"]
+    (said,) = learn(eight(**only_trained), SETTINGS, year=YEAR).card["split_warnings"]
     assert said.startswith("class water: 100 % of its 60 samples are in the training patches, so")
     assert "its accuracy is hardly tested" in said
 
 
 def test_an_even_split_is_not_warned_of() -> None:
-    assert learn(eight(), **SETTINGS).card["split_warnings"] == []
+    assert learn(eight(), SETTINGS, year=YEAR).card["split_warnings"] == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.options import SamplingOptions
 from lc_platform.products.training_samples import Samples, collect
 from lc_platform_tests.products import cubes
 
-SETTINGS: dict[str, Any] = {"pixels_per_patch": 50, "erosion": 1, "seed": 42, "window": 256}
+SETTINGS = SamplingOptions(pixels_per_patch=50, erosion=1, seed=42, window=256)
 
 
 def numbered(rows: int, columns: int, **more: Any) -> FeatureStack:
@@ -29,7 +31,7 @@ def halves(rows: int = 20, columns: int = 20) -> np.ndarray[Any, Any]:
 
 def test_samples_are_the_features_and_classes_of_their_pixels() -> None:
     features, classes = numbered(20, 20), halves()
-    found = collect(features, cubes.reference(classes), **SETTINGS)
+    found = collect(features, cubes.reference(classes), SETTINGS)
     assert (found.patch, found.year, found.names) == (cubes.PATCH, 2018, ("A_001", "B_001"))
     assert len(found) == 50
     np.testing.assert_array_equal(found.classes, classes[found.rows, found.columns])
@@ -44,7 +46,7 @@ def test_only_unambiguous_pixels_away_from_another_class_are_drawn() -> None:
     classes = halves()
     classes[15:, :] = 0
     reference = cubes.reference(classes, ambiguous)
-    found = collect(numbered(20, 20), reference, **{**SETTINGS, "pixels_per_patch": 10_000})
+    found = collect(numbered(20, 20), reference, replace(SETTINGS, pixels_per_patch=10_000))
     drawn = np.zeros((20, 20), bool)
     drawn[found.rows, found.columns] = True
     # Row 14 lies at unlabelled ground, columns 9 and 10 at each other's class; the ambiguous
@@ -62,19 +64,19 @@ def same(one: Samples, other: Samples) -> bool:
 
 def test_the_draw_depends_on_the_seed_and_the_patch_alone() -> None:
     reference = cubes.reference(halves())
-    first = collect(numbered(20, 20), reference, **SETTINGS)
-    assert same(first, collect(numbered(20, 20), reference, **{**SETTINGS, "window": 16}))
-    assert same(first, collect(numbered(20, 20, year=2019), reference, **SETTINGS))
-    assert not same(first, collect(numbered(20, 20), reference, **{**SETTINGS, "seed": 43}))
+    first = collect(numbered(20, 20), reference, SETTINGS)
+    assert same(first, collect(numbered(20, 20), reference, replace(SETTINGS, window=16)))
+    assert same(first, collect(numbered(20, 20, year=2019), reference, SETTINGS))
+    assert not same(first, collect(numbered(20, 20), reference, replace(SETTINGS, seed=43)))
     neighbour = numbered(20, 20, patch="33N-r000-c001")
-    assert not same(first, collect(neighbour, reference, **SETTINGS))
+    assert not same(first, collect(neighbour, reference, SETTINGS))
 
 
 @pytest.mark.parametrize("window", [16, 32])
 def test_the_window_changes_nothing(window: int) -> None:
     features, reference = numbered(50, 70), cubes.reference(halves(50, 70))
-    one = collect(features, reference, **SETTINGS)
-    other = collect(features, reference, **{**SETTINGS, "window": window})
+    one = collect(features, reference, SETTINGS)
+    other = collect(features, reference, replace(SETTINGS, window=window))
     np.testing.assert_array_equal(one.features, other.features)
 
 
@@ -83,14 +85,14 @@ def test_a_pixel_without_any_feature_is_not_kept_and_one_with_some_is() -> None:
     values[:, :, :3] = np.nan
     values[0, :, 3:] = np.nan
     features = cubes.feature_stack(values, ("A",), (0, 16))
-    found = collect(features, cubes.reference(np.ones((6, 6))), **{**SETTINGS, "erosion": 0})
+    found = collect(features, cubes.reference(np.ones((6, 6))), replace(SETTINGS, erosion=0))
     assert sorted(set(found.rows.tolist())) == [3, 4, 5]
     assert len(found) == 18
     assert np.isnan(found.features[:, 0]).all()
 
 
 def test_a_patch_without_a_label_has_no_samples() -> None:
-    found = collect(numbered(6, 6), cubes.reference(np.zeros((6, 6))), **SETTINGS)
+    found = collect(numbered(6, 6), cubes.reference(np.zeros((6, 6))), SETTINGS)
     assert len(found) == 0
     assert found.features.shape == (0, 2)
 
@@ -104,13 +106,15 @@ def test_a_reference_on_another_grid_is_refused() -> None:
             r"grids \(EPSG:32633, 20 x 20 pixels from 500000 5200000; EPSG:32633, .*\)\. The area "
             r"has changed since .*: materialize both of this patch again",
         ):
-            collect(numbered(20, 20), reference, **SETTINGS)
+            collect(numbered(20, 20), reference, SETTINGS)
 
 
 def test_what_lies_beyond_the_area_is_not_drawn() -> None:
-    asked = {**SETTINGS, "pixels_per_patch": 10_000}
-    everything = collect(numbered(20, 20), cubes.reference(halves()), **asked)
-    found = collect(numbered(20, 20), cubes.reference(halves()), **asked, area=cubes.west_of(14))
+    asked = replace(SETTINGS, pixels_per_patch=10_000)
+    everything = collect(numbered(20, 20), cubes.reference(halves()), asked)
+    found = collect(
+        numbered(20, 20), cubes.reference(halves()), replace(asked, area=cubes.west_of(14))
+    )
     # The area's border is no border of classes: it erodes nothing.
     inside = everything.columns < 14
     np.testing.assert_array_equal(found.columns, everything.columns[inside])

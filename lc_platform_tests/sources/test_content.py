@@ -37,7 +37,7 @@ def digest(path: Path | str) -> str:
             "classes": [{"id": 1, "name": "forest", "color": "#000000", "values": [1]}],
         },
     }
-    found: str = Platform(parse(data)).setting("reference.path")
+    found: str = Platform(parse(data)).reference_options().counted("data")["reference.path"]
     return found
 
 

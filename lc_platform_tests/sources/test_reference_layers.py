@@ -119,7 +119,7 @@ def test_a_layer_can_be_chosen(tmp_path: Path) -> None:
 def test_another_layer_makes_stale_what_was_made_of_the_file(tmp_path: Path) -> None:
     path = package(tmp_path)
     settings = {
-        Platform(configuration(path, **layer)).setting("reference.path")
+        Platform(configuration(path, **layer)).reference_options().counted("data")["reference.path"]
         for layer in ({}, {"layer": "lakes"}, {"layer": "woods"})
     }
     assert len(settings) == 3

@@ -1,0 +1,331 @@
+"""What each product depends on beside its inputs: what computes it takes it, and versions are made
+of it.
+
+The names under which options count are those of keys of the configuration, as they were when
+versions were first made of them: another name makes every artefact stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from lc_platform.area.mask import Area, ConfiguredArea
+from lc_platform.config import LIGHTGBM_DEFAULTS, Clouds, Features, Imagery, Processing, Sampling
+from lc_platform.config.options import (
+    ABSENT,
+    SPEED,
+    Options,
+    appearance,
+    data,
+    option,
+)
+from lc_platform.eo.indices import KNOWN, Index
+from lc_platform.storage import content
+
+if TYPE_CHECKING:
+    from lc_platform.products.auxiliary_features import AuxiliaryBands
+
+Classes = Mapping[int, tuple[str, str]]
+"""id -> (name, colour ``#rrggbb``)"""
+
+_CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
+
+
+def _names(classes: Classes) -> list[str]:
+    return [name for name, _ in classes.values()]
+
+
+def _colors(classes: Classes) -> list[str]:
+    return [color for _, color in classes.values()]
+
+
+def _clip(area: Area | ConfiguredArea | None) -> Any:
+    return ABSENT if area is None else area.described
+
+
+_NAMES_AND_COLORS = (
+    appearance("reference.classes.name", value=_names),
+    appearance("reference.classes.color", value=_colors),
+)
+_CLIPPED = data("clipped_area", value=_clip)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that the configuration names; versions are made of its content."""
+
+    written: str
+    """As the configuration has it: a variable's value is no part of what artefacts are made of."""
+    located: str
+    layer: str | None = None
+    """Of a file of several layers."""
+
+    @cached_property
+    def content(self) -> str:
+        """The content's digest; of what is not on this machine, how it is written."""
+        return content.digest(self.located) or self.written
+
+
+def _content(file: InputFile | None) -> str | None:
+    if file is None:
+        return None
+    return f"{file.content}, layer {file.layer}" if file.layer else file.content
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions(Options):
+    """What the patches are laid by."""
+
+    area: Mapping[str, Any] = option(data("split_area"))
+    """The keys of the area that are not of where the map ends."""
+    reference: InputFile | None = option(data("reference.path", value=_content), default=None)
+    simulated_reference: Mapping[str, Any] | None = option(
+        data("simulated_reference"), default=None
+    )
+    """Seed and mistakes of the simulated archive's reference, where there is no file."""
+    attribute: str | None = option(data("reference.attribute"), default=None)
+    values: tuple[tuple[int | str, ...], ...] = option(data("reference.classes.values"), default=())
+    """Of each class, its values in the reference."""
+    attributes: tuple[str | None, ...] = option(data("reference.classes.attribute"), default=())
+    """Of each class, the attribute that they are of where it is not ``attribute``."""
+
+
+@dataclass(frozen=True)
+class DetectorGrid:
+    """What the cloud detector's imagery is acquired by."""
+
+    resolution: float
+    """Metres."""
+    margin: int
+    """Pixels beyond the patch on each side."""
+
+
+@dataclass(frozen=True)
+class AuxiliaryCollection:
+    """What is acquired of an auxiliary collection."""
+
+    name: str
+    source: str
+    collection: str
+    """Its id in the archive."""
+    catalog: str | None
+    """Its own; None where it is in that of the main collection."""
+    bands: tuple[str, ...]
+
+
+def _drawn(simulation: tuple[int, float] | None) -> Any:
+    return None if simulation is None else {"seed": simulation[0], "cloudiness": simulation[1]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquisitionOptions(Options):
+    """What is acquired of the archives."""
+
+    source: str = option(data("imagery.source"))
+    collection: str = option(data("imagery.collection"))
+    """Its id in the archive."""
+    catalog: str | None = option(data("imagery.catalog"), default=None)
+    max_cloud_cover: float = option(data("imagery.max_cloud_cover"), default=80.0)
+    """Percent of the scene."""
+    simulation: tuple[int, float] | None = option(
+        data("simulated_imagery", value=_drawn), default=None
+    )
+    """Seed and cloudiness of the simulated archive; None of another."""
+    bands: tuple[str, ...] = option(data("acquired_bands"), default=())
+    """At the patch's resolution, without those that only tell clouds."""
+    auxiliary: tuple[AuxiliaryCollection, ...] = option(data("further_imagery"), default=())
+    cloud_method: str = option(data("clouds.method"), default=_CLOUDS.method)
+    detector: DetectorGrid | None = option(data("detector_grid"), default=None)
+    """None where the detector needs no imagery of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions(Options):
+    """How clouds are found."""
+
+    method: Literal["s2cloudless", "scl", "provider"] = option(
+        data("clouds", "method"), default=_CLOUDS.method
+    )
+    """``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands; ``scl``, the scene classification
+    of L2A products; ``provider``, Sentinel Hub's own masks."""
+    threshold: float = option(data("clouds", "threshold"), default=_CLOUDS.threshold)
+    """Of the mean probability, 0 to 1."""
+    average_over: int = option(data("clouds", "average_over"), default=_CLOUDS.average_over)
+    """Pixels of the detector's grid."""
+    dilation: int = option(data("clouds", "dilation"), default=_CLOUDS.dilation)
+    """Pixels of the detector's grid."""
+    resolution: float = option(data("clouds", "resolution"), default=_CLOUDS.resolution)
+    """Metres of the detector's grid, on which its imagery was acquired."""
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+
+
+def _unless_ndvi(index: Index | None) -> Any:
+    """The index was NDVI before it was an option."""
+    return ABSENT if index == KNOWN["NDVI"] else index
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsOptions(Options):
+    """What observation statistics tell."""
+
+    index: Index | None = option(
+        data("statistics_index", value=_unless_ndvi), default=KNOWN["NDVI"]
+    )
+    """Whose mean is kept; None where there is to be none."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    """Pixels along the side of the windows that are computed at a time."""
+
+
+@dataclass(frozen=True)
+class ReferenceClass:
+    """A class of the map, and which values of the reference are of it."""
+
+    id: int
+    name: str
+    color: str
+    values: tuple[int | str, ...] = ()
+    attribute: str | None = None
+    """That the values are of, where it is not the reference's."""
+
+
+def _each(field: str) -> Any:
+    return lambda classes: [getattr(one, field) for one in classes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions(Options):
+    """What the reference is read and drawn by."""
+
+    file: InputFile | None = option(data("reference.path", value=_content), default=None)
+    simulated: Mapping[str, Any] | None = option(data("simulated_reference"), default=None)
+    """Seed and mistakes of the simulated archive's reference, where there is no file."""
+    attribute: str | None = option(data("reference.attribute"), default=None)
+    ignore: tuple[int | str, ...] = option(data("reference.ignore"), default=())
+    """Values that mean no label."""
+    classes: tuple[ReferenceClass, ...] = option(
+        data("reference.classes.id", value=_each("id")),
+        data("reference.classes.values", value=_each("values")),
+        data("reference.classes.attribute", value=_each("attribute")),
+        appearance("reference.classes.name", value=_each("name")),
+        appearance("reference.classes.color", value=_each("color")),
+    )
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(one.id for one in self.classes)
+
+    @property
+    def colors(self) -> dict[int, str]:
+        return {one.id: one.color for one in self.classes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """What features are made of, and when."""
+
+    bands: tuple[str, ...] = option(
+        data("imagery.bands"), default=Imagery.model_fields["bands"].default
+    )
+    indices: tuple[Index, ...] = option(data("indices"), default=())
+    auxiliary: tuple[AuxiliaryBands, ...] = option(data("further_features"), default=())
+    """Bands of auxiliary collections, each interpolated between its own valid observations,
+    however few of them an acquisition has."""
+    interval: int = option(data("features.interval"), default=_FEATURES.interval)
+    """Days between the dates, from 1 January."""
+    min_valid_fraction: float = option(
+        data("features.min_valid_fraction"), default=_FEATURES.min_valid_fraction
+    )
+    """0 to 1; an acquisition is left out where less is valid of what the area covers of the patch
+    and any acquisition of the year has data of."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """Where the map ends at it; None where the map is of the whole patch."""
+    stored: bool = option(appearance("features.stored"), default=_FEATURES.stored)
+    """Where False, the features are described, and computed when they are read."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    """Pixels along the side of the windows that are computed at a time."""
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+    """That may be used, 0 for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(Options):
+    """Which pixels the classifier learns from."""
+
+    pixels_per_patch: int = option(
+        data("sampling.pixels_per_patch"), default=_SAMPLING.pixels_per_patch
+    )
+    erosion: int = option(data("sampling.erosion"), default=_SAMPLING.erosion)
+    """Pixels; what is that near to another class is not drawn, nor what is ambiguous."""
+    seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """Where the map ends at it: what lies beyond is not drawn."""
+    class_names: tuple[str, ...] = option(appearance("reference.classes.name"), default=())
+    """That the stored table names its classes by."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    """Pixels along the side of the windows that features are read by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """How the classifier learns."""
+
+    classes: Mapping[int, str] = option(
+        data("reference.classes.id", value=list),
+        appearance("reference.classes.name", value=lambda classes: [*classes.values()]),
+    )
+    """id -> name"""
+    parameters: Mapping[str, Any] = option(
+        data("model_parameters"), default_factory=LIGHTGBM_DEFAULTS.copy
+    )
+    """Of LightGBM."""
+    test_fraction: float = option(data("sampling.test_fraction"), default=_SAMPLING.test_fraction)
+    """Share of the patches that have samples, chosen by the seed."""
+    seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
+    class_weights: Literal["balanced", "none"] = option(
+        data("sampling.class_weights"), default=_SAMPLING.class_weights
+    )
+    """balanced: every class weighs the same."""
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(Options):
+    """What the model is judged on."""
+
+    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
+    """id -> (name, colour), also those without samples."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """Where the map ends at it: what lies beyond is not counted."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions(Options):
+    """What is predicted, and kept."""
+
+    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
+    """id -> (name, colour)"""
+    probabilities: bool = option(
+        appearance("processing.probabilities"), default=_PROCESSING.probabilities
+    )
+    """Whether the probability of each class is kept."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """Where the map ends at it; None where it is of the whole patch."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MosaicOptions(Options):
+    """What the patches are joined into."""
+
+    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
+    """id -> (name, colour)"""
+    crs: str | None = option(data("mosaic_crs"), default=None)
+    """By default that of most patches."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """Where the map ends at it."""

@@ -1,0 +1,107 @@
+"""No option is read without counting towards the version of what it makes."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lc_platform
+from lc_platform import assets
+from lc_platform.config.options import (
+    SPEED,
+    Counted,
+    NotCounted,
+    Options,
+    UndeclaredOptionError,
+    appearance,
+    data,
+    option,
+)
+from lc_platform.products import options
+
+PACKAGE = Path(lc_platform.__file__).parent
+CLASSES = [
+    found
+    for found in vars(options).values()
+    if inspect.isclass(found) and issubclass(found, Options) and found is not Options
+]
+
+
+def undeclared(found: type[Any]) -> list[str]:
+    """A sentence for each field of an options class that does not say how it counts."""
+    return [
+        f"{found.__name__}.{field.name} does not say how it counts towards the version"
+        for field in dataclasses.fields(found)
+        if not field.metadata.get("counts")
+    ]
+
+
+@pytest.mark.parametrize("found", CLASSES, ids=lambda found: found.__name__)
+def test_every_option_says_how_it_counts(found: type[Any]) -> None:
+    assert undeclared(found) == []
+
+
+def test_an_option_that_does_not_say_how_it_counts_is_refused() -> None:
+    words = r"Smoothing\.radius does not say how it counts towards the version .*option\(data\("
+    with pytest.raises(UndeclaredOptionError, match=words):
+
+        @dataclass(frozen=True, kw_only=True)
+        class Smoothing(Options):
+            window: int = option(SPEED, default=256)
+            radius: int = 3
+
+
+def test_options_count_under_their_names_as_data_or_appearance_or_not_at_all() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Smoothing(Options):
+        radius: int = option(data("smoothing", "radius"), default=3)
+        classes: dict[int, str] = option(
+            data("ids", value=list), appearance("names", value=lambda c: [*c.values()])
+        )
+        window: int = option(NotCounted("windows give the same pixels"), default=256)
+
+    asked = Smoothing(classes={4: "forest"})
+    assert asked.counted("data") == {"smoothing": {"radius": 3}, "ids": [4]}
+    assert asked.counted("appearance") == {"names": ["forest"]}
+
+
+@pytest.mark.parametrize("found", CLASSES, ids=lambda found: found.__name__)
+def test_what_does_not_count_says_why(found: type[Any]) -> None:
+    for field in dataclasses.fields(found):
+        for one in field.metadata["counts"]:
+            assert isinstance(one, Counted) or len(one.why.split()) > 2, field.name
+
+
+def test_every_asset_has_options_of_its_own() -> None:
+    given = [asset.options for asset in assets.ALL]
+    assert None not in given
+    assert len(set(given)) == len(given) == len(CLASSES)
+
+
+def test_products_read_no_configuration_beside_their_options() -> None:
+    wrong = [
+        f"products/{file.name} imports {node.module}: what it reads there is no part of the "
+        "version of what it makes. Declare it in products/options.py"
+        for file in sorted((PACKAGE / "products").glob("*.py"))
+        if file.name != "options.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lc_platform.config")
+    ]
+    assert wrong == []
+
+
+def test_what_computes_a_product_takes_no_parameters_without_a_name() -> None:
+    wrong = [
+        f"products/{file.name}: {node.name} takes **{node.args.kwarg.arg}: take options that say "
+        "how they count"
+        for file in sorted((PACKAGE / "products").glob("*.py"))
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
+    ]
+    assert wrong == []
