@@ -17,6 +17,7 @@ from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_source
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
@@ -83,7 +84,9 @@ class Scenes:
         config = self.config.model_copy(update={"clouds": clouds})
         year = config.years[0]
         return AcquisitionStack(
-            acquire(self.source, offer(self.source, self.patch, year, config), config).held()
+            acquire(
+                self.source, offer(self.source, self.patch, year, AcquisitionOptions.of(config))
+            ).held()
         )
 
     def truth(self) -> Truth:

@@ -21,6 +21,7 @@ from lc_platform.assets import imagery, learning, maps
 from lc_platform.config import Config
 from lc_platform.cube import windows
 from lc_platform.platform import Platform
+from lc_platform.products.options import AcquisitionOptions
 
 PATCH = "33N-r000-c000"
 
@@ -77,7 +78,8 @@ def store(values: str, size: int, folder: str, resolution: float | None) -> None
     patch = Patch(PATCH, inputs.geobox(size), "33N", 0, 0)
     archive = inputs.FileArchive(Path(values), size)
     workshop.write(
-        "raw_bands", acquire(archive, offer(archive, patch, YEAR, workshop.config), workshop.config)
+        "raw_bands",
+        acquire(archive, offer(archive, patch, YEAR, AcquisitionOptions.of(workshop.config))),
     )
 
 

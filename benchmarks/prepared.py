@@ -23,6 +23,7 @@ from lc_platform.commands import run
 from lc_platform.config import FILE_NAME, SENTINEL2_BANDS, Config, load
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.storage.store import Store
 
 _WEST, _NORTH = 500_000, 5_100_000
@@ -79,7 +80,7 @@ def prepare(
         acquired = config.model_copy(update={"imagery": imagery})
     written = 0
     for patch in grid.patches:
-        stack = acquire(archive, offer(archive, patch, YEAR, acquired), acquired)
+        stack = acquire(archive, offer(archive, patch, YEAR, AcquisitionOptions.of(acquired)))
         written += _FORMATS["raw_bands"].write(store, key("raw_bands", patch.key, YEAR), stack)
     if model is not None:
         _FORMATS["model"].write(store, key("model", year=YEAR), model)

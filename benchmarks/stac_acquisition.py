@@ -37,6 +37,7 @@ from benchmarks.settings import Settings
 from lc_platform import config
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area.grid import Patch, split
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.store import Store
@@ -194,7 +195,7 @@ def by_platform(api: str, connections: int, folder: Path) -> None:
         folder,
     )
     source = open_source(settings)
-    cube = acquire(source, offer(source, patch(), YEAR, settings), settings)
+    cube = acquire(source, offer(source, patch(), YEAR, AcquisitionOptions.of(settings)))
     zarr_cube.write(Store(str(folder)), "raw_bands.zarr", cube)
 
 

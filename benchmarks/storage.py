@@ -21,7 +21,7 @@ from lc_platform.cube import MAIN
 from lc_platform.eo.clouds import detector_margin
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack, detector_grid
 from lc_platform.storage.store import Store
 
@@ -93,7 +93,7 @@ def _measure(settings: Settings, config: Config) -> _Stored:
     small = _patch(rows - 2 * margin, columns - 2 * margin, margin)
     store = Store.of(config)
     try:
-        made = acquire(archive, offer(archive, small, YEAR, config), config)
+        made = acquire(archive, offer(archive, small, YEAR, AcquisitionOptions.of(config)))
         ZarrFormat(AcquisitionStack).write(store, _RAW, made)
         raw: AcquisitionStack = ZarrFormat(AcquisitionStack).open(store, _RAW)
         masks = cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds)))

@@ -19,9 +19,7 @@ from lc_platform.config.options import Options
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
     AcquisitionOptions,
-    AuxiliaryCollection,
     DetectionOptions,
-    DetectorGrid,
     EvaluationOptions,
     FeatureOptions,
     GridOptions,
@@ -113,7 +111,7 @@ class Platform:
             source or self.source,
             patch,
             year,
-            self.config,
+            self.acquisition_options(),
             self.auxiliary if auxiliary is None else auxiliary,
         )
         if found.named == found.named_alone:
@@ -184,28 +182,7 @@ class Platform:
         )
 
     def acquisition_options(self) -> AcquisitionOptions:
-        config, imagery = self.config, self.config.imagery
-        drawn = imagery.simulation or Simulation()
-        return AcquisitionOptions(
-            source=imagery.source,
-            collection=imagery.collection,
-            catalog=imagery.catalog,
-            max_cloud_cover=imagery.max_cloud_cover,
-            simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
-            bands=config.acquired_bands,
-            auxiliary=tuple(
-                AuxiliaryCollection(
-                    one.name,
-                    imagery.auxiliary_source(one),
-                    one.collection,
-                    one.catalog,
-                    one.acquired_bands,
-                )
-                for one in imagery.also
-            ),
-            cloud_method=config.clouds.method,
-            detector=self._detector_grid,
-        )
+        return AcquisitionOptions.of(self.config)
 
     def detection_options(self) -> DetectionOptions:
         return DetectionOptions(**dict(self.config.clouds), threads=self.config.processing.threads)
@@ -323,16 +300,6 @@ class Platform:
             return None
         simulation = self.config.imagery.simulation or Simulation()
         return {"seed": simulation.seed, "mistakes": simulation.mistakes}
-
-    @property
-    def _detector_grid(self) -> DetectorGrid | None:
-        clouds = self.config.clouds
-        if clouds.method != "s2cloudless":
-            return None
-        from lc_platform.eo.clouds import detector_margin
-
-        margin = detector_margin(clouds.average_over, clouds.dilation)
-        return DetectorGrid(clouds.resolution, margin)
 
     @property
     def _auxiliary_bands(self) -> tuple[AuxiliaryBands, ...]:

@@ -18,6 +18,7 @@ from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.versions import Version
 from lc_platform.errors import PlatformError
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.network import limits
 from lc_platform.sources.protocol import QuotaError, TransientSourceError
@@ -74,8 +75,8 @@ def made(of: Site) -> dict[str, Any]:
     """Materialize a patch's year with a connection of its own; returns its summary's facts."""
     platform, patch = of.platform, of.patch
     where = Partition(patch.key, YEAR)
-    offered = offer(platform.source, patch, YEAR, of.config)
-    cube = acquire(platform.source, offered, of.config, platform.held(*where))
+    offered = offer(platform.source, patch, YEAR, AcquisitionOptions.of(of.config))
+    cube = acquire(platform.source, offered, platform.held(*where))
     with platform.versions.records.changing("raw_bands", where):
         of.formats["raw_bands"].write(platform.store, of.key, cube)
     platform.versions.records.write("raw_bands", where, Version("made", "given", "look"), {})

@@ -24,7 +24,7 @@ from lc_platform.platform import Platform as AssetPlatform
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack, build
-from lc_platform.products.options import DetectionOptions, PredictionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions, PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_auxiliary, open_source
@@ -148,9 +148,9 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     (patch, *_), _ = area.patches(mapped.config)
     auxiliary = {**open_auxiliary(mapped.config), "S1": Silent()}
     source = open_source(mapped.config)
-    offered = offer(source, patch, YEAR, mapped.config, auxiliary)
+    offered = offer(source, patch, YEAR, AcquisitionOptions.of(mapped.config), auxiliary)
     store = Store(str(tmp_path))
-    zarr_cube.write(store, "raw", acquire(source, offered, mapped.config, auxiliary=auxiliary))
+    zarr_cube.write(store, "raw", acquire(source, offered, auxiliary=auxiliary))
     raw = AcquisitionStack(zarr_cube.ZarrCube(store, "raw"))
     assert (len(raw.auxiliary["S1"]), len(raw.auxiliary["L8"]) > 0) == (0, True)
     masks = CloudMasks(mapped.opened("cloud_masks", patch.key).cube)
@@ -217,8 +217,8 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     (patch,), _ = area.patches(configuration)
     auxiliary = open_auxiliary(configuration)
     source = open_source(configuration)
-    offered = offer(source, patch, 2018, configuration, auxiliary)
-    raw = AcquisitionStack(acquire(source, offered, configuration, auxiliary=auxiliary).held())
+    offered = offer(source, patch, 2018, AcquisitionOptions.of(configuration), auxiliary)
+    raw = AcquisitionStack(acquire(source, offered, auxiliary=auxiliary).held())
     masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(method="scl")).held())
     asked = replace(AssetPlatform(configuration).feature_options(), window=64)
     features = FeatureStack(build(raw, masks, asked).held())

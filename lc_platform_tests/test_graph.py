@@ -39,6 +39,7 @@ from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import learn
 from lc_platform.products.options import (
+    AcquisitionOptions,
     DetectionOptions,
     FeatureOptions,
     PredictionOptions,
@@ -521,7 +522,9 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     rng = np.random.default_rng(1)
 
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
-        raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
+        raw = AcquisitionStack(
+            acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).held()
+        )
         masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).held())
         made: LazyCube = feature_stack.build(
             raw,

@@ -23,7 +23,7 @@ from lc_platform.area import patches as area
 from lc_platform.eo import indices, timeseries
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_source
 
@@ -116,8 +116,8 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
     )
     (patch,), _ = area.patches(configured)
     archive = open_source(configured)
-    offered = offer(archive, patch, 2015, configured)
-    raw = AcquisitionStack(acquire(archive, offered, configured).held())
+    offered = offer(archive, patch, 2015, AcquisitionOptions.of(configured))
+    raw = AcquisitionStack(acquire(archive, offered).held())
     detected = cloud_masks.detect(raw, DetectionOptions(**dict(configured.clouds)))
     masks = CloudMasks(detected.held())
     assert len(raw) == 5

@@ -16,7 +16,7 @@ from lc_platform.cube import LazyCube
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.platform import Platform
 from lc_platform.products.observation_stats import observe
-from lc_platform.products.options import StatisticsOptions
+from lc_platform.products.options import AcquisitionOptions, StatisticsOptions
 from lc_platform.report import with_figure
 from lc_platform.sources.protocol import SourceError
 from lc_platform_tests.acquisition.test_acquire import L2A, SCL, configured, patch
@@ -98,7 +98,7 @@ def test_a_band_that_is_missing_is_told_with_who_needs_it(
     where = Archive(tmp_path / "other").site.patch
     config = configured({"bands": ["B03", "B04"], **L2A}, clouds=SCL, **sections)
     with pytest.raises(SourceError) as caught:
-        acquire(source, offer(source, where, 2023, config), config).held()
+        acquire(source, offer(source, where, 2023, AcquisitionOptions.of(config))).held()
     assert "the archive has no band B08 (item S2A_2023-03-01). It has: " in str(caught.value)
     assert words in str(caught.value)
 
@@ -107,7 +107,10 @@ def test_a_band_that_is_missing_is_told_with_who_needs_it(
 def test_without_it_the_archive_need_not_have_the_band(tmp_path: Path, entry: Any) -> None:
     source = without_b08(tmp_path).site.platform.source
     config = told(entry)
-    cube = acquire(source, offer(source, Archive(tmp_path / "o").site.patch, 2023, config), config)
+    cube = acquire(
+        source,
+        offer(source, Archive(tmp_path / "o").site.patch, 2023, AcquisitionOptions.of(config)),
+    )
     assert cube.held().coordinates["band"].tolist() == ["B03", "B04", "SCL"]
 
 

@@ -29,7 +29,6 @@ from lc_platform.acquisition.reuse import (
 )
 from lc_platform.area.grid import Patch
 from lc_platform.catalogue import SENTINEL2_BANDS
-from lc_platform.config import Config
 from lc_platform.cube import (
     Block,
     Checkpoint,
@@ -42,6 +41,7 @@ from lc_platform.cube import (
 )
 from lc_platform.eo.plausibility import implausible
 from lc_platform.errors import DataError, PlatformError, naming
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR
 from lc_platform.runtime import interruption
 from lc_platform.runtime.progress import track
@@ -84,6 +84,8 @@ class SearchResult:
     """Of the main collection."""
     too_cloudy: int
     """Acquisitions that it has beside them."""
+    options: AcquisitionOptions
+    """By which it was searched for, and is acquired."""
     auxiliary: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
     """Of further collections by their names; there may be none."""
     plans: Sequence[Plan] = ()
@@ -134,7 +136,7 @@ def offer(
     source: Source,
     patch: Patch,
     year: int,
-    config: Config,
+    options: AcquisitionOptions,
     auxiliary: Mapping[str, Source] = MappingProxyType({}),
 ) -> SearchResult:
     """Search the archive, and those of further collections by their names.
@@ -143,23 +145,23 @@ def offer(
     cannot be searched.
     """
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    limit = config.imagery.max_cloud_cover
+    limit = options.max_cloud_cover
 
     def found(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
         """All that is not left out by its key, and of these what is not too cloudy."""
         there = [
             acquisition
             for acquisition in archive.search(patch.geobox.extent, start, end)
-            if acquisition.key not in config.imagery.exclude
+            if acquisition.key not in options.exclude
         ]
         return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
 
     there, kept = found(source)
     if not kept:
-        raise NoAcquisitionError(_nothing(patch, year, config, there))
+        raise NoAcquisitionError(_nothing(patch, year, options, there))
     others = {name: found(archive)[1] for name, archive in auxiliary.items()}
-    read_as = plans(patch, config)
-    return SearchResult(patch, year, kept, len(there) - len(kept), others, read_as)
+    read_as = plans(patch, options)
+    return SearchResult(patch, year, kept, len(there) - len(kept), options, others, read_as)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,6 @@ class _Collection:
 def acquire(
     source: Source,
     offer: SearchResult,
-    config: Config,
     held: Sequence[ReusableAcquisition] = (),
     auxiliary: Mapping[str, Source] = MappingProxyType({}),
 ) -> LazyCube:
@@ -190,9 +191,10 @@ def acquire(
     waited for and marked, so that they need not be acquired again. Raises QuotaError where nothing
     more can be had.
     """
+    options = offer.options
     main, *others = offer.plans
-    ids = {one.name: one.collection for one in config.imagery.also}
-    collections = [_Collection(source, main, offer.acquisitions, config.imagery.collection)]
+    ids = {one.name: one.collection for one in options.auxiliary}
+    collections = [_Collection(source, main, offer.acquisitions, options.collection)]
     collections += [
         _Collection(auxiliary[p.name], p, offer.auxiliary[p.name], ids[p.name]) for p in others
     ]
@@ -200,13 +202,13 @@ def acquire(
         "patch": offer.patch.key,
         "year": offer.year,
         "margin": main.margin,
-        "collection": config.imagery.collection,
+        "collection": options.collection,
         "acquisitions": [],
     }
     if others:
         attributes["collections"] = {
             one.name: {"collection": one.collection, "acquisitions": []}
-            for one in config.imagery.also
+            for one in options.auxiliary
         }
 
     def blocks(summary: Summary) -> Iterator[Block | ReusedPart | Checkpoint]:
@@ -226,7 +228,7 @@ def acquire(
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
         for of, facts, there in zip(collections, told, found, strict=True):
             # What has come is written before the work ends: it stops where the next is asked for.
-            new = _arriving(of, there, config)
+            new = _arriving(of, there, options)
             for position, pixels, known in track(
                 new, "acquisitions", len(of.wanted) - len(facts), stops=False
             ):
@@ -295,7 +297,7 @@ _Result = tuple[list[Pixels], dict[str, Any]]
 
 
 def _arriving(
-    of: _Collection, there: Mapping[int, Reused], config: Config
+    of: _Collection, there: Mapping[int, Reused], options: AcquisitionOptions
 ) -> Iterator[tuple[int, list[Pixels], dict[str, Any]]]:
     """The positions that are not all there yet, with the acquisition's pixels on each grid and its
     facts, as they come: what has come is stored while others are still read.
@@ -316,12 +318,12 @@ def _arriving(
                     for g in of.plan.grids
                 ]
             except MissingBandError as error:
-                raise _with_who_needs_it(error, of, config) from error
+                raise _with_who_needs_it(error, of, options) from error
             for grid, one in zip(of.plan.grids, pixels, strict=True):
                 _check(acquisition, grid, one)
             return pixels, _facts(of, position, pixels)
 
-    together = max(1, min(config.imagery.connections, IN_MEMORY // of.plan.bytes))
+    together = max(1, min(options.connections, IN_MEMORY // of.plan.bytes))
     ahead = together if of.source.remote else 1
     failures: dict[int, Exception] = {}
     stopped: BaseException | None = None
@@ -354,9 +356,12 @@ def _arriving(
         raise failures[min(spent or failures)]
 
 
-def _with_who_needs_it(error: MissingBandError, of: _Collection, config: Config) -> SourceError:
+def _with_who_needs_it(
+    error: MissingBandError, of: _Collection, options: AcquisitionOptions
+) -> SourceError:
     """The same error, saying which key of the configuration asks for the band."""
-    keys = [f"imagery.also: {of.plan.name}"] if of.plan.name else config.needing(error.band)
+    needed = options.needed_for.get(error.band) or [f"clouds.method: {options.cloud_method}"]
+    keys = [f"imagery.also: {of.plan.name}"] if of.plan.name else needed
     remedy = "Take it out there, or use an archive that has it"
     if [key.partition(":")[0] for key in keys] == ["statistics.index"]:
         remedy = (
@@ -469,8 +474,9 @@ def _judged(
     return {IMPLAUSIBLE: words} if words else {}
 
 
-def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisition]) -> str:
-    imagery = config.imagery
+def _nothing(
+    patch: Patch, year: int, options: AcquisitionOptions, too_cloudy: list[Acquisition]
+) -> str:
     longitude, latitude = patch.centre
     place = (
         f"the patch lies at {abs(latitude):.2f}{'N' if latitude >= 0 else 'S'} "
@@ -480,14 +486,14 @@ def _nothing(patch: Patch, year: int, config: Config, too_cloudy: list[Acquisiti
         clearest = min(too_cloudy, key=lambda a: a.cloud_cover or 0.0)
         return (
             f"patch {patch.key}, {year}: none of {len(too_cloudy)} acquisitions between "
-            f"{year}-01-01 and {year}-12-31 in {imagery.collection} has at most "
-            f"{imagery.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
+            f"{year}-01-01 and {year}-12-31 in {options.collection} has at most "
+            f"{options.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
             f"{clearest.cloud_cover:g} %). Raise imagery.max_cloud_cover, or check the area (aoi): "
             f"{place}"
         )
     return (
         f"patch {patch.key}, {year}: no acquisition between {year}-01-01 and {year}-12-31 in "
-        f"{imagery.collection}. Check years, imagery.collection and the area (aoi): {place}"
+        f"{options.collection}. Check years, imagery.collection and the area (aoi): {place}"
     )
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.grid import Patch
-from lc_platform.config import Config, Simulation
 from lc_platform.cube import MAIN, Calibration, Layer
-from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+from lc_platform.eo.clouds import DETECTOR_BANDS
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source
 
@@ -114,39 +114,34 @@ ZERO_IS_DATA = frozenset({"CLP", "CLM", "CLD", "SNW", "shadowMask", "BQA", "QA_R
 """Bands in which 0 is a value as any other: no cloud, for example. In all others it is none."""
 
 
-def plans(patch: Patch, config: Config) -> list[Plan]:
-    """How the acquisitions of a patch are read: those of the main collection, and of each further
+def plans(patch: Patch, options: AcquisitionOptions) -> list[Plan]:
+    """How the acquisitions of a patch are read: those of the main collection, and of each auxiliary
     one."""
-    imagery = config.imagery
-    found = [_plan(patch, config)]
-    for one in imagery.also:
-        source, catalog = imagery.auxiliary_source(one), one.catalog or imagery.catalog
-        archive = _archive(config, source, one.collection, catalog)
-        grid = Grid(one.name, patch.geobox, one.acquired_bands)
-        quantity = imagery.auxiliary_quantity(one)
-        found.append(Plan(archive, (grid,), name=one.name, quantity=quantity))
+    found = [_plan(patch, options)]
+    for one in options.auxiliary:
+        archive = _archive(options, one.source, one.collection, one.catalog or options.catalog)
+        grid = Grid(one.name, patch.geobox, one.bands)
+        found.append(Plan(archive, (grid,), name=one.name, quantity=one.quantity))
     return found
 
 
-def _plan(patch: Patch, config: Config) -> Plan:
-    clouds, bands = config.clouds, config.acquired_bands
-    imagery = config.imagery
-    archive = _archive(config, imagery.source, imagery.collection, imagery.catalog)
-    own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}.get(clouds.method)
-    if own is not None:
+def _plan(patch: Patch, options: AcquisitionOptions) -> Plan:
+    bands, detector = options.bands, options.detector
+    archive = _archive(options, options.source, options.collection, options.catalog)
+    if detector is None:
+        own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}[options.cloud_method]
         together = tuple(dict.fromkeys([*bands, *own]))
         return Plan(archive, (Grid(MAIN, patch.geobox, together),))
-    margin = detector_margin(clouds.average_over, clouds.dilation)
-    if clouds.resolution == config.aoi.resolution:
+    margin = detector.margin
+    if detector.resolution == options.resolution:
         together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
         return Plan(archive, (Grid(MAIN, patch.geobox.pad(margin), together),), margin)
     # One pixel more, for the bilinear way back to the patch's grid.
-    coarse = detector_grid(patch.geobox, clouds.resolution, margin + 1)
+    coarse = detector_grid(patch.geobox, detector.resolution, margin + 1)
     main = Grid(MAIN, patch.geobox, bands)
     return Plan(archive, (main, Grid(DETECTOR, coarse, DETECTOR_BANDS)))
 
 
-def _archive(config: Config, source: str, collection: str, catalog: str | None) -> str:
-    drawn = config.imagery.simulation or Simulation()
-    simulated = [drawn.seed, drawn.cloudiness] if source == "simulated" else []
+def _archive(options: AcquisitionOptions, source: str, collection: str, catalog: str | None) -> str:
+    simulated = (options.simulation or ()) if source == "simulated" else ()
     return json.dumps([source, catalog, collection, *simulated])

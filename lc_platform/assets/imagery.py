@@ -58,7 +58,7 @@ def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     from lc_platform.acquisition.acquire import acquire
 
     held = platform.held(given.patch.key, given.year)
-    return acquire(platform.source, given, platform.config, held, platform.auxiliary)
+    return acquire(platform.source, given, held, platform.auxiliary)
 
 
 @asset(

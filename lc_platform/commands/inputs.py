@@ -291,7 +291,7 @@ def _try(platform: Platform, offered: Any) -> None:
     """
     sources = {"": platform.source, **platform.auxiliary}
     first = {"": offered.acquisitions, **offered.auxiliary}
-    for plan in plans(offered.patch, platform.config):
+    for plan in plans(offered.patch, platform.acquisition_options()):
         for acquisition in first[plan.name][:1]:
             for grid in plan.grids:
                 rows, columns = (_middle(size) for size in grid.geobox.shape)

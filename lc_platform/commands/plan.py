@@ -234,13 +234,15 @@ def _need(
     year: int,
     estimates: Mapping[str, _Estimate] | None,
 ) -> Need:
-    readings = plans(patch, platform.config)
+    readings = plans(patch, platform.acquisition_options())
     held = [one.facts for one in platform.held(patch.key, year)]
     if estimates is not None:
         counted = [_estimated(estimates[r.name], patch, year, _of(r, held)) for r in readings]
     else:
         try:
-            offered = offer(platform.source, patch, year, platform.config, platform.auxiliary)
+            offered = offer(
+                platform.source, patch, year, platform.acquisition_options(), platform.auxiliary
+            )
         except NoAcquisitionError:
             return Need()
         there = {"": offered.acquisitions, **offered.auxiliary}

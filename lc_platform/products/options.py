@@ -7,16 +7,26 @@ versions were first made of them: another name makes every artefact stale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
-from lc_platform.config import LIGHTGBM_DEFAULTS, Clouds, Features, Imagery, Processing, Sampling
+from lc_platform.config import (
+    LIGHTGBM_DEFAULTS,
+    Clouds,
+    Config,
+    Features,
+    Imagery,
+    Processing,
+    Sampling,
+    Simulation,
+)
 from lc_platform.config.options import (
     ABSENT,
     SPEED,
+    NotCounted,
     Options,
     appearance,
     data,
@@ -114,6 +124,14 @@ class AuxiliaryCollection:
     catalog: str | None
     """Its own; None where it is in that of the main collection."""
     bands: tuple[str, ...]
+    quantity: str = "reflectance"
+    """What calibrated values are; it follows from the source and the collection."""
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """What versions are made of."""
+        names = ("name", "source", "collection", "catalog", "bands")
+        return {name: getattr(self, name) for name in names}
 
 
 def _drawn(simulation: tuple[int, float] | None) -> Any:
@@ -136,10 +154,65 @@ class AcquisitionOptions(Options):
     """Seed and cloudiness of the simulated archive; None of another."""
     bands: tuple[str, ...] = option(data("acquired_bands"), default=())
     """At the patch's resolution, without those that only tell clouds."""
-    auxiliary: tuple[AuxiliaryCollection, ...] = option(data("further_imagery"), default=())
+    auxiliary: tuple[AuxiliaryCollection, ...] = option(
+        data("further_imagery", value=lambda several: [one.counted for one in several]), default=()
+    )
     cloud_method: str = option(data("clouds.method"), default=_CLOUDS.method)
     detector: DetectorGrid | None = option(data("detector_grid"), default=None)
     """None where the detector needs no imagery of its own."""
+    resolution: float = option(NotCounted("the grid of a patch counts by itself"), default=10.0)
+    """Metres of the patches' grid."""
+    exclude: tuple[str, ...] = option(
+        NotCounted("what is left out is not among the search result, which counts by itself"),
+        default=(),
+    )
+    """Keys of acquisitions that are left out."""
+    connections: int = option(SPEED, default=Imagery.model_fields["connections"].default)
+    """Requests that are under way at the same time."""
+    needed_for: Mapping[str, Sequence[str]] = option(
+        NotCounted("only errors tell of it"), default_factory=dict
+    )
+    """Of each band, the keys of the configuration that it is acquired for."""
+
+    @classmethod
+    def of(cls, config: Config) -> AcquisitionOptions:
+        """The options of a configuration."""
+        imagery, clouds = config.imagery, config.clouds
+        drawn = imagery.simulation or Simulation()
+        return cls(
+            source=imagery.source,
+            collection=imagery.collection,
+            catalog=imagery.catalog,
+            max_cloud_cover=imagery.max_cloud_cover,
+            simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
+            bands=config.acquired_bands,
+            auxiliary=tuple(
+                AuxiliaryCollection(
+                    one.name,
+                    imagery.auxiliary_source(one),
+                    one.collection,
+                    one.catalog,
+                    one.acquired_bands,
+                    imagery.auxiliary_quantity(one),
+                )
+                for one in imagery.also
+            ),
+            cloud_method=clouds.method,
+            detector=_detector_grid(clouds),
+            resolution=config.aoi.resolution,
+            exclude=imagery.exclude,
+            connections=imagery.connections,
+            needed_for={band: config.needing(band) for band in config.acquired_bands},
+        )
+
+
+def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
+    if clouds.method != "s2cloudless":
+        return None
+    from lc_platform.eo.clouds import detector_margin
+
+    margin = detector_margin(clouds.average_over, clouds.dilation)
+    return DetectorGrid(clouds.resolution, margin)
 
 
 @dataclass(frozen=True, kw_only=True)

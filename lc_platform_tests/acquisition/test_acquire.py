@@ -20,7 +20,7 @@ from lc_platform.config import Config, parse
 from lc_platform.cube import Block, InMemoryCube
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.products.cloud_masks import CloudMasks, detect
-from lc_platform.products.options import DetectionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
@@ -113,7 +113,7 @@ THREE = [
 
 
 def held(source: Source, where: Patch, config: Config, year: int = 2023) -> InMemoryCube:
-    return acquire(source, offer(source, where, year, config), config).held()
+    return acquire(source, offer(source, where, year, AcquisitionOptions.of(config))).held()
 
 
 # What is read, on which grid
@@ -182,7 +182,7 @@ def test_the_year_is_asked_for_from_its_first_to_its_last_moment() -> None:
 
 def test_acquisitions_above_the_cloud_limit_are_left_out_unread_and_counted() -> None:
     archive = Memory([*THREE, seen("d", "2023-08-01T10:00:00", 80.1)])
-    computed = acquire(archive, offer(archive, patch(), 2023, configured()), configured())
+    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
     cube = computed.held()
     assert [a["key"] for a in cube.attributes["acquisitions"]] == ["a", "b", "c"]
     assert "d" not in {key for key, _, _ in archive.asked}
@@ -222,7 +222,7 @@ def test_what_the_archive_says_of_an_acquisition_is_kept() -> None:
 
 def test_an_acquisition_without_data_on_the_patch_is_kept_and_masked() -> None:
     archive = Memory(THREE, without_data=("b",))
-    computed = acquire(archive, offer(archive, patch(), 2023, configured()), configured())
+    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
     stack = AcquisitionStack(computed.held())
     assert [a["data_fraction"] for a in stack.acquisitions] == [1, 0, 1]
     assert stack.data_mask().any(axis=(1, 2)).tolist() == [True, False, True]
@@ -245,7 +245,7 @@ def test_what_has_come_is_stored_while_an_earlier_acquisition_is_still_read() ->
             others_stored.set()
 
     archive, config = FirstComesLast(THREE), configured(L2A, clouds=SCL)
-    computed = acquire(archive, offer(archive, patch(), 2023, config), config)
+    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(config)))
     stored = []
     for part in computed.parts():
         if isinstance(part, Block) and part.layer == "bands":
@@ -269,7 +269,7 @@ def test_two_acquisitions_of_one_moment_are_two() -> None:
 
 def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
     with pytest.raises(NoAcquisitionError) as caught:
-        offer(Memory([]), patch(), 2023, configured())
+        offer(Memory([]), patch(), 2023, AcquisitionOptions.of(configured()))
     assert str(caught.value) == (
         "patch 33N-r000-c000, 2023: no acquisition between 2023-01-01 and 2023-12-31 in "
         "sentinel-2-l1c. Check years, imagery.collection and the area (aoi): the patch lies at "
@@ -280,7 +280,12 @@ def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
 def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
     cloudy = [seen("a", "2023-03-01T10:00:00", 99), seen("b", "2023-05-01T10:00:00", 91.5)]
     with pytest.raises(NoAcquisitionError) as caught:
-        offer(Memory(cloudy), patch(), 2023, configured({"max_cloud_cover": 30}))
+        offer(
+            Memory(cloudy),
+            patch(),
+            2023,
+            AcquisitionOptions.of(configured({"max_cloud_cover": 30})),
+        )
     assert str(caught.value) == (
         "patch 33N-r000-c000, 2023: none of 2 acquisitions between 2023-01-01 and 2023-12-31 in "
         "sentinel-2-l1c has at most 30 % cloud (the clearest, b, has 91.5 %). Raise "
@@ -291,7 +296,9 @@ def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
 def test_a_place_in_the_south_west_is_written_so() -> None:
     geobox = GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 6_300_000), "EPSG:32719")
     with pytest.raises(NoAcquisitionError, match=r"lies at 33\.4\dS 69\.00W$"):
-        offer(Memory([]), Patch("19S", geobox, "19S", 0, 0), 2023, configured())
+        offer(
+            Memory([]), Patch("19S", geobox, "19S", 0, 0), 2023, AcquisitionOptions.of(configured())
+        )
 
 
 # Neighbours

@@ -115,7 +115,7 @@ class Archive:
         records, version = platform.versions.records, Version("m", digest(offered.named), "l")
         if records.of("raw_bands", where) == version:
             return None
-        cube = acquire(platform.source, offered, platform.config, platform.held(*where))
+        cube = acquire(platform.source, offered, platform.held(*where))
         with records.changing("raw_bands", where):
             self.site.formats["raw_bands"].write(platform.store, self.site.key, cube)
         records.write("raw_bands", where, version, {})

@@ -84,24 +84,45 @@ def test_every_asset_has_options_of_its_own() -> None:
     assert len(set(given)) == len(given) == len(CLASSES)
 
 
-def test_products_read_no_configuration_beside_their_options() -> None:
+COMPUTING = [
+    file
+    for room in ("products", "acquisition")
+    for file in sorted((PACKAGE / room).glob("*.py"))
+    if file.name not in ("options.py", "budget.py")
+]
+"""What makes artefacts. A budget says what may be spent, and not what comes of it."""
+
+
+def test_what_computes_reads_no_configuration_beside_its_options() -> None:
     wrong = [
-        f"products/{file.name} imports {node.module}: what it reads there is no part of the "
+        f"{file.relative_to(PACKAGE)} imports {node.module}: what it reads there is no part of the "
         "version of what it makes. Declare it in products/options.py"
-        for file in sorted((PACKAGE / "products").glob("*.py"))
-        if file.name != "options.py"
+        for file in COMPUTING
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lc_platform.config")
     ]
     assert wrong == []
 
 
-def test_what_computes_a_product_takes_no_parameters_without_a_name() -> None:
+def test_what_computes_takes_no_parameters_without_a_name() -> None:
     wrong = [
-        f"products/{file.name}: {node.name} takes **{node.args.kwarg.arg}: take options that say "
-        "how they count"
-        for file in sorted((PACKAGE / "products").glob("*.py"))
+        f"{file.relative_to(PACKAGE)}: {node.name} takes **{node.args.kwarg.arg}: take options "
+        "that say how they count"
+        for file in COMPUTING
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
+    ]
+    assert wrong == []
+
+
+def test_an_assets_body_reads_no_configuration_beside_its_options() -> None:
+    wrong = [
+        f"{asset.name} reads {ast.unparse(node)}: what it reads there is no part of its version. "
+        "Take it from its options"
+        for asset in assets.ALL
+        for function in (asset.body, asset.given)
+        if function is not None
+        for node in ast.walk(ast.parse(inspect.getsource(function)))
+        if isinstance(node, ast.Attribute) and node.attr == "config"
     ]
     assert wrong == []

@@ -23,7 +23,8 @@ from lc_platform.area import patches as area
 from lc_platform.products import cloud_masks as detection, features
 from lc_platform.products import observation_stats as observations
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions, FeatureOptions, StatisticsOptions
+from lc_platform.products.options import (
+    AcquisitionOptions, DetectionOptions, FeatureOptions, StatisticsOptions)
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.storage import zarr_cube as zarr_format
@@ -68,8 +69,8 @@ def drained(name, computed):
     print(name, peak())
 
 print("start", peak())
-offered = offer(Meadow(), patch, 2023, asked)
-raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offered, asked)))
+offered = offer(Meadow(), patch, 2023, AcquisitionOptions.of(asked))
+raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offered)))
 clouds = detection.detect(raw, DetectionOptions(**dict(asked.clouds), threads=1))
 masks = CloudMasks(measured("cloud_masks", clouds))
 drained("observation_stats", observations.observe(raw, masks, StatisticsOptions(window=256)))

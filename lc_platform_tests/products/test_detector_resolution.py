@@ -18,7 +18,7 @@ from lc_platform.area.grid import Patch
 from lc_platform.config import Config, parse
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 from lc_platform.sources.simulated import SimulatedArchive
@@ -93,7 +93,9 @@ def detected(
 ) -> CloudMasks:
     clouds = config.clouds.model_copy(update=change)
     config = config.model_copy(update={"clouds": clouds})
-    raw = AcquisitionStack(acquire(source, offer(source, patch, YEAR, config), config).held())
+    raw = AcquisitionStack(
+        acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).held()
+    )
     return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(clouds))).held())
 
 

@@ -25,6 +25,7 @@ from lc_platform.artefacts.versions import Version
 from lc_platform.assets import ALL
 from lc_platform.config import Config
 from lc_platform.platform import Platform
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 from lc_platform.storage.store import Store
@@ -143,8 +144,8 @@ class Site:
         """Materialize raw_bands; returns its summary's facts."""
         self.laid()
         platform, patch = self.platform, self.patch
-        offered = offer(archive, patch, YEAR, self.config)
-        cube = acquire(archive, offered, self.config, platform.held(patch.key, YEAR))
+        offered = offer(archive, patch, YEAR, AcquisitionOptions.of(self.config))
+        cube = acquire(archive, offered, platform.held(patch.key, YEAR))
         where = Partition(patch.key, YEAR)
         records = platform.versions.records
         with records.changing("raw_bands", where):

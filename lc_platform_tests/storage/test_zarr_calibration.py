@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches
 from lc_platform.cube import MAIN, Block, Calibration, Layer, LazyCube, Summary, whole
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.storage.store import Store
@@ -106,10 +107,10 @@ def test_an_acquired_year_is_read_by_xarray_as_by_the_platform(tmp_path: Path, y
     config = configured(tmp_path, imagery=imagery)
     source, auxiliary = open_source(config), open_auxiliary(config)
     (patch, *_), _ = patches.patches(config)
-    offered = offer(source, patch, year, config, auxiliary)
+    offered = offer(source, patch, year, AcquisitionOptions.of(config), auxiliary)
     store = Store(str(tmp_path / "store"))
     key = f"raw_bands/{year}/{patch.key}.zarr"
-    write(store, key, acquire(source, offered, config, auxiliary=auxiliary))
+    write(store, key, acquire(source, offered, auxiliary=auxiliary))
     stack = AcquisitionStack(ZarrCube(store, key))
     for group, one in ((None, stack), *stack.auxiliary.items(), ("detector", stack.detector)):
         data = xr.open_zarr(store.path(key), group=group, chunks=None)

@@ -23,6 +23,7 @@ from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config
 from lc_platform.cube import Checkpoint
+from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source
 from lc_platform.sources.network import limits
 from lc_platform.sources.protocol import (
@@ -931,10 +932,10 @@ def test_what_is_broken_off_does_not_wait_for_the_retries(
     config = configured(tmp_path, connections=2)
     source = open_source(config)
     patch = Patch("33N-r000-c000", GRID, "33N", 0, 0)
-    found = offer(source, patch, 2019, config)
+    found = offer(source, patch, 2019, AcquisitionOptions.of(config))
     monkeypatch.setattr(limits, "FIRST_WAIT", 60.0)
     server.misbehave(Refuse(503), at=3, times=99)
-    parts = acquire(source, found, config).parts()
+    parts = acquire(source, found).parts()
     # Once the second acquisition has come, the third is asked for.
     marks = (part for part in parts if isinstance(part, Checkpoint))
     assert [next(marks), next(marks)]
