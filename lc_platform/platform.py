@@ -14,7 +14,7 @@ from lc_platform.artefacts.grid_format import GridFormat
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Versions, VersionSpec, digest
-from lc_platform.config import Config, Simulation
+from lc_platform.config import Config
 from lc_platform.config.options import Options
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
@@ -23,11 +23,8 @@ from lc_platform.products.options import (
     EvaluationOptions,
     FeatureOptions,
     GridOptions,
-    InputFile,
     MosaicOptions,
     PredictionOptions,
-    ReferenceClass,
-    ReferenceOptions,
     SamplingOptions,
     StatisticsOptions,
     TrainingOptions,
@@ -35,6 +32,7 @@ from lc_platform.products.options import (
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source
+from lc_platform.sources.reference_options import InputFile, ReferenceOptions, digest_of
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 
@@ -140,7 +138,7 @@ class Platform:
         """Raises SourceError where the reference map cannot be used."""
         from lc_platform.sources.reference_map import open_reference
 
-        return open_reference(self.config, self.source)
+        return open_reference(self.reference_options(), self.source)
 
     @cached_property
     def classes(self) -> dict[int, tuple[str, str]]:
@@ -171,11 +169,11 @@ class Platform:
         return recipe.options(self) if recipe.options else None
 
     def grid_options(self) -> GridOptions:
-        reference = self.config.reference
+        reference = self.reference_options()
         return GridOptions(
             area=self._area_described,
-            reference=self._reference_file,
-            simulated_reference=self._simulated_reference,
+            reference=reference.file,
+            simulated_reference=reference.simulated,
             attribute=reference.attribute,
             values=tuple(one.values for one in reference.classes),
             attributes=tuple(one.attribute for one in reference.classes),
@@ -192,14 +190,7 @@ class Platform:
         return StatisticsOptions(index=config.statistics_index, window=config.processing.window)
 
     def reference_options(self) -> ReferenceOptions:
-        reference = self.config.reference
-        return ReferenceOptions(
-            file=self._reference_file,
-            simulated=self._simulated_reference,
-            attribute=reference.attribute,
-            ignore=reference.ignore,
-            classes=tuple(ReferenceClass(**dict(one)) for one in reference.classes),
-        )
+        return ReferenceOptions.of(self.config)
 
     def feature_options(self) -> FeatureOptions:
         config, features = self.config, self.config.features
@@ -279,27 +270,9 @@ class Platform:
         """The keys of the area that are not of where the map ends, files by their content."""
         found = {name: value for name, value in self.config.aoi if name != "clip"}
         for name in _AREA_FILES:
-            if found[name] is not None:
-                found[name] = self._file(found[name], f"aoi.{name}").content
+            found[name] = digest_of(InputFile.of(self.config, found[name], f"aoi.{name}"))
         # A key that came later counts where it is given: areas laid before it stay as they are.
         return {k: v for k, v in found.items() if k not in _ADDED or v is not None}
-
-    @property
-    def _reference_file(self) -> InputFile | None:
-        reference = self.config.reference
-        if reference.path is None:
-            return None
-        return self._file(reference.path, "reference.path", reference.layer)
-
-    def _file(self, path: str, key: str, layer: str | None = None) -> InputFile:
-        return InputFile(path, self.config.located(path, key), layer)
-
-    @property
-    def _simulated_reference(self) -> dict[str, Any] | None:
-        if self.config.reference.path:
-            return None
-        simulation = self.config.imagery.simulation or Simulation()
-        return {"seed": simulation.seed, "mistakes": simulation.mistakes}
 
     @property
     def _auxiliary_bands(self) -> tuple[AuxiliaryBands, ...]:

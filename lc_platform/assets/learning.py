@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from lc_platform.products.options import (
         EvaluationOptions,
         FeatureOptions,
-        ReferenceOptions,
         SamplingOptions,
         TrainingOptions,
     )
     from lc_platform.products.raw_bands import AcquisitionStack
     from lc_platform.products.reference_rasters import ReferenceMap
     from lc_platform.products.training_samples import Samples
+    from lc_platform.sources.reference_options import ReferenceOptions
 
 
 @asset(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
@@ -33,7 +32,7 @@ from lc_platform.config.options import (
     option,
 )
 from lc_platform.eo.indices import KNOWN, Index
-from lc_platform.storage import content
+from lc_platform.sources.reference_options import InputFile, digest_of
 
 if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
@@ -63,35 +62,13 @@ _NAMES_AND_COLORS = (
 _CLIPPED = data("clipped_area", value=_clip)
 
 
-@dataclass(frozen=True)
-class InputFile:
-    """A file that the configuration names; versions are made of its content."""
-
-    written: str
-    """As the configuration has it: a variable's value is no part of what artefacts are made of."""
-    located: str
-    layer: str | None = None
-    """Of a file of several layers."""
-
-    @cached_property
-    def content(self) -> str:
-        """The content's digest; of what is not on this machine, how it is written."""
-        return content.digest(self.located) or self.written
-
-
-def _content(file: InputFile | None) -> str | None:
-    if file is None:
-        return None
-    return f"{file.content}, layer {file.layer}" if file.layer else file.content
-
-
 @dataclass(frozen=True, kw_only=True)
 class GridOptions(Options):
     """What the patches are laid by."""
 
     area: Mapping[str, Any] = option(data("split_area"))
     """The keys of the area that are not of where the map ends."""
-    reference: InputFile | None = option(data("reference.path", value=_content), default=None)
+    reference: InputFile | None = option(data("reference.path", value=digest_of), default=None)
     simulated_reference: Mapping[str, Any] | None = option(
         data("simulated_reference"), default=None
     )
@@ -250,49 +227,6 @@ class StatisticsOptions(Options):
     """Whose mean is kept; None where there is to be none."""
     window: int = option(SPEED, default=_PROCESSING.window)
     """Pixels along the side of the windows that are computed at a time."""
-
-
-@dataclass(frozen=True)
-class ReferenceClass:
-    """A class of the map, and which values of the reference are of it."""
-
-    id: int
-    name: str
-    color: str
-    values: tuple[int | str, ...] = ()
-    attribute: str | None = None
-    """That the values are of, where it is not the reference's."""
-
-
-def _each(field: str) -> Any:
-    return lambda classes: [getattr(one, field) for one in classes]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferenceOptions(Options):
-    """What the reference is read and drawn by."""
-
-    file: InputFile | None = option(data("reference.path", value=_content), default=None)
-    simulated: Mapping[str, Any] | None = option(data("simulated_reference"), default=None)
-    """Seed and mistakes of the simulated archive's reference, where there is no file."""
-    attribute: str | None = option(data("reference.attribute"), default=None)
-    ignore: tuple[int | str, ...] = option(data("reference.ignore"), default=())
-    """Values that mean no label."""
-    classes: tuple[ReferenceClass, ...] = option(
-        data("reference.classes.id", value=_each("id")),
-        data("reference.classes.values", value=_each("values")),
-        data("reference.classes.attribute", value=_each("attribute")),
-        appearance("reference.classes.name", value=_each("name")),
-        appearance("reference.classes.color", value=_each("color")),
-    )
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return tuple(one.id for one in self.classes)
-
-    @property
-    def colors(self) -> dict[int, str]:
-        return {one.id: one.color for one in self.classes}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from lc_platform.cube import (
 )
 from lc_platform.eo.rasterize import ReferenceRaster
 from lc_platform.errors import DataError
-from lc_platform.products.options import ReferenceOptions
+from lc_platform.sources.reference_options import ReferenceOptions
 
 _TILE = 2048
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lc_platform.config import Config
 from lc_platform.config.reference import difference_in_writing, nearest_values
 from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.reference_options import ReferenceOptions
 
 NO_VALUE = ""
 _SHOWN = 20
@@ -78,15 +78,14 @@ def _in_order(value: str) -> tuple[float, str]:
 class FeatureClasses:
     """Which class a feature's attributes make it."""
 
-    def __init__(self, config: Config, name: str) -> None:
-        reference = config.reference
+    def __init__(self, options: ReferenceOptions, name: str) -> None:
         self.name = name
-        self.ids = tuple(one.id for one in reference.classes)
-        self._names = {one.id: one.name for one in reference.classes}
-        self.ignored = {word(v) for v in reference.ignore}
+        self.ids = tuple(one.id for one in options.classes)
+        self._names = {one.id: one.name for one in options.classes}
+        self.ignored = {word(v) for v in options.ignore}
         self.by_attribute: dict[str, dict[str, int]] = {}
-        for one in reference.classes:
-            attribute = one.attribute or reference.attribute or ""
+        for one in options.classes:
+            attribute = one.attribute or options.attribute or ""
             known = self.by_attribute.setdefault(attribute, {})
             known.update({word(v): one.id for v in one.values})
 
@@ -204,16 +203,15 @@ _RANGE = re.compile(r"\s*(-?\d+)\s*[-\u2013]\s*(-?\d+)\s*")
 class PixelClasses:
     """Which class a raster's values make its pixels: whole numbers, and ranges such as 0-30."""
 
-    def __init__(self, config: Config) -> None:
-        reference = config.reference
-        self.ids = tuple(one.id for one in reference.classes)
+    def __init__(self, options: ReferenceOptions) -> None:
+        self.ids = tuple(one.id for one in options.classes)
         spans = [
             (*_span(value, key := f"reference.classes[{i}].values"), one.id, key, value)
-            for i, one in enumerate(reference.classes)
+            for i, one in enumerate(options.classes)
             for value in one.values
         ]
         key = "reference.ignore"
-        spans += [(*_span(value, key), 0, key, value) for value in reference.ignore]
+        spans += [(*_span(value, key), 0, key, value) for value in options.ignore]
         spans.sort(key=lambda span: span[:2])
         for before, after in pairwise(spans):
             if after[0] <= before[1]:

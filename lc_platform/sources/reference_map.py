@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
-from lc_platform.config import Config
 from lc_platform.eo.rasterize import ReferenceRaster, burn
 from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
 from lc_platform.sources.protocol import Source, SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues, word
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.reference_polygons import PolygonReference
 from lc_platform.sources.reference_raster import RasterReference
 from lc_platform.storage import content
@@ -41,21 +41,21 @@ class Reference(Protocol):
         ...
 
 
-def open_reference(config: Config, source: Source) -> Reference:
-    """The reference map of a configuration.
+def open_reference(options: ReferenceOptions, source: Source) -> Reference:
+    """The reference map that options name.
 
     Raises SourceError naming the file where it is missing, unreadable, without a CRS, without
     the attribute, or with values that no class has.
     """
-    if config.reference.path is None:
-        return _SimulatedReference(config, source)
-    path = config.located(config.reference.path, "reference.path")
+    if options.file is None:
+        return _SimulatedReference(options, source)
+    path = options.file.located
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
         found = layers_of(path, content.digest(path))
     except NotVectorError:
-        return RasterReference(config, path)
+        return RasterReference(options, path)
     except VectorFileError as error:
         raise SourceError(f"reference.path: {error}") from error
     except READ_ERRORS as error:
@@ -63,18 +63,18 @@ def open_reference(config: Config, source: Source) -> Reference:
             f"reference.path: {path} cannot be read ({error}). Give a file that GDAL reads; this "
             "one may be damaged"
         ) from error
-    return PolygonReference(config, path, found)
+    return PolygonReference(options, path, found)
 
 
 class _SimulatedReference:
     notes: Sequence[str] = ()
 
-    def __init__(self, config: Config, source: Source) -> None:
+    def __init__(self, options: ReferenceOptions, source: Source) -> None:
         from lc_platform.sources.simulated import SimulatedArchive
 
         assert isinstance(source, SimulatedArchive)
         self._archive = source
-        self._classes = FeatureClasses(config, "the simulated reference")
+        self._classes = FeatureClasses(options, "the simulated reference")
 
     def _words(self, table: Any) -> dict[str, list[str]]:
         self._classes.check_attributes(c for c in table.columns if c != "geometry")

@@ -16,12 +16,12 @@ from pyproj import CRS
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer
-from lc_platform.config import Config
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn
 from lc_platform.sources.polygon_index import Features, IndexedLayer, indexed
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage import content
 
 _TOLERANCE = 1e-3
@@ -47,12 +47,13 @@ class _Sheet:
 class PolygonReference:
     """Polygons, burnt on any grid."""
 
-    def __init__(self, config: Config, path: str, layers: Sequence[Layer]) -> None:
+    def __init__(self, options: ReferenceOptions, path: str, layers: Sequence[Layer]) -> None:
         """Raises SourceError naming the file where it has no layer, no attribute, no polygon or
         no CRS that is wanted, or values that no class has."""
         self._path = path
-        self._classes = FeatureClasses(config, path)
-        chosen, self.notes = _chosen(layers, config.reference.layer, self._classes, path)
+        self._classes = FeatureClasses(options, path)
+        layer_asked = options.file.layer if options.file else None
+        chosen, self.notes = _chosen(layers, layer_asked, self._classes, path)
         attributes = self._classes.attributes
         names = {
             one.name: path if len(layers) == 1 else f"{path}, layer {one.name}," for one in chosen

@@ -22,11 +22,11 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
 from lc_platform.area.coordinates import CoordinatesError, usable
-from lc_platform.config import Config
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, from_raster
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import PixelClasses, ReferenceValues, listed
+from lc_platform.sources.reference_options import ReferenceOptions
 
 _ROWS = 256
 """Rows of a grid for which a raster is read at a time."""
@@ -47,15 +47,15 @@ _HAIR = 0.01
 class RasterReference:
     """Values of a raster's first band, those in which each pixel's centre lies."""
 
-    def __init__(self, config: Config, path: str) -> None:
+    def __init__(self, options: ReferenceOptions, path: str) -> None:
         """Raises SourceError naming the file where it is no raster of whole numbers whose place
         on Earth is known, and the key where a class's values are none of a raster's."""
-        if config.reference.layer is not None:
+        if options.file is not None and options.file.layer is not None:
             raise SourceError(
                 f"reference.layer: {path} is a raster, which has no layers. Take the key out"
             )
         self._path = _inside(path)
-        self._classes = PixelClasses(config)
+        self._classes = PixelClasses(options)
         self.notes: list[str] = []
         try:
             with self._opened() as raster:
@@ -97,7 +97,8 @@ class RasterReference:
         ):
             # The file says that its pixels are none, the configuration that they are a class.
             self._all_data = True
-            name = config.class_names[int(self._classes.of(np.int64(no_data)))]
+            taking = int(self._classes.of(np.int64(no_data)))
+            name = next(one.name for one in options.classes if one.id == taking)
             self.notes.append(
                 f"reference.path: {path} declares {no_data:g} as no data, and it is a value of the "
                 f"class {name}, which takes these pixels. Where they are not of the class, take "

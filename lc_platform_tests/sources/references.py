@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.config import Config, parse
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import Reference, open_reference
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.simulated import SimulatedArchive
 
 LEFT, TOP = 500_000.0, 5_100_000.0
@@ -40,7 +41,7 @@ def configuration(path: Path | str, **reference: Any) -> Config:
 
 def opened(path: Path | str, **reference: Any) -> Reference:
     # The archive is only asked where the configuration names no file.
-    return open_reference(configuration(path, **reference), SimulatedArchive())
+    return open_reference(ReferenceOptions.of(configuration(path, **reference)), SimulatedArchive())
 
 
 def refusal(path: Path | str, **reference: Any) -> str:

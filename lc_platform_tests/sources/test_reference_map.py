@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.config import parse
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import Reference, open_reference
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.simulated import SimulatedArchive
 
 LEFT, TOP = 500_000.0, 5_100_000.0
@@ -44,7 +45,7 @@ def opened(path: Path | str, **reference: Any) -> Reference:
         "reference": {"path": str(path), **given},
     }
     # The archive is only asked where the configuration names no file.
-    return open_reference(parse(data), SimulatedArchive())
+    return open_reference(ReferenceOptions.of(parse(data)), SimulatedArchive())
 
 
 def polygons(
@@ -400,7 +401,7 @@ def simulated(**reference: Any) -> Reference:
         "imagery": {"source": "simulated"},
         "reference": reference,
     }
-    return open_reference(parse(data), SimulatedArchive())
+    return open_reference(ReferenceOptions.of(parse(data)), SimulatedArchive())
 
 
 SQUARE = GeoBox((64, 64), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32633")

@@ -14,6 +14,7 @@ from odc.geo.geom import Geometry
 from lc_platform.config import parse
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import Reference, open_reference
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.simulated import SimulatedArchive
 from lc_platform_tests.sources.references import (
     FOREST,
@@ -238,7 +239,7 @@ def simulated(archive: SimulatedArchive, **reference: Any) -> Reference:
         "imagery": {"source": "simulated"},
         "reference": reference,
     }
-    return open_reference(parse(data), archive)
+    return open_reference(ReferenceOptions.of(parse(data)), archive)
 
 
 def test_whether_the_simulated_reference_covers_a_patch_is_arithmetic() -> None:

@@ -1,0 +1,105 @@
+"""What a reference is read by, of which the versions of what is made of it are made too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lc_platform.config import Config, Simulation
+from lc_platform.config.options import Options, appearance, data, option
+from lc_platform.storage import content
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file that the configuration names; versions are made of its content."""
+
+    written: str
+    """As the configuration has it: a variable's value is no part of what artefacts are made of."""
+    located: str
+    layer: str | None = None
+    """Of a file of several layers."""
+
+    @classmethod
+    def of(
+        cls, config: Config, path: str | None, key: str, layer: str | None = None
+    ) -> InputFile | None:
+        """The file that a key of a configuration names, if any."""
+        return None if path is None else cls(path, config.located(path, key), layer)
+
+    @cached_property
+    def content(self) -> str:
+        """The content's digest; of what is not on this machine, how it is written."""
+        return content.digest(self.located) or self.written
+
+
+def digest_of(file: InputFile | None) -> str | None:
+    """What versions are made of a file, if there is one."""
+    if file is None:
+        return None
+    return f"{file.content}, layer {file.layer}" if file.layer else file.content
+
+
+@dataclass(frozen=True)
+class ReferenceClass:
+    """A class of the map, and which values of the reference are of it."""
+
+    id: int
+    name: str
+    color: str
+    values: tuple[int | str, ...] = ()
+    attribute: str | None = None
+    """That the values are of, where it is not the reference's."""
+
+
+def _each(field: str) -> Any:
+    return lambda classes: [getattr(one, field) for one in classes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions(Options):
+    """What the reference is read and drawn by."""
+
+    file: InputFile | None = option(data("reference.path", value=digest_of), default=None)
+    simulated: Mapping[str, Any] | None = option(data("simulated_reference"), default=None)
+    """Seed and mistakes of the simulated archive's reference, where there is no file."""
+    attribute: str | None = option(data("reference.attribute"), default=None)
+    ignore: tuple[int | str, ...] = option(data("reference.ignore"), default=())
+    """Values that mean no label."""
+    classes: tuple[ReferenceClass, ...] = option(
+        data("reference.classes.id", value=_each("id")),
+        data("reference.classes.values", value=_each("values")),
+        data("reference.classes.attribute", value=_each("attribute")),
+        appearance("reference.classes.name", value=_each("name")),
+        appearance("reference.classes.color", value=_each("color")),
+    )
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(one.id for one in self.classes)
+
+    @property
+    def colors(self) -> dict[int, str]:
+        return {one.id: one.color for one in self.classes}
+
+    @classmethod
+    def of(cls, config: Config) -> ReferenceOptions:
+        """The options of a configuration. Raises ConfigError where a variable is not set."""
+        reference = config.reference
+        return cls(
+            file=InputFile.of(config, reference.path, "reference.path", reference.layer),
+            simulated=simulated_reference(config),
+            attribute=reference.attribute,
+            ignore=reference.ignore,
+            classes=tuple(ReferenceClass(**dict(one)) for one in reference.classes),
+        )
+
+
+def simulated_reference(config: Config) -> dict[str, Any] | None:
+    """What the simulated archive's reference is drawn by; None where there is a file."""
+    if config.reference.path:
+        return None
+    simulation = config.imagery.simulation or Simulation()
+    return {"seed": simulation.seed, "mistakes": simulation.mistakes}
