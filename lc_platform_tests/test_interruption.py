@@ -18,6 +18,7 @@ import pytest
 from lc_platform import config
 from lc_platform.assets.declaration import RETRIES
 from lc_platform.commands import run as running
+from lc_platform.commands.status import status
 from lc_platform.eo import classifier
 from lc_platform.runtime import interruption, progress
 from lc_platform.runtime.interruption import StopRequested
@@ -81,7 +82,7 @@ def test_a_run_that_was_asked_to_stop_ends_at_its_next_step_and_the_next_one_goe
     assert runs[0].status is dg.DagsterRunStatus.CANCELED
     assert {run.status for run in runs[1:]} <= {dg.DagsterRunStatus.SUCCESS}
     if Store.of(settings).exists("patch_grid.parquet"):
-        assert not any(row.failed for row in running.status(settings))
+        assert not any(row.failed for row in status(settings))
     assert small.run().succeeded
 
 

@@ -309,7 +309,7 @@ KILLED = """
 import sys, time
 from lc_platform.config import Budget
 from lc_platform.sources.protocol import Cost
-from lc_platform.storage.ledger import StoreLedger
+from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.storage.store import Store
 ledger = StoreLedger(Store(sys.argv[1]), Budget(processing_units=1000))
 for _ in range(50):

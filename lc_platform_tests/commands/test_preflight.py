@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -192,8 +191,7 @@ def test_the_web_ui_starts_after_the_warnings(tmp_path: Path) -> None:
     try:
         servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=180)
     finally:
-        # Where Ctrl+C is ignored, Dagster ignores SIGTERM too.
-        os.killpg(process.pid, signal.SIGKILL)
+        process.terminate()  # which ends Dagster's processes too
         _, told = process.communicate(timeout=60)
     assert "warning: run monitoring: is off" in told
 

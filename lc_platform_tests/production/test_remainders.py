@@ -49,7 +49,7 @@ import json
 from pathlib import Path
 from lc_platform import config
 from lc_platform.sources import open_source
-from lc_platform_tests.test_automation import operated
+from lc_platform_tests.automation.test_automation import operated
 
 folder = Path({folder!r})
 settings = config.parse(json.loads((folder / "settings.json").read_text()), folder)

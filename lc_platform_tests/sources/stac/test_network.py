@@ -37,7 +37,7 @@ from lc_platform.sources.protocol import (
     TransientSourceError,
 )
 from lc_platform.sources.stac.archive import StacArchive
-from lc_platform.sources.stac.presets import PRESETS, Preset, ReusableAcquisition
+from lc_platform.sources.stac.presets import PRESETS, Held, Preset
 from lc_platform_tests.sources.stac.test_archive import (
     COLLECTION,
     ORIGIN,
@@ -593,9 +593,7 @@ def test_a_signature_of_the_archive_s_own_links_is_told_nowhere(server: StacServ
         }
 
     server.change = signed
-    source, one = opened(
-        server, preset=Preset(server.api, {COLLECTION: ReusableAcquisition(bucket="a-bucket")})
-    )
+    source, one = opened(server, preset=Preset(server.api, {COLLECTION: Held(bucket="a-bucket")}))
     for name in ("B02", "B03"):
         with pytest.raises(SourceError, match=r"/\w+\.tif is ") as raised:
             source.read(one, GRID, [name])
@@ -652,9 +650,7 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def paying(server: StacServer) -> Preset:
-    return Preset(
-        server.api, {COLLECTION: ReusableAcquisition(bucket="a-bucket", region="eu-central-1")}
-    )
+    return Preset(server.api, {COLLECTION: Held(bucket="a-bucket", region="eu-central-1")})
 
 
 def test_whoever_reads_pays_with_an_account(tmp_path: Path, amazon: pytest.MonkeyPatch) -> None:
