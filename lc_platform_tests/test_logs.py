@@ -127,6 +127,7 @@ python_logs:
     code = f"""
 import dagster as dg
 from lc_platform.artefacts.layout import PATCH
+from lc_platform_tests.test_logs import features
 keys = {keys!r}
 instance = dg.DagsterInstance.from_config({str(folder)!r})
 instance.add_dynamic_partitions(PATCH, [key.split("|")[0] for key in keys])
