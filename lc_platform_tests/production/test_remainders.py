@@ -50,6 +50,7 @@ from pathlib import Path
 from lc_platform import config
 from lc_platform.sources import open_source
 from lc_platform_tests.automation.test_automation import operated
+from lc_platform_tests.production.test_remainders import Blank
 
 folder = Path({folder!r})
 settings = config.parse(json.loads((folder / "settings.json").read_text()), folder)
