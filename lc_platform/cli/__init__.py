@@ -347,12 +347,15 @@ def prune(
     """Remove what no artefact consists of any more: replaced versions, and unfinished ones."""
     from datetime import timedelta
 
+    from lc_platform.storage.prune import prune as removed
     from lc_platform.storage.store import Store
 
     configuration = load(config)
     hours = configuration.object_store.keep_replaced if older_than is None else older_than
     days = None if unfinished_older_than is None else timedelta(days=unfinished_older_than)
-    found = Store.of(configuration).prune(timedelta(hours=hours), unfinished=days, dry_run=dry_run)
+    found = removed(
+        Store.of(configuration), timedelta(hours=hours), unfinished=days, dry_run=dry_run
+    )
     for one in found:
         out.print(f"{one.key}  {one.bytes / 1e6:.1f} MB", markup=False)
     did = "would be removed" if dry_run else "removed"

@@ -4,7 +4,7 @@ A file appears by one rename (or one put). What consists of many files (a Zarr s
 its card) is written under a new name of its own, and appears when one pointer to it is replaced:
 a symbolic link in a folder, a small object in an object store. A writer that is killed leaves
 what was there before. What it left behind, and what was replaced, is removed in a folder by the
-next writer, in an object store by `Store.prune`: there a reader may still be at it.
+next writer, in an object store by `prune`: there a reader may still be at it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import glob
 import io
 import os
 import shutil
-import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
@@ -40,27 +38,17 @@ from lc_platform.storage.errors import (
 from lc_platform.storage.remote.http import PART as UPLOAD_PART
 from lc_platform.storage.remote.http import UnusableError
 from lc_platform.storage.writers import (
-    _POINTER,
-    _VERSION,
-    _at_work,
-    _key_of,
-    _pointer,
-    _version_in,
-    _writer,
+    POINTER,
+    VERSION,
+    at_work,
+    pointer,
+    writer,
 )
 
 _ASKED_ONE_BY_ONE = 8
 """Keys, whether they are there; of more their folders are listed."""
 
 _Read = TypeVar("_Read")
-
-
-class Orphan(NamedTuple):
-    """What no artefact consists of any more: a version that was replaced, or never finished."""
-
-    key: str
-    bytes: int
-    """0 where the store does not tell."""
 
 
 class Store:
@@ -123,11 +111,11 @@ class Store:
         path = self._raw(key)
         if self.local:
             return os.path.realpath(path)
-        if version := self._version(key):
+        if version := self.version_of(key):
             return self._raw(self._version_key(key, version))
         side = PurePosixPath(key)
         group = self._group(str(side.with_suffix("")))
-        if version := self._version(group):
+        if version := self.version_of(group):
             return f"{self._raw(self._version_key(group, version))}/{PART}{side.suffix}"
         return path
 
@@ -200,7 +188,7 @@ class Store:
                 "object_store.endpoint"
             )
         with self.reaching(str(self)):
-            listed = [PurePosixPath(str(path)).name for path in self.fs.ls(self._base, False)]
+            listed = [PurePosixPath(str(path)).name for path in self.fs.ls(self.base, False)]
             self._remove_file(self._raw(key))
         if key not in listed:
             raise StorageError(
@@ -246,10 +234,10 @@ class Store:
             return sorted(self._in_folder(self._raw(folder), ""))
         found = set()
         with self.reaching(self.path(folder)):
-            for path in self._children(self._raw(folder)):
+            for path in self.children(self._raw(folder)):
                 name = PurePosixPath(str(path["name"])).name
-                if name.endswith(_POINTER):
-                    name = name.removeprefix(".").removesuffix(_POINTER)
+                if name.endswith(POINTER):
+                    name = name.removeprefix(".").removesuffix(POINTER)
                 if not name.startswith("."):
                     found.add(name)
         return sorted(found)
@@ -284,7 +272,7 @@ class Store:
         """
         group = self._group(str(PurePosixPath(key).with_suffix("")))
         with self.reaching(self.path(key)):
-            if self._version(group):
+            if self.version_of(group):
                 base = key.removesuffix(PurePosixPath(key).suffix)
                 parts = self._parts(group)
                 self._take(group)
@@ -294,11 +282,11 @@ class Store:
 
     def _take(self, key: str) -> None:
         if self.local:
-            version = self._version(key)
+            version = self.version_of(key)
             Path(self._raw(key)).unlink(missing_ok=True)
             self._sweep(key, done=version)
             return
-        for path in (self._raw(_pointer(key)), self._raw(key)):
+        for path in (self._raw(pointer(key)), self._raw(key)):
             # Asked so, because "no file" is what some drivers answer where they cannot tell.
             with contextlib.suppress(FileNotFoundError):
                 if self.fs.info(path)["type"] == "file":
@@ -315,7 +303,7 @@ class Store:
     def file(self, key: str) -> Iterator[Path]:
         """A local path to write a file to; it appears under ``key`` when the block ends well."""
         suffix = PurePosixPath(key).suffix
-        with self._explained(key), _writer() as version, contextlib.ExitStack() as scratch:
+        with self._explained(key), writer() as version, contextlib.ExitStack() as scratch:
             if self.local:
                 target = Path(self._raw(key))
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -349,7 +337,7 @@ class Store:
 
     @contextlib.contextmanager
     def _folder(self, key: str) -> Iterator[Staging]:
-        with _writer() as version:
+        with writer() as version:
             path = self._raw(self._version_key(key, version))
             staging = Staging(self, path)
             try:
@@ -358,8 +346,8 @@ class Store:
                 yield staging
                 previous = self._point(key, version)
             except BaseException:
-                if self._version(key) != version and not staging.worth_keeping:
-                    self._discard(path)
+                if self.version_of(key) != version and not staging.worth_keeping:
+                    self.discard(path)
                 raise
         self._sweep(key, done=previous)
 
@@ -389,7 +377,7 @@ class Store:
     def versions(self, key: str) -> list[str]:
         """Paths, in the store's file system, of a key's versions that are not the current one:
         in the making, left by a writer that is no more, or replaced."""
-        current = self._version(key)
+        current = self.version_of(key)
         prefix = PurePosixPath(self._version_key(key, "")).name
         folder = self._raw(str(PurePosixPath(key).parent))
         if self.local:
@@ -412,28 +400,28 @@ class Store:
         for name in Staging(self, folder).names():
             self.fs.cp_file(f"{folder}/{name}", self._raw(key + _ending(name)))
 
-    def _version(self, key: str) -> str | None:
+    def version_of(self, key: str) -> str | None:
         """The version that the pointer at ``key`` names, None where there is no pointer."""
         if not self.local:
             try:
-                return self.content(self._raw(_pointer(key))).decode()
+                return self.content(self._raw(pointer(key))).decode()
             except FileNotFoundError as error:
                 if self.fault(key, error):
                     raise
                 return None
         try:
-            return str(Path(self._raw(key)).readlink()).partition(_VERSION)[2] or None
+            return str(Path(self._raw(key)).readlink()).partition(VERSION)[2] or None
         except OSError:
             return None
 
     def _point(self, key: str, version: str) -> str | None:
         """Make ``key`` stand for ``version``; returns the version it stood for."""
-        previous = self._version(key)
+        previous = self.version_of(key)
         if self.local:
             target = self._raw(self._version_key(key, version))
             self._link(self._raw(key), PurePosixPath(target).name, scratch=target)
         else:
-            self.fs.pipe_file(self._raw(_pointer(key)), version.encode())
+            self.fs.pipe_file(self._raw(pointer(key)), version.encode())
         return previous
 
     def _link(self, link: str, target: str, scratch: str) -> None:
@@ -467,12 +455,12 @@ class Store:
                 version = name.removeprefix(prefix)
                 if not name.startswith(prefix):
                     continue
-                over = version == done or not _at_work(version.removesuffix(suffix))
+                over = version == done or not at_work(version.removesuffix(suffix))
                 # Asked after its writer has ended: from then on nothing makes it the current one.
-                if over and version != self._version(key):
-                    self._discard(str(path))
+                if over and version != self.version_of(key):
+                    self.discard(str(path))
 
-    def _discard(self, path: str) -> None:
+    def discard(self, path: str) -> None:
         """Remove a version, or as much of it as can be."""
         if self.local and Path(path).is_dir() and not Path(path).is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -483,119 +471,21 @@ class Store:
             else:
                 self.fs.rm(path, recursive=True)
 
-    # Removing what is left over
-
-    def prune(
-        self,
-        older_than: timedelta,
-        *,
-        unfinished: timedelta | None = None,
-        dry_run: bool = False,
-    ) -> list[Orphan]:
-        """Remove versions that no key stands for, where they, and what replaced them, are older
-        than a time; of uploads that never ended too. Returns what was removed, or would be.
-
-        unfinished  of versions with marks that nothing has replaced since: the next writer goes on
-                    from there. By default what the settings say
-
-        What a writer is still at is younger than its last part; take a time that is longer than
-        the writing of one part and the reading of one artefact take.
-        """
-        now = datetime.now(UTC)
-        before = now - older_than
-        if unfinished is None:
-            unfinished = timedelta(days=self.settings.keep_unfinished)
-        long_before = min(before, now - unfinished)
-        sizes: dict[str, int] = {}
-        latest: dict[str, datetime] = {}
-        marked: set[str] = set()
-        with self.reaching(str(self)):
-            for key, size, modified in self._listed():
-                one = _version_in(key) or key
-                sizes[one] = sizes.get(one, 0) + size
-                latest[one] = max(modified, latest.get(one, modified))
-                if key.startswith(f"{one}/{MARKS}/"):
-                    marked.add(one)
-            found = []
-            for one, size in sorted(sizes.items()):
-                if (of := _key_of(one)) is None:
-                    continue
-                replaced = latest.get(of if self.local else _pointer(of))
-                left = one in marked and (replaced is None or replaced < latest[one])
-                since = latest[one] if replaced is None else max(latest[one], replaced)
-                if since <= (long_before if left else before) and not self._used(one):
-                    found.append(Orphan(one, size))
-                    if not dry_run and self.local:
-                        self._discard(self._raw(one))
-                    elif not dry_run:
-                        self.fs.rm(self._raw(one), recursive=True)
-            if not self.local:
-                found += self._abandoned(before, dry_run)
-        return found
-
-    def _used(self, version_key: str) -> bool:
-        """Whether a version is the current one, or its writer is at work here."""
-        key = _key_of(version_key)
-        assert key is not None
-        version = version_key.rpartition(_VERSION)[2]
-        own = version.removesuffix(PurePosixPath(key).suffix)
-        here = own.startswith(f"{socket.gethostname()}-")
-        return version == self._version(key) or (here and _at_work(own))
-
-    def _listed(self) -> Iterator[tuple[str, int, datetime]]:
-        """All files, and in a folder all folders and links: (key, bytes, when last modified)."""
-        root = self._base
-        if not self.local:
-            for info in self._objects():
-                found = next(info[name] for name in _MODIFIED if info.get(name) is not None)
-                modified = datetime.fromtimestamp(found, UTC) if isinstance(found, float) else found
-                yield str(info["name"]).removeprefix(f"{root}/"), int(info["size"]), modified
-            return
-        for folder, folders, files in os.walk(root):
-            for name in (*folders, *files):
-                path = Path(folder, name)
-                with contextlib.suppress(FileNotFoundError):
-                    about = path.lstat()
-                    size = 0 if name in folders else about.st_size
-                    modified = datetime.fromtimestamp(about.st_mtime, UTC)
-                    yield str(path.relative_to(root)), size, modified
-
-    def _objects(self) -> Iterator[dict[str, Any]]:
-        """What the driver tells of each object. Year by year: all at once would fill the memory."""
-        for asset in self._children(self._base):
-            if asset["type"] != "directory":
-                yield asset
-                continue
-            for year in self._children(asset["name"]):
-                if year["type"] != "directory":
-                    yield year
-                    continue
-                found = self.fs.find(year["name"], detail=True).values()
-                yield from (one for one in found if one["type"] != "directory")
-
-    def _children(self, path: str) -> list[dict[str, Any]]:
+    def children(self, path: str) -> list[dict[str, Any]]:
+        """What the driver tells of each entry of a folder; none where there is no folder."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             # Some stores name an empty folder as what is in it.
             found = self.fs.ls(path, detail=True)
             return [one for one in found if str(one["name"]).rstrip("/") != path.rstrip("/")]
         return []
 
-    def _abandoned(self, before: datetime, dry_run: bool) -> list[Orphan]:
-        root = self._base
-        found = []
-        for path, identifier, began in remote.abandoned_uploads(self.fs, root):
-            if began <= before:
-                found.append(Orphan(path.removeprefix(f"{root}/"), 0))
-                if not dry_run:
-                    remote.abort_upload(self.fs, path, identifier)
-        return found
-
     def _raw(self, key: str) -> str:
         # A "." would be a part of the name in an object store.
-        return str((self.root / key).path) if key not in (".", "") else self._base
+        return str((self.root / key).path) if key not in (".", "") else self.base
 
     @property
-    def _base(self) -> str:
+    def base(self) -> str:
+        """The path of the store itself, in its file system."""
         return str(self.root.path).rstrip("/")
 
     @staticmethod
@@ -614,7 +504,7 @@ class Store:
     @staticmethod
     def _version_key(key: str, version: str) -> str:
         path = PurePosixPath(key)
-        return str(path.with_name(f".{path.name}{_VERSION}{version}"))
+        return str(path.with_name(f".{path.name}{VERSION}{version}"))
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -648,8 +538,6 @@ MARKS = ".marks"
 """Folder in a version in the making. What a mark speaks of changes no more."""
 
 _CURRENT = ".current"
-_MODIFIED = ("LastModified", "mtime", "last_modified", "created")
-"""What the drivers call the time an object was last written."""
 
 
 def _ending(name: str) -> str:

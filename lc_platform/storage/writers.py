@@ -10,33 +10,33 @@ import uuid
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-_POINTER = ".pointer"
+POINTER = ".pointer"
 
 
-_VERSION = "@"
+VERSION = "@"
 
 
-_VERSION_NAME = re.compile(rf"\.(.+){_VERSION}.+-\d+-[0-9a-f]{{8}}(\.\w+)?")
+VERSION_NAME = re.compile(rf"\.(.+){VERSION}.+-\d+-[0-9a-f]{{8}}(\.\w+)?")
 
 
-def _pointer(key: str) -> str:
+def pointer(key: str) -> str:
     path = PurePosixPath(key)
-    return str(path.with_name(f".{path.name}{_POINTER}"))
+    return str(path.with_name(f".{path.name}{POINTER}"))
 
 
-def _version_in(key: str) -> str | None:
+def version_in(key: str) -> str | None:
     """The key of the version that a file belongs to, None where it belongs to none."""
     parts = PurePosixPath(key).parts
     for depth, part in enumerate(parts, 1):
-        if _VERSION_NAME.fullmatch(part):
+        if VERSION_NAME.fullmatch(part):
             return "/".join(parts[:depth])
     return None
 
 
-def _key_of(version_key: str) -> str | None:
+def key_of(version_key: str) -> str | None:
     """What a version is a version of, None where it is none."""
     path = PurePosixPath(version_key)
-    match = _VERSION_NAME.fullmatch(path.name)
+    match = VERSION_NAME.fullmatch(path.name)
     return str(path.with_name(match[1])) if match else None
 
 
@@ -45,7 +45,7 @@ _writing: set[str] = set()
 
 
 @contextlib.contextmanager
-def _writer() -> Iterator[str]:
+def writer() -> Iterator[str]:
     """A new version's name, which says who writes it."""
     version = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     _writing.add(version)
@@ -55,7 +55,7 @@ def _writer() -> Iterator[str]:
         _writing.discard(version)
 
 
-def _at_work(version: str) -> bool:
+def at_work(version: str) -> bool:
     """Whether the writer of a version may still be running; on other hosts, always."""
     host, _, rest = version.rpartition("-")[0].rpartition("-")
     if host != socket.gethostname() or not rest.isdecimal():

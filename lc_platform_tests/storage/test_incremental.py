@@ -20,6 +20,7 @@ from lc_platform.commands.run import RunError
 from lc_platform.commands.verify import Verification, Verified
 from lc_platform.sources.protocol import QuotaError, SourceError, TransientSourceError
 from lc_platform.storage.errors import StorageError
+from lc_platform.storage.prune import prune
 from lc_platform_tests.storage.growing import YEAR, Archive, Site, acquisition, fresh, same
 
 
@@ -170,7 +171,7 @@ def test_what_a_spent_budget_left_is_not_pruned_before_the_month_is_over(tmp_pat
     site = Site.at(tmp_path, connections=1)
     archive = broken_off(site, 1, 2, 3)
     aged(site, 31 * 24)
-    assert site.store.prune(timedelta(hours=24)) == []
+    assert prune(site.store, timedelta(hours=24)) == []
     site.made(archive)
     assert set(archive.asked) == {"A03"}
 
@@ -179,9 +180,9 @@ def test_what_nobody_has_gone_on_from_is_pruned_in_the_end(tmp_path: Path) -> No
     site = Site.at(tmp_path, {"object_store": {"keep_unfinished": 2}}, connections=1)
     broken_off(site, 1, 2, 3)
     aged(site, 47)
-    assert site.store.prune(timedelta(hours=24)) == []
+    assert prune(site.store, timedelta(hours=24)) == []
     aged(site, 2)
-    assert len(site.store.prune(timedelta(hours=24))) == 1
+    assert len(prune(site.store, timedelta(hours=24))) == 1
     assert site.store.versions(site.key) == []
 
 
@@ -194,13 +195,13 @@ def test_an_unfinished_version_beside_a_finished_one_is_kept_while_it_is_the_new
     broken_off(site, 1, 2, 3, 4)
     [unfinished] = site.store.versions(site.key)
     aged(site, 25)
-    assert site.store.prune(timedelta(hours=24)) == []
+    assert prune(site.store, timedelta(hours=24)) == []
     # As in an object store, where what is replaced is left to `prune`.
     shutil.copytree(unfinished, tmp_path / "aside", copy_function=shutil.copy2)
     site.made(Archive([acquisition(n) for n in (1, 2, 3, 4)]))
     shutil.move(tmp_path / "aside", unfinished)
     aged(site, 25)
-    assert [one.key for one in site.store.prune(timedelta(hours=24))] == [
+    assert [one.key for one in prune(site.store, timedelta(hours=24))] == [
         str(Path(unfinished).relative_to(tmp_path / "data"))
     ]
     assert len(site.stack().acquisitions) == 4

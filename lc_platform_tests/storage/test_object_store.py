@@ -28,6 +28,7 @@ from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIO
 from lc_platform.sources.protocol import TransientSourceError
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
+from lc_platform.storage.prune import prune
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 from lc_platform_tests.faulty_proxy import (
@@ -123,7 +124,7 @@ def test_what_is_removed_is_gone(store: Store) -> None:
         store.remove(FORMATS[kind][0])
         assert not store.exists(FORMATS[kind][0])
         assert store.names(FORMATS[kind][0].rpartition("/")[0]) == []
-    store.prune(NOW)
+    prune(store, NOW)
     assert objects(store) == []
 
 
@@ -160,7 +161,7 @@ def test_readers_see_one_version_while_two_processes_write(
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert len(seen) > 2
     assert stored(store, kind) in (103, 203)
-    store.prune(NOW)
+    prune(store, NOW)
     assert stored(store, kind) in (103, 203)
 
 
@@ -175,7 +176,7 @@ def test_a_killed_write_leaves_the_old_artefact_and_prune_what_it_left(
     writer.join()
     assert writer.exitcode == -9
     assert stored(store, kind) == 1
-    store.prune(NOW)
+    prune(store, NOW)
     assert objects(store) == whole
     assert stored(store, kind) == 1
 
@@ -188,17 +189,17 @@ def test_what_was_replaced_is_left_to_its_readers_until_it_is_pruned(store: Stor
         write(store, kind, 2)
     before = objects(store)
     assert np.array_equal(opened["zarr"].read("values"), noise(1, (2, *geobox().shape), "uint16"))
-    assert store.prune(timedelta(hours=1)) == []
+    assert prune(store, timedelta(hours=1)) == []
     assert objects(store) == before
-    planned = store.prune(NOW, dry_run=True)
+    planned = prune(store, NOW, dry_run=True)
     assert objects(store) == before
     assert sum(one.bytes for one in planned) > 100_000
     assert [one.key.partition("@")[0] for one in planned] == [
         "predictions/2020/..p.current",
         "raw_bands/2020/.p.zarr",
     ]
-    assert store.prune(NOW) == planned
-    assert store.prune(NOW) == []
+    assert prune(store, NOW) == planned
+    assert prune(store, NOW) == []
     for kind in ("zarr", "cog"):
         assert stored(store, kind) == 2
         with pytest.raises(StorageError, match=r"replaced while it was read.*Run again"):
@@ -211,10 +212,10 @@ def test_an_upload_that_was_never_finished_is_pruned(server: SeaweedFS, store: S
     begun = client.call_s3("create_multipart_upload", **about)
     part = {"PartNumber": 1, "UploadId": begun["UploadId"], "Body": b"x" * 1000}
     client.call_s3("upload_part", **about, **part)
-    assert store.prune(timedelta(hours=1)) == []
+    assert prune(store, timedelta(hours=1)) == []
     time.sleep(1.1)  # the server tells whole seconds
-    assert [one.key for one in store.prune(NOW)] == ["raw_bands/large.tif"]
-    assert store.prune(NOW) == []
+    assert [one.key for one in prune(store, NOW)] == ["raw_bands/large.tif"]
+    assert prune(store, NOW) == []
 
 
 # Requests
@@ -588,14 +589,14 @@ def test_what_has_come_before_a_failure_is_kept_until_it_is_pruned(
         site.made(archive)
     came = set(archive.asked) - {"A04"}
     assert came >= {"A01", "A02", "A03"}
-    assert site.store.prune(NOW) == []
-    assert len(site.store.prune(NOW, unfinished=NOW, dry_run=True)) == 1
+    assert prune(site.store, NOW) == []
+    assert len(prune(site.store, NOW, unfinished=NOW, dry_run=True)) == 1
     archive.asked.clear()
     archive.failing.clear()
     site.made(archive)
     assert set(archive.asked) == {"A04", "A05", "A06"} - came
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
-    site.store.prune(NOW)
+    prune(site.store, NOW)
     assert site.store.versions(site.key) == []
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
 

@@ -31,6 +31,7 @@ from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIO
 from lc_platform.sources.protocol import Cost, QuotaError, TransientSourceError
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import MissingArtefactError, StorageError, UnavailableError
+from lc_platform.storage.prune import prune
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 from lc_platform_tests.breakable import BreakableHandler, serving
@@ -142,7 +143,7 @@ def test_what_is_removed_is_gone(store: Store) -> None:
         store.remove(FORMATS[kind][0])
         assert not store.exists(FORMATS[kind][0])
         assert store.names(FORMATS[kind][0].rpartition("/")[0]) == []
-    store.prune(NOW)
+    prune(store, NOW)
     assert objects(store) == []
 
 
@@ -193,7 +194,7 @@ def test_readers_see_one_version_while_a_process_writes(emulator: Emulator, stor
             seen[kind].add(stored(store, kind))
     assert writer.exitcode == 0
     assert all(len(found) > 1 for found in seen.values())
-    store.prune(NOW)
+    prune(store, NOW)
     assert {stored(store, kind) for kind in KINDS} == {4}
 
 
@@ -208,7 +209,7 @@ def test_a_killed_write_leaves_the_old_artefact_and_prune_what_it_left(
     assert writer.exitcode == -9
     assert stored(store, "zarr") == 1
     assert len(objects(store)) > len(whole)
-    store.prune(NOW)
+    prune(store, NOW)
     assert objects(store) == whole
     assert stored(store, "zarr") == 1
 
@@ -221,16 +222,16 @@ def test_what_was_replaced_is_left_to_its_readers_until_it_is_pruned(store: Stor
         write(store, kind, 2)
     before = objects(store)
     assert np.array_equal(opened["zarr"].read("values"), noise(1, (2, *geobox().shape), "uint16"))
-    assert store.prune(timedelta(hours=1)) == []
-    planned = store.prune(NOW, dry_run=True)
+    assert prune(store, timedelta(hours=1)) == []
+    planned = prune(store, NOW, dry_run=True)
     assert objects(store) == before
     assert sum(one.bytes for one in planned) > 100_000
     assert [one.key.partition("@")[0] for one in planned] == [
         "predictions/2020/..p.current",
         "raw_bands/2020/.p.zarr",
     ]
-    assert store.prune(NOW) == planned
-    assert store.prune(NOW) == []
+    assert prune(store, NOW) == planned
+    assert prune(store, NOW) == []
     for kind in ("zarr", "cog"):
         assert stored(store, kind) == 2
         with pytest.raises(StorageError, match=r"replaced while it was read.*Run again"):
@@ -390,7 +391,7 @@ def test_failures_that_stay_may_be_tried_again_later_and_nothing_is_half_written
     with pytest.raises(UnavailableError, match=words):
         store.remove(FORMATS[kind][0])
     with pytest.raises(UnavailableError, match=words):
-        store.prune(NOW)
+        prune(store, NOW)
     proxy.fail = lambda _: None
     assert stored(store, kind) in ({1, 2} if kind == "parquet" else {1})
 
@@ -908,7 +909,7 @@ def test_what_has_come_before_a_failure_is_taken_over(
     archive.failing.clear()
     site.made(archive)
     assert set(archive.asked) == {"A04", "A05", "A06"} - came
-    site.store.prune(NOW)
+    prune(site.store, NOW)
     assert site.store.versions(site.key) == []
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
 

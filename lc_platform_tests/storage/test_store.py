@@ -14,7 +14,8 @@ import pytest
 
 from lc_platform.artefacts.formats import SamplesFormat
 from lc_platform.storage.errors import MissingArtefactError, StorageError
-from lc_platform.storage.store import Orphan, Store
+from lc_platform.storage.prune import Orphan, prune
+from lc_platform.storage.store import Store
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     elsewhere,
@@ -84,7 +85,7 @@ def test_a_folder_whose_writer_fails_leaves_the_one_before(store: Store) -> None
     assert store.fs.cat_file(f"{store.physical('model/2020')}/y") == b"new"
     if not store.local:
         assert store.fs.exists(before), "a reader may still be at it"
-        store.prune(timedelta(0))
+        prune(store, timedelta(0))
     assert not store.fs.exists(before), "a version that is replaced is removed"
 
 
@@ -183,7 +184,7 @@ def test_a_cube_opened_before_it_was_replaced_says_so_and_never_gives_fill_value
         opened = form.open(store, key)
         write(store, kind, 2)
         if not store.local:
-            store.prune(timedelta(0))
+            prune(store, timedelta(0))
         with pytest.raises(StorageError, match=r"p\.\w+: .*replaced while it was read.*Run again"):
             opened.read(next(iter(opened.layers)))
 
@@ -288,7 +289,7 @@ def test_what_writers_of_other_hosts_left_is_pruned_when_it_is_old(store: Store)
         staged = root / name / "c" if name.endswith("e") else root / name
         staged.parent.mkdir(exist_ok=True)
         staged.write_bytes(b"12345")
-    assert store.prune(timedelta(hours=1)) == []
+    assert prune(store, timedelta(hours=1)) == []
     an_hour_ago = time.time() - 3601
     for path in (*root.rglob("*"), *root.rglob(".*")):
         os.utime(path, (an_hour_ago, an_hour_ago))
@@ -296,8 +297,8 @@ def test_what_writers_of_other_hosts_left_is_pruned_when_it_is_old(store: Store)
         Orphan(".m.json@elsewhere-1-0badcafe.json", 5),
         Orphan(".n.zarr@elsewhere-1-0badcafe", 5),
     ]
-    assert store.prune(timedelta(hours=1), dry_run=True) == found
-    assert store.prune(timedelta(hours=1)) == found
+    assert prune(store, timedelta(hours=1), dry_run=True) == found
+    assert prune(store, timedelta(hours=1)) == found
     assert os.listdir(root) == ["m.json"]  # noqa: PTH208
 
 
