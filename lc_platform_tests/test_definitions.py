@@ -242,6 +242,15 @@ def test_imports_point_down(room: str) -> None:
     assert wrong == []
 
 
+def test_no_file_is_over_600_lines() -> None:
+    long = {
+        str(file.relative_to(PACKAGE)): lines
+        for file in modules()
+        if (lines := len(file.read_text(encoding="utf-8").splitlines())) > 600
+    }
+    assert long == {}, "a file that does two things is two files: split it by meaning"
+
+
 def test_what_is_private_to_dagster_is_imported_in_one_room() -> None:
     wrong = [
         f"{file.relative_to(PACKAGE)} imports {name}: import it in assets/dagster_internals.py"

@@ -55,6 +55,7 @@ from lc_platform.storage.errors import (
     UnavailableError,
 )
 from lc_platform.storage.partial_writes import PartialWrite
+from lc_platform.storage.selection import positive, runs_of
 from lc_platform.storage.store import MARKS, Staging, Store
 
 _AT_ONCE = 2048
@@ -498,13 +499,13 @@ class ZarrCube:
         array = self._arrays[layer]
         asked = [select.get(d, slice(None)) for d in _dims(array)]
         asked[-2:] = whole(self.grids[self.layers[layer].grid]) if window is None else window
-        picked = [_positive(one, n) for one, n in zip(asked, array.shape, strict=True)]
+        picked = [positive(one, n) for one, n in zip(asked, array.shape, strict=True)]
         shape = [
             len(range(*one.indices(length))) if isinstance(one, slice) else len(one)
             for one, length in zip(picked, array.shape, strict=True)
             if not isinstance(one, int)
         ]
-        runs = list(_runs(picked, array.shape))
+        runs = list(runs_of(picked, array.shape))
         try:
             with self._store.reaching(self.path):
                 if len(runs) == 1:
@@ -588,44 +589,3 @@ def _dims(array: zarr.Array[Any]) -> tuple[str, ...]:
 def _read_labels(array: Any) -> NDArray[Any]:
     labels: NDArray[Any] = array[:]
     return labels.astype("datetime64[s]") if "units" in array.attrs else labels
-
-
-def _positive(one: int | slice | Sequence[int], length: int) -> int | slice | Sequence[int]:
-    """A selection along a dim without negative positions, and without steps in a slice."""
-    if isinstance(one, slice):
-        start, stop, step = one.indices(length)
-        return slice(start, max(start, stop)) if step == 1 else range(start, stop, step)
-    if isinstance(one, int | np.integer):
-        return int(one) + (length if one < 0 else 0)
-    return [int(position) + (length if position < 0 else 0) for position in one]
-
-
-def _runs(
-    picked: Sequence[int | slice | Sequence[int]], shape: Sequence[int]
-) -> Iterator[tuple[tuple[int | slice, ...], tuple[slice, ...]]]:
-    """A selection as slices: where each lies in the store, and where in the result.
-
-    Zarr reads a list of positions many times slower than the same positions as slices.
-    """
-    parts: list[list[tuple[int | slice, slice | None]]] = []
-    for one, length in zip(picked, shape, strict=True):
-        if isinstance(one, int):
-            parts.append([(one, None)])
-        elif isinstance(one, slice):
-            start, stop, _ = one.indices(length)
-            parts.append([(slice(start, stop), slice(None))])
-        else:
-            breaks = np.flatnonzero(np.diff(one) != 1) + 1
-            edges = [0, *breaks.tolist(), len(one)]
-            parts.append(
-                [
-                    (slice(int(one[a]), int(one[b - 1]) + 1), slice(a, b))
-                    for a, b in itertools.pairwise(edges)
-                    if a < b
-                ]
-            )
-    for run in itertools.product(*parts):
-        yield (
-            tuple(there for there, _ in run),
-            tuple(here for _, here in run if here is not None),
-        )
