@@ -197,6 +197,16 @@ def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
     assert report.succeeded, report.failures
 
 
+def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_path: Path) -> None:
+    with started("demo", tmp_path / "demo", terminal=True, folder=tmp_path) as one:
+        one.until("reference.gpkg")
+        one.signalled(CTRL_C)
+        assert one.ended(SECONDS) == 130
+        assert one.left() == []
+        assert "patch grid" not in one.words
+        assert "Traceback" not in one.words
+
+
 @pytest.mark.parametrize(("workers", "terminal"), [(1, False), (2, True)])
 def test_the_second_signal_ends_at_once_and_leaves_no_process(
     small: Site, workers: int, terminal: bool

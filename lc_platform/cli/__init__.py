@@ -84,13 +84,16 @@ def demo(
     from lc_platform.commands import demo as demonstration
 
     config = _stoppable(partial(demonstration.prepare, folder))
+    _end_if_asked()
     report = _run(config, workers=workers)
+    _end_if_asked()
     if report.succeeded:
         _show_maps(config)
         for year in config.years:
             metrics = _metrics(config, year)
             judged: Sequence[str] = metrics["test_patches"]
             truth = _stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
+            _end_if_asked()
             out.print(
                 f"Overall accuracy on the test patches: {metrics['overall_accuracy']:.3f} against "
                 f"the reference with its mistakes, {truth:.3f} against the truth."
@@ -422,6 +425,12 @@ def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _
         return signals.stoppable(shown, told)
     except StopRequested:
         raise typer.Exit(signals.status()) from None
+
+
+def _end_if_asked() -> None:
+    """End here where a signal has asked to, and what it came in has ended before it noticed."""
+    if signals.Ended.signal:
+        raise typer.Exit(signals.status())
 
 
 def _run(config: Config, **asked: Any) -> Any:

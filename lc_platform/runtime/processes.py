@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -31,6 +32,7 @@ Run = Callable[[_Task], _Result]
 _CONTEXT = multiprocessing.get_context("spawn")
 _BEAT = 0.2
 """Seconds between two looks whether the work is to end, and between two tellings of progress."""
+_OF_THE_TRACKER = "ignore:resource_tracker:UserWarning"
 _END = 10.0
 """Seconds that an idle process is given to end by itself."""
 
@@ -192,11 +194,14 @@ def _ctrl_c_kept_from_children() -> Iterator[None]:
     """Processes that are started in the block never see the terminal's Ctrl+C, which goes to all
     of a group: they are told by who started them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # It takes away the locks of a worker that has ended at once, and nobody needs to hear of it.
+    sys.warnoptions.append(_OF_THE_TRACKER)
     try:
         resource_tracker.ensure_running()  # which unblocks it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
+        sys.warnoptions.remove(_OF_THE_TRACKER)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
