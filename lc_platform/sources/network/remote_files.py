@@ -110,15 +110,22 @@ class RemoteFiles:
         return uri.startswith(("http://", "https://", "s3://"))
 
     @contextmanager
-    def opened(self, uri: str, where: str) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile]]:
-        """A file open in GDAL, and what it takes. ``where`` begins the errors.
+    def opened(
+        self, uri: str, where: str, otherwise: str
+    ) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile]]:
+        """A file open in GDAL, and what it takes. ``where`` begins the errors; ``otherwise`` ends
+        those of a damaged file: what to do where it cannot be had whole.
 
         Raises, also in the body, SourceError where the file is not there, is refused or is a web
         page, TransientSourceError where it did not come after all retries; and what GDAL
         raises where it is damaged.
         """
         file = RemoteFile(
-            lambda first, last: self._fetch(uri, first, last, where), self._kept, uri, where
+            lambda first, last: self._fetch(uri, first, last, where),
+            self._kept,
+            uri,
+            where,
+            otherwise,
         )
         opener = _Opener(file)
         try:
@@ -181,9 +188,15 @@ class RemoteFile:
     """What is held of one file, and what it took."""
 
     def __init__(
-        self, fetch: Callable[[int, int], tuple[Part, int]], kept: _Kept, uri: str, where: str
+        self,
+        fetch: Callable[[int, int], tuple[Part, int]],
+        kept: _Kept,
+        uri: str,
+        where: str,
+        otherwise: str,
     ) -> None:
         self._fetch, self._kept, self._uri, self._where = fetch, kept, uri, where
+        self._otherwise = otherwise
         self.content = kept.get(uri)
         self.failure: SourceError | None = None
         """After it nothing more is asked for."""
@@ -222,7 +235,7 @@ class RemoteFile:
         if self.failure is None and any(end > self.size > 0 for _, end in asked):
             self.failure = SourceError(
                 f"{self._where} is shorter than its own directory says; it is damaged or cut "
-                f"short. Fetch the file again."
+                f"short. Fetch the file again, {self._otherwise}."
             )
         wide = [(max(0, first - before), min(end + after, self.size)) for first, end in asked]
         with self.content.asking:

@@ -123,6 +123,7 @@ class Granule:
             scale, offset = amplitude.SCALE, 0.0
         return Layer(
             where=f"acquisition {acquisition}, band {band}: {unsigned(uri)}",
+            acquisition=acquisition,
             band=band,
             uri=uri,
             index=max(source.band, 1),

@@ -46,6 +46,8 @@ class Layer:
 
     where: str
     """Acquisition, band and file, as an error names them."""
+    acquisition: str
+    """Its key."""
     band: str
     uri: str
     index: int
@@ -66,6 +68,11 @@ class Layer:
     def link(self) -> str:
         """Of the file, without what may sign it."""
         return unsigned(self.uri)
+
+    @property
+    def otherwise(self) -> str:
+        """What to do where the file cannot be mended, as the end of an error's sentence."""
+        return f"or leave the acquisition out by imagery.exclude: [{self.acquisition}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def _opened(
     layer: Layer, files: RemoteFiles
 ) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile | None]]:
     if files.has(layer.uri):
-        with files.opened(layer.uri, layer.where) as opened:
+        with files.opened(layer.uri, layer.where, layer.otherwise) as opened:
             yield opened
     else:
         # Not shared: one file may be read by several threads at a time.
@@ -287,12 +294,12 @@ def _damaged(layer: Layer, error: BaseException) -> SourceError:
     where, told = layer.where, "; ".join(dict.fromkeys(str(cause) for cause in _causes(error)))
     if "://" not in layer.uri and not Path(layer.uri).exists():
         return SourceError(
-            f"{where} is listed in the catalog but is not there. Restore the file, or take the "
-            f"item out of the catalog."
+            f"{where} is listed in the catalog but is not there. Restore the file, take the "
+            f"item out of the catalog, {layer.otherwise}."
         )
     return SourceError(
         f"{where} cannot be read; it is damaged, cut short or not what the catalog says ({told}). "
-        f"Fetch the file again."
+        f"Fetch the file again, {layer.otherwise}."
     )
 
 

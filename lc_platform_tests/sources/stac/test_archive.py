@@ -833,6 +833,7 @@ def test_a_band_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         source.read(one, GRID, ["B02"])
     assert f"acquisition {one.key}, band B02: {tmp_path / 'B02.tif'}" in str(error.value)
     assert "is not there" in str(error.value)
+    assert f"leave the acquisition out by imagery.exclude: [{one.key}]." in str(error.value)
 
 
 @pytest.mark.parametrize("options", [{}, {"tiled": True, "compress": "deflate"}])
@@ -854,6 +855,9 @@ def test_a_truncated_file_is_an_error_and_never_pixels(
     with pytest.raises(SourceError) as error:
         source.read(one, grid, ["B02"])
     assert f"acquisition {one.key}, band B02: {path} cannot be read" in str(error.value)
+    assert str(error.value).endswith(
+        f"Fetch the file again, or leave the acquisition out by imagery.exclude: [{one.key}]."
+    )
     assert not isinstance(error.value, TransientSourceError)
 
 

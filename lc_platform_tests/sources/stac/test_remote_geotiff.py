@@ -290,8 +290,12 @@ def test_a_file_that_ends_within_its_last_tile_is_named(server: StacServer) -> N
     by_gdal(path, noise(1), OVERVIEWS="NONE")
     path.write_bytes(path.read_bytes()[:-100])
     source, one = opened(server, "B02")
-    with pytest.raises(SourceError, match=r"B02.tif is shorter than its own directory says"):
+    with pytest.raises(
+        SourceError, match=r"B02.tif is shorter than its own directory says"
+    ) as said:
         source.read(one, on(slice(1000, SIDE), slice(1000, SIDE)), ["B02"])
+    advice = f"or leave the acquisition out by imagery.exclude: [{one.key}]."
+    assert str(said.value).endswith(f"Fetch the file again, {advice}")
 
 
 def test_tiles_are_not_fetched_again_for_a_coarser_grid_while_others_are_read(
