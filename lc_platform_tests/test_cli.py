@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from lc_platform import cli, config
 from lc_platform.commands import run
-from lc_platform.sources.protocol import QuotaError
+from lc_platform.sources.protocol import Acquisition, Pixels, QuotaError
+from lc_platform.sources.stac.archive import StacArchive
 from lc_platform_tests.storage import growing
 from lc_platform_tests.test_bad_input import Site, site
 
@@ -147,13 +149,110 @@ def test_status_before_the_first_run_says_what_to_do_and_writes_nothing(
     assert sorted(small.folder.rglob("*")) == before
 
 
-def test_status_of_a_store_that_has_lost_its_grid_names_it(lc: Command, small: Site) -> None:
+def test_verify_before_the_first_run_says_what_status_says(lc: Command, small: Site) -> None:
+    file = small.folder / "lc.yaml"
+    before = sorted(small.folder.rglob("*"))
+    ended = lc("verify", "-c", file)
+    assert ended.status == 1  # nothing was verified
+    assert ended.err == "error: " + lc("status", "-c", file).out
+    assert sorted(small.folder.rglob("*")) == before
+
+
+def test_a_store_that_has_lost_its_grid_is_named(lc: Command, small: Site) -> None:
     file = small.folder / "lc.yaml"
     assert lc("run", "-c", file, "--select", "raw_bands").status == 0
     (small.store / "patch_grid.parquet").unlink()
-    ended = lc("status", "-c", file)
+    for command in ("status", "verify"):
+        ended = lc(command, "-c", file)
+        assert ended.status == 1
+        assert "patch_grid.parquet: is not there. Materialize it first" in ended.err
+
+
+@pytest.mark.parametrize("storage", ["./notes.txt", "./notes.txt/store"])
+def test_a_store_that_is_a_file_is_named_by_every_command(
+    lc: Command, small: Site, storage: str
+) -> None:
+    file = small.configure(storage=storage)
+    (small.folder / "notes.txt").write_text("mine")
+    for command in ("check", "run", "status", "verify", "prune"):
+        ended = lc(command, "-c", file)
+        assert ended.status == 1, command
+        assert f"error: {small.folder}/notes.txt" in ended.err, command
+        assert "A file is where a folder should be" in ended.err, command
+        assert "Nothing has been made yet" not in ended.out + ended.err
+    assert (small.folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_store_that_is_a_folder_by_a_link_is_one(lc: Command, small: Site) -> None:
+    file = small.configure(storage="./link")
+    (small.folder / "elsewhere").mkdir()
+    (small.folder / "link").symlink_to("elsewhere")
+    assert lc("status", "-c", file).out.startswith("Nothing has been made yet.")
+
+
+def test_what_has_no_record_is_looked_at_again_and_said_to_be(
+    lc: Command, small: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = small.folder / "lc.yaml"
+    assert lc("run", "-c", file, "--select", "raw_bands").status == 0
+    chunk = next(p for p in small.store.glob("raw_bands/2021/*.zarr/bands/c/**/*") if p.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    chunk.write_bytes(content)
+    ended = lc("verify", "-c", file)
+    assert "1 damaged" in ended.out, ended
+    (damaged,) = re.findall(r"damaged are (.+)", ended.out)
+    acquired = set()
+    read = StacArchive.read
+
+    def noted(self: StacArchive, acquisition: Acquisition, *asked: Any) -> Pixels:
+        acquired.add(acquisition.key)
+        return read(self, acquisition, *asked)
+
+    monkeypatch.setattr(StacArchive, "read", noted)
+    ended = lc("run", "-c", file, "--select", "raw_bands")
+    assert ended.status == 0, ended.err
+    assert "1 raw_bands have no record of how they were made" in ended.err
+    assert "`lc-platform verify` found damaged" in ended.err
+    assert "what is whole and current is taken over" in ended.err
+    assert acquired == {damaged}
+    assert lc("verify", "-c", file).status == 0
+
+
+# metrics, ui
+
+
+@pytest.mark.parametrize("command", ["metrics", "ui"])
+def test_a_port_in_use_is_said_before_anything_is_started(
+    lc: Command, small: Site, command: str
+) -> None:
+    before = sorted(small.folder.rglob("*"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = lc(command, "-c", small.folder / "lc.yaml", "--port", str(port))
     assert ended.status == 1
-    assert "patch_grid.parquet: is not there. Materialize it first" in ended.err
+    said = f"error: --port {port}: is in use on 127.0.0.1. Give another port\n"
+    assert (ended.out, ended.err) == ("", said)
+    assert sorted(small.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["metrics", "ui"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "a..b"])
+def test_an_address_of_no_interface_of_this_machine_is_named(
+    lc: Command, small: Site, command: str, host: str
+) -> None:
+    # 192.0.2.0/24 is kept for documentation (RFC 5737).
+    ended = lc(command, "-c", small.folder / "lc.yaml", "--host", host, "--port", "3999")
+    assert ended.status == 1
+    assert ended.err.startswith(f"error: --host {host}: cannot be listened on (")
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("command", ["metrics", "ui"])
+def test_a_number_that_is_no_port_is_refused(lc: Command, small: Site, command: str) -> None:
+    ended = lc(command, "-c", small.folder / "lc.yaml", "--port", "70000")
+    assert ended.status == 2
+    assert "65535" in ended.err
 
 
 def test_status_imports_neither_the_science_nor_the_graph(lc: Command, small: Site) -> None:

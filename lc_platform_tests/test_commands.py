@@ -16,7 +16,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.mark.parametrize(
     ("state", "terminal", "status", "said"),
     [
-        ("new folder", True, 1, "patch_grid.parquet: is not there."),
+        ("new folder", True, 1, "error: Nothing has been made yet."),
         ("finished", False, 0, "18 artefacts read, 0 damaged."),
         ("finished", True, 0, "18 artefacts read, 0 damaged."),
         ("damaged chunk", False, 1, "18 artefacts read, 1 damaged."),

@@ -202,6 +202,13 @@ def plan(
         err.print(f"  and none of {more} more patches and years")
 
 
+def _nothing_yet(config: Path) -> str:
+    return (
+        "Nothing has been made yet. `lc-platform check` says whether all is ready, "
+        f"`lc-platform run -c {shlex.quote(str(config))}` makes the map."
+    )
+
+
 @app.command()
 def status(config: ConfigFile) -> None:
     """Of each asset and year: what is done, missing, stale and why, failed and why.
@@ -221,11 +228,7 @@ def status(config: ConfigFile) -> None:
     finally:
         gc.enable()
     if all(row.is_untouched for row in rows):
-        out.print(
-            "Nothing has been made yet. `lc-platform check` says whether all is ready, "
-            f"`lc-platform run -c {shlex.quote(str(config))}` makes the map.",
-            markup=False,
-        )
+        out.print(_nothing_yet(config), markup=False)
         return
     table = Table("asset", "year", "done", "of", "missing", "stale", "failed", box=None)
     for row in rows:
@@ -306,9 +309,17 @@ def verify(
 ) -> None:
     """Read all that is stored again, and say what is damaged; `run` makes that again."""
     configuration = load(config)
+    from lc_platform.commands.instance import RunError
+    from lc_platform.commands.status import status as statuses
     from lc_platform.commands.verify import Verification
+    from lc_platform.storage.errors import MissingArtefactError
 
-    found = Verification(configuration, year or (), patch or ())
+    try:
+        found = Verification(configuration, year or (), patch or ())
+    except MissingArtefactError:
+        if all(row.is_untouched for row in statuses(configuration)):
+            raise RunError(_nothing_yet(config)) from None
+        raise
     read = problems = 0
     display = Display(out)
 
@@ -368,7 +379,7 @@ def prune(
 @app.command()
 def metrics(
     config: ConfigFile,
-    port: Annotated[int, typer.Option(help="The port.")] = 9464,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 9464,
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
     every: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks at the store.")
@@ -383,15 +394,17 @@ def metrics(
 @app.command()
 def ui(
     config: ConfigFile,
-    port: Annotated[int, typer.Option(help="The port of the web UI.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the web UI.")] = 3000,
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
 ) -> None:
     """Open Dagster's web UI on a configuration, with its history."""
     configuration = load(config)
+    from lc_platform.commands import ports
     from lc_platform.commands import run as running
     from lc_platform.commands.instance import HOME_VARIABLE, dagster_home
     from lc_platform.commands.launch import workspace
 
+    ports.expect_free(host, port)
     for warning in running.check(configuration):
         err.print(f"[yellow]warning[/yellow]: {warning}")
     home = dagster_home(configuration)

@@ -353,15 +353,22 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
     """Serve a configuration's metrics until Ctrl+C.
 
     every  seconds between the end of a look and the beginning of the next
+
+    Raises RunError where the port is in use, before anything else is done.
     """
+    from lc_platform.commands import ports
     from lc_platform.commands.instance import dagster_home
     from lc_platform.graph import build
 
+    ports.expect_free(host, port)
     platform = (build(configuration).resources or {})["platform"]
     home = str(dagster_home(configuration))
     with dg.DagsterInstance.from_config(home) as instance:
         exporter = Exporter(instance, platform)
-        server = serve(exporter, port=port, host=host)
+        try:
+            server = serve(exporter, port=port, host=host)
+        except OSError as error:  # another process was faster
+            raise ports.refused(host, port, error) from error
         print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.", flush=True)
         while True:
             exporter.look()

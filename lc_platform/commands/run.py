@@ -145,7 +145,9 @@ class Worker:
         if bare:
             warnings.append(
                 f"{platform.store}: {bare} raw_bands have no record of how they were made, as "
-                "those of an earlier release. They will be acquired again"
+                "those of an earlier release and those that `lc-platform verify` found damaged. "
+                "Their acquisitions are looked at again: what is whole and current is taken over, "
+                "all else is acquired again"
             )
         return warnings
 

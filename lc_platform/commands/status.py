@@ -62,9 +62,11 @@ def status(config: Config) -> list[AssetStatus]:
     Where there is no patch grid yet, it alone is told of. Nothing is computed and nothing written,
     so that neither the science nor the graph is imported.
 
-    Raises StorageError where the store cannot be read, or has artefacts and has lost its grid.
+    Raises StorageError where the store cannot be read, is a file, or has artefacts and has lost its
+    grid.
     """
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
+    platform.store.expect_folder()
     look = platform.versions.look()
     for each in config.years:
         look.outdate("raw_bands", changed(platform, look, each))

@@ -37,13 +37,15 @@ class Verification:
     years    of the configuration; all where none is named
     patches  all where none is named
 
-    Raises RunError naming a year or a patch that is not there, StorageError where there is no grid.
+    Raises RunError naming a year or a patch that is not there, StorageError where there is no grid,
+    or the store is a file.
     """
 
     def __init__(
         self, config: Config, years: Sequence[int] = (), patches: Sequence[str] = ()
     ) -> None:
         self._platform = Platform(config, [asset.recipe for asset in assets.ALL])
+        self._platform.store.expect_folder()
         self._formats = formats(self._platform.classes, config.processing.threads)
         years = chosen(years, config.years, "--year", "years of the configuration")
         keys = [patch.key for patch in self._platform.grid().patches]

@@ -41,7 +41,10 @@ def prune(
 
     What a writer is still at is younger than its last part; take a time that is longer than
     the writing of one part and the reading of one artefact take.
+
+    Raises StorageError where the store is a file, or cannot be reached.
     """
+    store.expect_folder()
     now = datetime.now(UTC)
     before = now - older_than
     if unfinished is None:

@@ -196,6 +196,18 @@ class Store:
                 "object_store.endpoint"
             )
 
+    def expect_folder(self) -> None:
+        """Raises StorageError where a file is in the way of the folder that the store is. Of an
+        object store nothing is asked, and a folder need not be there yet."""
+        if not self.local:
+            return
+        try:
+            os.stat(f"{self.base}/")  # noqa: PTH116 - with the slash it is of a folder alone
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise explained(error, str(self)) from error
+
     def exists(self, key: str) -> bool:
         def there(path: str) -> bool:
             if not self.fs.exists(path):

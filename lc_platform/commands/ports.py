@@ -1,0 +1,46 @@
+"""Ports that commands listen on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from lc_platform.commands.instance import RunError
+
+_REASONS = {
+    errno.EADDRINUSE: "is in use on {host}. Give another port",
+    errno.EACCES: "may not be listened on by this user on {host}. Give a port from 1024 on",
+}
+
+
+def expect_free(host: str, port: int) -> None:
+    """Raises RunError naming the option where nothing can listen on a port of an address."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise _of_host(host, error) from error
+    with socket.socket(family, kind, protocol) as probe:
+        # As servers do it: connections that have ended do not keep a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen(1)
+        except OSError as error:
+            raise refused(host, port, error) from error
+
+
+def refused(host: str, port: int, error: OSError) -> RunError:
+    """What to say where an address could not be listened on."""
+    if error.errno not in _REASONS:
+        return _of_host(host, error)
+    return RunError(f"--port {port}: {_REASONS[error.errno].format(host=host)}")
+
+
+def _of_host(host: str, error: OSError | UnicodeError) -> RunError:
+    why = error.strerror if isinstance(error, OSError) else None
+    return RunError(
+        f"--host {host}: cannot be listened on ({why or error}). Give an address of this machine, "
+        "such as 127.0.0.1, or 0.0.0.0 for all that it has"
+    )
