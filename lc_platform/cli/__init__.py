@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lc_platform.cli.display import Display
+from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.config import (
     DEMO_FOLDER,
     ENVIRONMENT_VARIABLE,
@@ -186,14 +187,14 @@ def plan(
         f"{configuration.name}: {len(found.patches)} patches, {imagery.collection}{also} from "
         f"{imagery.source}"
     )
-    rows: list[tuple[str, ...]] = [(str(y), *_amounts(found, n)) for y, n in found.years.items()]
+    rows: list[tuple[str, ...]] = [(str(y), *amounts(found, n)) for y, n in found.years.items()]
     if len(rows) > 1:
-        rows.append(("all", *_amounts(found, found.total)))
-    out.print(_numbers(("year", *_AMOUNTS), rows, found.remote))
+        rows.append(("all", *amounts(found, found.total)))
+    out.print(table_of(("year", *AMOUNTS), rows, found.remote))
     if patches:
-        rows = [(f"{p} {y}", *_amounts(found, n)) for (p, y), n in found.needs.items()]
-        out.print(_numbers(("patch", *_AMOUNTS), rows, found.remote))
-    for line in _told_beside(found):
+        rows = [(f"{p} {y}", *amounts(found, n)) for (p, y), n in found.needs.items()]
+        out.print(table_of(("patch", *AMOUNTS), rows, found.remote))
+    for line in notes_on(found):
         out.print(line, markup=False)
     for place, y in found.without[:_FAILURES_SHOWN]:
         err.print(f"[yellow]warning[/yellow]: {place} {y}: the archive has no acquisition")
@@ -502,73 +503,6 @@ def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
     """Pass results on, and show beside what is for programs how many there are."""
     with Display(err) as display:
         yield from display.stage("patches and years searched", total, results)
-
-
-_AMOUNTS = ("acquisitions", "there", "requests", "units", "to move", "to keep", "hours")
-_OF_THE_NETWORK = {"requests", "units", "to move", "hours"}
-
-
-def _amounts(plan: Any, need: Any) -> tuple[str, ...]:
-    return (
-        f"{need.acquisitions:,}",
-        f"{need.there:,}",
-        f"{need.cost.requests:,}",
-        f"{need.cost.processing_units:,.0f}",
-        _bytes(need.cost.bytes),
-        _bytes(need.bytes_kept),
-        f"{plan.hours(need):,.1f}",
-    )
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} TB" if count < 999.5 else f"{count:,.0f} TB"
-
-
-def _numbers(titles: Sequence[str], rows: Sequence[Sequence[str]], remote: bool) -> Table:
-    shown = [i for i, title in enumerate(titles) if remote or title not in _OF_THE_NETWORK]
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for i in shown:
-        table.add_column(titles[i], justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[i] for i in shown))
-    return table
-
-
-def _told_beside(plan: Any) -> Iterator[str]:
-    """What the numbers of a plan rest on, and whether the budget suffices."""
-    from lc_platform.commands import plan as planning
-
-    imagery = plan.config.imagery
-    yield (
-        f"To keep: raw bands and cloud masks, at {planning.BYTES_KEPT:g} bytes a digital number, "
-        "as measured."
-    )
-    if not plan.remote:
-        yield "Nothing comes over the network."
-        return
-    pace = f"{imagery.connections} at a time"
-    if imagery.requests_per_minute:
-        pace += f", at most {imagery.requests_per_minute} a minute"
-    yield f"Hours: of one worker, at {plan.seconds_a_request:g} s a request, {pace}."
-    if plan.estimated:
-        yield f"Estimated, the archive was not asked: {plan.estimated}."
-    for limit in plan.budget:
-        what = limit.key.replace("_", " ")
-        yield (
-            f"Budget of {plan.spending.month}: {limit.left:,.0f} of {limit.most:,.0f} {what} are "
-            f"left, {limit.needed:,.0f} are needed: "
-            + ("that suffices." if limit.suffices else f"that takes {limit.months} months.")
-        )
-    spent = plan.spending.spent
-    if not plan.budget and spent.requests:
-        yield (
-            f"Spent in {plan.spending.month}: {spent.requests:,} requests, "
-            f"{spent.processing_units:,.0f} processing units. There is no imagery.budget."
-        )
 
 
 def _show_maps(config: Config) -> None:
