@@ -27,6 +27,10 @@ from lc_platform.runtime.threads import available
 from lc_platform.storage.raster_cube import Draft, RasterCube, palette, rgba, tiled
 from lc_platform.storage.store import Staging
 
+LAND_COVER = "land_cover.tif"
+CONFIDENCE = "confidence.tif"
+VALID_OBSERVATIONS = "valid_observations.tif"
+
 _WINDOW = 1024
 
 
@@ -219,12 +223,3 @@ def _on_grid(
         band = list(raster.descriptions).index(layer) + 1
         values: NDArray[np.generic] = warped.read(band, window=RasterWindow.from_slices(*window))
     return values
-
-
-LAND_COVER = "land_cover.tif"
-
-
-CONFIDENCE = "confidence.tif"
-
-
-VALID_OBSERVATIONS = "valid_observations.tif"
