@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
 import pytest
 import rasterio
 import shapely
@@ -74,3 +75,14 @@ def raster(
     ) as file:  # fmt: skip
         file.write(values, 1)
     return path
+
+
+WOODS, LAKES = box(0, 0, 10, 10), box(10, 10, 5, 5)
+
+
+def expected() -> np.ndarray:
+    """The classes of WOODS and LAKES, burnt on a grid of 20 x 20 pixels."""
+    classes = np.zeros((20, 20), np.uint8)
+    classes[:10, :10] = 3
+    classes[10:15, 10:15] = 8
+    return classes

@@ -22,24 +22,17 @@ from odc.geo.geobox import GeoBox
 from lc_platform.sources.protocol import SourceError
 from lc_platform_tests.sources.references import (
     GRID,
+    LAKES,
     LEFT,
     TOP,
+    WOODS,
     box,
+    expected,
     opened,
     raster,
     refusal,
     table,
 )
-
-WOODS, LAKES = box(0, 0, 10, 10), box(10, 10, 5, 5)
-
-
-def expected() -> np.ndarray:
-    classes = np.zeros((20, 20), np.uint8)
-    classes[:10, :10] = 3
-    classes[10:15, 10:15] = 8
-    return classes
-
 
 BOTH = table([30, 80], [WOODS, LAKES])
 

@@ -13,23 +13,17 @@ from lc_platform.platform import Platform
 from lc_platform_tests.sources.references import (
     FOREST,
     GRID,
+    LAKES,
     WATER,
+    WOODS,
     box,
     configuration,
+    expected,
     opened,
     raster,
     refusal,
     table,
 )
-
-WOODS, LAKES = box(0, 0, 10, 10), box(10, 10, 5, 5)
-
-
-def expected() -> np.ndarray:
-    classes = np.zeros((20, 20), np.uint8)
-    classes[:10, :10] = 3
-    classes[10:15, 10:15] = 8
-    return classes
 
 
 def package(folder: Path) -> Path:
