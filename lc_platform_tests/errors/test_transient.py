@@ -26,7 +26,6 @@ import numba.core.errors
 import numcodecs
 import numpy as np
 import PIL.Image
-import psycopg2
 import pyarrow as pa
 import pyogrio.errors
 import pyproj
@@ -166,10 +165,11 @@ PASSING: dict[str, Callable[[], BaseException]] = {
         sqlalchemy.exc.OperationalError, sqlite3.OperationalError("database is locked")
     ),
     "Postgres restarts": lambda: in_database(
-        sqlalchemy.exc.OperationalError, psycopg2.OperationalError("terminating connection")
+        sqlalchemy.exc.OperationalError,
+        of("psycopg2", "OperationalError", "terminating connection"),
     ),
     "pool exhausted": lambda: sqlalchemy.exc.TimeoutError("QueuePool limit"),
-    "psycopg2 alone": lambda: psycopg2.OperationalError("server closed the connection"),
+    "psycopg2 alone": lambda: of("psycopg2", "OperationalError", "server closed the connection"),
     "code server away": lambda: DagsterUserCodeUnreachableError("away"),
     "gRPC unavailable": lambda: RpcError(grpc.StatusCode.UNAVAILABLE),
     "failure that allows it": lambda: dg.Failure("later", allow_retries=True),
