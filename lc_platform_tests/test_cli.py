@@ -111,7 +111,9 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert "\x1b[" not in ended.out
     assert re.search(r"^patch grid: 1 of 1 \(\d+\.\d s\)$", ended.out, re.MULTILINE)
     assert re.search(r"^imagery and features 2021: 2 of 2 \(", ended.out, re.MULTILINE)
-    assert re.search(r"partitions in \d+ s, 0 failed\. Orchestration: \d", ended.out)
+    # Two patches with seven assets each, and the grid, the model, its evaluation and the mosaic.
+    assert re.search(r"^18 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
+    assert re.search(r"Dagster itself took \d+\.\d\d s of that for each patch, 2 in", ended.out)
     land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
     assert f"Map of 2021:  {land_cover}" in ended.out
     assert land_cover.is_file()
@@ -126,6 +128,19 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert rows["mosaic"] == ["2021", "1", "1"]
 
 
+def test_a_run_says_what_it_has_made_and_what_was_current(lc: Command, small: Site) -> None:
+    file = small.folder / "lc.yaml"
+    assert lc("run", "-c", file).status == 0
+    again = lc("run", "-c", file)
+    assert re.search(r"^Nothing had to be made: all 18 artefacts are current \(\d+ s\)\.$",
+                     again.out, re.MULTILINE)  # fmt: skip
+    assert "18 artefacts made" not in again.out
+    (small.store / "mosaic/2021/land_cover.tif").unlink()
+    small.configure(model={"num_iterations": 4, "min_data_in_leaf": 5})
+    changed = lc("run", "-c", file)  # a model, its evaluation, two predictions and the mosaic
+    assert "5 artefacts made, 13 were current already, in " in changed.out
+
+
 def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
     file = small.configure(imagery={"bands": ["B04", "B08", "B11"]})
     ended = lc("run", "-c", file, "--select", "raw_bands")
@@ -135,7 +150,8 @@ def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
     ended = lc("status", "-c", file)
     words = " ".join(ended.out.split())
     assert "raw_bands 2021 0 2 2 2" in words
-    assert len(re.findall(r"failed raw_bands 33N-\S+ 2021\n.* no band B11", ended.err)) == 2
+    (named,) = re.findall(r"failed raw_bands, 2 partitions: (.+)\n.* no band B11", ended.err)
+    assert re.fullmatch(r"33N-\S+ 2021, 33N-\S+ 2021", named)
 
 
 def test_status_before_the_first_run_says_what_to_do_and_writes_nothing(

@@ -159,7 +159,7 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
         "DAGSTER_HOME": str(tmp_path / "dagster"),
     }
     said = lc_platform("run", "-c", str(FLANDERS), **variables)
-    assert re.search(r"\d+ partitions in \d+ s, 0 failed", said)
+    assert re.search(r"\d+ artefacts made, in \d+ s, 0 failed", said)
     with rasterio.open(store / "mosaic" / "2018" / "land_cover.tif") as file:
         land_cover = file.read(1)
         assert str(file.crs) == "EPSG:32631"

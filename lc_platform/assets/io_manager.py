@@ -45,6 +45,8 @@ REFUSED = "refused"
 spent."""
 REFUSAL = QuotaError.__name__
 """The same of a step of one place: the name of the error that began it."""
+UNCHANGED = "unchanged"
+"""Metadata of what was already as it would be made."""
 _SHOWN = "shown"
 """In a record, what the artefact says of itself."""
 
@@ -248,7 +250,7 @@ class ArtefactIOManager(dg.IOManager):
         metadata: dict[str, Any] = {"version": value.expected.version.data}
         if isinstance(value, Unchanged):
             metadata |= self._shown_before(step, where, records.get(where, {}))
-            metadata["unchanged"] = True
+            metadata[UNCHANGED] = True
         else:
             metadata |= self._stored(step.asset, where, target, value)
         if where.patch:
@@ -331,7 +333,7 @@ class ArtefactIOManager(dg.IOManager):
             raise dg.Failure(str(error), allow_retries=False) from error
 
 
-_OF_ITS_DAY = ("version", "unchanged", "path", "patch", "year", "made_at")
+_OF_ITS_DAY = ("version", UNCHANGED, "path", "patch", "year", "made_at")
 """Metadata that are told anew."""
 _ACCOUNTED = ("_this_month", "_left")
 """What the names of those end with that are of the day that it was made."""

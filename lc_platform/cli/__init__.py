@@ -17,7 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lc_platform.cli.display import Display
+from lc_platform.cli.failures import Alike, alike
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
+from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
     DEMO_FOLDER,
     ENVIRONMENT_VARIABLE,
@@ -43,7 +45,9 @@ if not out.is_terminal:
     out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
 
 _FAILURES_SHOWN = 5
-"""Of an asset and year."""
+"""Of an asset and year, those that are alike counted once."""
+_CAUSES_SHOWN = 20
+"""Of a run, likewise."""
 _UI_ENDS = 25.0
 """Seconds that Dagster's UI is given to end."""
 _Result = TypeVar("_Result")
@@ -246,12 +250,8 @@ def status(config: ConfigFile) -> None:
         )
     out.print(table)
     for row in rows:
-        for where, why in list(row.failed.items())[:_FAILURES_SHOWN]:
-            err.print(f"[red]failed[/red] {row.asset} {where}")
-            err.print(f"  {why}", markup=False)
-        more = len(row.failed) - _FAILURES_SHOWN
-        if more > 0:
-            err.print(f"  and {more} more partitions of {row.asset}")
+        failed = alike((row.asset, where, why) for where, why in row.failed.items())
+        _list_failures(failed, _FAILURES_SHOWN)
         for warning in row.warnings:
             err.print(f"[yellow]warning[/yellow] {row.asset} {row.year}: {escape(warning)}")
 
@@ -471,22 +471,10 @@ def _run(config: Config, **asked: Any) -> Any:
     report = _stoppable(work, display)
     for warning in report.warnings:
         err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
-    per_patch, places = report.orchestration()
-    done = sum(len(o.task.places) - len(o.errors) for o in report.outcomes)
-    out.print(
-        f"{done} partitions in {report.seconds:.0f} s, {len(report.failures)} failed."
-        + (f" Orchestration: {per_patch:.2f} s a patch and year, over {places}." if places else "")
-    )
+    out.print(summary(report))
     if report.notes:
         out.print(report.notes, markup=False)
-    alike: dict[tuple[str, str], list[str]] = {}
-    for job, place, why in report.failures:
-        alike.setdefault((job, why), []).append(str(place))
-    for (job, why), where in alike.items():
-        more = len(where) - _FAILURES_SHOWN
-        named = ", ".join(where[:_FAILURES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        err.print(f"[red]failed[/red] {job} {named}")
-        err.print(f"  {why}", markup=False)
+    _list_failures(alike(report.failures), _CAUSES_SHOWN)
     for year, patches in report.missing.items():
         if patches:
             # All of them: whoever uses the map has to know.
@@ -497,6 +485,15 @@ def _run(config: Config, **asked: Any) -> Any:
         err.print("[red]stopped[/red] as asked; the same command goes on from here.")
         raise typer.Exit(signals.status())
     return report
+
+
+def _list_failures(failures: Sequence[Alike], most: int) -> None:
+    for one in failures[:most]:
+        err.print(f"[red]failed[/red] {one}")
+        err.print(f"  {one.words}", markup=False)
+    if rest := failures[most:]:
+        count = sum(len(one.places) for one in rest)
+        err.print(f"  and {count} more that failed otherwise; Dagster's UI has them all")
 
 
 def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:

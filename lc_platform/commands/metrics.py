@@ -34,6 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lc_platform.acquisition.budget import Spending
 from lc_platform.artefacts.layout import ASSETS, years_of
+from lc_platform.assets.io_manager import UNCHANGED
 from lc_platform.config import Config
 from lc_platform.monitoring.partition_status import Known, PartitionStatus
 from lc_platform.monitoring.run_failures import of_run
@@ -120,7 +121,7 @@ class EventLog:
 
     def _count(self, asset: str, made: dg.AssetMaterialization) -> None:
         # What was current already, and is only reported again, has been counted.
-        if "unchanged" in made.metadata:
+        if UNCHANGED in made.metadata:
             return
         facts = {
             name: float(entry.value)

@@ -18,7 +18,7 @@ from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
-from lc_platform.assets.io_manager import FAILED, PERMANENT
+from lc_platform.assets.io_manager import FAILED, PERMANENT, UNCHANGED
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight
 from lc_platform.commands.instance import HOME_VARIABLE as HOME_VARIABLE
@@ -50,6 +50,10 @@ class Task:
         return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
 
 
+Artefact = tuple[str, str | None]
+"""An asset, and the key of its partition."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a task ended."""
@@ -60,6 +64,10 @@ class Outcome:
     """Of these, in the platform's own work; the rest is orchestration."""
     errors: Mapping[Partition, str] = field(default_factory=dict)
     """Why places failed; the others are done."""
+    made: frozenset[Artefact] = frozenset()
+    """What the task has made."""
+    current: frozenset[Artefact] = frozenset()
+    """What was already as the task would have made it."""
 
 
 @dataclass
@@ -83,6 +91,21 @@ class Report:
     def failures(self) -> list[tuple[str, Partition, str]]:
         """(job, place, why)"""
         return [(o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()]
+
+    @property
+    def made(self) -> frozenset[Artefact]:
+        """What was made."""
+        return frozenset[Artefact]().union(*(o.made for o in self.outcomes))
+
+    @property
+    def current(self) -> frozenset[Artefact]:
+        """What was current already."""
+        return frozenset[Artefact]().union(*(o.current for o in self.outcomes)) - self.made
+
+    @property
+    def years(self) -> Collection[int]:
+        """The years that something was tried of."""
+        return {p.year for o in self.outcomes for p in o.task.places if p.year}
 
     @property
     def succeeded(self) -> bool:
@@ -134,7 +157,7 @@ class Worker:
         with what is wrong, and what to do.
         """
         platform = self._resources["platform"]
-        warnings = preflight.check(self.config, self.instance)
+        warnings = [*self.config.doubts, *preflight.check(self.config, self.instance)]
         platform.store.check()
         records = self.instance.run_storage
         assert isinstance(records, SqlRunStorage)
@@ -187,6 +210,7 @@ class Worker:
         if not result.success:
             checkpoint()
         errors: dict[Partition, str] = {}
+        made, current = _materialized(result.all_events)
         if not result.success and len(task.places) == 1:
             errors[task.places[0]] = _reason(result.all_events, result.run_id)
         elif not result.success:
@@ -199,8 +223,11 @@ class Worker:
                 elif str(place) in hopeless:
                     errors[place] = hopeless[str(place)]
                 elif rest:
-                    errors |= self.run(Task(task.job, rest, (place,))).errors
-        return Outcome(task, time.perf_counter() - started, clock.seconds - worked, errors)
+                    alone = self.run(Task(task.job, rest, (place,)))
+                    errors |= alone.errors
+                    made, current = made | alone.made, current | alone.current
+        seconds, work = time.perf_counter() - started, clock.seconds - worked
+        return Outcome(task, seconds, work, errors, made, current - made)
 
     def _execute(self, task: Task) -> Run:
         every = set(task.assets) == set(JOBS[task.job])
@@ -209,6 +236,19 @@ class Worker:
             return launch(
                 job, task.places, self.instance, _QUIET, assets=() if every else task.assets
             )
+
+
+def _materialized(
+    events: Sequence[dg.DagsterEvent],
+) -> tuple[frozenset[Artefact], frozenset[Artefact]]:
+    """(what a run has made, what it has found to be current)"""
+    found: dict[bool, set[Artefact]] = {True: set(), False: set()}
+    for event in events:
+        if event.is_step_materialization:
+            metadata = event.step_materialization_data.materialization.metadata
+            artefact = (str(event.asset_key and event.asset_key.path[-1]), event.partition)
+            found[UNCHANGED in metadata].add(artefact)
+    return frozenset(found[False]), frozenset(found[True])
 
 
 def _unfinished(

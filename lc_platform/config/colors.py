@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.config.problems import nearest, shown
+from lc_platform.config.readings import reading
 
 PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442",
@@ -60,11 +61,28 @@ def hexadecimal(value: Any) -> str:
 
     if text in ImageColor.colormap:
         return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(text)[:3])
-    hint = nearest(text, list(ImageColor.colormap)) if text else ""
+    written = text or _number(value)
+    if re.fullmatch(r"[0-9a-f]{6}|[0-9a-f]{3}", written):
+        hint = f' Did you mean "#{written}"?'
+    else:
+        hint = nearest(text, list(ImageColor.colormap)) if text else ""
     raise ValueError(
-        f"{shown(value)} is no colour.{hint} Write a CSS name, or red, green and blue in quotes, "
-        'such as "#ffcc00" (without quotes, YAML takes # for the start of a comment)'
+        f"{_number(value) or shown(value)} is no colour.{hint} Write a CSS name, or red, green and "
+        'blue in quotes, such as "#ffcc00" (without quotes, YAML takes # for the start of a '
+        "comment)"
     )
+
+
+def _number(value: Any) -> str:
+    """A number as it stands in the file; empty for all else."""
+    found = reading(value)
+    return found[0].lower() if found else str(value) if type(value) is int else ""
+
+
+def alike(colors: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of colours that are there before, each with the place of the first of them."""
+    first: dict[str, int] = {}
+    return [(i, first[c]) for i, c in enumerate(colors) if first.setdefault(c, i) != i]
 
 
 def chosen(given: Sequence[str | None]) -> list[str]:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES, first_year
 from lc_platform.config.aoi import Aoi
+from lc_platform.config.colors import alike
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
 from lc_platform.config.fields import (
@@ -375,6 +376,17 @@ class Config(Section):
     @property
     def class_names(self) -> dict[int, str]:
         return {one.id: one.name for one in self.reference.classes}
+
+    @property
+    def doubts(self) -> list[str]:
+        """What is allowed and is seldom meant, a sentence each."""
+        classes = self.reference.classes
+        return [
+            f"reference.classes[{i}].color: {classes[i].name} has the colour of "
+            f"{classes[first].name} ({classes[i].color}), so that the map shows them as one. Give "
+            "it another, or none: one is chosen for it"
+            for i, first in alike([one.color for one in classes])
+        ]
 
     @property
     def class_colors(self) -> dict[int, str]:

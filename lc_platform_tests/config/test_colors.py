@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
 
-from lc_platform.config import ConfigError, colors, parse
+from lc_platform.config import ConfigError, colors, load, parse
 from lc_platform_tests.config.test_config import SMALLEST, merged
 
 
@@ -68,6 +69,42 @@ def test_a_colour_that_yaml_took_for_a_comment_is_refused() -> None:
                             "id: 2\n      name: forest\n      color: #00ff00")  # fmt: skip
     with pytest.raises(ConfigError, match=r"color: nothing is no colour.*takes # for the start"):
         parse(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("000000", "#000000"),  # YAML reads 0, an octal number
+        ("001122", "#001122"),
+        ("112233", "#112233"),
+        ("000", "#000"),
+        ("FFCC00", "#ffcc00"),
+        ("0f8", "#0f8"),
+        ('"000000"', "#000000"),
+    ],
+)
+def test_digits_without_their_hash_are_refused_with_how_to_write_them(
+    tmp_path: Path, written: str, meant: str
+) -> None:
+    file = tmp_path / "lc.yaml"
+    file.write_text(SMALLEST.replace('"#00ff00"', written))
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    digits = written.strip('"')
+    quoted = digits if digits.isdecimal() and '"' not in written else f"'{digits}'"
+    assert f"reference.classes[1].color: {quoted} is no colour. " in str(caught.value)
+    assert f'Did you mean "{meant}"?' in str(caught.value)
+
+
+def test_two_classes_of_one_colour_are_doubted(tmp_path: Path) -> None:
+    file = tmp_path / "lc.yaml"
+    file.write_text(SMALLEST.replace('"#00ff00"', "yellow"))
+    (doubt,) = load(file).doubts
+    assert doubt.startswith(
+        "reference.classes[1].color: forest has the colour of cultivated land (#ffff00), so that "
+    )
+    file.write_text(SMALLEST)
+    assert load(file).doubts == []
 
 
 def test_classes_without_a_colour_get_the_same_ones_every_time() -> None:
