@@ -16,7 +16,7 @@ from lc_platform.automation import archive_search, backfill_remainders, backfill
 from lc_platform.automation import lost_retries as retries
 from lc_platform.automation.scope import kept_years, known, outside_words
 from lc_platform.monitoring import notify, tick_failures
-from lc_platform.monitoring.alerting import Snapshot
+from lc_platform.monitoring.alerting import Alerting
 from lc_platform.platform import Platform
 
 NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
@@ -94,19 +94,16 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         "one a patch or a run.",
     )
     def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        ways = notify.channels(platform.config)
-        if not ways:
-            return dg.SensorResult(
-                skip_reason="nobody is to be told: operations.notify names neither slack nor email"
-            )
-        look = Snapshot(platform, context.instance, ways, context.cursor)
+        channels = notify.channels(platform.config)
+        if not channels:
+            return dg.SensorResult(skip_reason="operations.notify has neither slack nor email")
+        alerting = Alerting(platform.config, context.instance, channels, context.cursor)
         origin = context.code_location_origin
-        look.gather(origin.location_name if origin else None)
-        problems = look.tell()
-        for problem in problems:
+        alerting.gather(origin.location_name if origin else None)
+        alerting.deliver()
+        for problem in alerting.problems:
             context.log.warning(problem)
-        words = "; ".join([f"{look.failed} failures, {look.told} messages", *problems])
-        return dg.SensorResult(skip_reason=words, cursor=look.cursor)
+        return dg.SensorResult(skip_reason=alerting.summary, cursor=alerting.cursor)
 
     @dg.sensor(
         name=LOST_RETRIES,

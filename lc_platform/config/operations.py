@@ -128,11 +128,11 @@ class Email(Section):
 
 
 class Notifying(Section):
-    """Who is told of what failed, and how often.
+    """Who gets messages about failures, and how often.
 
-    Told of are runs that failed and are not started again; ticks of schedules and sensors that
-    failed, or could not ask the archive; backfills that failed as a whole. A channel that does not
-    take a message is tried again for a day, ever less often.
+    They are about runs that failed and are not started again; ticks of schedules and sensors that
+    failed, or could not search the archive; backfills that failed as a whole. A channel that does
+    not take a message is tried again, ever less often; what fails meanwhile is in the same message.
     """
 
     slack: Secret | None = None

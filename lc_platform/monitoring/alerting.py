@@ -1,4 +1,4 @@
-"""What has failed since the last look, and telling people of it: one message a cause."""
+"""What has failed since the last tick, and the messages about it: one message a cause."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from typing import Any
 
 import dagster as dg
 
+from lc_platform.config import Config
 from lc_platform.monitoring import tick_failures
-from lc_platform.monitoring.incidents import Incidents
-from lc_platform.monitoring.notify import Channel, Post
-from lc_platform.monitoring.run_failures import given_up as given_up_runs
-from lc_platform.monitoring.run_failures import of_run
-from lc_platform.platform import Platform
+from lc_platform.monitoring.notify import Channel
+from lc_platform.monitoring.outbox import Outbox, deliver
+from lc_platform.monitoring.run_failures import Failure, given_up, of_run
 
 _TICK = 45.0
-"""Seconds that a look takes at most; after 60 Dagster ends it, and what it told is told again."""
+"""Seconds that a tick may take; Dagster ends it after 60, and what it sent is sent again."""
 _READING = 15.0
-"""Seconds of these for what has failed; what is left is for the messages."""
+"""Seconds of these for reading what has failed; the rest is for the messages."""
 _RUNS = 200
 _PAGE = 20
 
 
-class Snapshot:
-    """One look at what has failed, from where the last one ended."""
+class Alerting:
+    """One tick: what has failed since the last one, and what people are told of it."""
 
     def __init__(
         self,
-        platform: Platform,
+        config: Config,
         instance: dg.DagsterInstance,
-        ways: Sequence[Channel],
+        channels: Sequence[Channel],
         cursor: str | None,
     ) -> None:
-        self.platform, self.instance = platform, instance
-        self._began, self.now = time.monotonic(), time.time()
+        self.config, self.instance = config, instance
+        self._began, self._now = time.monotonic(), time.time()
         before: dict[str, Any] = json.loads(cursor) if cursor else {}
-        self.is_first = not before
+        self._is_first = not before
         self._position: str | None = before.get("position")
-        self._since: float = before.get("since", self.now)
+        self._since: float = before.get("since", self._now)
         self._seen: set[str] | None = set(before["seen"]) if "seen" in before else None
-        self._alarms = Incidents.from_json(before.get("causes", ()))
-        self._post = Post.from_json(ways, before.get("post", {}))
-        self.failed = self.told = 0
+        known = before.get("outboxes", {})
+        self.outboxes = [
+            Outbox.from_json(one, known[one.name]) if one.name in known else Outbox(one)
+            for one in channels
+        ]
+        self.failed = 0
 
     def gather(self, location: str | None) -> None:
-        """Count what has failed; what failed before the first look is not told.
+        """Count what has failed; what failed before the first tick is not reported.
 
-        location  the code location whose ticks are looked at; None for all
+        location  the code location whose ticks are read; None for all
         """
-        if self.is_first:
+        if self._is_first:
             kind = dg.DagsterEventType.RUN_FAILURE
             newest = self.instance.fetch_run_status_changes(kind, limit=1)
             self._position = newest.cursor if newest.records else None
         else:
-            self._runs()
-        name = self.platform.config.name
-        wrong = tick_failures.wrong(self.instance, name, location, self.now, self._since)
-        given_up = {f"run {run}": run for run in given_up_runs(self.instance, self.now)}
-        seen = {*wrong, *given_up} if self._seen is None else self._seen
+            self._gather_runs()
+        name = self.config.name
+        wrong = tick_failures.wrong(self.instance, name, location, self._now, self._since)
+        lost = {f"run {run}": run for run in given_up(self.instance, self._now)}
+        seen = {*wrong, *lost} if self._seen is None else self._seen
         for key in wrong.keys() - seen:
-            self.failed += 1
-            self._alarms.take([wrong[key]], self.now)
-        for key in given_up.keys() - seen:
+            self._add([wrong[key]])
+        for key in lost.keys() - seen:
             if self._spent >= _READING:
-                given_up.pop(key)  # looked at the next time
+                lost.pop(key)  # read in the next tick
                 continue
-            self.failed += 1
-            self._alarms.take(of_run(self.instance, given_up[key]), self.now)
-        self._seen, self._since = {*wrong, *given_up}, self.now
+            self._add(of_run(self.instance, lost[key]))
+        self._seen, self._since = {*wrong, *lost}, self._now
 
-    def _runs(self) -> None:
-        """The runs that failed since the last look, in the order of their failure."""
+    def _gather_runs(self) -> None:
+        """Count the runs that failed since the last tick, in the order of their failure."""
         while self._spent < _READING and self.failed < _RUNS:
             found = self.instance.fetch_run_status_changes(
                 dg.DagsterEventType.RUN_FAILURE, limit=_PAGE, cursor=self._position, ascending=True
@@ -80,46 +80,40 @@ class Snapshot:
             if not found.records:
                 return
             for run in dict.fromkeys(record.run_id for record in found.records):
-                self.failed += 1
-                self._alarms.take(of_run(self.instance, run), self.now)
+                self._add(of_run(self.instance, run))
             self._position = found.cursor
 
-    def tell(self) -> list[str]:
-        """Send the messages that are due, while there is time.
+    def _add(self, failures: Sequence[Failure]) -> None:
+        self.failed += 1
+        for outbox in self.outboxes:
+            outbox.add(failures)
 
-        Returns what went wrong with it.
-        """
-        config = self.platform.config
-        notify = config.operations.notify
-        for letter in self._post.awaited(self.now):
-            if self._has_time:
-                self._post.send_again(letter, self.now)
-        for due in self._alarms.due(self.now, notify.quiet * 3600):
-            if not self._has_time:
-                break
-            if not self._post.send(due.message(config.name, notify.ui), self.now):
-                break
-            self._alarms.told(due, self.now)
-            self.told += 1
-        return self._post.problems
+    def deliver(self) -> None:
+        """Send the messages that are due, while there is time."""
+        deliver(self.outboxes, self.config, self._now, self._began + _TICK)
 
     @property
-    def _spent(self) -> float:
-        return time.monotonic() - self._began
+    def problems(self) -> list[str]:
+        """Why channels did not take a message, one text a channel."""
+        return [outbox.problem for outbox in self.outboxes if outbox.problem]
 
     @property
-    def _has_time(self) -> bool:
-        return self._spent + self._post.seconds <= _TICK
+    def summary(self) -> str:
+        sent = sum(outbox.sent for outbox in self.outboxes)
+        return "; ".join([f"{self.failed} failures, {sent} messages", *self.problems])
 
     @property
     def cursor(self) -> str:
-        """Where the next look begins."""
+        """Where the next tick begins."""
         return json.dumps(
             {
                 "position": self._position,
                 "since": self._since,
                 "seen": sorted(self._seen or ()),
-                "causes": self._alarms.to_json(),
-                "post": self._post.to_json(),
+                "outboxes": {one.channel.name: one.to_json() for one in self.outboxes},
             }
         )
+
+    @property
+    def _spent(self) -> float:
+        return time.monotonic() - self._began

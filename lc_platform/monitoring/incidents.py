@@ -1,128 +1,94 @@
-"""Failures gathered by cause, so that one cause is one message however many patches it strikes."""
+"""Failures of one cause, and the message about them."""
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lc_platform.monitoring.notify import Message
 from lc_platform.monitoring.run_failures import Failure
 
-PLACES_SHOWN = 10
+PARTITIONS_SHOWN = 10
 RUNS_SHOWN = 3
 NAMES_SHOWN = 3
-"""Assets in a message's first line; its text has all."""
+"""Assets in a message's subject; its text names all of them."""
 SUBJECT = 80
-"""Characters of the cause in a message's first line."""
-CAUSES = 200
-"""That are remembered; those told longest ago are forgotten first."""
+"""Characters of the cause in a message's subject."""
 
 
 @dataclass
-class Struck:
-    """What a cause has struck of one asset, or how often it struck a schedule or a sensor."""
+class Affected:
+    """How many partitions of one asset a cause affects, or how often it affected a schedule or a
+    sensor."""
 
     count: int = 0
-    places: list[str] = field(default_factory=list)
+    partitions: list[str] = field(default_factory=list)
     """The first of them."""
 
     def __str__(self) -> str:
-        if not self.places:
+        if not self.partitions:
             return "once" if self.count == 1 else f"{self.count} times"
-        rest = self.count - len(self.places)
-        return ", ".join(self.places) + (f" and {rest} more" if rest > 0 else "")
+        rest = self.count - len(self.partitions)
+        return ", ".join(self.partitions) + (f" and {rest} more" if rest > 0 else "")
 
 
 @dataclass
 class Incident:
-    """What is known of one cause since it was last told."""
+    """What one cause has affected since it was last reported."""
 
     cause: str
-    words: str
-    """Of the first failure."""
-    struck: dict[str, Struck] = field(default_factory=dict)
-    """By asset; under no name, runs that failed before any asset was at work."""
+    reason: str = ""
+    """The error of the first failure."""
+    affected: dict[str, Affected] = field(default_factory=dict)
+    """By asset; the empty name stands for runs that failed before any asset was computed."""
     runs: list[str] = field(default_factory=list)
-    since: float = 0.0
-    """Seconds since 1970 of the first failure that is not told."""
-    told: float = 0.0
-    """Likewise of the last message; 0 where there was none."""
+    reported: float = 0.0
+    """Seconds since 1970 of the last message; 0 where there was none."""
 
     @property
     def count(self) -> int:
-        return sum(one.count for one in self.struck.values())
+        return sum(one.count for one in self.affected.values())
 
-    def add(self, failure: Failure, now: float) -> None:
+    def add(self, failure: Failure) -> None:
         if not self.count:
-            self.words, self.since = failure.words, now
-        one = self.struck.setdefault(failure.asset, Struck())
+            self.reason = failure.words
+        one = self.affected.setdefault(failure.asset, Affected())
         one.count += 1
-        if failure.where and failure.where not in one.places:
-            one.places = [*one.places, failure.where][:PLACES_SHOWN]
+        if failure.where and failure.where not in one.partitions:
+            one.partitions = [*one.partitions, failure.where][:PARTITIONS_SHOWN]
         if failure.run and failure.run not in self.runs:
             self.runs = [*self.runs, failure.run][:RUNS_SHOWN]
 
+    def close(self, now: float) -> None:
+        """Begin to count anew after a message; ``now`` is in seconds since 1970."""
+        self.reported, self.affected, self.runs = now, {}, []
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Incident:
+        affected = {asset: Affected(**one) for asset, one in data["affected"].items()}
+        return cls(**{**data, "affected": affected})
+
     def message(self, name: str, ui: str | None = None) -> Message:
-        """What people are told.
+        """Return the message to people.
 
         name  of the configuration
         ui    address of Dagster's UI, for links
         """
-        names = [asset or "a run" for asset in self.struck]
+        names = [asset or "a run" for asset in self.affected]
         more = len(names) - NAMES_SHOWN
         what = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        unit = "partitions" if any(one.places for one in self.struck.values()) else "times"
-        [*_, last] = self.struck.values()
+        unit = "partitions" if any(one.partitions for one in self.affected.values()) else "times"
+        [*_, last] = self.affected.values()
         times = f"{self.count} {unit}" if self.count > 1 else str(last)
-        again = " again" if self.told else ""
-        lines = [self.words, ""]
-        for asset, one in self.struck.items():
-            count = f" ({one.count} partitions)" if one.places and one.count > 1 else ""
+        again = " again" if self.reported else ""
+        lines = [self.reason, ""]
+        for asset, one in self.affected.items():
+            count = f" ({one.count} partitions)" if one.partitions and one.count > 1 else ""
             lines.append(f"{asset or 'run'}{count}: {one}")
         if self.runs:
             runs = [f"{ui.rstrip('/')}/runs/{run}" if ui else run for run in self.runs]
             lines.append(f"Runs: {', '.join(runs)}")
         cause = textwrap.shorten(self.cause, SUBJECT, placeholder=" ...")
         return Message(f"{name}: {what} failed{again} ({times}): {cause}", "\n".join(lines))
-
-
-class Incidents:
-    """The causes that were seen, in the order of their first failure."""
-
-    def __init__(self, alarms: Iterable[Incident] = ()) -> None:
-        self._alarms = {alarm.cause: alarm for alarm in alarms}
-
-    def take(self, failures: Iterable[Failure], now: float) -> None:
-        """Count failures to their causes."""
-        for failure in failures:
-            alarm = self._alarms.setdefault(failure.cause, Incident(failure.cause, ""))
-            alarm.add(failure, now)
-
-    def due(self, now: float, quiet: float) -> Iterator[Incident]:
-        """What is to be told now: a cause is told at once, and then not for ``quiet`` seconds."""
-        for key, alarm in list(self._alarms.items()):
-            over = now - alarm.told >= quiet
-            if alarm.count and over:
-                yield alarm
-            elif not alarm.count and over:
-                del self._alarms[key]
-
-    def told(self, alarm: Incident, now: float) -> None:
-        """Note that an alarm went out: what comes now is counted from the beginning."""
-        alarm.told, alarm.struck, alarm.runs = now, {}, []
-
-    def to_json(self) -> list[Mapping[str, Any]]:
-        kept = sorted(self._alarms.values(), key=lambda a: (a.count > 0, not a.told, a.told))[
-            -CAUSES:
-        ]
-        return [dataclasses.asdict(alarm) for alarm in kept]
-
-    @classmethod
-    def from_json(cls, data: Iterable[Mapping[str, Any]]) -> Incidents:
-        return cls(
-            Incident(**{**one, "struck": {a: Struck(**s) for a, s in one["struck"].items()}})
-            for one in data
-        )

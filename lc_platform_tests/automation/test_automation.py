@@ -45,9 +45,7 @@ from lc_platform.automation.scope import kept_years
 from lc_platform.config import Config, ConfigError
 from lc_platform.graph import build
 from lc_platform.monitoring import alerting, tick_failures
-from lc_platform.monitoring.incidents import Incidents
-from lc_platform.monitoring.notify import Slack
-from lc_platform.monitoring.run_failures import GIVEN_UP, Failure
+from lc_platform.monitoring.run_failures import GIVEN_UP
 from lc_platform_tests.receivers import Webhook, mail_server, webhook
 from lc_platform_tests.test_acquisition import REFERENCE
 from lc_platform_tests.test_graph import QUIET, degrees
@@ -565,46 +563,6 @@ def test_a_run_that_dagster_tries_again_is_no_failure_yet(
     broken.instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
     broken.sense("failed_runs", cursor)
     assert hook.received == []
-
-
-def test_one_cause_is_one_message_whatever_assets_it_strikes(hook: Webhook) -> None:
-    failures = [
-        Failure(asset, f"p{n} {YEAR}", f"s3://maps/{asset}/{YEAR}/p{n}.zarr: ExpiredToken", f"r{n}")
-        for n, asset in enumerate(["raw_bands", "raw_bands", "cloud_masks", "features"])
-    ]
-    alarms = Incidents()
-    alarms.take(failures, 0)
-    [alarm] = alarms.due(1e9, 3600)
-    Slack(hook.url, 5).send(alarm.message("small"))
-    assert hook.received == [
-        "*small: raw_bands, cloud_masks, features failed (4 partitions): # ExpiredToken*\n"
-        f"s3://maps/raw_bands/{YEAR}/p0.zarr: ExpiredToken\n\n"
-        f"raw_bands (2 partitions): p0 {YEAR}, p1 {YEAR}\n"
-        f"cloud_masks: p2 {YEAR}\n"
-        f"features: p3 {YEAR}\n"
-        "Runs: r0, r1, r2"
-    ]
-
-
-def test_alarms_are_remembered_as_they_are() -> None:
-    alarms = Incidents()
-    alarms.take([Failure("raw_bands", "a", "broken", "1"), Failure("", "", "died", "2")], 5)
-    [first, _] = alarms.due(1e9, 3600)
-    alarms.told(first, 1e9)
-    again = Incidents.from_json(json.loads(json.dumps(alarms.to_json())))
-    assert again.to_json() == alarms.to_json()
-    [left] = again.due(1e9 + 1, 3600)
-    assert left.message("small").subject == "small: a run failed (once): died"
-
-
-def test_a_cursor_of_an_earlier_version_is_understood(
-    deployment: Deployment, hook: Webhook
-) -> None:
-    broken = listening(deployment)
-    broken.launch("patch_year", broken.patch_years()[0])
-    before = json.dumps({"position": None, "alarms": [{"cause": "x", "asset": "raw_bands"}]})
-    assert broken.sense("failed_runs", before).skip_message == "1 failures, 1 messages"
-    assert len(hook.received) == 1
 
 
 # What came to no run.
