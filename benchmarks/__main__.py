@@ -21,6 +21,7 @@ PARTS = {
     "limits": "each step against what memory, disk and processor allow",
     "stac_acquisition": "a patch-year from a STAC archive over HTTP, against odc.stac.load",
     "detector_resolution": "the cloud detector's error and speed by its resolution",
+    "intervals": "how often intervals of areas and accuracies hold the truth",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
 
