@@ -57,7 +57,14 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.session import DummySession
 
 from lc_platform.sources.network.limits import Limits
-from lc_platform.sources.network.requests import HTTP_SECONDS, AccessError, Buckets, Part, Web
+from lc_platform.sources.network.requests import (
+    HTTP_SECONDS,
+    AccessError,
+    Buckets,
+    GoneError,
+    Part,
+    Web,
+)
 from lc_platform.sources.protocol import Cost, SourceError, TransientSourceError
 from lc_platform.sources.stac.signing import Signing
 
@@ -114,7 +121,7 @@ class RemoteFiles:
         self, uri: str, where: str, otherwise: str
     ) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile]]:
         """A file open in GDAL, and what it takes. ``where`` begins the errors; ``otherwise`` ends
-        those of a damaged file: what to do where it cannot be had whole.
+        those of a file that is damaged or gone: what to do where it cannot be had whole.
 
         Raises, also in the body, SourceError where the file is not there, is refused or is a web
         page, TransientSourceError where it did not come after all retries; and what GDAL
@@ -268,6 +275,9 @@ class RemoteFile:
             return
         try:
             part, made = self._fetch(first, end - 1)
+        except GoneError as error:
+            self.failure = GoneError(f"{str(error).removesuffix('.')}, {self._otherwise}.")
+            return
         except SourceError as error:
             self.failure = error
             return

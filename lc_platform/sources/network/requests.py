@@ -261,6 +261,10 @@ def is_untrusted(error: BaseException) -> bool:
     return False
 
 
+class GoneError(SourceError):
+    """A file that is listed is not there (status 404 or 410)."""
+
+
 class AccessError(SourceError):
     """An archive refuses access (status 401 or 403)."""
 
@@ -273,7 +277,7 @@ def is_passing(status: int) -> bool:
 def _refuse(status: int, headers: Mapping[str, str]) -> None:
     """Raise what a status means."""
     if status in (404, 410):
-        raise SourceError(
+        raise GoneError(
             f"is listed in the catalog but is not there (HTTP status {status}). The archive has "
             "removed it since: search again, or take the item out of the catalog."
         )

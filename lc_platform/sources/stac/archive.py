@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import PurePosixPath
 from threading import Lock, local
 from typing import Any, TypeVar
 
@@ -141,7 +142,7 @@ class StacArchive:
         signing = None
         if preset.tokens:
             signing = Signing(
-                lambda url: self._document(url, f"imagery.catalog: {url}"),
+                lambda url: self._document(url, f"imagery.catalog: {url}", _ADVICE),
                 preset.tokens + collection,
                 preset.signed_hosts,
             )
@@ -292,7 +293,7 @@ class StacArchive:
             if self._opened:
                 return
             where = f"imagery.catalog: {self.catalog}"
-            root = self._read(located(self.catalog), where, pystac.Catalog)
+            root = self._read(located(self.catalog), where, pystac.Catalog, _ADVICE)
             root.set_root(root)  # or it would be read once more
             if isinstance(root, Client) and (root.get_links("search") or root.get_conforms_to()):
                 self._open_api(root)
@@ -300,45 +301,53 @@ class StacArchive:
                 self._open_static(root)
             self._opened = True
 
-    def _document(self, href: str, where: str) -> dict[str, Any]:
-        """The JSON object in a file; ``where`` begins the errors."""
+    def _document(self, href: str, where: str, advice: str) -> dict[str, Any]:
+        """The JSON object in a file; ``where`` begins the errors, and ``advice`` ends them."""
         try:
             document = json.loads(self._io.read_text(href))
         except FileNotFoundError as error:
-            raise SourceError(f"{where} is not there. {_ADVICE}") from error
+            raise SourceError(f"{where} is not there. {advice}") from error
         except IsADirectoryError as error:
             raise SourceError(f"{where} is a folder. Give the path of its catalog.json.") from error
         except APIError as error:
-            raise _api_failure(where, error) from error
+            raise _api_failure(where, error, advice) from error
         except json.JSONDecodeError as error:
             raise SourceError(
-                f"{where} is not JSON ({error.msg} in line {error.lineno}). {_ADVICE}"
+                f"{where} is not JSON ({error.msg} in line {error.lineno}). {advice}"
             ) from error
         except OSError as error:
-            raise SourceError(f"{where} cannot be read ({error}). {_ADVICE}") from error
+            raise SourceError(f"{where} cannot be read ({error}). {advice}") from error
         if not isinstance(document, dict):
-            raise SourceError(f"{where} is JSON but not STAC (it is no object). {_ADVICE}")
+            raise SourceError(f"{where} is JSON but not STAC (it is no object). {advice}")
         return document
 
-    def _read(self, href: str, where: str, kind: type[_Kind]) -> _Kind:
-        """The catalog, collection or item in a file; ``where`` begins the errors."""
-        return self._parsed(self._document(href, where), href, where, kind)
+    def _read(self, href: str, where: str, kind: type[_Kind], advice: str) -> _Kind:
+        """The catalog, collection or item in a file, with errors as those of `_document`."""
+        return self._parsed(self._document(href, where, advice), href, where, kind, advice)
 
-    def _parsed(self, document: dict[str, Any], href: str, where: str, kind: type[_Kind]) -> _Kind:
+    def _parsed(
+        self, document: dict[str, Any], href: str, where: str, kind: type[_Kind], advice: str
+    ) -> _Kind:
         if "stac_version" not in document:
-            raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {_ADVICE}")
+            raise SourceError(f"{where} is JSON but not STAC (it has no stac_version). {advice}")
         resolve(document, href)
         try:
             found = self._io.stac_object_from_dict(document, href, preserve_dict=False)
         except pystac.STACTypeError as error:
-            raise SourceError(f"{where} is not a STAC catalog, collection or item.") from error
+            raise SourceError(
+                f"{where} is not a STAC catalog, collection or item. {advice}"
+            ) from error
         except NOT_STAC as error:
             raise SourceError(
                 f"{where} is not valid STAC ({type(error).__name__}: {error})."
-                + (_left_out(document) if kind is pystac.Item else "")
+                + (
+                    _left_out(document)
+                    if kind is pystac.Item and "id" in document
+                    else f" {advice}"
+                )
             ) from error
         if not isinstance(found, kind):
-            raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {_ADVICE}")
+            raise SourceError(f"{where} is not a STAC {kind.__name__.lower()}. {advice}")
         return found
 
     # Static catalog
@@ -360,10 +369,20 @@ class StacArchive:
 
         def read_item(href: str) -> pystac.Item | None:
             where = f"collection {self.collection} lists an item: {href}"
-            document = self._document(href, where)
-            if document.get("id") in self._exclude:
-                return None
-            return self._parsed(document, href, where, pystac.Item)
+            name = _name_of(href)
+            advice = (
+                "Restore the item, take its link out of the collection, or leave it out by "
+                f"imagery.exclude: [{name}]."
+            )
+            try:
+                document = self._document(href, where, advice)
+                if document.get("id") in self._exclude:
+                    return None
+                return self._parsed(document, href, where, pystac.Item, advice)
+            except SourceError:
+                if name in self._exclude:
+                    return None
+                raise
 
         items = self._pool.map(read_item, dict.fromkeys(hrefs))
         self._items = understood(item for item in items if item is not None)
@@ -374,7 +393,8 @@ class StacArchive:
         for link in node.get_child_links():
             href = str(link.get_target_str())
             where = f"{node.self_href} lists a child: {href}"
-            yield from self._with_descendants(self._read(href, where, pystac.Catalog))
+            advice = "Restore the child, or take its link out of the catalog that lists it."
+            yield from self._with_descendants(self._read(href, where, pystac.Catalog, advice))
 
     # API
 
@@ -423,7 +443,7 @@ class StacArchive:
         try:
             yield
         except APIError as error:
-            raise _api_failure(where, error) from error
+            raise _api_failure(where, error, _ADVICE) from error
         except (NotImplementedError, *NOT_STAC) as error:
             raise SourceError(
                 f"{where} is not a STAC API that can be searched "
@@ -532,6 +552,12 @@ def _left_out(document: dict[str, Any]) -> str:
     return f" Correct the item, or leave it out by imagery.exclude: [{document.get('id')}]"
 
 
-def _api_failure(where: str, error: APIError) -> SourceError:
+def _name_of(href: str) -> str:
+    """What an item that cannot be read is called: its file's name, which is its id by custom."""
+    path = PurePosixPath(href.partition("?")[0])
+    return path.parent.name if path.stem == "item" else path.stem
+
+
+def _api_failure(where: str, error: APIError, advice: str) -> SourceError:
     status = getattr(error, "status_code", None)
-    return SourceError(f"{where} answered with HTTP status {status} ({error}). {_ADVICE}")
+    return SourceError(f"{where} answered with HTTP status {status} ({error}). {advice}")

@@ -822,8 +822,39 @@ def test_a_collection_that_is_not_in_the_catalog_is_named_with_those_that_are(
 def test_an_item_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path, [item("a", "2021-07-01T10:00:00Z", {})])
     (tmp_path / "a.json").unlink()
-    with pytest.raises(SourceError, match=r"lists an item: .*a\.json is not there"):
+    with pytest.raises(SourceError, match=r"lists an item: .*a\.json is not there") as error:
         StacArchive(str(catalog), COLLECTION).search(GRID.extent, *YEAR)
+    assert str(error.value).endswith(
+        ". Restore the item, take its link out of the collection, or leave it out by "
+        "imagery.exclude: [a]."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{", "[]", '{"type": "Feature"}', '{"type": "Feature", "stac_version": "1.0.0"}'],
+)
+def test_an_item_that_cannot_be_read_is_left_out_by_its_name(
+    tmp_path: Path, text: str | None
+) -> None:
+    items = [item(id_, f"2021-07-0{n}T10:00:00Z", {}) for n, id_ in enumerate("ab", 1)]
+    catalog = write_catalog(tmp_path, items)
+    (tmp_path / "a.json").unlink()
+    if text is not None:
+        (tmp_path / "a.json").write_text(text)
+    with pytest.raises(SourceError, match=r"imagery\.exclude: \[a\]\.$"):
+        StacArchive(str(catalog), COLLECTION).search(GRID.extent, *YEAR)
+    found = StacArchive(str(catalog), COLLECTION, exclude=["a"]).search(GRID.extent, *YEAR)
+    assert [one.items for one in found] == [("b",)]
+
+
+def test_a_child_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    root = {"type": "Catalog", "stac_version": "1.0.0", "id": "root", "description": "",
+            "links": [{"rel": "child", "href": "./gone.json"}]}  # fmt: skip
+    (tmp_path / "catalog.json").write_text(json.dumps(root))
+    with pytest.raises(SourceError, match=r"lists a child: .*gone\.json is not there") as error:
+        StacArchive(str(tmp_path / "catalog.json"), COLLECTION).search(GRID.extent, *YEAR)
+    assert str(error.value).endswith("take its link out of the catalog that lists it.")
 
 
 def test_a_band_file_that_is_not_there_is_named(tmp_path: Path) -> None:

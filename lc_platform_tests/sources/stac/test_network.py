@@ -389,7 +389,11 @@ def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (Answer(404), r"is listed in the catalog but is not there \(HTTP status 404\)"),
+        (
+            Answer(404),
+            r"is listed in the catalog but is not there \(HTTP status 404\)\..* or leave the "
+            r"acquisition out by imagery\.exclude: \[20\d+T\d+_[\w-]+\]\.$",
+        ),
         (Answer(403), r"is refused by the archive \(HTTP status 403\)"),
     ],
     ids=["404", "403"],
