@@ -190,7 +190,7 @@ def _logits(probabilities, valid, least, logits):  # type: ignore[no-untyped-def
 def _smooth(  # type: ignore[no-untyped-def]
     logits, valid, variances, best, window, operations, first, second, start, stop, smoothed
 ):
-    classes, height, width = logits.shape
+    classes, _, width = logits.shape
     reach = window // 2
     columns = min(width, _COLUMNS)
     lines = window
