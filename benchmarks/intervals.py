@@ -1,4 +1,5 @@
-"""Whether the intervals hold: how often those of many samples cover the truth."""
+"""Whether the intervals hold: how often those of many samples cover the truth, of points for areas
+and of blocks of ground for the scores of a classifier."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.eo import area_estimation, sample_design
+from lc_platform.eo import accuracy, area_estimation, bootstrap, sample_design
 
 DRAWS = 200
 POINTS = 800
@@ -92,7 +93,59 @@ def coverage(
     return Coverage(**by_class, overall_accuracy=int(held["overall_accuracy"]))
 
 
+def blocks_of_ground(count: int = 4000, seed: int = 1) -> NDArray[np.int64]:
+    """All ground in blocks: (block, reference class, predicted class), pixels. Blocks differ in
+    what grows there, how well each class is told, and what it is taken for."""
+    rng = np.random.default_rng(seed)
+    classes = len(NAMES)
+    grows = rng.dirichlet(0.6 * np.array([4, 3, 2, 1, 0.5]), count)
+    support = rng.multinomial(rng.integers(50, 256, count), grows)
+    right = rng.beta(9, 2, (count, classes, 1))
+    taken_for = rng.dirichlet(np.full(classes, 0.7), count)[:, np.newaxis] + 1e-9
+    wrong = np.where(np.eye(classes, dtype=np.bool_), 0, taken_for)
+    wrong *= (1 - right) / wrong.sum(axis=-1, keepdims=True)
+    return rng.multinomial(support, wrong + np.eye(classes) * right)
+
+
+def score_coverage(ground: NDArray[np.int64], blocks: int, samples: int) -> dict[str, int]:
+    """Of how many samples of blocks the bootstrap's 95 % intervals hold the scores of all ground,
+    by score, and for F1 by class."""
+    true = accuracy.scores(ground.sum(axis=0))
+    held: dict[str, int] = {}
+    for sample in range(samples):
+        rng = np.random.default_rng((sample, 3))
+        chosen = ground[rng.choice(len(ground), blocks, replace=False)]
+        found = bootstrap.score_intervals(chosen, seed=sample, draws=1000)
+        for score in ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro", "f1"):
+            value, low, high = (getattr(one, score) for one in (true, found.low, found.high))
+            names = [f"F1 of {name}" for name in NAMES.values()] if score == "f1" else [score]
+            for name, covered in zip(
+                names, np.atleast_1d((low <= value) & (value <= high)), strict=True
+            ):
+                held[name] = held.get(name, 0) + int(covered)
+    return held
+
+
 def run(_: Settings) -> list[Table]:
+    """All tables."""
+    return [_areas(), _scores()]
+
+
+def _scores() -> Table:
+    ground, sizes = blocks_of_ground(), (15, 30, 60, 120)
+    held = [score_coverage(ground, blocks, DRAWS) for blocks in sizes]
+    return Table(
+        "score-intervals",
+        f"How often the bootstrap's 95 % intervals hold, of {DRAWS} samples of blocks",
+        ("score", *(f"{blocks} blocks" for blocks in sizes)),
+        [
+            (name.replace("_", " "), *(f"{one[name] / DRAWS:.1%}" for one in held))
+            for name in held[0]
+        ],
+    )
+
+
+def _areas() -> Table:
     """Areas and accuracies, for strata that are the map's classes and strata that are not."""
     scene = ground()
     cases = {"the map's classes": scene.map, "an earlier map's classes": scene.earlier}
@@ -112,12 +165,10 @@ def run(_: Settings) -> list[Table]:
             for class_id, name in NAMES.items()
         ]
         rows.append((what, "overall accuracy", "", str(held.overall_accuracy), "", ""))
-    return [
-        Table(
-            "intervals",
-            f"How often 95 % intervals hold, of {DRAWS} samples of {POINTS} points",
-            ("strata", "class", "of the ground", "area", "user's accuracy", "producer's accuracy"),
-            rows,
-            ("An interval that holds with 95 % holds in 184 to 196 of 200, nine times of ten.",),
-        )
-    ]
+    return Table(
+        "intervals",
+        f"How often 95 % intervals hold, of {DRAWS} samples of {POINTS} points",
+        ("strata", "class", "of the ground", "area", "user's accuracy", "producer's accuracy"),
+        rows,
+        ("An interval that holds with 95 % holds in 185 to 195 of 200, nine times of ten.",),
+    )

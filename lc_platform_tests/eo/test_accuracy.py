@@ -140,3 +140,58 @@ def test_without_a_test_pixel_there_is_no_accuracy() -> None:
 def test_classes_that_are_not_those_counted_are_refused() -> None:
     with pytest.raises(ValueError, match="are not those counted"):
         accuracy.metrics(accuracy.Confusion.empty([1, 4]), CLASSES)
+
+
+def test_blocks_add_up_to_all_pixels() -> None:
+    generator = np.random.default_rng(2)
+    reference, predicted = generator.choice([0, *IDS], (2, 500)).astype(np.uint8)
+    blocks = generator.integers(0, 7, 500)
+    found = accuracy.confusion_by_block(blocks, 8, reference, predicted, IDS)
+    assert found.shape == (8, 3, 3)
+    for block in range(8):
+        own = accuracy.confusion(reference[blocks == block], predicted[blocks == block], IDS)
+        np.testing.assert_array_equal(found[block], own.matrix)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "reference", "said"),
+    [
+        ([0, 5], [1, 4], "Blocks 0 to 5 are not within 0 to 4"),
+        ([-1, 2], [1, 4], "Blocks -1 to 2"),
+        ([0, 2], [1, 7], "The reference has class 7"),
+        ([0], [1, 4], "differ"),
+    ],
+)
+def test_blocks_that_cannot_be_counted_are_refused(
+    blocks: list[int], reference: list[int], said: str
+) -> None:
+    labels = np.array(reference, np.uint8)
+    with pytest.raises(ValueError, match=said):
+        accuracy.confusion_by_block(np.array(blocks), 5, labels, np.ones(2, np.uint8), IDS)
+
+
+def test_scores_of_many_matrices_are_those_of_each() -> None:
+    matrices = np.random.default_rng(3).integers(0, 9, (4, 5, 3, 3))
+    found = accuracy.scores(matrices)
+    for at in np.ndindex(4, 5):
+        counts = accuracy.Confusion((1, 4, 200), matrices[at], np.zeros(3, np.int64))
+        one = accuracy.metrics(counts, CLASSES)
+        assert found.overall_accuracy[at] == one["overall_accuracy"]
+        assert found.f1_weighted[at] == one["f1_weighted"]
+        assert found.f1_macro[at] == one["f1_macro"]
+        assert found.recall[at].tolist() == [c["recall"] for c in one["per_class"].values()]
+        assert found.balanced_accuracy[at] == pytest.approx(found.recall[at].mean())
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_there_are() -> None:
+    matrix = np.array([[9, 1, 0], [1, 1, 0], [0, 0, 0]])
+    assert accuracy.scores(matrix).balanced_accuracy == pytest.approx((0.9 + 0.5) / 2)
+
+
+def test_a_confusion_matrix_is_shown_by_reference_and_by_map() -> None:
+    matrix = np.array([[3, 1, 0], [1, 0, 0], [0, 0, 0]])
+    by_reference, by_map = accuracy.shares(matrix, "reference"), accuracy.shares(matrix, "map")
+    assert by_reference[:2].tolist() == [[0.75, 0.25, 0], [1, 0, 0]]
+    assert np.isnan(by_reference[2]).all()
+    assert by_map[:, :2].tolist() == [[0.75, 1], [0.25, 0], [0, 0]]
+    assert np.isnan(by_map[:, 2]).all()
