@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 
 from lc_platform.artefacts.layout import SPENDING
 from lc_platform.config import Budget
+from lc_platform.runtime.liveness import is_running
 from lc_platform.sources.protocol import Cost, QuotaError
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
@@ -357,7 +358,7 @@ class StoreLedger:
                 ) from text
             count = self._read[name][1] if text is None else self._count(name, text)
             self._read[name] = look, count
-            yield count._replace(claimed=count.begun) if _is_no_more(name) else count
+            yield count._replace(claimed=count.begun) if _has_ended(name) else count
 
     def _listed(self) -> dict[str, Any]:
         """The names of the others' files -> what tells that one has not changed since it was read;
@@ -445,15 +446,7 @@ def _here() -> str:
     return f"{socket.gethostname()}-{space}"
 
 
-def _is_no_more(name: str) -> bool:
+def _has_ended(name: str) -> bool:
     """Whether the process that a file is of has ended; False where that is not known."""
     here, process, _ = name.removesuffix(".json").rsplit("-", 2)
-    if here != _here() or not process.isdecimal() or int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return here == _here() and process.isdecimal() and not is_running(int(process))

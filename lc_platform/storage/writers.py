@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from lc_platform.runtime.liveness import is_running
+
 POINTER = ".pointer"
 
 
@@ -62,10 +64,4 @@ def at_work(version: str) -> bool:
         return True
     if int(rest) == os.getpid():
         return version in _writing
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return is_running(int(rest))
