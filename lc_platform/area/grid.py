@@ -20,7 +20,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
@@ -154,16 +153,9 @@ def split(
     Only an overlap counts, of at least a thousandth of a pixel; a patch that has no more than an
     edge or a corner in common with the area is left out. The buffer is measured in the target CRS.
 
-    Raises ValueError naming the key of the configuration that must change.
+    The lengths and the CRS are those of a configuration, which has checked them. Raises ValueError
+    naming the key of the configuration that must change.
     """
-    if not resolution > 0:
-        raise ValueError(f"aoi.resolution: {resolution:g} is not a length. Give metres above 0.")
-    if not 0 <= buffer < math.inf:
-        raise ValueError(f"aoi.buffer: {buffer:g} is not a distance. Give metres, 0 or more.")
-    if (columns_rows is None) == (patch_size is None):
-        raise ValueError(
-            "aoi.split: give exactly one of aoi.split (columns, rows) and aoi.patch_size (metres)."
-        )
     if geometry.is_empty:
         raise ValueError("aoi.boundary: the area is empty. Give an area with at least one polygon.")
     source = CRS.from_user_input(crs)
@@ -172,21 +164,15 @@ def split(
         raise ValueError(
             f"aoi.boundary: a {geometry.geom_type} encloses no area. Give at least one polygon."
         )
-    size = None if patch_size is None else _pixels_of(patch_size, resolution)
-    if target_crs.strip().lower() == "utm":
-        if size is None:
-            raise ValueError(
-                "aoi.split: columns and rows divide one bounding box and need one CRS; with "
-                "aoi.crs: utm there is one a zone. Give aoi.patch_size, or name a CRS in aoi.crs."
-            )
+    size = round((patch_size or 0.0) / resolution)
+    if target_crs == "utm":
         patches = _split_utm(area, source, buffer, resolution, size)
     else:
-        target = _projected(target_crs)
+        target = CRS.from_user_input(target_crs)
         widened = _widened(_reprojected(area, source, target, _TOLERANCE * resolution), buffer)
         if columns_rows is not None:
             patches = _split_columns_rows(widened, target, resolution, columns_rows)
         else:
-            assert size is not None
             patches = _split_patch_size(widened, target, resolution, size)
     if not patches:
         raise ValueError(
@@ -266,10 +252,6 @@ def _split_columns_rows(
     area: BaseGeometry, crs: CRS, resolution: float, columns_rows: tuple[int, int]
 ) -> list[Patch]:
     columns, rows = columns_rows
-    if columns < 1 or rows < 1:
-        raise ValueError(
-            f"aoi.split: [{columns}, {rows}] is no split. Give columns and rows of at least 1."
-        )
     west, south, east, north = _cells(area, resolution, 1)
     if columns > east - west or rows > north - south:
         raise ValueError(
@@ -453,37 +435,6 @@ def _touching(area: BaseGeometry, boxes: NDArray[np.int64], resolution: float) -
     candidates = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
     touching: NDArray[np.bool_] = shapely.intersects(area, candidates)
     return touching
-
-
-def _pixels_of(patch_size: float, resolution: float) -> int:
-    pixels = patch_size / resolution
-    if not (patch_size > 0 and abs(pixels - round(pixels)) < 1e-9 * max(pixels, 1.0)):
-        lower = max(math.floor(pixels), 1) * resolution
-        raise ValueError(
-            f"aoi.patch_size: {patch_size:g} m is not a multiple of aoi.resolution "
-            f"({resolution:g} m). Take {lower:g} or {lower + resolution:g}."
-        )
-    return round(pixels)
-
-
-def _projected(target_crs: str) -> CRS:
-    try:
-        crs = CRS.from_user_input(target_crs)
-    except CRSError as error:
-        raise ValueError(
-            f"aoi.crs: {target_crs!r} is not a CRS. Give a code such as EPSG:32633, or utm."
-        ) from error
-    metres = all(axis.unit_conversion_factor == 1.0 for axis in crs.axis_info)
-    if not (crs.is_projected and metres and crs.axis_info):
-        raise ValueError(
-            f"aoi.crs: {target_crs} ({crs.name}) is not a projected CRS in metres. Give one, for "
-            "example EPSG:32633, or utm."
-        )
-    if crs.to_authority() is None:
-        raise ValueError(
-            f"aoi.crs: {crs.name} has no authority code. Give a CRS that has, such as EPSG:32633."
-        )
-    return crs
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lc_platform.config.fields import (
     Counted,
@@ -50,6 +50,15 @@ class Aoi(Section):
     def clipped(self) -> bool:
         """Whether the map ends at the area."""
         return self.bbox is None if self.clip is None else self.clip
+
+    @field_validator("crs")
+    @classmethod
+    def _has_a_code(cls, value: str) -> str:
+        from pyproj import CRS
+
+        if value != "utm" and CRS.from_user_input(value).to_authority() is None:
+            raise ValueError(f"{value} has no authority's code. Write for example EPSG:32633")
+        return value
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -322,6 +322,10 @@ REFUSED = [
     ("{aoi: {patch_size: 5}}", "aoi.patch_size: 5 m is not a multiple of resolution (10 m). Take "),
     ("{aoi: {crs: EPSG:99999}}", "aoi.crs: EPSG:99999 is no CRS that is known. Write for example"),
     ("{aoi: {crs: EPSG:4326}}", "aoi.crs: EPSG:4326 (WGS 84) is in degrees; a projected CRS in"),
+    (
+        "{aoi: {crs: +proj=laea +lat_0=46}}",
+        "aoi.crs: +proj=laea +lat_0=46 has no authority's code.",
+    ),
     ("{mosaic_crs: EPSG:4326}", "mosaic_crs: EPSG:4326 (WGS 84) is in degrees; a projected CRS"),
     ("{mosaic_crs: utm}", "mosaic_crs: utm is many CRSs, and one map has one. Write for example"),
     ("{imagery: {max_cloud_cover: 0.8}}", "is taken as a fraction, and this is in percent. Write"),
