@@ -82,7 +82,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 """In the order in which they are given: those that change something come last. `demo` takes
 minutes, and is for the table alone."""
-SERVING: Mapping[str, str] = {"metrics": "Metrics at", "ui": "Launching Dagster services"}
+SERVING: Mapping[str, str] = {"metrics": "Metrics at", "ui": "Serving dagster-webserver"}
 """Those that work until they are stopped, and what they say when they do."""
 
 

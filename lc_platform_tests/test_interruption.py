@@ -266,7 +266,8 @@ def test_what_serves_until_it_is_stopped_leaves_no_process(
     with started(*asked, terminal=terminal, folder=small.folder) as one:
         one.until(said)
         if command[0] == "ui":
-            one.until("Launching Dagster services")
+            one.until("Serving dagster-webserver")
+            assert "superseded" not in one.words
         one.signalled(which)
         assert one.ended(SECONDS) == status
         assert one.left() == []

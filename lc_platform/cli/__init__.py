@@ -415,10 +415,10 @@ def ui(
         HOME_VARIABLE: str(home.absolute()),
     }
     out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace(home.resolve()))]
-    raise typer.Exit(
-        signals.supervised([*command, "-h", host, "-p", str(port)], environment, _UI_ENDS)
-    )
+    loaded = "-w", str(workspace(home.resolve()))
+    webserver = sys.executable, "-m", "dagster_webserver", *loaded, "-h", host, "-p", str(port)
+    daemon = sys.executable, "-m", "dagster._daemon", "run", *loaded
+    raise typer.Exit(signals.supervised([webserver, daemon], environment, _UI_ENDS))
 
 
 def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _Result:

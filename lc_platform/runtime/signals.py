@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -118,36 +119,46 @@ def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Non
             signal.signal(one, was)
 
 
-def supervised(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> int:
-    """Run a program that has processes of its own until it ends, or a signal is heard; returns its
-    exit status, or that of a process that was asked to end. None of its processes is left.
+def supervised(
+    programs: Sequence[Sequence[str]], environment: Mapping[str, str], seconds: float
+) -> int:
+    """Run programs that start processes of their own, until one of them ends or a signal is heard.
 
-    seconds  that it is given to end by itself; a second signal gives it none
+    seconds  that they have to end by themselves then; a second signal gives them none
+
+    Returns the exit status of the one that ended, or that of a process that was asked to end. None
+    of their processes is left.
     """
-    program = subprocess.Popen(command, env=dict(environment), process_group=0)
+    running: list[subprocess.Popen[bytes]] = []
 
     def heard(number: int, _: FrameType | None) -> None:
         if Ended.signal:
-            _kill_group(program.pid)
+            _kill_groups(running)
             end_at_once(number)
         Ended.signal = number
-        # To it alone: it ends its own processes, in their order.
-        program.send_signal(signal.SIGINT)
 
     try:
         with _handled_by(heard):
-            while program.poll() is None and not Ended.signal:
+            for program in programs:
+                running.append(subprocess.Popen(program, env=dict(environment), process_group=0))
+            while not Ended.signal and all(one.poll() is None for one in running):
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    program.wait(1.0)
-            if Ended.signal:
+                    running[0].wait(_WAKING)
+            ended = next((one for one in running if one.returncode is not None), None)
+            for one in running:
+                # To the program alone: it ends its own processes, in their order.
+                one.send_signal(signal.SIGINT)
+            last = time.monotonic() + seconds
+            for one in running:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    program.wait(seconds)
+                    one.wait(max(0.0, last - time.monotonic()))
     finally:
-        _kill_group(program.pid)
-        program.wait()
-    return status() if Ended.signal else program.returncode
+        _kill_groups(running)
+    return status() if Ended.signal or ended is None else ended.returncode
 
 
-def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
+def _kill_groups(leaders: Sequence[subprocess.Popen[bytes]]) -> None:
+    for one in leaders:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+        one.wait()

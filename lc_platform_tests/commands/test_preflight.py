@@ -185,11 +185,13 @@ def test_the_web_ui_does_not_start_on_what_cannot_work(tmp_path: Path) -> None:
     assert "Traceback" not in told
 
 
-def test_the_web_ui_starts_after_the_warnings(tmp_path: Path) -> None:
+def test_the_web_ui_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> None:
     port = servers.free_port()
     process = ui(tmp_path, "", port)
+    records = dg.DagsterInstance.from_config(str(tmp_path))
     try:
         servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=180)
+        servers.wait_until(records.get_daemon_heartbeats, "the daemon is at work", seconds=180)
     finally:
         process.terminate()  # which ends Dagster's processes too
         _, told = process.communicate(timeout=60)
