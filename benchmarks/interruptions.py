@@ -32,8 +32,8 @@ from lc_platform.storage.errors import StorageError
 from lc_platform_tests.production import artefacts
 from lc_platform_tests.production.areas import Area
 from lc_platform_tests.production.artefacts import Digests
+from lc_platform_tests.sites import half_written
 from lc_platform_tests.terminal import CTRL_C, Started, started
-from lc_platform_tests.test_bad_input import half_written
 
 KINDS = ("Ctrl+C", "Ctrl+C twice", "SIGTERM")
 AFTER_THE_FIRST = 30.0

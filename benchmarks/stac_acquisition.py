@@ -41,7 +41,7 @@ from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.store import Store
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     band,
     footprint,

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lc_platform_tests.sites import Site, site
 from lc_platform_tests.terminal import CTRL_C, started
-from lc_platform_tests.test_bad_input import Site, site
 
 SECONDS = 300.0
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lc_platform_tests.command_line import lc
 from lc_platform_tests.object_stores import azure, emulator, google, server
 
-__all__ = ["azure", "emulator", "google", "server"]
+__all__ = ["azure", "emulator", "google", "lc", "server"]
 
 
 @pytest.fixture(scope="session")

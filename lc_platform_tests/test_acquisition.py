@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 
-from lc_platform.acquisition.acquire import acquire, offer
-from lc_platform.artefacts.layout import Partition
-from lc_platform.artefacts.versions import Version
 from lc_platform.errors import PlatformError
-from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.network import limits
 from lc_platform.sources.protocol import QuotaError, TransientSourceError
@@ -33,15 +29,9 @@ from lc_platform_tests.sentinel_hub_server import (
     Slow,
     started,
 )
-from lc_platform_tests.storage.growing import YEAR, Site, same
+from lc_platform_tests.sentinel_hub_site import IMAGERY, SEED, made, site
+from lc_platform_tests.storage.growing import same
 
-SEED = 11
-IMAGERY = {"source": "sentinel_hub", "max_cloud_cover": 12, "connections": 1, "retries": 2}
-REFERENCE = {
-    "path": "reference.gpkg",
-    "attribute": "class",
-    "classes": [{"id": 1, "name": "land", "color": "#00ff00"}],
-}
 AT = 5
 """The request that the fault is at: of the third acquisition, for the patch's own bands."""
 
@@ -65,22 +55,6 @@ def well(
     yield
     server.behave()
     server.gone.clear()
-
-
-def site(folder: Path, **imagery: Any) -> Site:
-    return Site.at(folder, {"reference": REFERENCE}, **IMAGERY | imagery)
-
-
-def made(of: Site) -> dict[str, Any]:
-    """Materialize a patch's year with a connection of its own; returns its summary's facts."""
-    platform, patch = of.platform, of.patch
-    where = Partition(patch.key, YEAR)
-    offered = offer(platform.source, patch, YEAR, AcquisitionOptions.of(of.config))
-    cube = acquire(platform.source, offered, platform.held(*where))
-    with platform.versions.records.changing("raw_bands", where):
-        of.formats["raw_bands"].write(platform.store, of.key, cube)
-    platform.versions.records.write("raw_bands", where, Version("made", "given", "look"), {})
-    return cube.summary.facts
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +203,7 @@ def _days(stack: AcquisitionStack, position: int) -> tuple[Any, Any]:
 KILLED = """
 import sys
 from pathlib import Path
-from lc_platform_tests.test_acquisition import made, site
+from lc_platform_tests.sentinel_hub_site import made, site
 made(site(Path(sys.argv[1])))
 """
 

@@ -7,50 +7,20 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
-from lc_platform import cli, config
+from lc_platform import config
 from lc_platform.commands import run
 from lc_platform.sources.protocol import Acquisition, Pixels, QuotaError
 from lc_platform.sources.stac.archive import StacArchive
+from lc_platform_tests.command_line import Command
+from lc_platform_tests.sites import Site, site
 from lc_platform_tests.storage import growing
-from lc_platform_tests.test_bad_input import Site, site
-
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def lc(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Command:
-    """`lc-platform` with arguments, in this process and a folder of its own."""
-    monkeypatch.delenv(run.HOME_VARIABLE, raising=False)
-    monkeypatch.delenv(config.ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["lc-platform", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return Ended(status, *capsys.readouterr())
-
-    return command
 
 
 @pytest.fixture

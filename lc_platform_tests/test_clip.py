@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from lc_platform.config import Config, parse
-from lc_platform_tests.artefacts.test_versions import look, run, stale
-from lc_platform_tests.test_graph import METRES, YEAR, configured
+from lc_platform_tests.artefacts.snapshots import look, run, stale
+from lc_platform_tests.graphs import METRES, YEAR, configured
 
 WEST, SOUTH = METRES * 1720, METRES * 16250
 to_degrees = Transformer.from_crs(32633, 4326, always_xy=True).transform

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lc_platform_tests.command_states import finished, given, in_state
-from lc_platform_tests.test_bad_input import Site
+from lc_platform_tests.sites import Site
 
 
 @pytest.fixture(scope="module")

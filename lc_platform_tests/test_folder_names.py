@@ -26,7 +26,7 @@ from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, ConfigError
 from lc_platform.platform import Platform
 from lc_platform.sources.stac.archive import StacArchive
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     GRID,
     ORIGIN,

@@ -32,10 +32,10 @@ from lc_platform.sources.protocol import Acquisition, Source
 from lc_platform.sources.simulated import SimulatedSentinel1
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.store import Store
-from lc_platform_tests.config.test_config import SIMULATED, SMALLEST, configured
-from lc_platform_tests.sources.stac.test_archive import GRID, item, write_catalog, write_tiff
-from lc_platform_tests.test_graph import YEAR, Platform, why
-from lc_platform_tests.test_graph import configured as small
+from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, configured
+from lc_platform_tests.graphs import YEAR, Platform, why
+from lc_platform_tests.graphs import configured as small
+from lc_platform_tests.sources.stac.catalogs import GRID, item, write_catalog, write_tiff
 
 NEW_YEAR = datetime(2018, 1, 1, tzinfo=UTC)
 WHOLE_YEAR = datetime(YEAR, 1, 1, tzinfo=UTC), datetime(YEAR + 1, 1, 1, tzinfo=UTC)

@@ -25,8 +25,8 @@ from lc_platform.runtime.interruption import StopRequested
 from lc_platform.runtime.progress import Step
 from lc_platform.storage.store import Store
 from lc_platform_tests.production import artefacts
+from lc_platform_tests.sites import Site, half_written, site
 from lc_platform_tests.terminal import CTRL_C, started
-from lc_platform_tests.test_bad_input import Site, half_written, site
 
 SECONDS = 60.0
 """In which a process must be gone: many times what a quiet machine takes."""

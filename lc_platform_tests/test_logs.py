@@ -14,8 +14,9 @@ import pytest
 
 from lc_platform import logs
 from lc_platform.artefacts.layout import PATCH
-from lc_platform.assets.partitions import patch_year_key, patch_years
+from lc_platform.assets.partitions import patch_year_key
 from lc_platform.runtime import redaction
+from lc_platform_tests.logging_asset import features
 
 
 @pytest.fixture
@@ -96,18 +97,6 @@ def test_what_a_line_cannot_be_about_is_refused() -> None:
         pass
 
 
-@dg.asset(
-    partitions_def=patch_years([2023]),
-    backfill_policy=dg.BackfillPolicy.single_run(),
-)
-def features(context: dg.AssetExecutionContext) -> None:
-    for key in sorted(context.partition_keys):
-        patch, year = key.split("|")
-        with logs.about(patch=patch, year=int(year)):
-            context.log.info("by Dagster")
-            logging.getLogger("lc_platform.eo").info("by Python")
-
-
 def run_of(keys: list[str], folder: Path, level: str = "INFO") -> tuple[str, list[dict[str, Any]]]:
     """A run over a chunk of patches under a dagster.yaml with the platform's lines."""
     (folder / "dagster.yaml").write_text(
@@ -127,7 +116,7 @@ python_logs:
     code = f"""
 import dagster as dg
 from lc_platform.artefacts.layout import PATCH
-from lc_platform_tests.test_logs import features
+from lc_platform_tests.logging_asset import features
 keys = {keys!r}
 instance = dg.DagsterInstance.from_config({str(folder)!r})
 instance.add_dynamic_partitions(PATCH, [key.split("|")[0] for key in keys])

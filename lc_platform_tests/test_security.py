@@ -29,7 +29,7 @@ from lc_platform.commands import run
 from lc_platform.errors import PlatformError
 from lc_platform.graph import build
 from lc_platform.runtime import redaction
-from lc_platform_tests.test_bad_input import Site, site
+from lc_platform_tests.sites import Site, site
 
 YEAR = 2021
 CLIMBING = {

@@ -19,8 +19,8 @@ from lc_platform.products.observation_stats import observe
 from lc_platform.products.options import AcquisitionOptions, StatisticsOptions
 from lc_platform.report import with_figure
 from lc_platform.sources.protocol import SourceError
-from lc_platform_tests.acquisition.test_acquire import L2A, SCL, configured, patch
-from lc_platform_tests.acquisition.test_corrections import Archive
+from lc_platform_tests.acquisition.corrected_archive import Archive
+from lc_platform_tests.acquisition.patches import L2A, SCL, configured, patch
 from lc_platform_tests.products import cubes
 
 GREENNESS = {"GREENNESS": ["B03", "B04"]}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from odc.geo.geom import Geometry
 
 from lc_platform.acquisition.acquire import NoAcquisitionError, acquire, offer
 from lc_platform.area.grid import Patch
-from lc_platform.config import Config, parse
+from lc_platform.config import Config
 from lc_platform.cube import Block, InMemoryCube
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.products.cloud_masks import CloudMasks, detect
@@ -24,42 +23,7 @@ from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 from lc_platform.sources.simulated import SimulatedArchive
-
-LEFT, TOP = 600_000.0, 5_199_360.0  # both multiples of 80 and of 10
-
-
-def patch(columns: int = 24, rows: int = 16, column: int = 0, key: str = "33N-r000-c000") -> Patch:
-    """A patch whose left edge lies ``column`` pixels right of LEFT."""
-    geobox = GeoBox((rows, columns), Affine(10, 0, LEFT + 10 * column, 0, -10, TOP), "EPSG:32633")
-    return Patch(key, geobox, "33N", 0, 0)
-
-
-def configured(imagery: dict[str, Any] | None = None, **sections: Any) -> Config:
-    return parse(
-        {
-            "name": "test",
-            "storage": "data",
-            "years": [2023],
-            "aoi": {"bbox": [16, 46, 17, 47], "crs": "EPSG:32633", "patch_size": 160},
-            "imagery": {
-                "source": "stac",
-                "catalog": "catalog.json",
-                "bands": ["B04", "B08"],
-                **(imagery or {}),
-            },
-            "reference": {
-                "path": "r.gpkg",
-                "attribute": "a",
-                "classes": [{"id": 1, "name": "x", "color": "#000000"}],
-            },
-            "features": {"indices": []},
-            **sections,
-        }
-    )
-
-
-L2A = {"collection": "sentinel-2-l2a"}
-SCL = {"method": "scl"}
+from lc_platform_tests.acquisition.patches import L2A, LEFT, SCL, TOP, configured, patch
 
 
 def seen(key: str, when: str, cloud_cover: float | None = 10.0) -> Acquisition:

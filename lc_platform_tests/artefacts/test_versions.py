@@ -6,24 +6,23 @@ import copy
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lc_platform import assets
 from lc_platform.artefacts.layout import ASSETS, Partition, dimensions, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import Snapshot, Versions
+from lc_platform.artefacts.versions import Versions
 from lc_platform.commands import run as running
 from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform.storage.errors import StorageError
-from lc_platform_tests.test_graph import YEAR, configured
+from lc_platform_tests.artefacts.snapshots import RECIPES, look, run, stale
+from lc_platform_tests.graphs import YEAR, configured
 
-RECIPES = [asset.recipe for asset in assets.ALL]
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats"}
 LEARNT = {"model", "evaluation", "predictions", "mosaic"}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
@@ -86,25 +85,6 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
     for name, change in changes.items():
         data[name] = {**data.get(name, {}), **change} if isinstance(change, dict) else change
     return parse(data, config.folder)
-
-
-def look(config: Config) -> Snapshot:
-    return Platform(config, RECIPES).versions.look()
-
-
-def stale(seen: Snapshot) -> dict[str, list[Partition]]:
-    found = {
-        asset: [w for w, state in seen.states(asset, YEAR).items() if state.kind != "current"]
-        for asset in ASSETS
-    }
-    return {asset: places for asset, places in found.items() if places}
-
-
-def run(config: Config, **asked: Any) -> running.Report:
-    def unseen(stage: str, total: int, outcomes: Any) -> Iterator[Any]:  # noqa: ARG001
-        yield from outcomes
-
-    return running.run(config, unseen, **asked)
 
 
 def files(config: Config) -> dict[str, int]:

@@ -14,7 +14,7 @@ from lc_platform.artefacts.layout import dimensions, key
 from lc_platform.assets import partitions
 from lc_platform.assets.partitions import PATCH
 from lc_platform.sources import open_source
-from lc_platform_tests.test_graph import YEAR, Blind, Platform, configured, why
+from lc_platform_tests.graphs import YEAR, Blind, Platform, configured, why
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ import pytest
 import shapely
 from dagster._core.storage.tags import WILL_RETRY_TAG
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import Geometry
 
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.assets import declaration
@@ -26,49 +22,9 @@ from lc_platform.automation import lost_retries
 from lc_platform.commands import run as running
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.run_failures import of_run
-from lc_platform.sources import open_source
-from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
-from lc_platform_tests.test_graph import QUIET, YEAR, Platform, configured, why
-
-Fail = Callable[[], object]
-
-
-@dataclass
-class Failing:
-    """An archive that cannot be read on some patches."""
-
-    archive: Source
-    patches: Mapping[str, GeoBox]
-    fails: Mapping[str, Fail]
-    """patch -> what is raised when it is read"""
-    searched: Counter[str] = field(default_factory=Counter)
-    """How often each patch was attempted."""
-    found: Acquisition | None = None
-    """The last acquisition that was searched for: the clearest of its patch."""
-    remote = False
-
-    def _patch(self, area: Geometry) -> str:
-        centre = area.to_crs("EPSG:32633").centroid
-        return next(p for p, box in self.patches.items() if box.extent.contains(centre))
-
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        self.searched[self._patch(area)] += 1
-        self.found = min(
-            self.archive.search(area, start, end), key=lambda one: one.cloud_cover or 0.0
-        )
-        return [replace(self.found, coverage=0.0)]
-
-    def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
-        return self.archive.cost(geobox, bands)
-
-    def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
-        fail = self.fails.get(self._patch(geobox.extent))
-        if fail is not None:
-            fail()
-        return self.archive.read(acquisition, geobox, bands)
-
-    def stop(self) -> None:
-        return
+from lc_platform.sources.protocol import Acquisition, Pixels
+from lc_platform_tests.assets.failing_archive import Fail, failing, unforeseen_key
+from lc_platform_tests.graphs import QUIET, YEAR, Platform, configured, why
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +57,6 @@ def platform(
     return made
 
 
-def failing(definitions: dg.Definitions, platform: Platform, fails: Mapping[int, Fail]) -> Failing:
-    resource = definitions.resources["platform"]  # type: ignore[index]
-    boxes = {p.key: p.geobox for p in platform.opened("patch_grid").patches}
-    named = {platform.patches[n]: fail for n, fail in fails.items()}
-    resource.source = Failing(open_source(platform.config), boxes, named)
-    made: Failing = resource.source
-    return made
-
-
 def acquired(platform: Platform, partitions: Sequence[str]) -> dg.ExecuteInProcessResult:
     """A run that acquires partitions."""
     return platform.launch("patch_year", partitions, ["raw_bands"])
@@ -122,11 +69,6 @@ def log(instance: dg.DagsterInstance, run: str) -> str:
 def invalid_geometry() -> object:
     crossed = [shapely.from_wkt(f"POLYGON ((0 0, {x} {x}, 2 0, 0 2, 0 0))") for x in (1, 2)]
     return shapely.intersection(*crossed)
-
-
-def unforeseen_key() -> object:
-    properties: dict[str, str] = {}
-    return properties["s2:mgrs_tile"]
 
 
 def unforeseen_type() -> object:

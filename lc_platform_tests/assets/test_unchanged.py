@@ -14,7 +14,7 @@ import pytest
 from lc_platform.artefacts.layout import ASSETS, RECORDS
 from lc_platform.assets.partitions import PATCH
 from lc_platform.commands.metrics import EventLog
-from lc_platform_tests.test_graph import Platform, configured, why
+from lc_platform_tests.graphs import Platform, configured, why
 
 Shown = Mapping[tuple[str, str | None], Mapping[str, Any]]
 NEW = {"unchanged", "made_at"}

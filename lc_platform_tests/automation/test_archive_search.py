@@ -16,10 +16,10 @@ from lc_platform.automation import archive_search
 from lc_platform.automation.archive_search import Found
 from lc_platform.graph import build
 from lc_platform.platform import Platform
+from lc_platform_tests.graphs import degrees
 from lc_platform_tests.sentinel_hub_server import SentinelHubServer, Slow, started
+from lc_platform_tests.sentinel_hub_site import REFERENCE, SEED
 from lc_platform_tests.storage.growing import YEAR
-from lc_platform_tests.test_acquisition import REFERENCE, SEED
-from lc_platform_tests.test_graph import degrees
 
 COLUMNS, ROWS = 3, 2
 PATCHES = COLUMNS * ROWS

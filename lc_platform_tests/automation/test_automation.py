@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,148 +32,27 @@ from dagster._core.scheduler.instigation import (
 from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
-from lc_platform.artefacts.layout import PATCH, Partition, key
-from lc_platform.assets.jobs import COMPLETENESS, JOBS, completeness_name
+from lc_platform.artefacts.layout import PATCH, Partition
+from lc_platform.assets.jobs import COMPLETENESS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
 from lc_platform.automation.scope import kept_years
-from lc_platform.config import Config, ConfigError
+from lc_platform.config import ConfigError
 from lc_platform.graph import build
 from lc_platform.monitoring import alerting, tick_failures
 from lc_platform.monitoring.run_failures import GIVEN_UP
+from lc_platform_tests.automation.deployments import (
+    NIGHT,
+    PATCH_WISE,
+    YEAR,
+    Deployment,
+    daemon,
+    places_of,
+    settings,
+)
+from lc_platform_tests.graphs import degrees
 from lc_platform_tests.receivers import Webhook, mail_server, webhook
-from lc_platform_tests.test_acquisition import REFERENCE
-from lc_platform_tests.test_graph import QUIET, degrees
-
-YEAR = datetime.now(UTC).year
-NIGHT = datetime(YEAR, 6, 1, 3, tzinfo=UTC)
-PATCH_WISE = {*JOBS["patch_year"], *JOBS["prediction"]}
-
-
-def settings(columns: int = 2, rows: int = 2, **sections: Any) -> dict[str, Any]:
-    """A small configuration of the current year; ``sections`` are laid over it."""
-    data: dict[str, Any] = {
-        "name": "small",
-        "storage": "./data",
-        "years": [YEAR],
-        "aoi": {"bbox": degrees(columns, rows), "crs": "EPSG:32633", "patch_size": 320},
-        "imagery": {"source": "simulated", "max_cloud_cover": 12},
-        "clouds": {"resolution": 40},
-        "reference": {},
-        "features": {"interval": 48, "min_valid_fraction": 0.3},
-        "sampling": {"pixels_per_patch": 300},
-        "model": {"num_iterations": 8, "min_data_in_leaf": 5},
-        "processing": {"threads": 1},
-        "operations": {},
-    }
-    for name, changed in sections.items():
-        data[name] = {**data[name], **changed}
-    return data
-
-
-def operated(configuration: Config) -> dg.Definitions:
-    """The platform with all that it does by itself."""
-    return build(configuration)
-
-
-@dataclass
-class Deployment:
-    """A configuration in a folder, with Dagster's records beside it."""
-
-    folder: Path
-    data: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        self.config = config.parse(self.data, self.folder)
-        (self.folder / "dagster").mkdir(exist_ok=True)
-        self.instance = dg.DagsterInstance.from_config(str(self.folder / "dagster"))
-        self.definitions = operated(self.config)
-        self.platform = (self.definitions.resources or {})["platform"]
-
-    def changed(self, **sections: Any) -> Deployment:
-        data = dict(self.data)
-        for name, changed in sections.items():
-            data[name] = {**data[name], **changed}
-        return Deployment(self.folder, data)
-
-    @property
-    def patches(self) -> list[str]:
-        return sorted(self.instance.get_dynamic_partitions(PATCH))
-
-    @property
-    def places(self) -> set[Partition]:
-        return {Partition(patch, YEAR) for patch in self.patches}
-
-    def launch(self, job: str, *keys: str) -> dg.ExecuteInProcessResult:
-        """A job on no partition, one, or the range from the first to the last."""
-        start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=keys[0] if len(keys) == 1 else None,
-            tags={start: keys[0], end: keys[-1]} if len(keys) > 1 else {},
-            run_config=QUIET,
-            raise_on_error=False,
-        )
-
-    def patch_years(self) -> list[str]:
-        return [str(patch_year_key(patch, YEAR)) for patch in self.patches]
-
-    def everything(self) -> None:
-        assert self.launch("grid").success
-        for job, keys in [
-            ("reference", self.patches),
-            ("patch_year", self.patch_years()),
-            ("training", [str(YEAR)]),
-            ("prediction", self.patch_years()),
-            ("mosaicking", [str(YEAR)]),
-        ]:
-            assert self.launch(job, *keys).success
-
-    def tick(self, schedule: str, when: datetime = NIGHT) -> str:
-        """Evaluate a schedule; what it says it did."""
-        repository = self.definitions.get_repository_def()
-        with dg.build_schedule_context(
-            instance=self.instance, scheduled_execution_time=when, repository_def=repository
-        ) as context:
-            done = repository.get_schedule_def(schedule).evaluate_tick(context)
-        assert not done.run_requests
-        return done.skip_message or ""
-
-    def sense(self, sensor: str, cursor: str | None = None) -> Any:
-        repository = self.definitions.get_repository_def()
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=cursor, repository_def=repository
-        ) as context:
-            return repository.get_sensor_def(sensor).evaluate_tick(context)
-
-    def backfills(self) -> list[dict[str, set[Partition]]]:
-        """What each backfill is to make, the oldest first."""
-        graph = self.definitions.resolve_asset_graph()
-        found = []
-        for one in reversed(self.instance.get_backfills()):
-            subset = one.get_asset_backfill_data(graph).target_subset
-            found.append(places_of(subset))
-        return found
-
-    def take_away(self, asset: str, patch: str) -> None:
-        """Have one artefact missing."""
-        self.platform.store.remove(key(asset, patch, YEAR))
-
-    def acquired_earlier(self, patch: str) -> None:
-        """Have a patch's raw bands be of what the archive had some time ago."""
-        here, records = Partition(patch, YEAR), self.platform.versions.records
-        version = records.of_year("raw_bands", YEAR)[here]
-        content = records.read("raw_bands", {here: version})[here]
-        records.forget("raw_bands", here)
-        records.write("raw_bands", here, version._replace(given="earlier"), content)
-
-
-def places_of(subset: Any) -> dict[str, set[Partition]]:
-    found: dict[str, set[Partition]] = {}
-    for asset, name in subset.iterate_asset_partitions():
-        patch, _, year = str(name).rpartition("|")
-        found.setdefault(asset.path[-1], set()).add(Partition(patch or None, int(year)))
-    return found
+from lc_platform_tests.sentinel_hub_site import REFERENCE
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +75,7 @@ def deployment(made: Path, tmp_path: Path) -> Deployment:
 
 
 def test_nothing_runs_by_itself_unless_it_is_enabled() -> None:
-    definitions = operated(config.parse(settings()))
+    definitions = build(config.parse(settings()))
     repository = definitions.get_repository_def()
     repository.load_all_definitions()
     assert {s.name for s in repository.schedule_defs} == {
@@ -226,7 +100,7 @@ def test_times_and_zone_are_those_of_the_configuration() -> None:
         "acquisitions": {"enabled": True, "every": 600},
         "notify": {"slack": "${HOOK}"},
     }
-    repository = operated(config.parse(settings(operations=operations))).get_repository_def()
+    repository = build(config.parse(settings(operations=operations))).get_repository_def()
     update = repository.get_schedule_def("update_current_year")
     assert (update.cron_schedule, update.execution_timezone) == ("15 4 * * *", "Europe/Ljubljana")
     assert update.default_status is dg.DefaultScheduleStatus.RUNNING
@@ -789,7 +663,7 @@ def test_materializing_a_patch_runs_no_completeness_check(deployment: Deployment
 
 def test_a_map_that_is_rebuilt_by_itself_may_not_grow_old() -> None:
     operations = {"rebuild": {"enabled": True}, "map_age": [10, 20]}
-    graph = operated(config.parse(settings(operations=operations))).resolve_asset_graph()
+    graph = build(config.parse(settings(operations=operations))).resolve_asset_graph()
     policy = graph.get(dg.AssetKey("mosaic")).freshness_policy
     assert policy == dg.FreshnessPolicy.time_window(
         fail_window=timedelta(days=20), warn_window=timedelta(days=10)
@@ -798,7 +672,7 @@ def test_a_map_that_is_rebuilt_by_itself_may_not_grow_old() -> None:
 
 
 def test_a_map_that_nobody_rebuilds_has_no_age() -> None:
-    graph = operated(config.parse(settings())).resolve_asset_graph()
+    graph = build(config.parse(settings())).resolve_asset_graph()
     assert graph.get(dg.AssetKey("mosaic")).freshness_policy is None
 
 
@@ -812,44 +686,12 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     return met
 
 
-DEFINITIONS = """
-import json
-from pathlib import Path
-from lc_platform import config
-from lc_platform_tests.automation.test_automation import operated
-
-folder = Path({folder!r})
-defs = operated(config.parse(json.loads((folder / "settings.json").read_text()), folder))
-"""
-
-
 def test_the_daemon_has_a_sensor_s_backfill_made(deployment: Deployment) -> None:
-    folder = deployment.folder
-    data = deployment.changed(
+    open_minded = deployment.changed(
         imagery={"max_cloud_cover": 30}, operations={"acquisitions": {"enabled": True}}
-    ).data
-    (folder / "settings.json").write_text(json.dumps(data), encoding="utf-8")
-    file = folder / "deployed.py"
-    file.write_text(DEFINITIONS.format(folder=str(folder)), encoding="utf-8")
-    home = folder / "dagster"
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    with (folder / "daemon.log").open("w") as log:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "-f", str(file)],
-            env={**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"},
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            came = wait_for(lambda: len(deployment.instance.get_backfills()) == 1, 120)
-        finally:
-            os.killpg(daemon.pid, signal.SIGTERM)
-            try:
-                daemon.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(daemon.pid, signal.SIGKILL)
-    assert came, (folder / "daemon.log").read_text(encoding="utf-8")[-3000:]
+    )
+    with daemon(open_minded) as log:
+        came = wait_for(lambda: len(deployment.instance.get_backfills()) == 1, 600)
+    assert came, log.read_text(encoding="utf-8")[-3000:]
     [asked] = deployment.backfills()
     assert asked == dict.fromkeys(PATCH_WISE, deployment.places)

@@ -9,8 +9,8 @@ from lc_platform.assets.dagster_internals import BACKFILL_ID_TAG
 from lc_platform.assets.partitions import quiet
 from lc_platform.automation.backfill_remainders import remainder
 from lc_platform.automation.backfills import request, subset
-from lc_platform_tests.assets.test_step_failures import failing, unforeseen_key
-from lc_platform_tests.test_graph import YEAR, Platform, configured
+from lc_platform_tests.assets.failing_archive import failing, unforeseen_key
+from lc_platform_tests.graphs import YEAR, Platform, configured
 
 ASKED = ("raw_bands", "cloud_masks")
 

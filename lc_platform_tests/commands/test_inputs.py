@@ -18,8 +18,8 @@ from rasterio.transform import from_bounds
 
 from lc_platform import cli
 from lc_platform.commands.instance import HOME_VARIABLE
-from lc_platform_tests.sources.stac.test_archive import write_tiff
-from lc_platform_tests.test_bad_input import DATES, Site, metres, site
+from lc_platform_tests.sites import DATES, Site, metres, site
+from lc_platform_tests.sources.stac.catalogs import write_tiff
 
 
 class Ended(NamedTuple):

@@ -21,7 +21,7 @@ from lc_platform.assets.partitions import patch_year_key
 from lc_platform.commands.metrics import CAUSES, OTHERS, STATES, EventLog, Exporter, serve
 from lc_platform.monitoring.run_failures import Failure
 from lc_platform.sources.protocol import Cost
-from lc_platform_tests.automation.test_automation import YEAR, Deployment, settings
+from lc_platform_tests.automation.deployments import YEAR, Deployment, settings
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "infra" / "dashboards"
 Samples = dict[tuple[str, ...], float]

@@ -25,11 +25,9 @@ from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.simulated import SimulatedArchive
 from lc_platform.storage.store import Store
 from lc_platform_tests import sentinel_hub_server
+from lc_platform_tests.command_line import Command
 from lc_platform_tests.sentinel_hub_server import SentinelHubServer
-from lc_platform_tests.test_bad_input import DATES, EVERYWHERE, Site, site
-from lc_platform_tests.test_cli import Command, lc
-
-__all__ = ["lc"]
+from lc_platform_tests.sites import DATES, EVERYWHERE, Site, site
 
 
 def unseen(_: int, results: Iterable[Any]) -> Iterator[Any]:

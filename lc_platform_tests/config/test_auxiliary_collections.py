@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lc_platform.config import Also
-from lc_platform_tests.config.test_config import SIMULATED, SMALLEST, configured, refusal
+from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, configured, refusal
 
 
 def also(entries: str, base: str = SIMULATED) -> tuple[Also, ...]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lc_platform.config import ConfigError, colors, load, parse
-from lc_platform_tests.config.test_config import SMALLEST, merged
+from lc_platform_tests.config.configurations import SMALLEST, merged
 
 
 def taken(*given: str | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 from pathlib import Path
@@ -12,28 +11,9 @@ import pytest
 import yaml
 
 from lc_platform import config
-from lc_platform.config import Config, ConfigError, load, parse
+from lc_platform.config import ConfigError, load, parse
+from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, configured, refusal
 
-SMALLEST = """
-name: slovenia
-storage: ./lc-data
-years: [2017]
-aoi: {boundary: border.geojson, crs: EPSG:32633, patch_size: 10000}
-imagery: {source: stac, catalog: catalog.json}
-reference:
-  path: lulc.gpkg
-  attribute: LULC_ID
-  classes:
-    - {id: 1, name: cultivated land, color: "#ffff00", values: [1100, 1180]}
-    - {id: 2, name: forest, color: "#00ff00"}
-"""
-SIMULATED = """
-name: demo
-storage: ./data
-years: [2023]
-aoi: {bbox: [16.3, 46.9, 16.4, 47.0], patch_size: 2560}
-imagery: {source: simulated}
-"""
 CONTRACT = """
 name: slovenia
 storage: ./lc-data
@@ -70,30 +50,6 @@ sampling: {pixels_per_patch: 40000, erosion: 1, test_fraction: 0.2, seed: 42}
 model: {}
 """
 CLASS = '{id: 1, name: x, color: "#000000"'
-
-
-def merged(base: Any, change: Any) -> Any:
-    """``base`` with what ``change`` says; a key that it gives as null is taken out."""
-    if not isinstance(base, dict) or not isinstance(change, dict):
-        return change
-    result = copy.deepcopy(base)
-    for key, value in change.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
-
-def configured(change: str = "{}", base: str = SMALLEST) -> Config:
-    return parse(merged(yaml.safe_load(base), yaml.safe_load(change)))
-
-
-def refusal(change: str, base: str = SMALLEST) -> list[str]:
-    """The lines of the error that a change of the configuration meets."""
-    with pytest.raises(ConfigError) as caught:
-        configured(change, base)
-    return str(caught.value).splitlines()
 
 
 # What it takes

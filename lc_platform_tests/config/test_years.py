@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lc_platform_tests.config.test_config import SIMULATED, configured, refusal
+from lc_platform_tests.config.configurations import SIMULATED, configured, refusal
 
 NOW = datetime.now(UTC).year
 

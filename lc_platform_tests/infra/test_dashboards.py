@@ -22,7 +22,7 @@ import yaml
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.sources.protocol import Cost
-from lc_platform_tests.automation.test_automation import YEAR, Deployment, settings
+from lc_platform_tests.automation.deployments import YEAR, Deployment, settings
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports, lacking
 

@@ -19,7 +19,7 @@ from lc_platform.monitoring.notify import (
     Slack,
     channels,
 )
-from lc_platform_tests.automation.test_automation import settings
+from lc_platform_tests.automation.deployments import settings
 from lc_platform_tests.receivers import mail_server, webhook
 
 MESSAGE = Message("demo: raw_bands failed (3 partitions)", "no acquisition\n\nPartitions: a, b, c")

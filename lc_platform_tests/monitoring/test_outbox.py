@@ -17,7 +17,7 @@ from lc_platform.config import parse
 from lc_platform.monitoring.notify import Channel, Slack
 from lc_platform.monitoring.outbox import Outbox, deliver
 from lc_platform.monitoring.run_failures import Failure
-from lc_platform_tests.automation.test_automation import YEAR, settings
+from lc_platform_tests.automation.deployments import YEAR, settings
 from lc_platform_tests.monitoring.test_notify import free_port, mail
 from lc_platform_tests.receivers import mail_server, webhook
 

@@ -16,11 +16,10 @@ from lc_platform.commands.status import AssetStatus
 from lc_platform.commands.status import status as statuses
 from lc_platform.monitoring import partition_status
 from lc_platform.sources import open_source
-from lc_platform_tests.test_bad_input import DATES, Site, footprint, metres, site
-from lc_platform_tests.test_cli import Command, lc
-from lc_platform_tests.test_graph import Blind
+from lc_platform_tests.command_line import Command
+from lc_platform_tests.graphs import Blind
+from lc_platform_tests.sites import DATES, Site, footprint, metres, site
 
-__all__ = ["lc"]
 AFTER = ("cloud_masks", "observation_stats", "features", "training_samples")
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from lc_platform import config as configuration
 from lc_platform.artefacts.layout import ASSETS, dimensions
 from lc_platform.commands import run
+from lc_platform_tests.graphs import configured, silent
 from lc_platform_tests.production import artefacts
 from lc_platform_tests.production.artefacts import Digests
-from lc_platform_tests.test_graph import configured, silent
 
 
 class Area(NamedTuple):

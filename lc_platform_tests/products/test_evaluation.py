@@ -15,8 +15,7 @@ from lc_platform.products.model import LandCoverModel, learn
 from lc_platform.products.options import EvaluationOptions, PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import CLASSES, SETTINGS, YEAR, eight
-from lc_platform_tests.products.test_predictions import SHOWN, stack
+from lc_platform_tests.products.three_classes import CLASSES, SETTINGS, SHOWN, YEAR, eight, stack
 
 ASKED = EvaluationOptions(classes=SHOWN, window=256)
 

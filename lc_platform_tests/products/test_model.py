@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -12,36 +11,8 @@ import pytest
 
 from lc_platform.errors import DataError
 from lc_platform.products.model import LandCoverModel, common_version, learn
-from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
-
-CLASSES = {3: "meadow", 20: "forest", 200: "water"}
-YEAR = 2018
-SETTINGS = TrainingOptions(
-    classes=CLASSES,
-    parameters={"num_iterations": 5, "min_data_in_leaf": 2},
-    test_fraction=0.25,
-    seed=42,
-    threads=1,
-)
-NAMES = ("NDVI_001", "NDVI_017")
-
-
-def samples(
-    patch: str, classes: Sequence[int] = (3, 20, 200), names: tuple[str, ...] = NAMES
-) -> Samples:
-    """Ten pixels a class; the first feature tells them apart, but for some noise."""
-    labels = np.repeat(np.array(classes, np.uint8), 10)
-    rng = np.random.default_rng(sum(map(ord, patch)))
-    values = rng.normal(0, 1, (len(labels), len(names))).astype(np.float32)
-    if len(names):
-        values[:, 0] += labels / 10
-    index = np.arange(len(labels), dtype=np.int32)
-    return Samples(patch, 2018, names, values, labels, index, index)
-
-
-def eight(**changed: Samples) -> dict[str, Samples]:
-    return {f"p{i}": samples(f"p{i}") for i in range(8)} | changed
+from lc_platform_tests.products.three_classes import CLASSES, NAMES, SETTINGS, YEAR, eight, samples
 
 
 def test_the_card_says_what_was_learnt_from_what() -> None:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lc_platform.errors import DataError
-from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel, learn
 from lc_platform.products.options import PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import CLASSES, NAMES, SETTINGS, YEAR, eight
-
-SHOWN = {3: ("meadow", "#00ff00"), 20: ("forest", "#004400"), 200: ("water", "#0000ff")}
-"""id -> (name, colour)"""
+from lc_platform_tests.products.three_classes import (
+    CLASSES,
+    NAMES,
+    SETTINGS,
+    SHOWN,
+    YEAR,
+    eight,
+    stack,
+)
 
 
 @pytest.fixture(scope="module")
 def model() -> LandCoverModel:
     return learn(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
-
-
-def stack(shape: tuple[int, int], seed: int = 1, **more: Any) -> FeatureStack:
-    """Values as the model's samples have them, one in ten missing."""
-    rng = np.random.default_rng(seed)
-    values = rng.choice([0.3, 2, 20], (1, 1, *shape)) + rng.normal(0, 1, (2, 1, *shape))
-    values[rng.random(values.shape) < 0.1] = np.nan
-    return cubes.feature_stack(values, ("NDVI",), (0, 16), **more)
 
 
 def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCoverModel) -> None:

@@ -14,9 +14,8 @@ from lc_platform.products.evaluation import assess
 from lc_platform.products.model import learn
 from lc_platform.products.options import EvaluationOptions
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.test_model import SETTINGS, YEAR, eight, samples
-from lc_platform_tests.products.test_predictions import SHOWN, stack
-from lc_platform_tests.test_bad_input import Site, metres, site
+from lc_platform_tests.products.three_classes import SETTINGS, SHOWN, YEAR, eight, samples, stack
+from lc_platform_tests.sites import Site, metres, site
 
 EVEN = {1: 8000, 2: 4000}
 EVEN_TEST = {1: 2000, 2: 1000}

@@ -46,9 +46,9 @@ def opened(path: Path | str, **reference: Any) -> Reference:
 
 
 def refusal(path: Path | str, **reference: Any) -> str:
-    """Why a reference is refused when it is opened."""
+    """Why a reference is refused when it is opened, or at the latest when it is burnt."""
     with pytest.raises(SourceError) as caught:
-        opened(path, **reference)
+        opened(path, **reference).burnt(GRID)
     return str(caught.value)
 
 
@@ -86,3 +86,15 @@ def expected() -> np.ndarray:
     classes[:10, :10] = 3
     classes[10:15, 10:15] = 8
     return classes
+
+
+def polygons(
+    path: Path, shapes: list[Any], crs: str | None = "EPSG:32633", **columns: list[Any]
+) -> Path:
+    table = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:32633")
+    if crs is None:
+        table = table.set_crs(None, allow_override=True)
+    elif crs != "EPSG:32633":
+        table = table.to_crs(crs)
+    table.to_file(path)
+    return path

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lc_platform_tests.sources.test_reference_map import (
+from lc_platform_tests.sources.references import (
     GRID,
     LEFT,
     TOP,

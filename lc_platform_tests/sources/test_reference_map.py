@@ -11,7 +11,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.config import parse
@@ -19,66 +18,21 @@ from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import Reference, open_reference
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.simulated import SimulatedArchive
+from lc_platform_tests.sources.references import (
+    FOREST,
+    GRID,
+    LEFT,
+    TOP,
+    WATER,
+    box,
+    opened,
+    polygons,
+    raster,
+    refusal,
+)
 
-LEFT, TOP = 500_000.0, 5_100_000.0
-GRID = GeoBox((20, 20), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32633")
 FAR = GeoBox((20, 20), Affine(10, 0, LEFT + 50_000, 0, -10, TOP), "EPSG:32633")
 COLOR = "#000000"
-FOREST = {"id": 3, "name": "forest", "color": COLOR, "values": [30, 31]}
-WATER = {"id": 8, "name": "water", "color": COLOR, "values": [80]}
-
-
-def box(column: float, row: float, columns: float, rows: float) -> shapely.Polygon:
-    """A rectangle by its upper left corner and size in pixels of GRID."""
-    west, north = LEFT + 10 * column, TOP - 10 * row
-    return shapely.box(west, north - 10 * rows, west + 10 * columns, north)
-
-
-def opened(path: Path | str, **reference: Any) -> Reference:
-    given = {"attribute": "kind", "classes": [FOREST, WATER], **reference}
-    data = {
-        "name": "test",
-        "storage": "data",
-        "years": [2023],
-        "aoi": {"bbox": [14, 45, 15, 46], "patch_size": 1000},
-        "imagery": {"source": "stac", "catalog": "catalog.json"},
-        "reference": {"path": str(path), **given},
-    }
-    # The archive is only asked where the configuration names no file.
-    return open_reference(ReferenceOptions.of(parse(data)), SimulatedArchive())
-
-
-def polygons(
-    path: Path, shapes: list[Any], crs: str | None = "EPSG:32633", **columns: list[Any]
-) -> Path:
-    table = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:32633")
-    if crs is None:
-        table = table.set_crs(None, allow_override=True)
-    elif crs != "EPSG:32633":
-        table = table.to_crs(crs)
-    table.to_file(path)
-    return path
-
-
-def raster(
-    path: Path,
-    values: NDArray[Any],
-    transform: Affine = GRID.affine,
-    crs: str | None = "EPSG:32633",
-    **options: Any,
-) -> Path:
-    with rasterio.open(
-        path, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1,
-        dtype=values.dtype, crs=crs, transform=transform, **options,
-    ) as file:  # fmt: skip
-        file.write(values, 1)
-    return path
-
-
-def refusal(path: Path, **reference: Any) -> str:
-    with pytest.raises(SourceError) as caught:
-        opened(path, **reference).burnt(GRID)
-    return str(caught.value)
 
 
 # Polygons

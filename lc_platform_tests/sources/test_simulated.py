@@ -6,7 +6,6 @@ import hashlib
 import subprocess
 import sys
 from datetime import UTC, datetime
-from functools import cache
 
 import geopandas
 import numpy as np
@@ -30,28 +29,9 @@ from lc_platform.sources.simulated import (
     ReferenceMistakes,
     SimulatedArchive,
 )
+from lc_platform_tests.sources.simulated_patch import PATCH, YEAR, acquisitions, archive, grid
 
 DETECTOR_BANDS = ["B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"]
-YEAR = (datetime(2018, 1, 1, tzinfo=UTC), datetime(2019, 1, 1, tzinfo=UTC))
-
-
-def grid(
-    west: float, north: float, size: int = 64, resolution: float = 10.0, crs: str = "EPSG:32633"
-) -> GeoBox:
-    return GeoBox((size, size), Affine(resolution, 0, west, 0, -resolution, north), crs)
-
-
-PATCH = grid(600000, 5200000, 256)
-
-
-@cache
-def archive() -> SimulatedArchive:
-    return SimulatedArchive()
-
-
-@cache
-def acquisitions() -> list[Acquisition]:
-    return archive().search(PATCH.extent, *YEAR)
 
 
 def test_the_archive_is_a_source() -> None:
@@ -99,7 +79,8 @@ def test_a_box_larger_than_a_block_has_the_same_pixels(monkeypatch: pytest.Monke
 def test_a_fresh_process_gives_the_same_pixels() -> None:
     program = (
         "import hashlib\n"
-        "from lc_platform_tests.sources.test_simulated import *\n"
+        "from lc_platform.sources.simulated import BANDS\n"
+        "from lc_platform_tests.sources.simulated_patch import acquisitions, archive, grid\n"
         "p = archive().read(acquisitions()[7], grid(600640, 5199360), list(BANDS))\n"
         "print(hashlib.sha256(p.values.tobytes()).hexdigest())\n"
     )

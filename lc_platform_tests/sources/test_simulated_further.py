@@ -20,7 +20,7 @@ from lc_platform.sources.simulated import (
     SimulatedLandsat,
     SimulatedSentinel1,
 )
-from lc_platform_tests.sources.test_simulated import PATCH, YEAR, archive, grid
+from lc_platform_tests.sources.simulated_patch import PATCH, YEAR, archive, grid
 
 CEREALS, FOREST, WATER, TOWN = 1, 6, 8, 9
 

@@ -19,8 +19,8 @@ from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import ZarrCube, write
+from lc_platform_tests.graphs import configured
 from lc_platform_tests.products import cubes
-from lc_platform_tests.test_graph import configured
 
 KEY = "raw_bands/2021/p.zarr"
 NUMBERS = np.random.default_rng(1).integers(1, 9000, (3, 2, 6, 7)).astype(np.uint16)

@@ -19,7 +19,7 @@ from shapely.affinity import translate
 
 from lc_platform.sources.passes import in_degrees
 from lc_platform.sources.stac.archive import StacArchive
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     GRID,
     WHOLE,

@@ -15,8 +15,8 @@ from lc_platform.acquisition.acquire import offer
 from lc_platform.area.grid import Patch
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources.protocol import SourceError
-from lc_platform_tests.acquisition.test_acquire import configured
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.acquisition.patches import configured
+from lc_platform_tests.sources.stac.catalogs import (
     GRID,
     archive,
     band,

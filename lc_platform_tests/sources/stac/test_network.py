@@ -38,7 +38,7 @@ from lc_platform.sources.protocol import (
 )
 from lc_platform.sources.stac.archive import StacArchive
 from lc_platform.sources.stac.presets import PRESETS, Held, Preset
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     ORIGIN,
     YEAR,

@@ -31,7 +31,7 @@ from lc_platform.sources import open_source
 from lc_platform.sources.network import remote_files
 from lc_platform.sources.protocol import Acquisition, SourceError
 from lc_platform.sources.stac.archive import StacArchive
-from lc_platform_tests.sources.stac.test_archive import (
+from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     ORIGIN,
     YEAR,
