@@ -177,6 +177,10 @@ def _cloud_probability(pixels: NDArray[np.float32], threads: int) -> NDArray[np.
     return np.asarray(maps[0, 0], np.float32)
 
 
+_BESIDE = 0.0103
+"""Of a millionth of a pixel, no number of few binary or decimal digits."""
+
+
 def _check_on_grid(shape: tuple[int, ...], grid: GeoBox) -> None:
     if shape[1:] != tuple(grid.shape):
         raise ValueError(
@@ -188,7 +192,7 @@ def _check_on_grid(shape: tuple[int, ...], grid: GeoBox) -> None:
 def _positions(coarse: GeoBox, fine: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the fine rows and columns have their centres, in coarse pixels from the first centre.
 
-    Rounded to a millionth of a pixel, so that a window and the whole agree to the bit.
+    They are of whole millionths of a pixel, so that a window and the whole agree to the bit.
     """
     if coarse.crs != fine.crs:
         raise ValueError(f"The coarse grid is in {coarse.crs}, the fine one in {fine.crs}.")
@@ -197,8 +201,8 @@ def _positions(coarse: GeoBox, fine: GeoBox) -> tuple[NDArray[np.float64], NDArr
     there, here = coarse.affine, fine.affine
     y = here.f + here.e * (np.arange(fine.shape[0]) + 0.5)
     x = here.c + here.a * (np.arange(fine.shape[1]) + 0.5)
-    rows = np.round((y - there.f) / there.e - 0.5, 6)
-    columns = np.round((x - there.c) / there.a - 0.5, 6)
+    rows = _in_millionths((y - there.f) / there.e - 0.5)
+    columns = _in_millionths((x - there.c) / there.a - 0.5)
     for name, positions, size in (
         ("rows", rows, coarse.shape[0]),
         ("columns", columns, coarse.shape[1]),
@@ -206,6 +210,17 @@ def _positions(coarse: GeoBox, fine: GeoBox) -> tuple[NDArray[np.float64], NDArr
         if positions.size and (positions.min() < -0.5 or positions.max() > size - 0.5):
             raise ValueError(f"The coarse grid does not cover the fine one's {name}.")
     return rows, columns
+
+
+def _in_millionths(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions to a millionth of a pixel, each to the nearest but for the border between two.
+
+    Coordinates of a window and of the whole differ in their last bits. Half of a millionth is where
+    grids lie that are apart by a fraction such as 1/128 of a pixel; no such grid lies a hundredth
+    of a millionth beside it.
+    """
+    millionths: NDArray[np.float64] = np.floor(positions * 1e6 + (0.5 + _BESIDE)) / 1e6
+    return millionths
 
 
 def _blend(
