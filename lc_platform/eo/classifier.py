@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import lightgbm
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from lc_platform.eo.forest import forest_of
 from lc_platform.runtime.progress import tell
 
 ENTROPY_NO_DATA = 255
+MARGIN_NO_DATA = 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,6 +187,35 @@ def entropy(
     percent = np.full(len(valid), ENTROPY_NO_DATA, np.uint8)
     percent[valid] = np.rint(100 * np.clip(share, 0, 1))
     return percent
+
+
+def margin(
+    probabilities: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """By how much the most probable class of each pixel is ahead of the second.
+
+    probabilities  (pixel, class), 0 to 1, two classes or more; anything where not valid
+    valid          (pixel,), all where None
+    Returns (pixel,), percent, 255 (MARGIN_NO_DATA) where not valid.
+    """
+    valid = np.ones(len(probabilities), np.bool_) if valid is None else valid
+    percent = np.empty(len(valid), np.uint8)
+    _margin(probabilities, valid, percent)
+    return percent
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _margin(probabilities, valid, percent):  # type: ignore[no-untyped-def]
+    for pixel in range(len(valid)):
+        if not valid[pixel]:
+            percent[pixel] = MARGIN_NO_DATA
+            continue
+        first, second = np.float32(0), np.float32(0)
+        for k in range(probabilities.shape[1]):
+            value = probabilities[pixel, k]
+            second = max(second, min(first, value))
+            first = max(first, value)
+        percent[pixel] = np.uint8(np.rint(100 * min(first - second, np.float32(1))))
 
 
 def predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -37,6 +38,54 @@ def check(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
             "NaN where there is no data."
         )
     return valid
+
+
+def check_labelled(
+    probabilities: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]],
+    class_ids: Sequence[int],
+) -> NDArray[np.int64]:
+    """Return the column of each labelled pixel's class.
+
+    probabilities  (pixel, class), 0 to 1, summing to one over the classes
+    labels         (pixel,), class ids
+    class_ids      (class,), in the order of the columns
+
+    Raises ValueError where that is not so or a probability is missing, where there is no pixel or
+    only one class, and where the shapes do not agree.
+    """
+    if probabilities.shape != (len(labels), len(class_ids)):
+        raise ValueError(
+            f"probabilities (pixel, class) {probabilities.shape} do not agree with {len(labels)} "
+            f"labels and {len(class_ids)} classes."
+        )
+    if len(class_ids) < 2:
+        raise ValueError(f"Classes {list(class_ids)}: there must be two to tell apart.")
+    if not len(labels):
+        raise ValueError("There is no labelled pixel with probabilities.")
+    valid = np.empty((1, len(labels)), np.bool_)
+    wrong, _, pixel = _check(np.ascontiguousarray(probabilities.T)[:, np.newaxis], TOLERANCE, valid)
+    if not valid.all():
+        raise ValueError(
+            f"Pixel {int(valid[0].argmin())} has no probabilities (NaN). Leave pixels without data "
+            "out."
+        )
+    if wrong:
+        values = probabilities[pixel]
+        raise ValueError(
+            f"The probabilities of {wrong} pixels are not within 0 and 1 or do not sum to one; the "
+            f"first is pixel {pixel}: {np.round(values, 4).tolist()} sum to "
+            f"{float(values.sum()):.4f}. Hand over probabilities as the classifier gives them."
+        )
+    order = np.argsort(class_ids)
+    ordered = np.asarray(class_ids)[order]
+    found = np.minimum(np.searchsorted(ordered, labels), len(order) - 1)
+    unknown = labels[ordered[found] != labels]
+    if unknown.size:
+        raise ValueError(
+            f"The labels have class {unknown[0]}; the probabilities are of {list(class_ids)}."
+        )
+    return np.asarray(order[found], np.int64)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

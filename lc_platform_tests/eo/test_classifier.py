@@ -243,6 +243,16 @@ def test_of_equally_probable_classes_the_first_is_taken() -> None:
     assert (classes[0], confidence[0]) == (4, 38)
 
 
+def test_the_margin_is_how_far_the_first_class_is_ahead_of_the_second() -> None:
+    rows = np.array([[0.7, 0.1, 0.2], [0.3, 0.4, 0.3], [0.5, 0, 0.5], [1, 0, 0], [np.nan] * 3])
+    valid = np.array([True, True, True, True, False])
+    found = classify.margin(rows.astype(np.float32), valid)
+    assert found.tolist() == [50, 10, 0, 100, classify.MARGIN_NO_DATA]
+    many = np.random.default_rng(3).dirichlet(np.ones(6), 500).astype(np.float32)
+    expected = np.rint(100 * (np.sort(many)[:, -1] - np.sort(many)[:, -2]))
+    np.testing.assert_array_equal(classify.margin(many), expected.astype(np.uint8))
+
+
 def test_entropy_is_0_when_certain_and_100_when_all_are_equal() -> None:
     rows = np.array(
         [[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [np.nan] * 4], np.float32
