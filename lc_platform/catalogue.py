@@ -1,8 +1,12 @@
-"""What is known of collections: their bands, the bands' aliases, and what goes with what."""
+"""What is known of archives and collections: bands and their aliases, presets, classes.
+
+Each table has its one home here; the rooms above read it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SOURCES = ("simulated", "stac", "sentinel_hub")
@@ -16,27 +20,95 @@ BAND_ALIASES = {
     "cirrus": "B10", "swir16": "B11", "swir22": "B12", "scl": "SCL",
 }  # fmt: skip
 """Asset keys of the common STAC catalogs, and the Sentinel-2 bands that they are."""
+SENTINEL2_RESOLUTIONS: Mapping[str, float] = {
+    **dict.fromkeys(("B02", "B03", "B04", "B08"), 10.0),
+    **dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "SCL"), 20.0),
+    **dict.fromkeys(("B01", "B09", "B10"), 60.0),
+}
+"""Metres of a pixel, by band."""
 
-SIMULATED_CLASSES: tuple[tuple[int, str, str], ...] = (
-    (1, "winter cropland", "#f2d04a"),
-    (2, "summer cropland", "#e8902c"),
-    (3, "grassland", "#a5d46a"),
-    (4, "vineyard and orchard", "#b56bb0"),
-    (5, "shrubland", "#8a9a3b"),
-    (6, "broadleaved forest", "#3f9b45"),
-    (7, "coniferous forest", "#1b5e35"),
-    (8, "water", "#2f6fd0"),
-    (9, "built-up", "#d93a3a"),
-    (10, "bare rock and soil", "#b8a99a"),
+
+class SimulatedClass(NamedTuple):
+    """A land-cover class of the simulated landscape."""
+
+    id: int
+    name: str
+    color: str
+    """``#rrggbb``"""
+
+
+SIMULATED_CLASSES = (
+    SimulatedClass(1, "winter cropland", "#f2d04a"),
+    SimulatedClass(2, "summer cropland", "#e8902c"),
+    SimulatedClass(3, "grassland", "#a5d46a"),
+    SimulatedClass(4, "vineyard and orchard", "#b56bb0"),
+    SimulatedClass(5, "shrubland", "#8a9a3b"),
+    SimulatedClass(6, "broadleaved forest", "#3f9b45"),
+    SimulatedClass(7, "coniferous forest", "#1b5e35"),
+    SimulatedClass(8, "water", "#2f6fd0"),
+    SimulatedClass(9, "built-up", "#d93a3a"),
+    SimulatedClass(10, "bare rock and soil", "#b8a99a"),
 )
-"""Classes of the simulated archive's landscape: id, name, colour."""
+"""The classes of the simulated archive, and the ones that its configuration maps by default."""
 
 
-CATALOGS = ("earth-search", "planetary-computer")
-"""Public STAC archives that go by a name."""
+@dataclass(frozen=True)
+class HostedCollection:
+    """What has to be known of a collection at one archive that its items do not tell."""
+
+    bucket: str = ""
+    """The S3 bucket that has its files: whoever reads them pays, with an AWS account. Files of
+    other buckets are refused: nobody agreed to pay for them, and some Sentinel-2 L1C items of Earth
+    Search name files of L2A."""
+    region: str | None = None
+    """Of the bucket."""
+    offset_since_0400: float | None = None
+    """The offset of Sentinel-2 reflectance from processing baseline 04.00 on, where the items do
+    not tell it; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A STAC API that a name stands for."""
+
+    url: str
+    collections: Mapping[str, HostedCollection] = field(default_factory=dict)
+    """The collections that need more than their items tell, by id."""
+    tokens: str = ""
+    """The URL that gives a token for a collection, before the collection's id; empty where files
+    are free to read."""
+    signed_hosts: str = ""
+    """The end of the names of the hosts whose links need a token."""
+
+
+PRESETS: Mapping[str, Preset] = {
+    # https://github.com/Element84/earth-search: links of buckets whose readers pay are s3://,
+    # others https://. Offsets are in raster:bands and earthsearch:boa_offset_applied. The
+    # regions are those of the Registry of Open Data on AWS.
+    "earth-search": Preset(
+        url="https://earth-search.aws.element84.com/v1",
+        collections={
+            "sentinel-2-l1c": HostedCollection("sentinel-s2-l1c", "eu-central-1"),
+            "sentinel-1-grd": HostedCollection("sentinel-s1-l1c", "eu-central-1"),
+            "landsat-c2-l2": HostedCollection("usgs-landsat", "us-west-2"),
+        },
+    ),
+    # https://planetarycomputer.microsoft.com/docs/concepts/sas/ on tokens. On the offset,
+    # https://planetarycomputer.microsoft.com/dataset/sentinel-2-l2a#Baseline-Change: items from
+    # baseline 04.00 on are as ESA has them, 1000 digital numbers higher.
+    "planetary-computer": Preset(
+        url="https://planetarycomputer.microsoft.com/api/stac/v1",
+        collections={"sentinel-2-l2a": HostedCollection(offset_since_0400=-0.1)},
+        tokens="https://planetarycomputer.microsoft.com/api/sas/v1/token/",
+        signed_hosts=".blob.core.windows.net",
+    ),
+}
+"""Public STAC archives by name."""
+CATALOGS = tuple(PRESETS)
 
 
 def canonical_band(band: str) -> str:
+    """Return the Sentinel-2 name of a band that an alias names; of any other, its own name."""
     return BAND_ALIASES.get(band.lower(), band)
 
 
@@ -44,13 +116,14 @@ class AuxiliaryCollection(NamedTuple):
     """What the platform knows of a collection that can be added to the main one."""
 
     name: str
-    """What its features' names begin with."""
+    """The beginning of its features' names."""
     bands: tuple[str, ...]
-    """That are features, where the configuration names none."""
+    """The bands that become features where the configuration names none."""
     choice: tuple[str, ...]
-    """All that may be."""
+    """All bands that may become features."""
     quality_band: str | None
-    """Says which pixels show the ground; None of radar, which clouds do not hide."""
+    """The band that says which pixels show the ground; None for radar, which clouds do not
+    hide."""
 
 
 _LANDSAT_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07")
@@ -70,13 +143,13 @@ SIMULATED_AUXILIARY_BANDS = {
     "sentinel-1-grd": ("VV", "VH"),
     "landsat-ot-l1": ("B01", *_LANDSAT_BANDS, "B09"),
 }
-"""Collections of the simulated archive beside the main one, and the bands that it has of them."""
+"""The auxiliary collections of the simulated archive, and their bands without quality bands."""
 AUXILIARY_OF: Mapping[str, tuple[str, ...]] = {
     "sentinel_hub": ("sentinel-1-grd", "landsat-ot-l1", "landsat-ot-l2"),
     "stac": ("sentinel-1-grd", "sentinel-1-rtc", "landsat-c2-l2"),
     "simulated": tuple(SIMULATED_AUXILIARY_BANDS),
 }
-"""Source -> the collections that it may be asked for beside the main one."""
+"""Source -> the auxiliary collections that it may be asked for."""
 
 _FIRST_YEARS = (
     ("sentinel-1", 2014),
@@ -87,5 +160,5 @@ _FIRST_YEARS = (
 
 
 def first_year(collection: str) -> int | None:
-    """The year of the first acquisitions of a collection, None where it is not known."""
+    """Return the year of a collection's first acquisitions, None where it is not known."""
     return next((year for stem, year in _FIRST_YEARS if collection.startswith(stem)), None)

@@ -21,10 +21,9 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 from s2cloudless.cloud_detector import S2PixelCloudDetector
 
+from lc_platform.catalogue import SENTINEL2_BANDS, SIMULATED_CLASSES
 from lc_platform.sources.protocol import Acquisition, Source, SourceError
 from lc_platform.sources.simulated import (
-    BANDS,
-    CLASSES,
     NO_MISTAKES,
     ReferenceMistakes,
     SimulatedArchive,
@@ -79,13 +78,13 @@ def test_a_box_larger_than_a_block_has_the_same_pixels(monkeypatch: pytest.Monke
 def test_a_fresh_process_gives_the_same_pixels() -> None:
     program = (
         "import hashlib\n"
-        "from lc_platform.sources.simulated import BANDS\n"
+        "from lc_platform.catalogue import SENTINEL2_BANDS\n"
         "from lc_platform_tests.sources.simulated_patch import acquisitions, archive, grid\n"
-        "p = archive().read(acquisitions()[7], grid(600640, 5199360), list(BANDS))\n"
+        "p = archive().read(acquisitions()[7], grid(600640, 5199360), list(SENTINEL2_BANDS))\n"
         "print(hashlib.sha256(p.values.tobytes()).hexdigest())\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    here = archive().read(acquisitions()[7], grid(600640, 5199360), list(BANDS)).values
+    here = archive().read(acquisitions()[7], grid(600640, 5199360), list(SENTINEL2_BANDS)).values
     assert run.stdout.strip() == hashlib.sha256(here.tobytes()).hexdigest(), run.stderr
 
 
@@ -261,7 +260,7 @@ def test_shadows_are_darker_than_the_same_land_in_the_sun() -> None:
 def test_clouds_exceed_ten_thousand_and_no_pixel_with_data_is_zero() -> None:
     brightest = 0
     for acquisition in acquisitions()[::4]:
-        pixels = archive().read(acquisition, PATCH, list(BANDS))
+        pixels = archive().read(acquisition, PATCH, list(SENTINEL2_BANDS))
         assert pixels.values.dtype == np.uint16
         assert (pixels.values[:, pixels.data_mask] >= 1).all()
         brightest = max(brightest, int(pixels.values.max()))
@@ -356,7 +355,7 @@ def test_a_reference_without_mistakes_is_the_truth() -> None:
     assert (found == truth).mean() > 0.99
     assert polygons.geometry.is_valid.all()
     assert polygons.parcel.is_unique
-    names = {c.id: c.name for c in CLASSES}
+    names = {c.id: c.name for c in SIMULATED_CLASSES}
     assert (polygons.class_name == polygons.class_id.map(names)).all()
 
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
+from lc_platform.catalogue import SENTINEL2_BANDS, SIMULATED_CLASSES
 from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
-from lc_platform.sources.simulated.classes import CLASSES
 from lc_platform.sources.simulated.landscape import Ground, Landscape
 from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
@@ -194,7 +194,7 @@ class SimulatedArchive:
 
     remote = False
     mission: Mission = SENTINEL2
-    bands: tuple[str, ...] = spectra.BANDS
+    bands: tuple[str, ...] = SENTINEL2_BANDS
 
     def __init__(
         self,
@@ -310,8 +310,8 @@ class SimulatedArchive:
         every polygon has its own of, none."""
         return pandas.DataFrame(
             {
-                "class_id": [one.id for one in CLASSES],
-                "class_name": [one.name for one in CLASSES],
+                "class_id": [one.id for one in SIMULATED_CLASSES],
+                "class_name": [one.name for one in SIMULATED_CLASSES],
                 "parcel": None,
             }
         )
@@ -359,9 +359,9 @@ class SimulatedArchive:
             return seen, out
         now = self._weather(flown.time.date())
         air = atmosphere.sky(now, _box(ground))
-        index = [spectra.BANDS.index(band) for band in bands]
+        index = [SENTINEL2_BANDS.index(band) for band in bands]
         cloud = atmosphere.CLOUD.copy()
-        cloud[spectra.BANDS.index("B10")] *= (now.top / 5000.0) ** 2
+        cloud[SENTINEL2_BANDS.index("B10")] *= (now.top / 5000.0) ** 2
         haze = np.stack([now.haze * atmosphere.HAZE_SHARE, atmosphere.HAZE], axis=1)
         _render(
             ground.x, ground.y, ground.code, ground.other, ground.vigour, ground.shift,

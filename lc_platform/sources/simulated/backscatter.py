@@ -12,9 +12,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.catalogue import SIMULATED_AUXILIARY_BANDS
 from lc_platform.sources.simulated.landscape import SHIFTS
 
-POLARIZATIONS = ("VV", "VH")
+POLARIZATIONS = SIMULATED_AUXILIARY_BANDS["sentinel-1-grd"]
 
 # Of each class the day of the year, and VV and VH in decibels, at the turning points of its year.
 _YEARS: dict[int, list[tuple[int, float, float]]] = {

@@ -14,6 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.catalogue import AUXILIARY_COLLECTIONS, SIMULATED_AUXILIARY_BANDS
 from lc_platform.eo import landsat_qa as quality
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated.archive import (
@@ -26,19 +27,16 @@ from lc_platform.sources.simulated.landscape import WATER
 from lc_platform.sources.simulated.orbits import LANDSAT, Pass
 from lc_platform.sources.simulated.places import metres_per_unit, resolution
 
-SENTINEL2_BANDS: Mapping[str, str] = {
-    "B01": "B01",
-    "B02": "B02",
-    "B03": "B03",
-    "B04": "B04",
-    "B05": "B8A",
-    "B06": "B11",
-    "B07": "B12",
-    "B09": "B10",
-}
+SENTINEL2_BANDS: Mapping[str, str] = dict(
+    zip(
+        SIMULATED_AUXILIARY_BANDS["landsat-ot-l1"],
+        ("B01", "B02", "B03", "B04", "B8A", "B11", "B12", "B10"),
+        strict=True,
+    )
+)
 """Landsat's band -> the one of Sentinel-2 at its wavelength: coastal, blue, green, red, near
 infrared, the two of the short-wave infrared, cirrus."""
-QUALITY_BAND = "BQA"
+QUALITY_BAND = str(AUXILIARY_COLLECTIONS["landsat-ot-l1"].quality_band)
 PIXEL = 30.0
 """Metres between the archive's pixels; their edges are multiples of it from the CRS's origin."""
 SCALE, OFFSET = 2e-5, -0.1

@@ -22,7 +22,6 @@ from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.sources.simulated.classes import LOOKS_LIKE
 from lc_platform.sources.simulated.noise import cell_hash, draw, fractal_noise, gradient_noise, salt
 from lc_platform.sources.simulated.places import places
 
@@ -72,6 +71,11 @@ _BRIGHT = np.array([0.0, 0.08, 0.08, 0.07, 0.08, 0.08, 0.05, 0.05, 0.02, 0.16, 0
 _GRAIN = np.array([0.0, 0.02, 0.02, 0.03, 0.05, 0.07, 0.07, 0.09, 0.01, 0.15, 0.07])
 # Of a parcel that is hardly of its class at all, the share that looks like another.
 _BLEND = np.array([0.0, 0.75, 0.75, 0.80, 0.85, 0.85, 0.80, 0.80, 0.0, 0.75, 0.75])
+LOOKS_LIKE = {
+    1: (2, 3), 2: (1, 3), 3: (1, 5), 4: (3, 5), 5: (3, 6),
+    6: (7, 5), 7: (6, 5), 8: (3, 10), 9: (10, 4), 10: (9, 3),
+}  # fmt: skip
+"""Class -> the two classes that it is most easily taken for."""
 _LOOKS_LIKE = np.array([LOOKS_LIKE.get(n, (n, n)) for n in range(11)])
 _VIGOUR_GRAIN = np.array([0.0, 0.12, 0.12, 0.20, 0.30, 0.25, 0.10, 0.10, 0.05, 0.55, 0.25])
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 from pyproj import Transformer
 
+from lc_platform.catalogue import SIMULATED_CLASSES
 from lc_platform.eo.polygons import polygonal_parts
 from lc_platform.sources.simulated import landscape as land
-from lc_platform.sources.simulated.classes import CLASSES, LOOKS_LIKE
 from lc_platform.sources.simulated.noise import draw, salt
 from lc_platform.sources.simulated.places import RADIUS, check_one_side, to_mercator
 
@@ -123,12 +123,12 @@ def _mislabelled(
     wrong = _draws(hashes, 1) < mistakes.mislabelled
     second = (_draws(hashes, 2) < 0.35).astype(int)
     out = codes.copy()
-    out[wrong] = [LOOKS_LIKE[c][k] for c, k in zip(codes[wrong], second[wrong], strict=True)]
+    out[wrong] = [land.LOOKS_LIKE[c][k] for c, k in zip(codes[wrong], second[wrong], strict=True)]
     return out
 
 
 def _attributes(hashes: NDArray[np.uint64], codes: NDArray[np.int64]) -> pandas.DataFrame:
-    names = {c.id: c.name for c in CLASSES}
+    names = {c.id: c.name for c in SIMULATED_CLASSES}
     return pandas.DataFrame(
         {
             "class_id": codes.astype(int),

@@ -12,10 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.catalogue import SENTINEL2_BANDS
 from lc_platform.sources.simulated.landscape import SHIFTS, VIGOURS
-
-BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
-"""The bands of Sentinel-2 L1C."""
 
 PATH = np.array(
     [0.095, 0.068, 0.040, 0.022, 0.017, 0.013, 0.010, 0.008, 0.006, 0.002, 0.0010, 0.001, 0.0005]
@@ -168,10 +166,10 @@ _LACK = {1: 0.32, 2: 0.30, 3: 0.40, 4: 0.30, 5: 0.30, 6: 0.16, 7: 0.16, 8: 0.0, 
 def _calendar() -> NDArray[np.float64]:
     """(class, vigour, day of 365, band), reflectance."""
     days = np.arange(365)
-    out = np.zeros((11, VIGOURS, 365, len(BANDS)))
+    out = np.zeros((11, VIGOURS, 365, len(SENTINEL2_BANDS)))
     lack = 1.0 - (np.arange(VIGOURS) + 0.5) / VIGOURS
     for code, (companion, points) in _YEARS.items():
-        mixture = np.zeros((365, len(BANDS)))
+        mixture = np.zeros((365, len(SENTINEL2_BANDS)))
         for surface, spectrum in _SURFACES.items():
             share = np.interp(
                 days, [day for day, _ in points], [at.get(surface, 0.0) for _, at in points],
@@ -186,6 +184,6 @@ def _calendar() -> NDArray[np.float64]:
 @lru_cache(maxsize=32)
 def season(days: tuple[float, ...], bands: tuple[str, ...]) -> NDArray[np.float32]:
     """Reflectance (day, class 0 to 10, vigour, shift, band) on days of the northern year."""
-    calendar = _calendar()[..., [BANDS.index(band) for band in bands]]
+    calendar = _calendar()[..., [SENTINEL2_BANDS.index(band) for band in bands]]
     own = np.floor(np.array(days)).astype(int)[:, None] - (np.arange(SHIFTS) - 32)
     return np.ascontiguousarray(np.moveaxis(calendar[:, :, own % 365], 2, 0), dtype=np.float32)

@@ -26,6 +26,7 @@ from odc.geo.geom import Geometry
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 
+from lc_platform.catalogue import PRESETS, SENTINEL2_RESOLUTIONS, HostedCollection, Preset
 from lc_platform.eo import polygons
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
@@ -38,14 +39,8 @@ from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.hrefs import located, resolve
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, joined, understood
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
-from lc_platform.sources.stac.presets import PRESETS, Held, Preset
 from lc_platform.sources.stac.signing import Signing
 
-_METRES = {
-    **dict.fromkeys(("B02", "B03", "B04", "B08"), 10.0),
-    **dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "SCL"), 20.0),
-    **dict.fromkeys(("B01", "B09", "B10"), 60.0),
-}
 _TILE = 1024
 _COMPRESSED = 0.7
 """Of what reflectance takes without compression."""
@@ -89,7 +84,7 @@ class StacArchive:
     """One collection of a STAC API or of a static STAC catalog, as a ``Source``.
 
     catalog              path or http(s) URL of a ``catalog.json`` or ``collection.json``, or of
-                         the landing page of a STAC API; or a name of ``stac_presets.PRESETS``.
+                         the landing page of a STAC API; or a name of ``catalogue.PRESETS``.
                          It is read on first use
     collection           the collection's id
     connections          requests under way at the same time, of all threads together
@@ -138,7 +133,7 @@ class StacArchive:
         )
         self._limits = limits
         self._io = Documents(limits, seconds)
-        self._how_held = preset.collections.get(collection, Held())
+        self._hosted = preset.collections.get(collection, HostedCollection())
         signing = None
         if preset.tokens:
             signing = Signing(
@@ -150,8 +145,8 @@ class StacArchive:
             limits,
             seconds=seconds,
             signing=signing,
-            requester_pays=bool(self._how_held.bucket),
-            region=self._how_held.region,
+            requester_pays=bool(self._hosted.bucket),
+            region=self._hosted.region,
         )
         self._ledger = ledger
         self._exclude = frozenset(exclude)
@@ -206,7 +201,7 @@ class StacArchive:
         """
         granules = self._granules_of(acquisition)
         layers = [
-            [granule.layer(band, acquisition.key, self._how_held) for band in bands]
+            [granule.layer(band, acquisition.key, self._hosted) for band in bands]
             for granule in granules
         ]
         # Of all granules, so that every window of an acquisition has the same scale and offset.
@@ -247,7 +242,7 @@ class StacArchive:
         facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
-        return replace(found, bands=Bands(found.key, granules, self._how_held, self._files))
+        return replace(found, bands=Bands(found.key, granules, self._hosted, self._files))
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.
@@ -276,7 +271,7 @@ class StacArchive:
         """
         if not self.remote:
             return Cost()
-        return sum((_usual_cost(geobox, _METRES.get(band)) for band in bands), Cost())
+        return sum((_usual_cost(geobox, SENTINEL2_RESOLUTIONS.get(band)) for band in bands), Cost())
 
     def bands(self) -> tuple[str, ...]:
         """Names that ``read`` takes: Sentinel-2 bands in their order, then the asset keys.

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.catalogue import HostedCollection
 from lc_platform.sources.network.remote_files import RemoteFiles
 from lc_platform.sources.protocol import BandContent, SourceError
 from lc_platform.sources.stac.items import Granule
 from lc_platform.sources.stac.pixels import Layer
-from lc_platform.sources.stac.presets import Held
 
 _PROCESSING = (
     "s2:processing_baseline",
@@ -53,9 +53,13 @@ class Bands(Mapping[str, BandContent]):
     """
 
     def __init__(
-        self, acquisition: str, granules: Sequence[Granule], how_held: Held, files: RemoteFiles
+        self,
+        acquisition: str,
+        granules: Sequence[Granule],
+        hosted: HostedCollection,
+        files: RemoteFiles,
     ) -> None:
-        self._acquisition, self._granules, self._how_held = acquisition, granules, how_held
+        self._acquisition, self._granules, self._hosted = acquisition, granules, hosted
         self._files = files
         self._known: dict[str, BandContent] = {}
 
@@ -67,7 +71,7 @@ class Bands(Mapping[str, BandContent]):
     def _content(self, band: str) -> BandContent:
         key = self._acquisition
         try:
-            layers = [[granule.layer(band, key, self._how_held)] for granule in self._granules]
+            layers = [[granule.layer(band, key, self._hosted)] for granule in self._granules]
             scale, offset, shifts = common_calibration(key, [band], layers)
         except SourceError as error:
             raise KeyError(band) from error

@@ -17,30 +17,15 @@ import pystac
 import shapely
 import shapely.geometry
 
+from lc_platform.catalogue import BAND_ALIASES, HostedCollection
 from lc_platform.eo.polygons import box_in_degrees
 from lc_platform.sources.passes import footprint, utc
 from lc_platform.sources.protocol import MissingBandError, SourceError
 from lc_platform.sources.stac import amplitude
 from lc_platform.sources.stac.hrefs import located
 from lc_platform.sources.stac.pixels import Layer, unsigned
-from lc_platform.sources.stac.presets import Held
 
-SENTINEL2_ASSETS: Mapping[str, str] = {
-    "B01": "coastal",
-    "B02": "blue",
-    "B03": "green",
-    "B04": "red",
-    "B05": "rededge1",
-    "B06": "rededge2",
-    "B07": "rededge3",
-    "B08": "nir",
-    "B8A": "nir08",
-    "B09": "nir09",
-    "B10": "cirrus",
-    "B11": "swir16",
-    "B12": "swir22",
-    "SCL": "scl",
-}
+SENTINEL2_ASSETS: Mapping[str, str] = {band: key for key, band in BAND_ALIASES.items()}
 """Sentinel-2 band -> asset key in catalogs that name their assets by common names."""
 
 _REFLECTANCE = (SENTINEL2_ASSETS.keys() | SENTINEL2_ASSETS.values()) - {"SCL", "scl"}
@@ -73,7 +58,7 @@ class Granule:
         named = [band for band in SENTINEL2_ASSETS if self._locate(band) is not None]
         return tuple(dict.fromkeys(named + [asset for asset, _ in self._parsed.bands]))
 
-    def layer(self, band: str, acquisition: str, how_held: Held) -> Layer:
+    def layer(self, band: str, acquisition: str, hosted: HostedCollection) -> Layer:
         """The item's band; raises SourceError naming the acquisition where it has none, or where
         nobody tells its offset."""
         key = self._locate(band)
@@ -85,8 +70,8 @@ class Granule:
             )
         source, asset = self._parsed.bands[key], self.item.assets[key[0]]
         uri = located(asset.href, self.item.get_self_href())
-        own = f"s3://{how_held.bucket}/"
-        if how_held.bucket and uri.startswith("s3://") and not uri.startswith(own):
+        own = f"s3://{hosted.bucket}/"
+        if hosted.bucket and uri.startswith("s3://") and not uri.startswith(own):
             raise SourceError(
                 f"acquisition {acquisition}, band {band}: {unsigned(uri)} is not in {own}, "
                 f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
@@ -108,7 +93,7 @@ class Granule:
             if scale is None and self._is_sentinel2 and {band, key[0]} & _REFLECTANCE:
                 scale = _SENTINEL2_QUANTIFICATION
                 if offset is None and self.baseline >= _OFFSET_SINCE_BASELINE:
-                    offset = how_held.offset_since_0400
+                    offset = hosted.offset_since_0400
                 if offset is None and not () < self.baseline < _OFFSET_SINCE_BASELINE:
                     raise SourceError(
                         f"acquisition {acquisition}: item {self.id} does not tell scale and "

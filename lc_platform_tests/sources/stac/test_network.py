@@ -28,6 +28,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from lc_platform import config
+from lc_platform.catalogue import PRESETS, HostedCollection, Preset
 from lc_platform.runtime import redaction
 from lc_platform.sources import open_source
 from lc_platform.sources.protocol import (
@@ -37,7 +38,6 @@ from lc_platform.sources.protocol import (
     TransientSourceError,
 )
 from lc_platform.sources.stac.archive import StacArchive
-from lc_platform.sources.stac.presets import PRESETS, Held, Preset
 from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     ORIGIN,
@@ -597,7 +597,9 @@ def test_a_signature_of_the_archive_s_own_links_is_told_nowhere(server: StacServ
         }
 
     server.change = signed
-    source, one = opened(server, preset=Preset(server.api, {COLLECTION: Held(bucket="a-bucket")}))
+    source, one = opened(
+        server, preset=Preset(server.api, {COLLECTION: HostedCollection(bucket="a-bucket")})
+    )
     for name in ("B02", "B03"):
         with pytest.raises(SourceError, match=r"/\w+\.tif is ") as raised:
             source.read(one, GRID, [name])
@@ -654,7 +656,9 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def paying(server: StacServer) -> Preset:
-    return Preset(server.api, {COLLECTION: Held(bucket="a-bucket", region="eu-central-1")})
+    return Preset(
+        server.api, {COLLECTION: HostedCollection(bucket="a-bucket", region="eu-central-1")}
+    )
 
 
 def test_whoever_reads_pays_with_an_account(tmp_path: Path, amazon: pytest.MonkeyPatch) -> None:
@@ -739,10 +743,6 @@ def test_without_an_account_nothing_is_asked_of_a_bucket_whose_readers_pay(
 
 
 # What archives are known for
-
-
-def test_the_named_archives_are_those_that_the_configuration_knows() -> None:
-    assert tuple(PRESETS) == config.CATALOGS
 
 
 @pytest.mark.parametrize("name", PRESETS)
