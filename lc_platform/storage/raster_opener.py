@@ -1,10 +1,10 @@
-"""An object of an object store, read by ranges of bytes, as GDAL asks for them."""
+"""Files that are read by ranges of bytes, as rasterio and GDAL open them."""
 
 from __future__ import annotations
 
 import bisect
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
 import fsspec
 from fsspec.utils import merge_offset_ranges
@@ -16,21 +16,36 @@ _GAP = 2**15
 """Bytes between two ranges that are rather read than asked for apart."""
 
 
+class RangedFile(Protocol):
+    """A file that is read by ranges of bytes."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int:
+        """The file's size."""
+        ...
+
+    def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of ranges, (start, stop)."""
+        ...
+
+
 class ByteRanges:
-    """One object, which several threads may read at once."""
+    """One object of an object store, which several threads may read at once."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, path: str) -> None:
         """Raises FileNotFoundError where there is no such object."""
         self.fs, self.path = fs, path
-        self.bytes = int(fs.info(path)["size"])
-        self.head = bytes(fs.cat_file(path, start=0, end=min(_HEAD, self.bytes)))
+        self.size = int(fs.info(path)["size"])
+        self.head = bytes(fs.cat_file(path, start=0, end=min(_HEAD, self.size)))
 
     def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges, (start, stop), asked for at the same time.
 
         Raises OSError where the object is shorter than it was, and what the driver raises.
         """
-        ranges = [(start, max(start, min(stop, self.bytes))) for start, stop in ranges]
+        ranges = [(start, max(start, min(stop, self.size))) for start, stop in ranges]
         beyond = [one for one in ranges if one[1] > max(len(self.head), one[0])]
         fetched = self._fetched(beyond) if beyond else {}
         return [fetched.get(one, self.head[slice(*one)]) for one in ranges]
@@ -43,7 +58,7 @@ class ByteRanges:
         contents = self.fs.cat_ranges(paths, starts, stops, on_error="raise")
         for start, stop, content in zip(starts, stops, contents, strict=True):
             if len(content) < stop - start:
-                raise OSError(f"{self.path} ends at {start + len(content)} of {self.bytes} bytes")
+                raise OSError(f"{self.path} ends at {start + len(content)} of {self.size} bytes")
         found = {}
         for start, stop in ranges:
             at = bisect.bisect_right(starts, start) - 1
@@ -52,13 +67,13 @@ class ByteRanges:
 
 
 class Opening(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """An object as rasterio's ``opener``, for one opening of it.
+    """A file as rasterio's ``opener``, for one opening of it.
 
     GDAL cannot pass an error on: it is given zeros, and the error is kept in `failure`, which is
     to be looked at before what was read is used.
     """
 
-    def __init__(self, of: ByteRanges) -> None:
+    def __init__(self, of: RangedFile) -> None:
         self.of = of
         self.failure: Exception | None = None
         # Of its own, because rasterio knows an opener by the folder it is for.
@@ -94,7 +109,7 @@ class Opening(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def size(self, path: str) -> int:
         if not self.isfile(path):
             raise FileNotFoundError(path)
-        return self.of.bytes
+        return self.of.size
 
 
 class _File:
@@ -111,14 +126,14 @@ class _File:
         self.close()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._opening.of.bytes)[whence]
+        self._at = offset + (0, self._at, self._opening.of.size)[whence]
         return self._at
 
     def tell(self) -> int:
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        last = self._opening.of.bytes
+        last = self._opening.of.size
         stop = last if size < 0 else min(self._at + size, last)
         (content,) = self._opening.read([(self._at, max(stop, self._at))])
         self._at += len(content)

@@ -39,21 +39,16 @@ AWS_REQUEST_PAYER                  ``requester_pays``, by botocore, which signs
 
 from __future__ import annotations
 
-import io
-import itertools
-import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import rasterio
-from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.session import DummySession
 
 from lc_platform.sources.network.limits import Limits
@@ -67,6 +62,7 @@ from lc_platform.sources.network.requests import (
 )
 from lc_platform.sources.protocol import Cost, SourceError, TransientSourceError
 from lc_platform.sources.stac.signing import Signing
+from lc_platform.storage.raster_opener import Opening
 
 HEAD_BYTES = 32_768
 CHUNK_BYTES = 32_768
@@ -134,22 +130,22 @@ class RemoteFiles:
             where,
             otherwise,
         )
-        opener = _Opener(file)
+        opener = Opening(file)
         try:
             with (
                 # No account of a cloud's: GDAL itself asks nobody.
                 rasterio.Env(session=DummySession(), **GDAL_OPTIONS),
-                rasterio.open(opener.name(uri), opener=opener, sharing=False) as dataset,
+                rasterio.open(opener.name, opener=opener, sharing=False) as dataset,
             ):
                 yield dataset, file
         except Exception:
             if not isinstance(file.failure, TransientSourceError):
                 self._kept.forget(uri)  # what has arrived may be what is wrong
-            if file.failure is None:
+            if file.failure is None and opener.failure is None:
                 raise
         # Outside of the handler: what GDAL makes of it would only hide it.
-        if file.failure is not None:
-            raise file.failure
+        if failure := file.failure or opener.failure:
+            raise failure
 
     def tag(self, uri: str, where: str) -> str:
         """What tells the file's state from others, asked of its server in a request for a byte;
@@ -211,6 +207,10 @@ class RemoteFile:
         """Of what was read so far."""
 
     @property
+    def path(self) -> str:
+        return urlsplit(self._uri).path.rstrip("/") or "file"
+
+    @property
     def size(self) -> int:
         """In bytes; 0 where it could not be found out."""
         with self.content.asking:
@@ -250,14 +250,23 @@ class RemoteFile:
             for first, end in _merged(sorted(missing)):
                 self._ask(first, end)
 
-    def read(self, first: int, size: int) -> memoryview:
-        """A range of the file, shorter at its end; empty after a failure."""
-        end = min(first + size, self.size)
+    def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of ranges, (start, stop). What is missing of a range that is asked for
+        alone comes with what follows it.
+
+        GDAL takes no error and as many bytes as it asked for: they are zeros after a failure.
+        """
+        if len(ranges) > 1 or any(stop > self.size for _, stop in ranges):
+            self.fetch((start, stop - start) for start, stop in ranges)
+        return [self._read(start, stop).ljust(stop - start, b"\0") for start, stop in ranges]
+
+    def _read(self, start: int, stop: int) -> bytes:
+        stop = min(stop, self.size)
         with self.content.asking:
-            for start, stop in self._gaps(first, end):
-                self._ask(start, max(stop, min(start + CHUNK_BYTES, self.size)))
-        found = self.held(first, end - first) if first < end else None
-        return memoryview(b"") if found is None else found
+            for first, end in self._gaps(start, stop):
+                self._ask(first, max(end, min(first + CHUNK_BYTES, self.size)))
+        found = self.held(start, stop - start) if start < stop else None
+        return b"" if found is None else bytes(found)
 
     def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
         """What is not held of a half-open range."""
@@ -295,42 +304,6 @@ class RemoteFile:
             )
 
 
-class _Handle(io.RawIOBase):
-    """A file as GDAL reads it. It never raises, which GDAL could not take: after a failure the
-    file ends everywhere."""
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file = file
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = (0, self._position, self._file.size if whence == os.SEEK_END else 0)[whence]
-        self._position = start + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._file.size - self._position)
-        size = left if size < 0 else min(size, left)
-        content = bytes(self._file.read(self._position, size)) if size else b""
-        self._position += len(content)
-        return content
-
-    def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-        """Several ranges. Zeros after a failure: GDAL takes as many bytes as it asked for."""
-        ranges = list(zip(offsets, sizes, strict=True))
-        self._file.fetch(ranges)
-        return [bytes(self._file.read(*one)).ljust(one[1], b"\0") for one in ranges]
-
-
 def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Half-open ranges in order, joined where little lies between them, and little in all."""
     spare = MERGED_SHARE * sum(end - first for first, end in ranges)
@@ -348,40 +321,6 @@ def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((first, end))
     return merged
-
-
-class _Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """One file, as rasterio wants a file system."""
-
-    _names = itertools.count()
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file = file
-
-    def name(self, uri: str) -> str:
-        """A folder of its own: rasterio knows open files of all threads by their folder."""
-        return f"remote-{next(self._names)}/{urlsplit(uri).path.rsplit('/', 1)[-1] or 'file'}"
-
-    def open(self, *_: Any, **__: Any) -> _Handle:
-        return _Handle(self._file)
-
-    def isfile(self, _: str) -> bool:
-        return True
-
-    def isdir(self, _: str) -> bool:
-        return False
-
-    def ls(self, _: str) -> list[str]:
-        return []
-
-    def mtime(self, _: str) -> int:
-        return 0
-
-    def rm(self, _: str) -> None:
-        raise OSError("it is only read")
-
-    def size(self, _: str) -> int:
-        return self._file.size
 
 
 class Content:
