@@ -19,7 +19,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
@@ -443,13 +443,8 @@ def _authority(crs: CRS) -> str:
     return f"{authority}:{code}"
 
 
-@lru_cache(maxsize=256)
-def _transformer(source: str, target: str) -> Transformer:
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
 def _lon_lat(crs: str, x: float, y: float) -> tuple[float, float]:
-    lon, lat = _transformer(crs, "EPSG:4326").transform(x, y)
+    lon, lat = polygons.transformer(crs, "EPSG:4326").transform(x, y)
     return float(lon), float(lat)
 
 
@@ -473,7 +468,7 @@ def _outline(patch: Patch) -> BaseGeometry:
     """The box in EPSG:4326, cut where it crosses 180 degrees."""
     xmin, ymin, xmax, ymax = patch.box
     ring = shapely.segmentize(shapely.box(xmin, ymin, xmax, ymax), (xmax - xmin) / 8)
-    project = _transformer(patch.crs, "EPSG:4326").transform
+    project = polygons.transformer(patch.crs, "EPSG:4326").transform
     lon_lat = shapely.transform(ring, lambda p: np.column_stack(project(p[:, 0], p[:, 1])))
     return polygons.normalized(lon_lat)
 

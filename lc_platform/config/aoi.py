@@ -13,8 +13,7 @@ from lc_platform.config.fields import (
     ProjectedCrs,
     Section,
     Text,
-    is_multiple,
-    neighbours,
+    check_multiple,
 )
 
 
@@ -75,9 +74,6 @@ class Aoi(Section):
             raise ValueError(
                 "split cuts one bounding box and needs one CRS; with crs: utm give patch_size"
             )
-        if self.patch_size is not None and not is_multiple(self.patch_size, self.resolution):
-            raise ValueError(
-                f"patch_size: {self.patch_size:g} m is not a multiple of resolution "
-                f"({self.resolution:g} m). Take {neighbours(self.patch_size, self.resolution)}"
-            )
+        if self.patch_size is not None:
+            check_multiple("patch_size", self.patch_size, "resolution", self.resolution)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -16,6 +16,9 @@ from lc_platform.config.readings import (
     is_truth,
     reading,
 )
+
+if TYPE_CHECKING:
+    from pyproj import CRS
 
 
 def quoted(written: str) -> str:
@@ -108,14 +111,36 @@ def fraction(value: Any) -> Any:
     return value
 
 
-def is_multiple(value: float, of: float) -> bool:
-    return math.isclose(value / of, max(1, round(value / of)), rel_tol=1e-9)
+def check_multiple(key: str, value: float, of_key: str, of: float) -> None:
+    """Raises ValueError naming the nearest multiples where a length is no multiple of another.
 
-
-def neighbours(value: float, of: float) -> str:
-    """The multiples of ``of`` on either side of ``value``, in words."""
+    key, of_key  of the two lengths
+    value, of    metres
+    """
+    if math.isclose(value / of, max(1, round(value / of)), rel_tol=1e-9):
+        return
     below = math.floor(value / of) * of
-    return f"{below:g} or {below + of:g}" if below else f"{of:g}"
+    nearest = f"{below:g} or {below + of:g}" if below else f"{of:g}"
+    raise ValueError(f"{key}: {value:g} m is not a multiple of {of_key} ({of:g} m). Take {nearest}")
+
+
+def projected_crs(text: str) -> CRS:
+    """Return the projected CRS in metres that a text names. Raises ValueError where there is
+    none."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        crs = CRS.from_user_input(text)
+    except CRSError as error:
+        raise ValueError(f"{text} is no CRS that is known. Write for example EPSG:32633") from error
+    if not crs.is_projected or any(a.unit_name != "metre" for a in crs.axis_info):
+        unit = crs.axis_info[0].unit_name if crs.axis_info else "no unit"
+        raise ValueError(
+            f"{text} ({crs.name}) is in {unit}s; a projected CRS in metres is needed. "
+            "Write for example EPSG:32633"
+        )
+    return crs
 
 
 def _projected(value: Any) -> Any:
@@ -127,21 +152,7 @@ def _projected(value: Any) -> Any:
         return value
     if re.fullmatch(r"\s*epsg:\d+\s*", value, re.IGNORECASE):
         value = value.strip().upper()  # so that equal settings are written alike
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        crs = CRS.from_user_input(value)
-    except CRSError as error:
-        raise ValueError(
-            f"{value} is no CRS that is known. Write for example EPSG:32633"
-        ) from error
-    if not crs.is_projected or any(a.unit_name != "metre" for a in crs.axis_info):
-        unit = crs.axis_info[0].unit_name if crs.axis_info else "no unit"
-        raise ValueError(
-            f"{value} ({crs.name}) is in {unit}s; a projected CRS in metres is needed. "
-            "Write for example EPSG:32633"
-        )
+    projected_crs(value)
     return value
 
 

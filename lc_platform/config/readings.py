@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -18,30 +18,25 @@ _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*)?|-?\.[0-9]+")
 _PLAIN_TRUTH = ("true", "false")
 
 
-class WholeReading(int):
+class _Reading:
+    """A number that keeps how it is written, and what YAML reads."""
+
+    written: str
+    read: Any
+
+    @classmethod
+    def of(cls, written: str, value: Any) -> Self:
+        reading = cls(value)  # type: ignore[call-arg]
+        reading.written, reading.read = written, value
+        return reading
+
+
+class WholeReading(_Reading, int):
     """A whole number that is not written in decimal digits alone, or a truth value in words."""
 
-    written: str
-    read: int
 
-    @classmethod
-    def of(cls, written: str, value: int) -> WholeReading:
-        reading = cls(value)
-        reading.written, reading.read = written, value
-        return reading
-
-
-class NumberReading(float):
+class NumberReading(_Reading, float):
     """A number that is not written in decimal digits and a point alone."""
-
-    written: str
-    read: float
-
-    @classmethod
-    def of(cls, written: str, value: float) -> NumberReading:
-        reading = cls(value)
-        reading.written, reading.read = written, value
-        return reading
 
 
 class DateReading:

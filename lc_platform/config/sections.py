@@ -35,9 +35,8 @@ from lc_platform.config.fields import (
     Text,
     Truth,
     Whole,
+    check_multiple,
     fraction,
-    is_multiple,
-    neighbours,
 )
 from lc_platform.config.imagery import Imagery
 from lc_platform.config.model import LIGHTGBM_DEFAULTS, checked_parameters
@@ -241,13 +240,9 @@ class Config(Section):
                 "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
                 f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
             )
-        if clouds.method == "s2cloudless" and not is_multiple(
-            clouds.resolution, self.aoi.resolution
-        ):
-            raise ValueError(
-                f"clouds.resolution: {clouds.resolution:g} m is not a multiple of aoi.resolution "
-                f"({self.aoi.resolution:g} m). Take "
-                f"{neighbours(clouds.resolution, self.aoi.resolution)}"
+        if clouds.method == "s2cloudless":
+            check_multiple(
+                "clouds.resolution", clouds.resolution, "aoi.resolution", self.aoi.resolution
             )
         for index in self.indices:
             if index.name in imagery.bands:

@@ -376,12 +376,13 @@ def _converted(tolerance: float, crs: CRS, other: CRS) -> float:
 
 
 @lru_cache(maxsize=256)
-def _transformer(source: str, target: str) -> Transformer:
+def transformer(source: str, target: str) -> Transformer:
+    """Return the transformation of coordinates from one CRS to another, x before y."""
     return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _projection(source: CRS, target: CRS) -> Callable[[Points], Points]:
-    transform = _transformer(source.srs, target.srs).transform
+    transform = transformer(source.srs, target.srs).transform
 
     def project(points: Points) -> Points:
         return np.column_stack(transform(points[:, 0], points[:, 1]))

@@ -1,4 +1,4 @@
-"""The ways to find clouds: what each looks at, and the masks it makes of it."""
+"""The ways to find clouds: what each reads, and the masks it makes of that."""
 
 from __future__ import annotations
 
@@ -15,33 +15,43 @@ from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 
 TILE = 2048
-"""Pixels along the side of the windows that are looked at, and stored, together."""
+"""Pixels along the side of the windows that are read, and stored, together."""
 
 Masks = dict[str, NDArray[Any]]
-"""By layer, (y, x) each."""
+"""Layer -> (y, x)."""
 
 
 class Detector(Protocol):
-    """How clouds are found: what is looked at is read apart from what is made of it."""
+    """A way to find clouds. Reading is apart from computing, so that it can go ahead."""
 
     layers: ClassVar[tuple[str, ...]]
 
-    @property
-    def looks(self) -> Iterator[tuple[int, Window | None]]:
-        """Times and windows, in order; None for the whole patch."""
+    def parts(self) -> Iterator[tuple[int, Window | None]]:
+        """Yield the times and windows that are read together, in order; None is the whole patch."""
         ...
 
-    def see(self, time: int, window: Window | None) -> Any:
-        """Read what the masks of a look are made of."""
+    def read(self, time: int, window: Window | None) -> Any:
+        """Read the values that the masks of a part are made of."""
         ...
 
     def masks(
-        self, time: int, window: Window | None, seen: Any
-    ) -> Iterator[tuple[Window, Masks]]: ...
+        self, time: int, window: Window | None, values: Any
+    ) -> Iterator[tuple[Window, Masks]]:
+        """Yield the masks of a part, window by window."""
+        ...
+
+
+def _windows(raw: AcquisitionStack) -> Iterator[tuple[int, Window]]:
+    for time in range(len(raw)):
+        for window in windows(raw.geobox.shape, TILE):
+            yield time, window
 
 
 @dataclass(frozen=True)
 class S2Cloudless:
+    """s2cloudless (Skakun et al. 2022): the mean probability of a neighbourhood, a threshold, and
+    a margin around clouds."""
+
     raw: AcquisitionStack
     threshold: float
     average_over: int
@@ -52,9 +62,9 @@ class S2Cloudless:
 
     def _reflectance(self, window: Window | None, time: int) -> NDArray[np.float32]:
         """(1, band, y, x), NaN where there is no data."""
-        looked_at = self.raw.detector
-        reflectance = looked_at.reflectance(window, [time], clouds.DETECTOR_BANDS)
-        data = looked_at.data_mask(window, [time])
+        imagery = self.raw.detector
+        reflectance = imagery.reflectance(window, [time], clouds.DETECTOR_BANDS)
+        data = imagery.data_mask(window, [time])
         if not data.all():
             reflectance[np.broadcast_to(~data[:, None], reflectance.shape)] = np.nan
         return reflectance
@@ -69,26 +79,25 @@ class S2Cloudless:
         )
 
 
-class AtFullResolution(S2Cloudless):
-    @property
-    def looks(self) -> Iterator[tuple[int, Window | None]]:
-        for time in range(len(self.raw)):
-            for window in windows(self.raw.geobox.shape, TILE):
-                yield time, window
+class S2CloudlessOnPatchGrid(S2Cloudless):
+    """s2cloudless at the patch's resolution, on windows with a margin."""
+
+    def parts(self) -> Iterator[tuple[int, Window | None]]:
+        return _windows(self.raw)
 
     def _wide(self, window: Window) -> Window:
         margin = clouds.detector_margin(self.average_over, self.dilation)
         return _widened(window, margin, self.raw)
 
-    def see(self, time: int, window: Window | None) -> NDArray[np.float32]:
+    def read(self, time: int, window: Window | None) -> NDArray[np.float32]:
         assert window is not None
         return self._reflectance(self._wide(window), time)
 
     def masks(
-        self, time: int, window: Window | None, seen: NDArray[np.float32]
+        self, time: int, window: Window | None, values: NDArray[np.float32]
     ) -> Iterator[tuple[Window, Masks]]:
         assert window is not None
-        probability, cloud = self._found(seen)
+        probability, cloud = self._found(values)
         rows, columns = (
             slice(s.start - w.start, s.stop - w.start)
             for s, w in zip(window, self._wide(window), strict=True)
@@ -100,22 +109,23 @@ class AtFullResolution(S2Cloudless):
         )
 
 
-class AtItsOwn(S2Cloudless):
-    @property
-    def looks(self) -> Iterator[tuple[int, Window | None]]:
+class S2CloudlessOnOwnGrid(S2Cloudless):
+    """s2cloudless on the detector's own, coarser grid, all of the patch at once."""
+
+    def parts(self) -> Iterator[tuple[int, Window | None]]:
         return ((time, None) for time in range(len(self.raw)))
 
-    def see(self, time: int, window: Window | None) -> NDArray[np.float32]:
+    def read(self, time: int, window: Window | None) -> NDArray[np.float32]:
         return self._reflectance(window, time)
 
     def masks(
         self,
         time: int,
         window: Window | None,  # noqa: ARG002
-        seen: NDArray[np.float32],
+        values: NDArray[np.float32],
     ) -> Iterator[tuple[Window, Masks]]:
-        probability, cloud = self._found(seen)
-        looked = ~np.isnan(probability)
+        probability, cloud = self._found(values)
+        known = ~np.isnan(probability)
         coarse = self.raw.detector.geobox
         for here in windows(self.raw.geobox.shape, TILE):
             fine = self.raw.geobox[here]
@@ -127,7 +137,7 @@ class AtItsOwn(S2Cloudless):
                     time,
                     clouds.probability_to_grid(probability, coarse, fine)[0],
                     clouds.mask_to_grid(cloud, coarse, fine)[0],
-                    clouds.mask_to_grid(looked, coarse, fine)[0],
+                    clouds.mask_to_grid(known, coarse, fine)[0],
                 ),
             )
 
@@ -147,38 +157,49 @@ def _with_validity(
     time: int,
     probability: NDArray[np.float32],
     cloud: NDArray[np.bool_],
-    looked: NDArray[np.bool_],
+    known: NDArray[np.bool_],
 ) -> Masks:
     data = raw.data_mask(window, [time])[0]
     return {
         "cloud_probability": np.where(data, probability, np.float32(np.nan)),
         "cloud_mask": cloud & data,
-        "valid": data & looked & ~cloud,
+        "valid": data & known & ~cloud,
     }
 
 
 @dataclass(frozen=True)
-class Told:
-    """Clouds that bands of the archive tell, window by window."""
+class ArchiveMasks:
+    """Clouds as bands of the archive have them, window by window."""
 
     raw: AcquisitionStack
 
     layers: ClassVar[tuple[str, ...]] = ("cloud_probability", "cloud_mask", "valid")
     bands: ClassVar[tuple[str, ...]]
 
-    @property
-    def looks(self) -> Iterator[tuple[int, Window | None]]:
-        for time in range(len(self.raw)):
-            for window in windows(self.raw.geobox.shape, TILE):
-                yield time, window
+    def parts(self) -> Iterator[tuple[int, Window | None]]:
+        return _windows(self.raw)
 
-    def see(self, time: int, window: Window | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """The bands (band, y, x), and where there are data (y, x)."""
-        told = self.raw.digital_numbers(window, [time], self.bands)[0].astype(np.uint8)
-        return told, self.raw.data_mask(window, [time])[0]
+    def read(self, time: int, window: Window | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return the bands (band, y, x), and where there is data (y, x)."""
+        values = self.raw.digital_numbers(window, [time], self.bands)[0].astype(np.uint8)
+        return values, self.raw.data_mask(window, [time])[0]
+
+    def masks(
+        self,
+        time: int,  # noqa: ARG002
+        window: Window | None,
+        values: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    ) -> Iterator[tuple[Window, Masks]]:
+        assert window is not None
+        yield window, self._masks(*values)
+
+    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+        raise NotImplementedError
 
 
-class Scl(Told):
+class Scl(ArchiveMasks):
+    """The scene classification of Sentinel-2 L2A."""
+
     layers: ClassVar[tuple[str, ...]] = (
         "cloud_probability",
         "cloud_mask",
@@ -188,29 +209,18 @@ class Scl(Told):
     )
     bands: ClassVar[tuple[str, ...]] = ("SCL",)
 
-    def masks(
-        self,
-        time: int,  # noqa: ARG002
-        window: Window | None,
-        seen: tuple[NDArray[np.uint8], NDArray[np.bool_]],
-    ) -> Iterator[tuple[Window, Masks]]:
-        assert window is not None
-        (scl,), data = seen
-        masks = clouds.scl_masks(scl)
-        probability = np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan))
-        yield (
-            window,
-            {
-                "cloud_probability": probability,
-                "cloud_mask": masks.cloud & data,
-                "shadow_mask": masks.shadow & data,
-                "snow_mask": masks.snow & data,
-                "valid": masks.clear & data,
-            },
-        )
+    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+        masks = clouds.scl_masks(bands[0])
+        return {
+            "cloud_probability": np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan)),
+            "cloud_mask": masks.cloud & data,
+            "shadow_mask": masks.shadow & data,
+            "snow_mask": masks.snow & data,
+            "valid": masks.clear & data,
+        }
 
 
-class Provider(Told):
+class Provider(ArchiveMasks):
     """Sentinel Hub's CLP, a probability in steps of 1/255, and CLM: 1 cloud, 0 none, 255 unknown.
 
     See https://docs.sentinel-hub.com/api/latest/user-guides/cloud-masks/
@@ -218,35 +228,23 @@ class Provider(Told):
 
     bands: ClassVar[tuple[str, ...]] = ("CLP", "CLM")
 
-    def masks(
-        self,
-        time: int,  # noqa: ARG002
-        window: Window | None,
-        seen: tuple[NDArray[np.uint8], NDArray[np.bool_]],
-    ) -> Iterator[tuple[Window, Masks]]:
-        assert window is not None
-        (probability, mask), data = seen
+    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+        probability, mask = bands
         known = data & (mask != 255)
-        yield (
-            window,
-            {
-                "cloud_probability": np.where(
-                    known, probability / np.float32(255), np.float32(np.nan)
-                ),
-                "cloud_mask": known & (mask == 1),
-                "valid": known & (mask == 0),
-            },
-        )
+        return {
+            "cloud_probability": np.where(known, probability / np.float32(255), np.float32(np.nan)),
+            "cloud_mask": known & (mask == 1),
+            "valid": known & (mask == 0),
+        }
 
 
 def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detector:
-    """The detector of the method that the options name.
-
-    Raises ValueError where there is none.
-    """
+    """Return the detector of the method that the options name. Raises ValueError where there is
+    none."""
     if options.method == "s2cloudless":
-        where = AtFullResolution if raw_bands.detector is raw_bands else AtItsOwn
-        return where(
+        on_patch_grid = raw_bands.detector is raw_bands
+        detector = S2CloudlessOnPatchGrid if on_patch_grid else S2CloudlessOnOwnGrid
+        return detector(
             raw_bands,
             options.threshold,
             options.average_over,
@@ -258,5 +256,5 @@ def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detec
     if options.method == "provider":
         return Provider(raw_bands)
     raise ValueError(
-        f"clouds.method: {options.method} is not there; take s2cloudless, scl or provider"
+        f"clouds.method: {options.method} is not known. Take s2cloudless, scl or provider"
     )

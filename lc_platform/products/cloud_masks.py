@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from lc_platform.cube import (
     MAIN,
     Block,
-    Cube,
     Layer,
     LazyCube,
     Summary,
@@ -26,6 +24,7 @@ from lc_platform.cube import (
 )
 from lc_platform.errors import DataError
 from lc_platform.products.cloud_detectors import TILE, detector_of
+from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, Times
 from lc_platform.runtime.overlap import read_ahead
@@ -37,14 +36,8 @@ _STEPS = 200
 
 
 @dataclass(frozen=True)
-class CloudMasks:
+class CloudMasks(PatchYearHandle):
     """Cloud probability, clouds and validity of every acquisition of a patch in a year."""
-
-    cube: Cube
-
-    @property
-    def geobox(self) -> GeoBox:
-        return self.cube.grids[MAIN]
 
     def check_made_of(self, raw_bands: AcquisitionStack) -> None:
         """Raises DataError where these are not the masks of ``raw_bands`` as they are now."""
@@ -101,11 +94,11 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
         counts = np.zeros((len(facts), 2))
         picture = Thumbnail(geobox.shape, 1)
-        looks = list(detector.looks)
-        unit = "acquisitions" if len(looks) == len(facts) else "windows"
-        reads = read_ahead(lambda item: detector.see(*item), looks)
-        for (time, part), seen in track(reads, unit, len(looks)):
-            for window, masks in detector.masks(time, part, seen):
+        parts = list(detector.parts())
+        unit = "acquisitions" if len(parts) == len(facts) else "windows"
+        reads = read_ahead(lambda part: detector.read(*part), parts)
+        for (time, part), values in track(reads, unit, len(parts)):
+            for window, masks in detector.masks(time, part, values):
                 counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
                 probability = masks["cloud_probability"]
                 picture.take(window, probability[None])
@@ -116,8 +109,8 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
                     np.rint(np.nan_to_num(probability) * _STEPS),
                 )
                 for layer in detector.layers:
-                    values = masks[layer].astype(np.uint8)[None]
-                    yield Block(layer, (slice(time, time + 1),), window, values)
+                    stored = masks[layer].astype(np.uint8)[None]
+                    yield Block(layer, (slice(time, time + 1),), window, stored)
         for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
             one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
         summary.picture = _mean_picture(pictures)

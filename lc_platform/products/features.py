@@ -15,7 +15,6 @@ from lc_platform.area.mask import AreaMask
 from lc_platform.cube import (
     MAIN,
     Block,
-    Cube,
     Layer,
     LazyCube,
     Summary,
@@ -33,6 +32,7 @@ from lc_platform.eo.timeseries import regularize, target_days
 from lc_platform.errors import DataError
 from lc_platform.products.auxiliary_features import AuxiliaryBands, AuxiliaryFeatures
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.runtime.overlap import read_ahead
@@ -45,22 +45,8 @@ _COUNTED = 512
 
 
 @dataclass(frozen=True)
-class FeatureStack:
+class FeatureStack(PatchYearHandle):
     """Bands and indices on regular dates."""
-
-    cube: Cube
-
-    @property
-    def patch(self) -> str:
-        return str(self.cube.attributes["patch"])
-
-    @property
-    def year(self) -> int:
-        return int(self.cube.attributes["year"])
-
-    @property
-    def geobox(self) -> GeoBox:
-        return self.cube.grids[MAIN]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -274,10 +260,9 @@ def recomputed(
     keys = raw_bands.keys
     versions = _versions(raw_bands, cloud_masks)
     other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
-    # Features that were made when there was but one collection tell of no other.
-    also = attributes.get("also", ())
-    there = {name: stack.keys for name, stack in raw_bands.auxiliary.items()}
-    gone = any(there.get(one["name"]) != one["acquisitions"] for one in also)
+    also = attributes["also"]
+    acquired = {name: stack.keys for name, stack in raw_bands.auxiliary.items()}
+    gone = any(acquired.get(one["name"]) != one["acquisitions"] for one in also)
     if other or gone or not set(attributes["acquisitions"]) <= set(keys):
         raise DataError(
             f"{raw_bands.name}: features were made of other {' and '.join(other) or 'raw_bands'} "

@@ -56,7 +56,7 @@ class LandCoverModel:
         """Raises DataError where a patch's features are not those the model was trained on."""
         if features.names != self.classifier.feature_names:
             raise DataError(
-                f"patch {features.patch}, {features.year}: its features are not those the model "
+                f"{features.name}: its features are not those the model "
                 "was trained on (another features or imagery section). Materialize features of "
                 "this patch and the model again"
             )

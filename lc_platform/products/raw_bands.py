@@ -11,38 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Cube, Window, whole
+from lc_platform.cube import MAIN, Window, whole
 from lc_platform.errors import DataError
+from lc_platform.products.handle import PatchYearHandle
 
 DETECTOR = "detector"
-"""Grid of the imagery that only the cloud detector looks at: coarser, and beyond the patch."""
+"""The grid of the imagery that only the cloud detector reads: coarser, and beyond the patch."""
 
 Times = slice | Sequence[int]
 
 
 @dataclass(frozen=True)
-class AcquisitionStack:
-    """Digital numbers of every acquisition, on the patch's grid.
+class AcquisitionStack(PatchYearHandle):
+    """Digital numbers of every acquisition of a patch in a year, on the patch's grid.
 
     Windows are in the patch's pixels. They may reach ``margin`` pixels beyond it on each side,
     which is how neighbourhood operations give the same result in neighbouring patches.
     """
 
-    cube: Cube
     grid: str = MAIN
-
-    @property
-    def patch(self) -> str:
-        return str(self.cube.attributes["patch"])
-
-    @property
-    def year(self) -> int:
-        return int(self.cube.attributes["year"])
-
-    @property
-    def name(self) -> str:
-        """How errors call it."""
-        return f"patch {self.patch}, {self.year}"
 
     @cached_property
     def margin(self) -> int:
@@ -59,19 +46,20 @@ class AcquisitionStack:
 
     @property
     def detector(self) -> AcquisitionStack:
-        """What the cloud detector looks at: a coarser grid, or this one at full resolution."""
+        """The imagery that the cloud detector reads: on a coarser grid, or this at full
+        resolution."""
         return AcquisitionStack(self.cube, DETECTOR) if DETECTOR in self.cube.grids else self
 
     @property
     def auxiliary(self) -> Mapping[str, AcquisitionStack]:
-        """Those of the further collections, by name, each with its own times on the patch's
-        grid."""
+        """The stacks of the auxiliary collections by name, each with its own times, on the
+        patch's grid."""
         names = self.cube.attributes.get("collections", {}) if self.grid == MAIN else {}
         return {name: AcquisitionStack(self.cube, name) for name in names}
 
     @property
-    def _own(self) -> Mapping[str, Any]:
-        """What is told of a further collection; of any other grid, of the main one."""
+    def _attributes(self) -> Mapping[str, Any]:
+        """The cube's attributes of an auxiliary collection; for any other grid, of the main one."""
         about = self.cube.attributes
         own: Mapping[str, Any] = about.get("collections", {}).get(self.grid, about)
         return own
@@ -79,12 +67,12 @@ class AcquisitionStack:
     @property
     def collection(self) -> str:
         """Its id in the archive."""
-        return str(self._own["collection"])
+        return str(self._attributes["collection"])
 
     @cached_property
     def acquisitions(self) -> list[dict[str, Any]]:
         """Facts of each acquisition, in order of time: key, datetime, items, platform, ..."""
-        return list(self._own["acquisitions"])
+        return list(self._attributes["acquisitions"])
 
     @property
     def keys(self) -> list[str]:

@@ -12,7 +12,6 @@ from odc.geo.geobox import GeoBox
 from lc_platform.cube import (
     MAIN,
     Block,
-    Cube,
     Layer,
     LazyCube,
     Summary,
@@ -24,20 +23,15 @@ from lc_platform.cube import (
 )
 from lc_platform.eo.rasterize import ReferenceRaster
 from lc_platform.errors import DataError
+from lc_platform.products.handle import PatchHandle
 from lc_platform.sources.reference_options import ReferenceOptions
 
 _TILE = 2048
 
 
 @dataclass(frozen=True)
-class ReferenceMap:
+class ReferenceMap(PatchHandle):
     """Classes of a patch's pixels, 0 where there is no label."""
-
-    cube: Cube
-
-    @property
-    def geobox(self) -> GeoBox:
-        return self.cube.grids[MAIN]
 
     def check_lies_on(self, geobox: GeoBox, name: str) -> None:
         """Raises DataError where ``geobox``, the grid of ``name``'s features, is another one."""

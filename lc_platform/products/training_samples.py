@@ -40,7 +40,7 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
     A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
     none where the patch has no label. Raises DataError where the reference lies on another grid.
     """
-    reference.check_lies_on(features.geobox, f"patch {features.patch}, {features.year}")
+    reference.check_lies_on(features.geobox, features.name)
     labels = erode(reference.unambiguous(), options.erosion)
     if options.area is not None:
         labels = np.where(options.area.on(features.geobox).read(), labels, np.uint8(0))

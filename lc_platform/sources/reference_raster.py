@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +16,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
@@ -249,7 +249,7 @@ class RasterReference:
         x, y = np.meshgrid(np.arange(grid.shape[1]) + 0.5, np.arange(grid.shape[0]) + 0.5)
         x, y = _applied(grid.affine, x, y)
         if grid.crs != raster.crs:
-            x, y = _transformer(str(grid.crs), raster.crs.to_wkt()).transform(x, y)
+            x, y = polygons.transformer(str(grid.crs), raster.crs.to_wkt()).transform(x, y)
         turns = polygons.turns_above(self._crs, raster.bounds.left, x)
         for turn in np.unique(turns[np.isfinite(turns)]):
             on_turn = np.where(turns == turn, x + turn, np.nan)
@@ -281,11 +281,6 @@ class RasterReference:
             value, count = np.unique(odd, return_counts=True)
             unknown.update(dict(zip(value.tolist(), count.tolist(), strict=True)))
         classes[inside] = of
-
-
-@lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Transformer:
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _inside(path: str) -> str:

@@ -26,6 +26,7 @@ from sentinelhub.geometry import BBox
 from sentinelhub.time_utils import parse_time
 
 from lc_platform.sources.network.limits import Limits
+from lc_platform.sources.oversampling import divided, mean_of_points
 from lc_platform.sources.passes import PASS_GAP, as_acquisition, footprint, in_degrees, passes, utc
 from lc_platform.sources.protocol import (
     Acquisition,
@@ -230,7 +231,7 @@ class SentinelHubArchive:
         data_mask = np.zeros(geobox.shape, np.bool_)
         cost = Cost()
         for (rows, columns), piece in request_grid.pieces(geobox, MOST_PIXELS // points):
-            asked = request_grid.divided(piece, points)
+            asked = divided(piece, points)
             price = self._price(asked, len(bands))
             client = Client(self._service, f"acquisition {acquisition.key}", price)
             image = client.send(
@@ -241,8 +242,8 @@ class SentinelHubArchive:
             for band, encoding in zip(numbers, chosen, strict=True):
                 if encoding.name == "CLM":
                     valid &= band != NO_CLOUD_MASK
-            joined = request_grid.joined(numbers, valid, points, classifications)
-            values[:, rows, columns], data_mask[rows, columns] = joined
+            means, seen = mean_of_points(numbers, valid, points, classifications)
+            values[:, rows, columns], data_mask[rows, columns] = means, seen
             cost += client.spent
         return Pixels(
             values,
@@ -264,7 +265,7 @@ class SentinelHubArchive:
         points = request_grid.points_a_side(geobox, self._of.native)
         cost = Cost()
         for _, piece in request_grid.pieces(geobox, MOST_PIXELS // points):
-            cost += self._price(request_grid.divided(piece, points), len(bands))
+            cost += self._price(divided(piece, points), len(bands))
         return cost
 
     def bands(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ grid, in any order of reading and in any process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +15,13 @@ import geopandas
 import numpy as np
 import pandas
 import shapely
-from affine import Affine
 from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform.catalogue import SENTINEL2_BANDS, SIMULATED_CLASSES
+from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_points
 from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
@@ -259,12 +259,13 @@ class SimulatedArchive:
         self._check(acquisition, bands)
         flown = self._pass(acquisition)
         shifted = flown.time >= BASELINE_0400
-        shape = geobox.shape
-        values = np.zeros((len(bands), *shape), np.uint16)
-        data_mask = np.zeros(shape, np.bool_)
-        for rows, block in blocks_of(geobox, split):
-            seen, numbers = self._numbers(flown, block, tuple(bands), 1000.0 if shifted else 0.0)
-            values[:, rows], data_mask[rows] = mean_of(numbers, seen, split)
+        addend = 1000.0 if shifted else 0.0
+        values, data_mask = sampled(
+            geobox,
+            len(bands),
+            split,
+            lambda block: self._numbers(flown, block, tuple(bands), addend),
+        )
         return Pixels(
             values,
             data_mask,
@@ -420,35 +421,38 @@ _pass_of = lru_cache(maxsize=1024)(Mission.pass_of)
 
 
 def places_a_side(geobox: GeoBox) -> int:
-    """Into how many places a side a pixel of a grid is divided."""
+    """Return into how many places a side a pixel of a grid is divided."""
     coarser = int(resolution(geobox) / NATIVE + 1e-6)
-    return min(max(coarser, 1), 4)
+    return min(max(coarser, 1), MOST_POINTS)
 
 
 def blocks_of(geobox: GeoBox, split: int) -> Iterator[tuple[slice, GeoBox]]:
-    """Rows of a grid with the finer grid of the places in them, so many rows at a time that
+    """Yield rows of a grid with the finer grid of the places in them, so many rows at a time that
     memory stays bounded."""
     rows, columns = geobox.shape
     height = max(1, BLOCK // max(1, columns * split * split))
     for first in range(0, rows, height):
-        last = min(first + height, rows)
-        a, b, c, d, e, f = tuple(geobox.affine)[:6]
-        affine = Affine(a / split, b / split, c + b * first, d / split, e / split, f + e * first)
-        shape = ((last - first) * split, columns * split)
-        yield slice(first, last), GeoBox(shape, affine, geobox.crs)
+        block = slice(first, min(first + height, rows))
+        yield block, divided(geobox[block, :], split)
 
 
-def mean_of(
-    numbers: NDArray[np.uint16], seen: NDArray[np.bool_], split: int
+def sampled(
+    geobox: GeoBox,
+    bands: int,
+    split: int,
+    numbers: Callable[[GeoBox], tuple[NDArray[np.bool_], NDArray[np.uint16]]],
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """Mean of the places seen in each pixel: (band, y, x), and where there is one, (y, x)."""
-    if split == 1:
-        return numbers, seen
-    rows, columns = seen.shape[0] // split, seen.shape[1] // split
-    count = seen.reshape(rows, split, columns, split).sum(axis=(1, 3), dtype=np.uint32)
-    total = numbers.reshape(-1, rows, split, columns, split).sum(axis=(2, 4), dtype=np.uint32)
-    half_up = (total + count // 2) // np.maximum(count, 1)
-    return half_up.astype(np.uint16), count > 0
+    """Return the digital numbers (band, y, x) and the data mask (y, x) of a grid.
+
+    split    places a side of each pixel, whose mean it is
+    numbers  gives where the places of a grid have data, and their digital numbers
+    """
+    values = np.zeros((bands, *geobox.shape), np.uint16)
+    data_mask = np.zeros(geobox.shape, np.bool_)
+    for rows, block in blocks_of(geobox, split):
+        seen, found = numbers(block)
+        values[:, rows], data_mask[rows] = mean_of_points(found, seen, split)
+    return values, data_mask
 
 
 def covered(flown: Pass, ground: Ground) -> NDArray[np.bool_]:

@@ -16,12 +16,12 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.catalogue import AUXILIARY_COLLECTIONS, SIMULATED_AUXILIARY_BANDS
 from lc_platform.eo import landsat_qa as quality
+from lc_platform.sources.oversampling import mean_of_points
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated.archive import (
     NATIVE,
     SimulatedArchive,
     blocks_of,
-    mean_of,
 )
 from lc_platform.sources.simulated.landscape import WATER
 from lc_platform.sources.simulated.orbits import LANDSAT, Pass
@@ -88,7 +88,7 @@ class SimulatedLandsat(SimulatedArchive):
         wanted = tuple(SENTINEL2_BANDS[bands[n]] for n in measured)
         for rows, block in blocks_of(geobox, split):
             seen, numbers = self._numbers(flown, block, wanted, 0.0)
-            reflectance, data_mask[rows] = mean_of(numbers, seen, split)
+            reflectance, data_mask[rows] = mean_of_points(numbers, seen, split)
             counts = np.rint((reflectance * 1e-4 - OFFSET) / SCALE)
             values[measured, rows] = np.minimum(counts, 65535).astype(np.uint16)
         if QUALITY_BAND in bands:

@@ -6,14 +6,13 @@ on the landscape.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
+from lc_platform.eo.polygons import transformer
 from lc_platform.sources.protocol import SourceError
 
 RADIUS = 6378137.0
@@ -21,10 +20,9 @@ RADIUS = 6378137.0
 _AROUND = 2.0 * np.pi * RADIUS
 
 
-@lru_cache(maxsize=64)
 def to_mercator(crs: str) -> Transformer:
-    """The transformation from a CRS to places, x before y."""
-    return Transformer.from_crs(crs, "EPSG:3857", always_xy=True)
+    """Return the transformation from a CRS to places, x before y."""
+    return transformer(crs, "EPSG:3857")
 
 
 def check_one_side(x: NDArray[np.float64], where: str) -> None:

@@ -16,10 +16,9 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geom import Geometry
-from pyproj import Transformer
 
 from lc_platform.catalogue import SIMULATED_CLASSES
-from lc_platform.eo.polygons import polygonal_parts
+from lc_platform.eo.polygons import polygonal_parts, transformer
 from lc_platform.sources.simulated import landscape as land
 from lc_platform.sources.simulated.noise import draw, salt
 from lc_platform.sources.simulated.places import RADIUS, check_one_side, to_mercator
@@ -93,7 +92,7 @@ def reference_polygons(
     wide = happens(5, mistakes.overlapping)
     parcels[wide] = shapely.buffer(parcels[wide], mistakes.overlap_metres * stretch[wide])
 
-    back = Transformer.from_crs("EPSG:3857", str(area.crs), always_xy=True)
+    back = transformer("EPSG:3857", str(area.crs))
     geometry = shapely.transform(parcels, back.transform, interleaved=False)
     kept = ~happens(6, mistakes.missing) & shapely.intersects(geometry, area.geom)
     order = np.flatnonzero(kept)[np.argsort(hashes[kept])]

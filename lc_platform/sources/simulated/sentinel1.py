@@ -15,9 +15,8 @@ from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.sources.simulated import backscatter
 from lc_platform.sources.simulated.archive import (
     SimulatedArchive,
-    blocks_of,
     covered,
-    mean_of,
+    sampled,
 )
 from lc_platform.sources.simulated.noise import draw, gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL1, Pass
@@ -81,11 +80,9 @@ class SimulatedSentinel1(SimulatedArchive):
     ) -> Pixels:
         self._check(acquisition, bands)
         flown = self._pass(acquisition)
-        values = np.zeros((len(bands), *geobox.shape), np.uint16)
-        data_mask = np.zeros(geobox.shape, np.bool_)
-        for rows, block in blocks_of(geobox, split):
-            seen, numbers = self._backscatter(flown, block, tuple(bands))
-            values[:, rows], data_mask[rows] = mean_of(numbers, seen, split)
+        values, data_mask = sampled(
+            geobox, len(bands), split, lambda block: self._backscatter(flown, block, tuple(bands))
+        )
         return Pixels(
             values, data_mask, scale=np.full(len(bands), SCALE), offset=np.zeros(len(bands))
         )
