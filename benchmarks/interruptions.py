@@ -190,7 +190,7 @@ def _stopped(
 def _unreadable(config: configuration.Config) -> list[str]:
     """What can be seen of the store, and cannot be read to its end."""
     platform = artefacts.opened(config)
-    readers = formats(platform.classes)
+    readers = formats()
     found = []
     if not platform.store.exists(key("patch_grid")):
         return []

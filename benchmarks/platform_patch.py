@@ -50,7 +50,7 @@ class Workshop:
     def __init__(self, folder: str, resolution: float | None, threads: int) -> None:
         self.config = configured(folder, resolution, threads)
         self.platform = Platform(self.config)
-        self.formats = formats(self.platform.classes)
+        self.formats = formats()
 
     def write(self, asset: str, value: Any) -> None:
         self.formats[asset].write(self.platform.store, key(asset, PATCH, YEAR), value)

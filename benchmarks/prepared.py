@@ -29,7 +29,7 @@ from lc_platform.storage.store import Store
 _WEST, _NORTH = 500_000, 5_100_000
 """Metres; near them the area's corner lies, at the next multiple of a patch."""
 _SIZE_TO_LEARN = 200
-_FORMATS = formats({})
+_FORMATS = formats()
 
 
 @dataclass(frozen=True)

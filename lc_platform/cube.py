@@ -25,6 +25,9 @@ Window = tuple[slice, slice]
 Shape = Shape2d | tuple[int, int]
 """(rows, columns)"""
 
+Legend = Mapping[int, tuple[str, str]]
+"""Class id -> (name, colour ``#rrggbb``)"""
+
 MAIN = ""
 """Name of a cube's own grid, that of the patch."""
 
@@ -203,6 +206,8 @@ class LazyCube:
     """Pictures (PNG) by file name, drawn from the summary once all blocks have passed."""
     calibrations: Callable[[], Mapping[str, Calibration]] = dict
     """Of layers that hold numbers of something else, known once all blocks have passed."""
+    legend: Legend = field(default_factory=dict)
+    """The classes of the layer ``class``, where there is one."""
 
     @property
     def geobox(self) -> GeoBox:

@@ -38,10 +38,8 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "platform": platform,
                 "io_manager": ArtefactIOManager(
                     platform.store,
-                    formats(platform.classes, configuration.processing.threads),
-                    report.Describer(
-                        configuration.class_colors, configuration.class_names, platform.account
-                    ),
+                    formats(configuration.processing.threads),
+                    report.Describer(platform.account),
                     platform.clock,
                     platform.failed_before,
                 ),

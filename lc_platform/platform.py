@@ -16,6 +16,7 @@ from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Versions, VersionSpec, digest
 from lc_platform.config import Config
 from lc_platform.config.options import Options
+from lc_platform.cube import Legend
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
     AcquisitionOptions,
@@ -141,8 +142,7 @@ class Platform:
         return open_reference(self.reference_options(), self.source)
 
     @cached_property
-    def classes(self) -> dict[int, tuple[str, str]]:
-        """id -> (name, colour)"""
+    def classes(self) -> Legend:
         return {one.id: (one.name, one.color) for one in self.config.reference.classes}
 
     def lay_grid(self) -> PatchGrid:
@@ -213,7 +213,7 @@ class Platform:
             erosion=sampling.erosion,
             seed=sampling.seed,
             area=self.area,
-            class_names=tuple(self.config.class_names.values()),
+            classes=self.classes,
             window=self.config.processing.window,
         )
 

@@ -120,7 +120,7 @@ class Platform:
         Records(self.store).forget(asset, Partition(patch, YEAR))
 
     def opened(self, asset: str, patch: str | None = None) -> Any:
-        of = formats({c.id: (c.name, c.color) for c in self.config.reference.classes})
+        of = formats()
         year = YEAR if "year" in dimensions(asset) else None
         return of[asset].open(self.store, key(asset, patch, year))
 

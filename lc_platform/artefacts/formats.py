@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -136,11 +136,10 @@ class CogFormat:
     """A COG, its colours, and what else the cube knows: a table of dates, figures."""
 
     handle: Callable[[raster_cube.RasterCube], Any]
-    classes: Mapping[int, tuple[str, str]] | None = None
 
     def write(self, store: Store, key: str, value: LazyCube) -> int:
         with store.siblings(key.removesuffix(".tif")) as staging:
-            size = raster_cube.write(staging, value, self.classes)
+            size = raster_cube.write(staging, value, value.legend)
             if value.summary.table:
                 with staging.file(f"{PART}.parquet") as path:
                     tables.write_columns(path, value.summary.table)
@@ -166,16 +165,12 @@ class CogFormat:
                 ) from error
 
 
-@dataclass(frozen=True)
 class SamplesFormat(ReadWhole):
     """A table of samples."""
 
-    classes: Mapping[int, str] = field(default_factory=dict)
-    """id -> name"""
-
     def write(self, store: Store, key: str, value: Samples) -> int:
         with store.file(key) as path:
-            tables.write_samples(path, value, self.classes)
+            tables.write_samples(path, value)
             return path.stat().st_size
 
     def open(self, store: Store, key: str) -> Samples:
@@ -268,10 +263,9 @@ def _read(store: Store, key: str, *names: str) -> list[bytes]:
         ) from error
 
 
-def formats(classes: Mapping[int, tuple[str, str]], threads: int = 0) -> dict[str, Format]:
-    """The format of every asset.
+def formats(threads: int = 0) -> dict[str, Format]:
+    """Return the format of every asset.
 
-    classes  id -> (name, colour)
     threads  that may be used to compute what is not stored, 0 for all
     """
     return {
@@ -279,11 +273,11 @@ def formats(classes: Mapping[int, tuple[str, str]], threads: int = 0) -> dict[st
         "raw_bands": ZarrFormat(AcquisitionStack),
         "cloud_masks": ZarrFormat(CloudMasks),
         "observation_stats": CogFormat(lambda cube: cube),
-        "reference_rasters": CogFormat(ReferenceMap, classes),
+        "reference_rasters": CogFormat(ReferenceMap),
         "features": FeaturesFormat(threads),
-        "training_samples": SamplesFormat({i: name for i, (name, _) in classes.items()}),
+        "training_samples": SamplesFormat(),
         "model": ModelFormat(),
         "evaluation": EvaluationFormat(),
-        "predictions": CogFormat(lambda cube: cube, classes),
+        "predictions": CogFormat(lambda cube: cube),
         "mosaic": MosaicFormat(),
     }

@@ -20,11 +20,9 @@ _OWN = ("class", "class_name", "patch", "row", "column")
 _METADATA = b"lc_platform"
 
 
-def write_samples(path: Path, samples: Samples, classes: Mapping[int, str]) -> None:
-    """A row a sample: its features, then class, its name, patch, row and column.
-
-    classes  id -> name
-    """
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write a row a sample: its features, then class, its name, patch, row and column."""
+    names = {class_id: name for class_id, (name, _) in samples.legend.items()}
     arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
     patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
     table = pa.table(
@@ -32,7 +30,7 @@ def write_samples(path: Path, samples: Samples, classes: Mapping[int, str]) -> N
             **{name: pa.array(values, pa.float32()) for name, values in arrays.items()},
             "class": pa.array(samples.classes, pa.uint8()),
             "class_name": pa.array(
-                [classes.get(i, "") for i in samples.classes.tolist()], pa.string()
+                [names.get(i, "") for i in samples.classes.tolist()], pa.string()
             ).dictionary_encode(),
             "patch": patch,
             "row": pa.array(samples.rows, pa.int32()),

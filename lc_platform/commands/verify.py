@@ -46,7 +46,7 @@ class Verification:
     ) -> None:
         self._platform = Platform(config, [asset.recipe for asset in assets.ALL])
         self._platform.store.expect_folder()
-        self._formats = formats(self._platform.classes, config.processing.threads)
+        self._formats = formats(config.processing.threads)
         years = chosen(years, config.years, "--year", "years of the configuration")
         keys = [patch.key for patch in self._platform.grid().patches]
         patches = chosen(patches, keys, "--patch", "patches of the grid")

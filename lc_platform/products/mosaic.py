@@ -102,8 +102,7 @@ class Mosaic:
         # One after the other: two at once would be a little faster, and hold twice the memory.
         size = land_cover() + confidence() + valid_observations()
         missing = [p.key for p in self.patches if p.key not in self.predictions]
-        colors = {i: color for i, (_, color) in options.classes.items()}
-        self.summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        self.summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)
         self.summary.facts |= {
             "patches": len(there),
             "patches_missing": len(missing),

@@ -31,23 +31,21 @@ from lc_platform.config.options import (
     data,
     option,
 )
+from lc_platform.cube import Legend
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.sources.reference_options import InputFile, digest_of
 
 if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
 
-Classes = Mapping[int, tuple[str, str]]
-"""id -> (name, colour ``#rrggbb``)"""
-
 _CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
 
 
-def _names(classes: Classes) -> list[str]:
+def _names(classes: Legend) -> list[str]:
     return [name for name, _ in classes.values()]
 
 
-def _colors(classes: Classes) -> list[str]:
+def _colors(classes: Legend) -> list[str]:
     return [color for _, color in classes.values()]
 
 
@@ -269,8 +267,11 @@ class SamplingOptions(Options):
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """Where the map ends at it: what lies beyond is not drawn."""
-    class_names: tuple[str, ...] = option(appearance("reference.classes.name"), default=())
-    """That the stored table names its classes by."""
+    classes: Legend = option(
+        appearance("reference.classes.name", value=_names), default_factory=dict
+    )
+    """The stored table names its classes; their colours only show in a picture that is not part
+    of it."""
     window: int = option(SPEED, default=_PROCESSING.window)
     """Pixels along the side of the windows that features are read by."""
 
@@ -302,8 +303,8 @@ class TrainingOptions(Options):
 class EvaluationOptions(Options):
     """What the model is judged on."""
 
-    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
-    """id -> (name, colour), also those without samples."""
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
+    """Also those without samples."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """Where the map ends at it: what lies beyond is not counted."""
     window: int = option(SPEED, default=_PROCESSING.window)
@@ -314,8 +315,7 @@ class EvaluationOptions(Options):
 class PredictionOptions(Options):
     """What is predicted, and kept."""
 
-    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
-    """id -> (name, colour)"""
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     probabilities: bool = option(
         appearance("processing.probabilities"), default=_PROCESSING.probabilities
     )
@@ -330,8 +330,7 @@ class PredictionOptions(Options):
 class MosaicOptions(Options):
     """What the patches are joined into."""
 
-    classes: Classes = option(*_NAMES_AND_COLORS, default_factory=dict)
-    """id -> (name, colour)"""
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     crs: str | None = option(data("mosaic_crs"), default=None)
     """By default that of most patches."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)

@@ -71,12 +71,13 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
                     yield Block(f"probability_{class_id}", (), tile, values)
         classified = int(counts[1:].sum())
         pixels = int(np.prod(geobox.shape)) if inside is None else inside.count()
-        colors = {i: color for i, (_, color) in options.classes.items()}
-        summary.picture = colored(picture.values[0].astype(np.uint8), colors)
+        summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)
         summary.facts |= {
             "valid_fraction": classified / max(pixels, 1),
             "mean_confidence": confidence / classified if classified else None,
-            "class_pixels": {int(i): int(counts[i]) for i in range(1, 256) if counts[i]},
+            "class_pixels": {
+                name: int(counts[i]) for i, (name, _) in options.classes.items() if counts[i]
+            },
             "model_version": model.version,
         }
 
@@ -89,4 +90,5 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             "year": features.year,
             "model_version": model.version,
         },
+        legend=options.classes,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from lc_platform.cube import (
     Block,
     Layer,
     LazyCube,
+    Legend,
     Summary,
     Thumbnail,
     Window,
@@ -82,11 +83,13 @@ def label(
             for name, mask in zip(masks, raster.masks, strict=True):
                 yield Block(name, (), window, mask.astype(np.uint8))
         pixels = int(np.prod(geobox.shape))
-        summary.picture = colored(picture.values[0].astype(np.uint8), options.colors)
+        summary.picture = colored(picture.values[0].astype(np.uint8), options.legend)
         summary.facts |= {
             "labelled_fraction": 1 - int(counts[0]) / pixels,
             "ambiguous_pixels": ambiguous,
-            "class_pixels": {int(i): int(counts[i]) for i in class_ids if counts[i]},
+            "class_pixels": {
+                name: int(counts[i]) for i, (name, _) in options.legend.items() if counts[i]
+            },
         }
 
     names = ["class", "ambiguous", *masks]
@@ -95,12 +98,13 @@ def label(
         {name: Layer((), "uint8", fill=0 if name == "class" else None) for name in names},
         blocks,
         attributes={"patch": patch, "classes": list(class_ids)},
+        legend=options.legend,
     )
 
 
-def colored(classes: NDArray[np.uint8], colors: Mapping[int, str]) -> NDArray[np.uint8]:
-    """Class ids (y, x) as colours (y, x, 3); white where there is no class."""
+def colored(classes: NDArray[np.uint8], legend: Legend) -> NDArray[np.uint8]:
+    """Return class ids (y, x) as colours (y, x, 3); white where there is no class."""
     table = np.full((256, 3), 255, dtype=np.uint8)
-    for class_id, color in colors.items():
+    for class_id, (_, color) in legend.items():
         table[class_id] = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return table[classes]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import tracked
+from lc_platform.cube import Legend, tracked
 from lc_platform.eo.sampling import draw, erode
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.options import SamplingOptions
@@ -29,6 +29,8 @@ class Samples:
     """(sample,), of the patch's grid, from the north."""
     columns: NDArray[np.int32]
     """(sample,), from the west."""
+    legend: Legend = field(default_factory=dict)
+    """The classes that there may be."""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -68,4 +70,5 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
         labels[rows, columns],
         rows,
         columns,
+        options.classes,
     )

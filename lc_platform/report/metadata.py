@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -17,29 +16,21 @@ _NAMED = 20
 
 
 class Describer:
-    """What artefacts say of themselves.
+    """Describes artefacts for the pages of their partitions.
 
-    colors   of the classes, by id
-    names    of the classes, by id: what is counted by class is told by these
-    account  what is spent in the archive and what is left, told of what has had requests to it
+    account  gives what is spent in the archive and what is left, which is shown of an artefact
+             that has had requests to it
     """
 
-    def __init__(
-        self,
-        colors: Mapping[int, str],
-        names: Mapping[int, str] = MappingProxyType({}),
-        account: Callable[[], Mapping[str, Any]] = dict,
-    ) -> None:
-        self._colors = colors
-        self._names = names
+    def __init__(self, account: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._account = account
 
     def description(self, value: Any) -> dict[str, Any]:
         """An artefact's facts and its picture, as its record keeps them: of what JSON can hold."""
         facts = {**_shape(value), **_facts(value)}
-        known = {name: _plain(v, self._names) for name, v in facts.items() if v is not None}
+        known = {name: _plain(v) for name, v in facts.items() if v is not None}
         found: dict[str, Any] = {"facts": known}
-        picture = picture_of(value, self._colors)
+        picture = picture_of(value)
         if picture is not None:
             found["preview"] = inline(picture)
         return found
@@ -74,7 +65,11 @@ def _shape(value: Any) -> dict[str, Any]:
 def _facts(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Samples):
         ids, counts = np.unique(value.classes, return_counts=True)
-        found = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        names = {class_id: name for class_id, (name, _) in value.legend.items()}
+        found = {
+            names.get(class_id, str(class_id)): count
+            for class_id, count in zip(ids.tolist(), counts.tolist(), strict=True)
+        }
         return {"rows": len(value), "features": len(value.names), "class_samples": found}
     if isinstance(value, LandCoverModel):
         card = value.card
@@ -100,15 +95,12 @@ def _some(patches: Sequence[str]) -> str | None:
     return ", ".join(patches[:_NAMED]) + more or None
 
 
-def _plain(value: Any, names: Mapping[int, str]) -> Any:
-    """A value as JSON has it; what is counted by a class's id, by its name."""
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
     if isinstance(value, Mapping):
-        return {
-            str(names.get(key, key)) if isinstance(key, int) else str(key): _plain(one, names)
-            for key, one in value.items()
-        }
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one, names) for one in value]
+        return [_plain(one) for one in value]
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,19 +28,17 @@ _ATTEMPTS = tuple(
 )
 
 
-def picture_of(value: Any, colors: Mapping[int, str]) -> NDArray[np.uint8] | None:
-    """An artefact's picture (y, x, 3): the one in its summary, or for what has none there the
-    patches, where samples were drawn, or how much each feature tells a model. None for others.
-
-    colors  of the classes by id, ``#rrggbb``
-    """
+def picture_of(value: Any) -> NDArray[np.uint8] | None:
+    """Return an artefact's picture (y, x, 3): the one in its summary, or for what has none there
+    the patches, where samples were drawn, or how much each feature tells a model. None for
+    others."""
     summary = getattr(value, "summary", None)
     if summary is not None and summary.picture is not None:
         return np.asarray(summary.picture)
     if isinstance(value, PatchGrid):
         return _patches(value)
     if isinstance(value, Samples):
-        return _drawn(value, colors)
+        return _drawn(value)
     return _importance(value) if isinstance(value, LandCoverModel) else None
 
 
@@ -83,7 +80,7 @@ def _patches(grid: PatchGrid) -> NDArray[np.uint8] | None:
     return picture
 
 
-def _drawn(samples: Samples, colors: Mapping[int, str]) -> NDArray[np.uint8]:
+def _drawn(samples: Samples) -> NDArray[np.uint8]:
     """Where samples were drawn, in the colours of their classes."""
     side = int(max(samples.rows.max(), samples.columns.max())) + 1 if len(samples) else 1
     scale = min(1.0, SIZE / side)
@@ -91,7 +88,7 @@ def _drawn(samples: Samples, colors: Mapping[int, str]) -> NDArray[np.uint8]:
     classes = np.zeros((extent, extent), np.uint8)
     at = ((part * scale).astype(int) for part in (samples.rows, samples.columns))
     classes[tuple(at)] = samples.classes
-    return colored(classes, colors)
+    return colored(classes, samples.legend)
 
 
 def _importance(model: LandCoverModel) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lc_platform.config import Config, Simulation
 from lc_platform.config.options import Options, appearance, data, option
+from lc_platform.cube import Legend
 from lc_platform.storage import content
 
 
@@ -81,8 +82,8 @@ class ReferenceOptions(Options):
         return tuple(one.id for one in self.classes)
 
     @property
-    def colors(self) -> dict[int, str]:
-        return {one.id: one.color for one in self.classes}
+    def legend(self) -> Legend:
+        return {one.id: (one.name, one.color) for one in self.classes}
 
     @classmethod
     def of(cls, config: Config) -> ReferenceOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -59,10 +60,14 @@ def test_samples_come_back_to_the_bit(store: Store, count: int) -> None:
 def test_a_table_of_samples_has_the_names_of_the_classes_too(store: Store) -> None:
     written = samples(50)
     names = {1: "农田 $5", 2: "forest", 3: "water", 4: "other"}
-    SamplesFormat(names).write(store, "s/2020/p.parquet", written)
+    SamplesFormat().write(
+        store,
+        "s/2020/p.parquet",
+        replace(written, legend={i: (n, "#808080") for i, n in names.items()}),
+    )
     table = pq.read_table(io.BytesIO(store.read_bytes("s/2020/p.parquet")))
     assert table["class_name"].to_pylist() == [names[i] for i in written.classes.tolist()]
-    assert SamplesFormat(names).open(store, "s/2020/p.parquet").names == written.names
+    assert SamplesFormat().open(store, "s/2020/p.parquet").names == written.names
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"text"])

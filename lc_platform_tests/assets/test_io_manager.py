@@ -21,12 +21,12 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.storage.store import Store
-from lc_platform_tests.storage.artefacts import CLASSES, artefact, cube, noise, version_of
+from lc_platform_tests.storage.artefacts import artefact, cube, noise, version_of
 
 PATCHES = ("p0", "p1", "p2", "p3")
 YEAR = 2020
 EXPECTED = Expected(Version("a" * 16, "0", "b" * 8), {"asset": "any"})
-DESCRIBE = report.Describer({i: color for i, (_, color) in CLASSES.items()})
+DESCRIBE = report.Describer()
 
 
 class TransientError(PlatformError):
@@ -53,7 +53,7 @@ class Bench:
         self.store = Store(url)
         self.instance = instance
         instance.add_dynamic_partitions(PATCH, list(PATCHES))
-        self.formats: dict[str, Format] = formats(CLASSES)
+        self.formats: dict[str, Format] = formats()
         self.manager = ArtefactIOManager(self.store, self.formats, DESCRIBE, Clock())
 
     def run(self, body: Body, *patches: str, name: str = "predictions", retries: int = 0) -> Any:
@@ -330,7 +330,7 @@ def test_no_asset_is_pickled(tmp_path: Path) -> None:
     for asset in assets:
         assert asset.get_io_manager_key_for_asset_key(asset.key) == "io_manager"
     assert isinstance((definitions.resources or {})["io_manager"], ArtefactIOManager)
-    assert set(formats(CLASSES)) == set(ASSETS)
+    assert set(formats()) == set(ASSETS)
 
 
 def test_partitions_are_ordered_alike_however_they_are_given() -> None:

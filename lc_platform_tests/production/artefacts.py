@@ -74,7 +74,7 @@ def _parts(platform: Platform, asset: str, place: Partition) -> Iterator[tuple[s
         if asset == "observation_stats":
             yield "table", np.frombuffer(store.read_bytes(f"{path[:-4]}.parquet"), np.uint8)
     else:
-        yield from _others(store, asset, formats(platform.classes)[asset].open(store, path))
+        yield from _others(store, asset, formats()[asset].open(store, path))
 
 
 def _layers(cube: ZarrCube | RasterCube) -> Iterator[tuple[str, Any]]:

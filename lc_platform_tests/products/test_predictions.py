@@ -75,7 +75,7 @@ def test_the_map_names_its_model_and_counts_its_classes(model: LandCoverModel) -
     assert computed.attributes["model_version"] == model.version
     facts = computed.summary.facts
     assert facts["model_version"] == model.version
-    assert facts["class_pixels"] == {i: int((classes == i).sum()) for i in CLASSES}
+    assert facts["class_pixels"] == {name: int((classes == i).sum()) for i, name in CLASSES.items()}
     assert facts["valid_fraction"] == pytest.approx((classes != 0).mean())
     picture = computed.summary.picture
     assert picture is not None

@@ -24,7 +24,7 @@ CLASSES = {1: ("forest", "#006400"), 2: ("water & ice", "#0064c8"), 4: ("town", 
 
 FORMATS: dict[str, tuple[str, Format]] = {
     "zarr": ("raw_bands/2020/p.zarr", ZarrFormat(lambda cube: cube)),
-    "cog": ("predictions/2020/p.tif", CogFormat(lambda cube: cube, CLASSES)),
+    "cog": ("predictions/2020/p.tif", CogFormat(lambda cube: cube)),
     "parquet": ("training_samples/2020/p.parquet", SamplesFormat()),
     "model": ("model/2020", ModelFormat()),
 }
@@ -63,6 +63,7 @@ def cube(
         blocks,
         {"time": np.array(["2020-01-01", "2020-02-01"], "datetime64[s]")},
         {"version": version, "model_version": "m"},
+        legend=CLASSES if "class" in layers else {},
     )
 
 

@@ -155,7 +155,7 @@ class Site:
 
     @property
     def formats(self) -> Any:
-        return formats(self.platform.classes)
+        return formats()
 
     def stack(self) -> AcquisitionStack:
         found: AcquisitionStack = self.formats["raw_bands"].open(self.store, self.key)

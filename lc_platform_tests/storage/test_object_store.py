@@ -538,7 +538,7 @@ def test_the_graph_in_an_object_store_equals_that_in_a_folder(
         f"{seconds[1]:.1f} s in an object store",
     )
     stores = Store.of(in_folder), Store.of(in_bucket)
-    of = formats({c.id: (c.name, c.color) for c in in_folder.reference.classes})
+    of = formats()
     grids = [of["patch_grid"].open(store, key("patch_grid")) for store in stores]
     assert grids[0].patches == grids[1].patches
     for patch in grids[0].patches:

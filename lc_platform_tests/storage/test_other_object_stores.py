@@ -877,7 +877,7 @@ def test_the_graph_in_an_object_store_equals_that_in_a_folder(
         "figure", f"2 patches of 32 x 32 through the graph at {url[:5]}: {graph(in_bucket):.1f} s"
     )
     stores = Store.of(in_folder), Store.of(in_bucket)
-    of = formats({c.id: (c.name, c.color) for c in in_folder.reference.classes})
+    of = formats()
     grids = [of["patch_grid"].open(store, key("patch_grid")) for store in stores]
     assert grids[0].patches == grids[1].patches
     for patch in grids[0].patches:

@@ -17,7 +17,6 @@ from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.raster_cube import RasterCube, rgba, tiled
 from lc_platform.storage.store import Store
 from lc_platform_tests.storage.artefacts import (
-    CLASSES,
     cube,
     elsewhere,
     geobox,
@@ -40,7 +39,7 @@ def test_a_prediction_is_a_cloud_optimized_geotiff(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     bands = {"class": Layer((), "uint8", fill=0), "confidence": Layer((), "uint8")}
     grid = geobox(1100, 700)
-    CogFormat(lambda c: c, CLASSES).write(store, KEY, cube(1, bands, grid=grid))
+    CogFormat(lambda c: c).write(store, KEY, cube(1, bands, grid=grid))
     with rasterio.open(store.path(KEY)) as raster:
         assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert raster.block_shapes == [(512, 512)] * 2
@@ -88,9 +87,7 @@ def test_attributes_layers_and_no_data_come_back(tmp_path: Path) -> None:
 
 def test_a_single_band_keeps_its_no_data(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    CogFormat(lambda c: c, CLASSES).write(
-        store, KEY, cube(2, {"class": Layer((), "uint8", fill=0)})
-    )
+    CogFormat(lambda c: c).write(store, KEY, cube(2, {"class": Layer((), "uint8", fill=0)}))
     assert RasterCube(store, KEY).layers["class"].fill == 0
 
 
