@@ -16,6 +16,7 @@ from odc.geo.geom import Geometry
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.config import Config, parse
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -123,7 +124,7 @@ def year_of(place: tuple[float, float], size: int) -> Scenes:
         }
     )
     archive = open_source(config)
-    patch = area.patches(config)[0][0]
+    patch = area.patches(SplitOptions.of(config))[0][0]
     start, end = datetime(YEAR, 1, 1, tzinfo=UTC), datetime(YEAR + 1, 1, 1, tzinfo=UTC)
     limit = config.imagery.max_cloud_cover
     found = archive.search(patch.geobox.extent, start, end)
@@ -192,4 +193,4 @@ def real(data: Path) -> Scenes:
             },
         }
     )
-    return Scenes(config, area.patches(config)[0][0], open_source(config))
+    return Scenes(config, area.patches(SplitOptions.of(config))[0][0], open_source(config))

@@ -33,6 +33,7 @@ from benchmarks import report
 from benchmarks.report import Table
 from lc_platform.config import Config, load
 from lc_platform.platform import Platform
+from lc_platform.products import patch_grid
 
 CRS = "EPSG:3035"
 WEST, NORTH = 4_000_000.0, 3_000_000.0
@@ -120,12 +121,16 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 def _timed(config: Config) -> tuple[str, str]:
-    return _seconds(lambda: Platform(config).lay_grid())
+    def lay() -> None:
+        platform = Platform(config)
+        patch_grid.lay(platform.grid_options(), platform.reference)
+
+    return _seconds(lay)
 
 
 def _one_patch(config: Config) -> tuple[str, str]:
     platform = Platform(config)
-    grid = platform.lay_grid()
+    grid = patch_grid.lay(platform.grid_options(), platform.reference)
     patch = grid.patches[len(grid.patches) // 2]
     return _seconds(lambda: platform.reference.burnt(patch.geobox))
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.area.grid import Patch, PatchGrid
-from lc_platform.area.mask import Area, ConfiguredArea
+from lc_platform.area.mask import ConfiguredArea
+from lc_platform.area.options import AreaOptions, SplitOptions
 from lc_platform.artefacts.grid_format import GridFormat
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records
@@ -33,7 +34,7 @@ from lc_platform.products.options import (
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source
-from lc_platform.sources.reference_options import InputFile, ReferenceOptions, digest_of
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 
@@ -145,15 +146,6 @@ class Platform:
     def classes(self) -> Legend:
         return {one.id: (one.name, one.color) for one in self.config.reference.classes}
 
-    def lay_grid(self) -> PatchGrid:
-        """The area's patches. Raises ValueError naming the key that must change."""
-        from lc_platform.area import patches
-
-        found, notes = patches.patches(self.config)
-        notes = [*notes, *self.reference.notes]
-        covered = {patch.key: self.reference.covers(patch.geobox) for patch in found}
-        return PatchGrid(found, covered, patches.summary(found, covered, notes))
-
     @cached_property
     def versions(self) -> Versions:
         return Versions(Records(self.store), self._recipes, self.options, self.grid)
@@ -169,15 +161,7 @@ class Platform:
         return recipe.options(self) if recipe.options else None
 
     def grid_options(self) -> GridOptions:
-        reference = self.reference_options()
-        return GridOptions(
-            area=self._area_described,
-            reference=reference.file,
-            simulated_reference=reference.simulated,
-            attribute=reference.attribute,
-            values=tuple(one.values for one in reference.classes),
-            attributes=tuple(one.attribute for one in reference.classes),
-        )
+        return GridOptions(area=SplitOptions.of(self.config), reference=self.reference_options())
 
     def acquisition_options(self) -> AcquisitionOptions:
         return AcquisitionOptions.of(self.config)
@@ -255,24 +239,7 @@ class Platform:
         """What the map ends at; None where it ends with its patches."""
         if not self.config.aoi.clipped:
             return None
-
-        def read() -> Area:
-            from lc_platform.area import patches
-
-            found = patches.boundary(self.config)
-            return Area(found.geometry, found.crs, self.config.aoi.buffer)
-
-        where = {k: v for k, v in self._area_described.items() if k not in _OF_THE_SPLIT}
-        return ConfiguredArea(where, read)
-
-    @property
-    def _area_described(self) -> dict[str, Any]:
-        """The keys of the area that are not of where the map ends, files by their content."""
-        found = {name: value for name, value in self.config.aoi if name != "clip"}
-        for name in _AREA_FILES:
-            found[name] = digest_of(InputFile.of(self.config, found[name], f"aoi.{name}"))
-        # A key that came later counts where it is given: areas laid before it stay as they are.
-        return {k: v for k, v in found.items() if k not in _ADDED or v is not None}
+        return ConfiguredArea(AreaOptions.of(self.config))
 
     @property
     def _auxiliary_bands(self) -> tuple[AuxiliaryBands, ...]:
@@ -285,9 +252,3 @@ class Platform:
             AuxiliaryBands(one.name, one.bands, imagery.auxiliary_quantity(one), one.quality_band)
             for one in imagery.also
         )
-
-
-_ADDED = ("layer",)
-_AREA_FILES = ("boundary", "natural_earth")
-_OF_THE_SPLIT = ("crs", "split", "patch_size", "resolution")
-"""Keys of the area that say how it is split, not where it is."""

@@ -21,6 +21,7 @@ import yaml
 from lc_platform import config
 from lc_platform.area import patches
 from lc_platform.area.boundary import from_country
+from lc_platform.area.options import SplitOptions
 from lc_platform.commands import run as running
 from lc_platform.commands.status import status as statuses
 from lc_platform.config import Config, ConfigError
@@ -133,7 +134,7 @@ def test_references_boundaries_countries_and_stores_are_found(folder: Path, besi
         boundary = name if name != "r.tif" else "r.gpkg"
         read = configured(home, prefix + name, prefix + boundary, prefix + "store")
         platform = Platform(read)
-        (patch,) = patches.patches(read)[0]
+        (patch,) = patches.patches(SplitOptions.of(read))[0]
         assert platform.reference.covers(patch.geobox)
         # Its content is what artefacts are made of, and not its name.
         assert set(str(platform.reference_options().counted("data")["reference.path"])) <= set(

@@ -18,6 +18,7 @@ from odc.geo.geom import Geometry
 
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
+from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import PATCH, key
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform as AssetPlatform
@@ -145,7 +146,7 @@ class Silent(SimulatedSentinel1):
 def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_same(
     mapped: Platform, tmp_path: Path
 ) -> None:
-    (patch, *_), _ = area.patches(mapped.config)
+    (patch, *_), _ = area.patches(SplitOptions.of(mapped.config))
     auxiliary = {**open_auxiliary(mapped.config), "S1": Silent()}
     source = open_source(mapped.config)
     offered = offer(source, patch, YEAR, AcquisitionOptions.of(mapped.config), auxiliary)
@@ -214,7 +215,7 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     data["imagery"]["also"] = [radar]
     data["features"]["indices"] = []
     configuration = parse(data)
-    (patch,), _ = area.patches(configuration)
+    (patch,), _ = area.patches(SplitOptions.of(configuration))
     auxiliary = open_auxiliary(configuration)
     source = open_source(configuration)
     offered = offer(source, patch, 2018, AcquisitionOptions.of(configuration), auxiliary)

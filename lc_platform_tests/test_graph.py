@@ -17,6 +17,7 @@ from PIL import Image
 
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
+from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import Format
 from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions, key
 from lc_platform.automation import JOBS
@@ -359,8 +360,8 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     small = configured(tmp_path, **settings)
     large = configured(tmp_path, columns=1, rows=1, **settings, **wide)
     source = open_source(small)
-    patches, _ = area.patches(small)
-    (one,), _ = area.patches(large)
+    patches, _ = area.patches(SplitOptions.of(small))
+    (one,), _ = area.patches(SplitOptions.of(large))
     assert len(patches) == 4
     rng = np.random.default_rng(1)
 

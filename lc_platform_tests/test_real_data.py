@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform import config
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
+from lc_platform.area.options import SplitOptions
 from lc_platform.eo import indices, timeseries
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
@@ -61,7 +62,7 @@ def test_the_border_of_slovenia_gives_the_published_293_patches(shared_data: Pat
         buffer=5000,
         split=[25, 17],
     )
-    patches, _ = area.patches(configured)
+    patches, _ = area.patches(SplitOptions.of(configured))
     assert len(patches) == 293
     for patch in patches:
         # The published patches are 10,087 m x 10,034 m; ours are whole pixels.
@@ -114,7 +115,7 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
     configured = configured.model_copy(
         update={"clouds": configured.clouds.model_copy(update={"resolution": resolution})}
     )
-    (patch,), _ = area.patches(configured)
+    (patch,), _ = area.patches(SplitOptions.of(configured))
     archive = open_source(configured)
     offered = offer(archive, patch, 2015, AcquisitionOptions.of(configured))
     raw = AcquisitionStack(acquire(archive, offered).held())

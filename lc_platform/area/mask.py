@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
+from lc_platform.area.options import AreaOptions
 from lc_platform.cube import Window, whole, windows
 from lc_platform.eo import polygons
 
@@ -49,13 +50,19 @@ class Area:
 class ConfiguredArea:
     """The area of a configuration, whose boundary is read when it is first needed."""
 
-    described: Mapping[str, Any]
-    """What tells the area from another."""
-    read: Callable[[], Area]
+    options: AreaOptions
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """What tells the area from another."""
+        return self.options.counted("data")
 
     @cached_property
     def _area(self) -> Area:
-        return self.read()
+        from lc_platform.area.patches import boundary
+
+        found = boundary(self.options)
+        return Area(found.geometry, found.crs, self.options.buffer)
 
     def on(self, geobox: GeoBox) -> AreaMask:
         """Return the area's mask on a grid. Raises BoundaryError."""

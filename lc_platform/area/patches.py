@@ -1,47 +1,44 @@
-"""The patches of a configuration's area."""
+"""The patches that an area is split into."""
 
 from __future__ import annotations
 
 from lc_platform.area.boundary import Boundary, read_boundary
 from lc_platform.area.grid import Patch, split
-from lc_platform.config import Config
+from lc_platform.area.options import AreaOptions, SplitOptions
 from lc_platform.cube import Summary
 from lc_platform.errors import PlatformError
 
 
 class AreaError(PlatformError, ValueError):
-    """The area cannot be split as the configuration says; the message names the key."""
+    """The area cannot be split as the options say; the message names the configuration's key."""
 
 
-def boundary(config: Config) -> Boundary:
-    """The area of interest. Raises BoundaryError naming the key and the file."""
-    aoi = config.aoi
+def boundary(options: AreaOptions) -> Boundary:
+    """Read the area of interest. Raises BoundaryError naming the key and the file."""
     return read_boundary(
-        boundary=config.located(aoi.boundary, "aoi.boundary") if aoi.boundary else None,
-        layer=aoi.layer,
-        bbox=aoi.bbox,
-        country=aoi.country,
-        natural_earth=config.located(aoi.natural_earth, "aoi.natural_earth")
-        if aoi.natural_earth
-        else None,
+        boundary=options.boundary.located if options.boundary else None,
+        layer=options.layer,
+        bbox=options.bbox,
+        country=options.country,
+        natural_earth=options.natural_earth.located if options.natural_earth else None,
     )
 
 
-def patches(config: Config) -> tuple[list[Patch], list[str]]:
-    """The patches that touch the area, and what was repaired in its boundary.
+def patches(options: SplitOptions) -> tuple[list[Patch], list[str]]:
+    """Return the patches that touch the area, and what was repaired in its boundary.
 
     Raises BoundaryError or AreaError naming the key of the configuration that must change.
     """
-    area, aoi = boundary(config), config.aoi
+    area = boundary(options)
     try:
         found = split(
             area.geometry,
             area.crs,
-            buffer=aoi.buffer,
-            target_crs=aoi.crs,
-            resolution=aoi.resolution,
-            columns_rows=aoi.split,
-            patch_size=aoi.patch_size,
+            buffer=options.buffer,
+            target_crs=options.crs,
+            resolution=options.resolution,
+            columns_rows=options.split,
+            patch_size=options.patch_size,
         )
     except ValueError as error:
         if not str(error).startswith("aoi."):
@@ -51,7 +48,7 @@ def patches(config: Config) -> tuple[list[Patch], list[str]]:
 
 
 def summary(found: list[Patch], covered: dict[str, bool], notes: list[str]) -> Summary:
-    """What the grid says of itself."""
+    """Return the summary of a grid."""
     facts: dict[str, object] = {
         "patches": len(found),
         "patches_with_reference": sum(covered.values()),

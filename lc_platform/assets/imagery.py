@@ -16,7 +16,7 @@ from lc_platform.platform import Platform
 if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.products.cloud_masks import CloudMasks
-    from lc_platform.products.options import DetectionOptions, StatisticsOptions
+    from lc_platform.products.options import DetectionOptions, GridOptions, StatisticsOptions
     from lc_platform.products.raw_bands import AcquisitionStack
 
 
@@ -32,9 +32,11 @@ def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
     options=Platform.grid_options,
     unchanged=registered,
 )
-def patch_grid(context: dg.AssetExecutionContext, platform: Platform) -> PatchGrid:
+def patch_grid(
+    context: dg.AssetExecutionContext, platform: Platform, options: GridOptions
+) -> PatchGrid:
     """The patches: key, box, CRS, UTM zone, and whether the reference covers them."""
-    grid = platform.lay_grid()
+    grid = products.patch_grid.lay(options, platform.reference)
     partitions.fill(context.instance, [patch.key for patch in grid.patches])
     return grid
 

@@ -11,6 +11,7 @@ from odc.geo.geom import Geometry
 
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import key
 from lc_platform.config import FILE_NAME, Config, load, template
 from lc_platform.runtime.progress import at, track
@@ -40,7 +41,7 @@ def write_reference(config: Config) -> Path | None:
         return None
     path = Path(config.located(config.reference.path, "reference.path"))
     if not path.exists():
-        patches, _ = area.patches(config)
+        patches, _ = area.patches(SplitOptions.of(config))
         with at("reference", path.name, last=True):
             # Under another name until it is whole: what is there is taken as it is.
             staged = path.with_name(f".{os.getpid()}-{path.name}")

@@ -19,6 +19,7 @@ from lc_platform.acquisition.acquire import NoAcquisitionError
 from lc_platform.acquisition.read_plan import plans
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.config import Config
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
@@ -131,7 +132,7 @@ def inspect(platform: Platform) -> Inputs:
 
 def _patches(config: Config, found: Inputs) -> list[Patch]:
     try:
-        patches, notes = area.patches(config)
+        patches, notes = area.patches(SplitOptions.of(config))
     except (PlatformError, ValueError) as error:
         found.problems.append(str(error))
         return []
@@ -255,7 +256,7 @@ def _overlap(platform: Platform, patches: Sequence[Patch], found: Inputs) -> Non
 def _is_covered(platform: Platform, config: Config) -> bool:
     """Whether the reference lies in another area."""
     try:
-        patches, _ = area.patches(config)
+        patches, _ = area.patches(SplitOptions.of(config))
         return any(platform.reference.covers(patch.geobox) for patch in patches[:50])
     except (PlatformError, ValueError):
         return False

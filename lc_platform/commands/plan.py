@@ -18,6 +18,7 @@ from lc_platform.acquisition.read_plan import Plan, plans
 from lc_platform.acquisition.reuse import changed
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
@@ -201,7 +202,7 @@ def make(
     """
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
     wanted = chosen(years, config.years, "--year", "years of the configuration")
-    found = {patch.key: patch for patch in area.patches(config)[0]}
+    found = {patch.key: patch for patch in area.patches(SplitOptions.of(config))[0]}
     keys = chosen(patches, list(found), "--patch", "patches of the area")
     sources = {"": platform.source, **platform.auxiliary}
     remote = any(source.remote for source in sources.values())

@@ -7,11 +7,12 @@ versions were first made of them: another name makes every artefact stale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
+from lc_platform.area.options import SplitOptions
 from lc_platform.config import (
     LIGHTGBM_DEFAULTS,
     Clouds,
@@ -22,6 +23,7 @@ from lc_platform.config import (
     Sampling,
     Simulation,
 )
+from lc_platform.config.input_files import digest_of
 from lc_platform.config.options import (
     ABSENT,
     SPEED,
@@ -33,7 +35,7 @@ from lc_platform.config.options import (
 )
 from lc_platform.cube import Legend
 from lc_platform.eo.indices import KNOWN, Index
-from lc_platform.sources.reference_options import InputFile, digest_of
+from lc_platform.sources.reference_options import ReferenceOptions
 
 if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
@@ -60,22 +62,23 @@ _NAMES_AND_COLORS = (
 _CLIPPED = data("clipped_area", value=_clip)
 
 
+def _of_each_class(name: str) -> Callable[[ReferenceOptions], Any]:
+    return lambda reference: [getattr(one, name) for one in reference.classes]
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridOptions(Options):
     """What the patches are laid by."""
 
-    area: Mapping[str, Any] = option(data("split_area"))
-    """The keys of the area that are not of where the map ends."""
-    reference: InputFile | None = option(data("reference.path", value=digest_of), default=None)
-    simulated_reference: Mapping[str, Any] | None = option(
-        data("simulated_reference"), default=None
+    area: SplitOptions = option(data("split_area", value=lambda area: area.counted("data")))
+    reference: ReferenceOptions = option(
+        data("reference.path", value=lambda reference: digest_of(reference.file)),
+        data("simulated_reference", value=lambda reference: reference.simulated),
+        data("reference.attribute", value=lambda reference: reference.attribute),
+        data("reference.classes.values", value=_of_each_class("values")),
+        data("reference.classes.attribute", value=_of_each_class("attribute")),
     )
-    """Seed and mistakes of the simulated archive's reference, where there is no file."""
-    attribute: str | None = option(data("reference.attribute"), default=None)
-    values: tuple[tuple[int | str, ...], ...] = option(data("reference.classes.values"), default=())
-    """Of each class, its values in the reference."""
-    attributes: tuple[str | None, ...] = option(data("reference.classes.attribute"), default=())
-    """Of each class, the attribute that they are of where it is not ``attribute``."""
+    """Which patches it covers."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
+from lc_platform.config.input_files import digest
 from lc_platform.eo.rasterize import ReferenceRaster, burn
 from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
 from lc_platform.sources.protocol import Source, SourceError
@@ -17,7 +18,6 @@ from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValue
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.reference_polygons import PolygonReference
 from lc_platform.sources.reference_raster import RasterReference
-from lc_platform.storage import content
 
 
 class Reference(Protocol):
@@ -53,7 +53,7 @@ def open_reference(options: ReferenceOptions, source: Source) -> Reference:
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
-        found = layers_of(path, content.digest(path))
+        found = layers_of(path, digest(path))
     except NotVectorError:
         return RasterReference(options, path)
     except VectorFileError as error:

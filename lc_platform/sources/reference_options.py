@@ -4,43 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from lc_platform.config import Config, Simulation
+from lc_platform.config.input_files import InputFile, digest_of
 from lc_platform.config.options import Options, appearance, data, option
 from lc_platform.cube import Legend
-from lc_platform.storage import content
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file that the configuration names; versions are made of its content."""
-
-    written: str
-    """As the configuration has it: a variable's value is no part of what artefacts are made of."""
-    located: str
-    layer: str | None = None
-    """Of a file of several layers."""
-
-    @classmethod
-    def of(
-        cls, config: Config, path: str | None, key: str, layer: str | None = None
-    ) -> InputFile | None:
-        """The file that a key of a configuration names, if any."""
-        return None if path is None else cls(path, config.located(path, key), layer)
-
-    @cached_property
-    def content(self) -> str:
-        """The content's digest; of what is not on this machine, how it is written."""
-        return content.digest(self.located) or self.written
-
-
-def digest_of(file: InputFile | None) -> str | None:
-    """What versions are made of a file, if there is one."""
-    if file is None:
-        return None
-    return f"{file.content}, layer {file.layer}" if file.layer else file.content
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from pyproj import CRS
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer
+from lc_platform.config.input_files import digest
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn
 from lc_platform.sources.polygon_index import Features, IndexedLayer, indexed
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues
 from lc_platform.sources.reference_options import ReferenceOptions
-from lc_platform.storage import content
 
 _TOLERANCE = 1e-3
 """Pixels that an edge may be off: few centres of pixels lie so near to it."""
@@ -60,7 +60,7 @@ class PolygonReference:
         }
         for layer in chosen:
             _usable(layer.crs, None, names[layer.name])
-        found = indexed(chosen, attributes, content.digest(path))
+        found = indexed(chosen, attributes, digest(path))
         self._sheets = []
         for one in found:
             if one.file is None:

@@ -314,7 +314,7 @@ def test_two_records_of_one_artefact_are_none(copied: Config) -> None:
 
 
 def test_the_content_of_a_reference_counts_and_not_its_place(tmp_path: Path) -> None:
-    from lc_platform.storage.content import digest
+    from lc_platform.config.input_files import digest
 
     one, other = tmp_path / "a.gpkg", tmp_path / "elsewhere.gpkg"
     one.write_bytes(b"polygons")
@@ -328,7 +328,7 @@ def test_the_content_of_a_reference_counts_and_not_its_place(tmp_path: Path) -> 
 
 
 def test_a_shapefile_is_its_parts(tmp_path: Path) -> None:
-    from lc_platform.storage.content import digest
+    from lc_platform.config.input_files import digest
 
     for ending in (".shp", ".dbf"):
         (tmp_path / f"a{ending}").write_bytes(ending.encode())

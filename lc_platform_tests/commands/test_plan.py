@@ -17,6 +17,7 @@ import yaml
 from lc_platform import config
 from lc_platform.acquisition import revisit
 from lc_platform.acquisition.budget import StoreLedger
+from lc_platform.area.options import SplitOptions
 from lc_platform.commands import plan
 from lc_platform.commands import run as running
 from lc_platform.commands.plan import AreaPlan
@@ -212,7 +213,7 @@ def test_of_the_simulated_archive_nothing_comes_over_the_network(tmp_path: Path)
     archive, settings = SimulatedArchive(), config.load(file)
     from lc_platform.area import patches
 
-    for patch in patches.patches(settings)[0]:
+    for patch in patches.patches(SplitOptions.of(settings))[0]:
         seen = archive.search(
             patch.geobox.extent, datetime(2019, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)
         )

@@ -17,6 +17,7 @@ CODE = """
 import sys, resource
 from datetime import UTC, datetime, timedelta
 import numpy as np
+from lc_platform.area.options import SplitOptions
 from lc_platform import config
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
@@ -52,7 +53,7 @@ asked = config.parse({
     "aoi": {"bbox": [15.60, 46.90, 15.601, 46.901], "crs": "EPSG:32633", "patch_size": 10 * side},
     "imagery": {"source": "simulated", "bands": bands},
 })
-patch = area.patches(asked)[0][0]
+patch = area.patches(SplitOptions.of(asked))[0][0]
 store = Store(folder)
 
 def peak():

@@ -15,6 +15,7 @@ from odc.geo.geom import Geometry
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.config import Config, parse
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
@@ -73,7 +74,7 @@ def sky() -> Sky:
             "imagery": {"source": "simulated", "max_cloud_cover": 100},
         }
     )
-    patch = area.patches(config)[0][0]
+    patch = area.patches(SplitOptions.of(config))[0][0]
     source = PartlyCloudy(patch, 10)
     default = config.clouds
     times = round(default.resolution / 10)

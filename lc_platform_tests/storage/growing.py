@@ -19,12 +19,14 @@ from lc_platform import config
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.versions import Version
 from lc_platform.assets import ALL
 from lc_platform.config import Config
 from lc_platform.platform import Platform
+from lc_platform.products import patch_grid
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
@@ -125,7 +127,7 @@ class Site:
 
     @property
     def patch(self) -> Patch:
-        return area.patches(self.config)[0][0]
+        return area.patches(SplitOptions.of(self.config))[0][0]
 
     @property
     def key(self) -> str:
@@ -138,7 +140,11 @@ class Site:
     def laid(self) -> None:
         """Have the patch grid in the store."""
         platform = self.platform
-        self.formats["patch_grid"].write(platform.store, key("patch_grid"), platform.lay_grid())
+        self.formats["patch_grid"].write(
+            platform.store,
+            key("patch_grid"),
+            patch_grid.lay(platform.grid_options(), platform.reference),
+        )
 
     def made(self, archive: Archive) -> dict[str, Any]:
         """Materialize raw_bands; returns its summary's facts."""

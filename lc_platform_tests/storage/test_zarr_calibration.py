@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lc_platform.acquisition.acquire import acquire, offer
 from lc_platform.area import patches
+from lc_platform.area.options import SplitOptions
 from lc_platform.cube import MAIN, Block, Calibration, Layer, LazyCube, Summary, whole
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -106,7 +107,7 @@ def test_an_acquired_year_is_read_by_xarray_as_by_the_platform(tmp_path: Path, y
     imagery = {"max_cloud_cover": 40, "also": ["landsat-ot-l1", "sentinel-1-grd"]}
     config = configured(tmp_path, imagery=imagery)
     source, auxiliary = open_source(config), open_auxiliary(config)
-    (patch, *_), _ = patches.patches(config)
+    (patch, *_), _ = patches.patches(SplitOptions.of(config))
     offered = offer(source, patch, year, AcquisitionOptions.of(config), auxiliary)
     store = Store(str(tmp_path / "store"))
     key = f"raw_bands/{year}/{patch.key}.zarr"

@@ -1,4 +1,4 @@
-"""What a file holds, in a few letters: whether it is the same as before.
+"""Files that the configuration names, and digests of their content.
 
 A map seldom is one file: a virtual one (VRT) points at others, a shapefile and a MapInfo table
 have parts, a raster has its place and its no-data value beside it. All of them count.
@@ -10,9 +10,14 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from lc_platform.config.sections import Config
 
 _LENGTH = 16
 _PARTS = {
@@ -39,8 +44,38 @@ _STATISTICS = re.compile("STATISTICS_|Histogram", re.IGNORECASE)
 _METADATA_FILE = ".aux.xml"
 
 
+@dataclass(frozen=True)
+class InputFile:
+    """A file that the configuration names; versions are made of its content."""
+
+    written: str
+    """As the configuration has it: a variable's value is no part of what artefacts are made of."""
+    located: str
+    layer: str | None = None
+    """Of a file of several layers."""
+
+    @classmethod
+    def of(
+        cls, config: Config, path: str | None, key: str, layer: str | None = None
+    ) -> InputFile | None:
+        """Return the file that a key of a configuration names, if any."""
+        return None if path is None else cls(path, config.located(path, key), layer)
+
+    @cached_property
+    def content(self) -> str:
+        """The content's digest; of what is not on this machine, how it is written."""
+        return digest(self.located) or self.written
+
+
+def digest_of(file: InputFile | None) -> str | None:
+    """Return what versions are made of a file, if there is one."""
+    if file is None:
+        return None
+    return f"{file.content}, layer {file.layer}" if file.layer else file.content
+
+
 def digest(path: str) -> str | None:
-    """A hash of the content of a file with the files that belong to it, or of a folder's.
+    """Return a hash of the content of a file with the files that belong to it, or of a folder's.
 
     To a file belong its parts and what GDAL reads beside it, such as a world file, an ``.aux.xml``
     or a mask; to a virtual one those that it points at, with theirs. Statistics that a viewer
@@ -63,8 +98,8 @@ def digest(path: str) -> str | None:
 
 
 def local(path: str) -> Path | None:
-    """The file on this machine that a path names, or the one that holds what it names; None where
-    there is none."""
+    """Return the file on this machine that a path names, or the one that holds what it names;
+    None where there is none."""
     for prefix in _ARCHIVES:
         if path.startswith(prefix):
             inside = path.removeprefix(prefix).replace("!", "/").replace("{", "").replace("}", "")
@@ -77,7 +112,7 @@ def local(path: str) -> Path | None:
 
 
 def _belonging(main: Path) -> Iterator[Path]:
-    """A file, and all that belongs to it: each once, the file first."""
+    """Yield a file and all that belongs to it, each once, the file first."""
     folders = _Folders()
     seen: set[Path] = set()
     waiting = [main]
@@ -89,7 +124,7 @@ def _belonging(main: Path) -> Iterator[Path]:
         if file.is_dir():
             waiting += sorted(part for part in file.rglob("*") if part.is_file())
             continue
-        if file.name.endswith(_METADATA_FILE) and not _told(file):
+        if file.name.endswith(_METADATA_FILE) and not _metadata(file):
             continue
         yield file
         beside = folders.beside(file)
@@ -126,7 +161,7 @@ def _parts(file: Path, beside: list[Path]) -> list[Path]:
 
 
 def _read_beside(file: Path, beside: list[Path]) -> list[Path]:
-    """What GDAL reads with a raster: its place, its mask, its metadata, its overviews."""
+    """Return what GDAL reads with a raster: its place, its mask, its metadata, its overviews."""
     if file.suffix.lower() in _VECTOR | {".xml"}:
         return []
     state = tuple((p.name, p.stat().st_mtime_ns) for p in (file, *beside))
@@ -149,7 +184,7 @@ def _read_with(path: str, state: tuple[tuple[str, int], ...]) -> tuple[str, ...]
 
 
 def _pointed_at(file: Path) -> list[Path]:
-    """The local files that a virtual dataset names."""
+    """Return the local files that a virtual dataset names."""
     if file.suffix.lower() not in {".vrt", ".gti", ".ovf"}:
         return []
     try:
@@ -166,7 +201,7 @@ def _pointed_at(file: Path) -> list[Path]:
 
 
 def _named(text: str, folder: Path) -> Iterable[Path]:
-    """The local file in a dataset's name, which may be ``DRIVER:"path":part`` or in an archive."""
+    """Return the local file in a dataset's name, as in ``DRIVER:"path":part`` or an archive."""
     quoted = re.findall(r'"([^"]+)"', text)
     plain = text.removeprefix("vrt://").split("?")[0]
     for name in (text, plain, *quoted, *re.findall(r"^[A-Za-z0-9_]+:([^:]+)", text)):
@@ -178,8 +213,8 @@ def _named(text: str, folder: Path) -> Iterable[Path]:
     return []
 
 
-def _told(file: Path) -> bytes:
-    """What an ``.aux.xml`` says of a raster beyond statistics of its values."""
+def _metadata(file: Path) -> bytes:
+    """Return what an ``.aux.xml`` says of a raster beyond statistics of its values."""
     content = file.read_bytes()
     try:
         root = ElementTree.fromstring(content)
@@ -201,6 +236,6 @@ def _told(file: Path) -> bytes:
 @lru_cache(maxsize=65536)
 def _of_file(path: str, size: int, changed: int) -> str:  # noqa: ARG001
     if path.endswith(_METADATA_FILE):
-        return hashlib.sha256(_told(Path(path))).hexdigest()
+        return hashlib.sha256(_metadata(Path(path))).hexdigest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
