@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
 import lc_platform
-from lc_platform import config
+from lc_platform import assets, config
+from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
-from lc_platform.assets import partitions
+from lc_platform.assets import declaration, partitions
 from lc_platform.automation import backfills
 from lc_platform.graph import build
 
@@ -79,9 +82,44 @@ def test_the_graph_is_the_one_written_down() -> None:
     assert described(of_the_demo()) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 
 
-def test_every_asset_of_the_storage_layout_is_in_the_graph_and_no_other() -> None:
+def unplaced(declared: Iterable[str], with_format: Iterable[str]) -> list[str]:
+    """A sentence for each asset that is not declared, placed and written in one format."""
+    declared, with_format = set(declared), set(with_format)
+    return [
+        *(
+            f"asset {name} is declared and has no entry in the layout: give it a key in "
+            "artefacts/layout.py"
+            for name in sorted(declared - set(ASSETS))
+        ),
+        *(
+            f"asset {name} has no format: give it one in artefacts/formats.py"
+            for name in sorted(declared - set(with_format))
+        ),
+        *(
+            f"asset {name} is in the layout and is not declared: declare it in assets/"
+            for name in sorted(set(ASSETS) - declared)
+        ),
+    ]
+
+
+def test_every_asset_is_declared_and_has_an_entry_in_the_layout_and_a_format() -> None:
     keys = of_the_demo().resolve_asset_graph().get_all_asset_keys()
-    assert {key.to_user_string() for key in keys} == set(ASSETS)
+    assert unplaced((key.to_user_string() for key in keys), formats()) == []
+
+
+def test_an_asset_without_an_entry_in_the_layout_is_named() -> None:
+    @declaration.asset(group="maps", kinds={"geotiff"}, code_version="1")
+    def snow_cover() -> None:
+        """An asset that nobody gave a place."""
+
+    names = [asset.name for asset in (*assets.ALL, snow_cover)]
+    assert unplaced(names, [*formats(), "snow_cover"]) == [
+        "asset snow_cover is declared and has no entry in the layout: give it a key in "
+        "artefacts/layout.py"
+    ]
+    assert unplaced(set(ASSETS) - {"mosaic"}, formats()) == [
+        "asset mosaic is in the layout and is not declared: declare it in assets/"
+    ]
 
 
 def test_every_asset_is_in_exactly_one_job() -> None:
@@ -178,12 +216,12 @@ def test_dagster_accepts_the_workspace(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def modules(package: Path = PACKAGE) -> list[Path]:
+    return sorted(package.rglob("*.py"))
 
 
 def imported(file: Path) -> set[str]:
-    """What a module imports of this package, in full: ``lc_platform.cube``."""
+    """What a module imports, in full: ``lc_platform.cube``."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -191,8 +229,13 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: a relative import"
             name = node.module or ""
-            found |= {f"{name}.{a.name}" for a in node.names} if name == "lc_platform" else {name}
-    return {name for name in found if name.startswith("lc_platform")}
+            whole = name in ("lc_platform", "dagster")
+            found |= {f"{name}.{a.name}" for a in node.names} if whole else {name}
+    return found
+
+
+def room_of(file: Path, package: Path) -> str:
+    return file.relative_to(package).parts[0].removesuffix(".py")
 
 
 ROOMS = (
@@ -225,21 +268,54 @@ ROOMS = (
 
 
 def test_every_module_is_in_a_room() -> None:
-    parts = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in modules()}
+    parts = {room_of(file, PACKAGE) for file in modules()}
     assert sorted(parts - {*ROOMS, "__init__"}) == []
+
+
+def imports_from_above(room: str, package: Path = PACKAGE) -> list[str]:
+    """A sentence for each import of a room that points up."""
+    above = ROOMS[: ROOMS.index(room)]
+    return [
+        f"{file.relative_to(package)} imports {name}, which is above it: move what both need below"
+        for file in modules(package)
+        if room_of(file, package) == room
+        for name in sorted(imported(file))
+        if name.startswith("lc_platform.") and name.split(".")[1] in above
+    ]
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_down(room: str) -> None:
-    above = ROOMS[: ROOMS.index(room)]
-    wrong = [
-        f"{file.relative_to(PACKAGE)} imports {name}, which is above it: move what both need below"
-        for file in modules()
-        if file.relative_to(PACKAGE).parts[0].removesuffix(".py") == room
-        for name in sorted(imported(file))
-        if name != "lc_platform" and name.split(".")[1] in above
-    ]
-    assert wrong == []
+    assert imports_from_above(room) == []
+
+
+def written(package: Path, files: Mapping[str, str]) -> Path:
+    """A package of a few modules."""
+    for name, text in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text, encoding="utf-8")
+    return package
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from lc_platform.products.features import build",
+        "from lc_platform import products",
+        "import lc_platform.products",
+        "def later():\n    from lc_platform.products import features",
+    ],
+)
+def test_an_import_that_points_up_is_named(tmp_path: Path, text: str) -> None:
+    package = written(
+        tmp_path,
+        {"eo/snow.py": text, "products/snow.py": "from lc_platform.eo import snow", "cube.py": ""},
+    )
+    (told,) = imports_from_above("eo", package)
+    assert re.fullmatch(
+        r"eo/snow\.py imports lc_platform\.products\S*, which is above it: move .*", told
+    )
+    assert imports_from_above("products", package) == []
 
 
 def test_no_file_is_over_600_lines() -> None:
@@ -251,16 +327,42 @@ def test_no_file_is_over_600_lines() -> None:
     assert long == {}, "a file that does two things is two files: split it by meaning"
 
 
-def test_what_is_private_to_dagster_is_imported_in_one_room() -> None:
-    wrong = [
-        f"{file.relative_to(PACKAGE)} imports {name}: import it in assets/dagster_internals.py"
-        for file in modules()
-        if file.name != "dagster_internals.py"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and (name := node.module or "").startswith("dagster")
-        if "._" in name or name.startswith("dagster_shared")
+def private_imports(package: Path = PACKAGE) -> list[str]:
+    """A sentence for each import of what is private to Dagster outside its room."""
+    return [
+        f"{file.relative_to(package)} imports {name}: import it in assets/dagster_internals.py"
+        for file in modules(package)
+        if file.relative_to(package) != Path("assets/dagster_internals.py")
+        for name in sorted(imported(file))
+        if name.startswith("dagster") and ("._" in name or name.startswith("dagster_shared"))
     ]
-    assert wrong == []
+
+
+def test_what_is_private_to_dagster_is_imported_in_one_room() -> None:
+    assert private_imports() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from dagster._core.remote_origin import RemoteOrigin", "dagster._core.remote_origin"),
+        ("import dagster._core.events", "dagster._core.events"),
+        ("from dagster import _check", "dagster._check"),
+        ("from dagster_shared.serdes import serialize", "dagster_shared.serdes"),
+    ],
+)
+def test_a_private_import_outside_its_room_is_named(tmp_path: Path, text: str, name: str) -> None:
+    package = written(
+        tmp_path,
+        {
+            "automation/ticks.py": text,
+            "assets/dagster_internals.py": text,
+            "a.py": "import dagster",
+        },
+    )
+    assert private_imports(package) == [
+        f"automation/ticks.py imports {name}: import it in assets/dagster_internals.py"
+    ]
 
 
 @pytest.mark.parametrize("room", ["eo", "products", "storage"])
@@ -293,7 +395,7 @@ print("all imported")
 
 def test_the_configuration_knows_of_the_science_the_indices_alone() -> None:
     files = (PACKAGE / "config").glob("*.py")
-    known = {name for file in files for name in imported(file) if ".eo" in name}
+    known = {name for file in files for name in imported(file) if name.startswith("lc_platform.eo")}
     assert known <= {"lc_platform.eo", "lc_platform.eo.indices"}
 
 
@@ -331,5 +433,5 @@ def test_nothing_is_ever_pickled() -> None:
 
 
 if __name__ == "__main__":
-    written = json.dumps(described(of_the_demo()), indent=2) + "\n"
-    SNAPSHOT.write_text(written, encoding="utf-8")
+    graph = json.dumps(described(of_the_demo()), indent=2) + "\n"
+    SNAPSHOT.write_text(graph, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,16 +105,29 @@ _FUNCTIONS_ALONE = {
 }
 
 
-def test_what_computes_reads_no_configuration_beside_its_options() -> None:
-    wrong = [
-        f"{file.relative_to(PACKAGE)} imports {node.module}: what it reads there is no part of the "
+def configuration_read(files: Iterable[Path], package: Path = PACKAGE) -> list[str]:
+    """A sentence for each import of the configuration where options are to be taken."""
+    return [
+        f"{file.relative_to(package)} imports {node.module}: what it reads there is no part of the "
         "version of what it makes. Declare it in an options class"
-        for file in COMPUTING
+        for file in files
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module and "lc_platform.config" in node.module
         if node.module not in _FUNCTIONS_ALONE
     ]
-    assert wrong == []
+
+
+def test_what_computes_reads_no_configuration_beside_its_options() -> None:
+    assert configuration_read(COMPUTING) == []
+
+
+def test_an_option_that_is_read_without_being_part_of_the_version_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "smoothing.py"
+    file.write_text("from lc_platform.config import Config\n", encoding="utf-8")
+    assert configuration_read([file], tmp_path) == [
+        "smoothing.py imports lc_platform.config: what it reads there is no part of the version of "
+        "what it makes. Declare it in an options class"
+    ]
 
 
 def test_what_computes_takes_no_parameters_without_a_name() -> None:
