@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Window
 from lc_platform.eo.landsat_qa import shows_ground
+from lc_platform.eo.radiometry import calibrate
 from lc_platform.eo.timeseries import regularize
 from lc_platform.errors import DataError
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -99,7 +100,7 @@ class AuxiliaryFeatures:
         if not len(self.stack):
             out[:] = np.nan
             return
-        values = self.stack.calibrated(numbers, bands=self.which.bands)
+        values = calibrate(numbers, *self.stack.calibration(self.which.bands))
         if self.which.quantity != "reflectance":
             values = decibels(values, _DECIBELS_A_DECADE[self.which.quantity])
         regularize(values, valid, self.stack.days, targets, threads=1, out=out)

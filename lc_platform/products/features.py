@@ -28,6 +28,7 @@ from lc_platform.cube import (
 )
 from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
+from lc_platform.eo.radiometry import calibrate
 from lc_platform.eo.timeseries import regularize, target_days
 from lc_platform.errors import DataError
 from lc_platform.products.auxiliary_features import AuxiliaryBands, AuxiliaryFeatures
@@ -164,15 +165,15 @@ class LazyFeatures:
         numbers, valid, auxiliary = seen
         names, height, width = self.main_names, *valid.shape[1:]
         days = self.raw_bands.days[self.used]
-        times = self.used.tolist()
+        scale, offset = self.raw_bands.calibration(self._needed, self.used.tolist())
         regular = np.empty((len(self.targets), len(self.names), height, width), np.float32)
 
         def rows(part: slice) -> None:
-            reflectance = self.raw_bands.calibrated(numbers[:, :, part], times, self._needed)
+            reflectance = calibrate(numbers[:, :, part], scale, offset)
             named = {band: reflectance[:, i] for i, band in enumerate(self._needed)}
             observed = reflectance
             if self.indices or self._needed != self.bands:
-                observed = np.empty((len(times), len(names), *reflectance.shape[2:]), np.float32)
+                observed = np.empty((len(days), len(names), *reflectance.shape[2:]), np.float32)
                 for i, band in enumerate(self.bands):
                     observed[:, i] = named[band]
                 for i, index in enumerate(self.indices, len(self.bands)):

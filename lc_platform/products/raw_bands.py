@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.cube import MAIN, Window, whole
+from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
 from lc_platform.products.handle import PatchYearHandle
 
@@ -144,12 +145,13 @@ class AcquisitionStack(PatchYearHandle):
         return scale, offset
 
     def calibration(
-        self, bands: Sequence[str] | None = None
+        self, bands: Sequence[str] | None = None, times: Times = slice(None)
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(time, band) scale and offset: reflectance = digital number * scale + offset."""
         picked = self._positions(bands)
+        chosen = times if isinstance(times, slice) else list(times)
         scale, offset = self._calibrations
-        return scale[:, picked], offset[:, picked]
+        return scale[chosen][:, picked], offset[chosen][:, picked]
 
     def reflectance(
         self,
@@ -158,23 +160,8 @@ class AcquisitionStack(PatchYearHandle):
         bands: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """(time, band, y, x), float32; where there is no data, the value of digital number 0."""
-        return self.calibrated(self.digital_numbers(window, times, bands), times, bands)
-
-    def calibrated(
-        self,
-        numbers: NDArray[np.uint16],
-        times: Times = slice(None),
-        bands: Sequence[str] | None = None,
-    ) -> NDArray[np.float32]:
-        """Digital numbers (time, band, y, x) of these times and bands as reflectance, float32."""
-        scale, offset = self.calibration(bands)
-        chosen = times if isinstance(times, slice) else list(times)
-        result: NDArray[np.float32] = np.multiply(
-            numbers, scale[chosen, :, None, None], dtype=np.float32, casting="same_kind"
-        )
-        if (moved := offset[chosen]).any():
-            result += moved[:, :, None, None].astype(np.float32)
-        return result
+        numbers = self.digital_numbers(window, times, bands)
+        return calibrate(numbers, *self.calibration(bands, times))
 
 
 def detector_grid(geobox: GeoBox, resolution: float, margin: int) -> GeoBox:
