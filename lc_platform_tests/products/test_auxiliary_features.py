@@ -208,14 +208,6 @@ def test_features_of_further_acquisitions_that_are_gone_are_not_computed() -> No
             features.recomputed(recipe.attributes, now, masks)
 
 
-def test_features_from_before_there_were_further_collections_are_computed() -> None:
-    raw, masks = main_collection()
-    recipe = features.build(raw, masks, replace(SETTINGS, stored=False)).held()
-    old = {name: value for name, value in recipe.attributes.items() if name != "also"}
-    computed = features.recomputed(old, raw, masks).read("features")
-    np.testing.assert_array_equal(computed, built(raw, masks).cube.read("features"))
-
-
 def test_decibels_of_no_power_are_missing() -> None:
     found = decibels(np.array([1.0, 0.1, 0.5, 0.0, -1.0], np.float32))
     np.testing.assert_allclose(found, [0.0, -10.0, -3.0103, np.nan, np.nan], atol=1e-4)

@@ -188,7 +188,7 @@ def test_a_band_that_the_detector_lacks_is_named() -> None:
 
 def test_another_method_is_refused() -> None:
     raw = cubes.stack(np.ones((1, 1, 4, 4)), [10], ["B02"])
-    with pytest.raises(ValueError, match=r"clouds\.method: fmask is not there; take s2cloudless"):
+    with pytest.raises(ValueError, match=r"clouds\.method: fmask is not known. Take s2cloudless"):
         detected(raw, method="fmask")
 
 
