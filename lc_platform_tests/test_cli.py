@@ -16,6 +16,7 @@ import yaml
 
 from lc_platform import config
 from lc_platform.commands import run
+from lc_platform.runtime import progress
 from lc_platform.sources.protocol import Acquisition, Pixels, QuotaError
 from lc_platform.sources.stac.archive import StacArchive
 from lc_platform_tests.command_line import Command
@@ -85,9 +86,12 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert re.search(r"^18 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
     assert re.search(r"Dagster itself took \d+\.\d\d s of that for each patch, 2 in", ended.out)
     land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
-    assert f"Map of 2021:  {land_cover}" in ended.out
+    assert f"Map of 2021:   {land_cover}" in ended.out
     assert land_cover.is_file()
-    assert f"Its quality:  {small.store}/evaluation/2021/metrics.json" in ended.out
+    picture = land_cover.with_suffix(".png")
+    assert f"Its picture:   {picture}" in ended.out
+    assert picture.is_file()
+    assert f"Its quality:   {small.store}/evaluation/2021/metrics.json" in ended.out
 
     ended = lc("status", "-c", small.folder / "lc.yaml")
     assert ended.status == 0
@@ -160,7 +164,7 @@ def test_a_store_that_is_a_file_is_named_by_every_command(
 ) -> None:
     file = small.configure(storage=storage)
     (small.folder / "notes.txt").write_text("mine")
-    for command in ("check", "run", "status", "verify", "prune"):
+    for command in ("check", "plan", "run", "status", "verify", "prune"):
         ended = lc(command, "-c", file)
         assert ended.status == 1, command
         assert f"error: {small.folder}/notes.txt" in ended.err, command
@@ -203,6 +207,38 @@ def test_what_has_no_record_is_looked_at_again_and_said_to_be(
     assert "what is whole and current is taken over" in ended.err
     assert acquired == {damaged}
     assert lc("verify", "-c", file).status == 0
+
+
+def test_verify_names_a_record_that_is_no_json_and_the_run_makes_it_again(
+    lc: Command, small: Site
+) -> None:
+    file = small.folder / "lc.yaml"
+    assert lc("run", "-c", file).status == 0
+    records = sorted(small.store.glob(".records/predictions/2021/*.json"))
+    records[0].write_bytes(records[0].read_bytes()[:20])
+    records[1].write_text("[]")
+    ended = lc("verify", "-c", file)
+    assert ended.status == 1
+    for one in records:
+        assert f"{one}: is no JSON object, as the record of an artefact is" in ended.out
+    assert "18 artefacts read, 2 damaged." in ended.out
+    assert "`lc-platform run` makes them again." in ended.out
+    assert "2 artefacts made, " in lc("run", "-c", file, "--select", "predictions").out
+    assert lc("verify", "-c", file).status == 0
+
+
+def test_check_says_what_it_is_at_where_it_takes_long(lc: Command, small: Site) -> None:
+    told: list[str] = []
+
+    def noted(step: progress.Step) -> None:
+        told.append(str(step))
+
+    with progress.listen(noted):
+        assert lc("check", "-c", small.folder / "lc.yaml").status == 0
+    steps = list(dict.fromkeys(told))
+    assert steps.index("area") < steps.index("reference reference.gpkg")
+    assert "labels: 1 of 2 patches" in steps
+    assert any(re.fullmatch(r"archive 33N-\S+ 2021", one) for one in steps)
 
 
 # metrics, ui

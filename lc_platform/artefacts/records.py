@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lc_platform.area.grid import PATCH_KEY
 from lc_platform.artefacts.layout import RECORDS, Partition, dimensions, key
-from lc_platform.storage.errors import DamagedArtefactError, StorageError
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, StorageError
 from lc_platform.storage.store import Store
 
 WARNINGS = "warnings"
@@ -79,6 +79,17 @@ class Records:
                 with contextlib.suppress(ValueError, TypeError):
                     found[where] = dict(json.loads(text))
             return found
+
+    def damaged(self, asset: str, where: Partition, version: Version) -> str:
+        """The path of a record that is no JSON object; empty where it is one, or is gone."""
+        name = _name(asset, where, version)
+        try:
+            whole = isinstance(json.loads(self.store.read_bytes(name)), dict)
+        except MissingArtefactError:
+            return ""
+        except ValueError:
+            whole = False
+        return "" if whole else self.store.path(name)
 
     @contextlib.contextmanager
     def changing(self, asset: str, where: Partition) -> Iterator[None]:

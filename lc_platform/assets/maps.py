@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lc_platform import products
+from lc_platform import products, report
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
 from lc_platform.cube import LazyCube
@@ -47,6 +47,7 @@ def mosaic(
     options: MosaicOptions,
 ) -> Mosaic:
     """The country's class map, its confidence and its valid-observation count."""
-    return products.mosaic.Mosaic(
+    joined = products.mosaic.Mosaic(
         year, patch_grid.patches, predictions, observation_stats, options, model.version
     )
+    return report.with_map_picture(joined)

@@ -32,6 +32,7 @@ from lc_platform.config import (
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
 from lc_platform.runtime.interruption import StopRequested
+from lc_platform.runtime.progress import at
 
 app = typer.Typer(
     help="Land-cover maps from satellite time series.",
@@ -271,18 +272,7 @@ def check(
     """Whether the work can begin: the configuration, the area, the reference and its classes, the
     archive, the store, Dagster's records."""
     configuration = load(config)
-    from lc_platform import assets
-    from lc_platform.commands import inputs
-    from lc_platform.commands import run as running
-    from lc_platform.platform import Platform
-
-    found = inputs.Inputs()
-    if not deployment:
-        found = inputs.inspect(Platform(configuration, [asset.recipe for asset in assets.ALL]))
-    try:
-        found.warnings[:0] = running.check(configuration)
-    except PlatformError as error:
-        found.problems.append(str(error))
+    found = _stoppable(partial(_looked_at, configuration, deployment=deployment))
     for fact in found.facts:
         out.print(fact, markup=False)
     for warning in found.warnings:
@@ -296,6 +286,26 @@ def check(
         out.print(f"{configuration.name}: not ready, {count} {'error' if count == 1 else 'errors'}")
         raise typer.Exit(1)
     out.print(f"{configuration.name}: ready, {configuration.storage_url}")
+
+
+def _looked_at(config: Config, *, deployment: bool) -> Any:
+    """What there is to say before the work."""
+    with at("loading the platform"):
+        from lc_platform import assets
+        from lc_platform.commands import inputs
+        from lc_platform.commands import run as running
+        from lc_platform.platform import Platform
+
+        recipes = [asset.recipe for asset in assets.ALL]
+    found = inputs.Inputs()
+    if not deployment:
+        found = inputs.inspect(Platform(config, recipes))
+    try:
+        with at("store and Dagster's records"):
+            found.warnings[:0] = running.check(config)
+    except PlatformError as error:
+        found.problems.append(str(error))
+    return found
 
 
 @app.command()
@@ -504,16 +514,19 @@ def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
 
 def _show_maps(config: Config) -> None:
     from lc_platform.artefacts import layout
-    from lc_platform.products.mosaic import LAND_COVER
+    from lc_platform.artefacts.formats import MosaicFormat
+    from lc_platform.products.mosaic import LAND_COVER, PICTURE
     from lc_platform.storage.store import Store
 
     store = Store.of(config)
     for year in config.years:
         mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
-        out.print(f"Map of {year}:  {store.path(mosaic)}/{LAND_COVER}")
-        out.print(f"Its quality:  {store.path(evaluation)}/{layout.METRICS}")
-        out.print(f"Its pictures: {store.path(evaluation)}/*.png, "
-                  f"{store.path(f'observation_stats/{year}')}/*.png")  # fmt: skip
+        out.print(f"Map of {year}:   {store.path(mosaic)}/{LAND_COVER}", markup=False)
+        if PICTURE in MosaicFormat().open(store, mosaic):
+            out.print(f"Its picture:   {store.path(mosaic)}/{PICTURE}", markup=False)
+        out.print(f"Its quality:   {store.path(evaluation)}/{layout.METRICS}", markup=False)
+        out.print(f"More pictures: {store.path(evaluation)}/*.png, "
+                  f"{store.path(f'observation_stats/{year}')}/*.png", markup=False)  # fmt: skip
 
 
 def _metrics(config: Config, year: int) -> Any:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from lc_platform.config import Config
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
+from lc_platform.runtime.progress import at, track
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.sources.reference_classes import listed
 
@@ -87,7 +89,8 @@ def look_at_labels(
     """
     started = time.perf_counter()
     labels = Labels(len(patches))
-    for patch in sorted(patches, key=lambda one: sha256(one.key.encode()).digest()):
+    spread = sorted(patches, key=lambda one: sha256(one.key.encode()).digest())
+    for patch in track(spread, "patches", len(spread)):
         raster = platform.reference.burnt(patch.geobox)
         ids = np.unique(raster.classes).tolist()
         labels.found[patch.key] = frozenset(int(one) for one in ids if one)
@@ -121,10 +124,14 @@ def untrainable(config: Config, labels: Labels) -> str | None:
 
 def inspect(platform: Platform) -> Inputs:
     """Look at the area, the reference, their overlap and the archive."""
-    found = Inputs()
-    patches = _patches(platform.config, found)
-    if _reference(platform, found) and patches:
-        _overlap(platform, patches, found)
+    found, reference = Inputs(), platform.config.reference.path
+    with at("area"):
+        patches = _patches(platform.config, found)
+    with at("reference", PurePath(reference or "").name):
+        readable = _reference(platform, found)
+    if readable and patches:
+        with at("labels"):
+            _overlap(platform, patches, found)
     if patches:
         _archive(platform, patches, found)
     return found
@@ -269,7 +276,8 @@ def _archive(platform: Platform, patches: Sequence[Patch], found: Inputs) -> Non
     tried = False
     for year in config.years:
         try:
-            offered = platform.offer(patch, year)
+            with at("archive", f"{patch.key} {year}"):
+                offered = platform.offer(patch, year)
             there = len(offered.acquisitions)
             found.facts.append(
                 f"{there} {'acquisition' if there == 1 else 'acquisitions'} of {year} on patch "

@@ -198,9 +198,10 @@ def make(
              there of a year is taken for all that there was
 
     Raises RunError where a year or a patch is asked for that there is not, SourceError where the
-    archive cannot be searched, StorageError where the store cannot be read.
+    archive cannot be searched, StorageError where the store cannot be read, or is a file.
     """
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
+    platform.store.expect_folder()
     wanted = chosen(years, config.years, "--year", "years of the configuration")
     found = {patch.key: patch for patch in area.patches(SplitOptions.of(config))[0]}
     keys = chosen(patches, list(found), "--patch", "patches of the area")

@@ -9,6 +9,7 @@ from lc_platform import assets
 from lc_platform.acquisition.reuse import damaged
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import ASSETS, Partition, key, years_of
+from lc_platform.artefacts.records import Version
 from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
 from lc_platform.platform import Platform
@@ -51,13 +52,14 @@ class Verification:
         keys = [patch.key for patch in self._platform.grid().patches]
         patches = chosen(patches, keys, "--patch", "patches of the grid")
         look = self._platform.versions.look()
-        self.places = [
-            (asset, place)
+        self._versions = {
+            (asset, place): version
             for asset in ASSETS
             for year in years_of(asset, years)
-            for place in sorted(look.recorded(asset, year), key=str)
+            for place, version in sorted(look.recorded(asset, year).items(), key=_name)
             if place.patch is None or place.patch in patches
-        ]
+        }
+        self.places = list(self._versions)
         """Of those that are there, in the order of the work."""
 
     def __iter__(self) -> Iterator[Verified]:
@@ -87,6 +89,9 @@ class Verification:
 
     def _damage(self, asset: str, place: Partition) -> str:
         store, target = self._platform.store, key(asset, place.patch, place.year)
+        records = self._platform.versions.records
+        if record := records.damaged(asset, place, self._versions[asset, place]):
+            return f"{record}: is no JSON object, as the record of an artefact is"
         try:
             if asset != "raw_bands":
                 self._formats[asset].check(store, target)
@@ -96,3 +101,7 @@ class Verification:
             return str(error)
         keys = damaged(cube, PartialWrite(store, target, cube.opened, (), cube))
         return f"{store.path(target)}: damaged are {', '.join(keys)}" if keys else ""
+
+
+def _name(recorded: tuple[Partition, Version]) -> str:
+    return str(recorded[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,9 @@ from lc_platform.storage.store import Staging
 LAND_COVER = "land_cover.tif"
 CONFIDENCE = "confidence.tif"
 VALID_OBSERVATIONS = "valid_observations.tif"
+PICTURE = "land_cover.png"
+_PICTURE_SIZE = 1000
+"""Pixels of the map along the longer side of its picture, at most."""
 
 _WINDOW = 1024
 
@@ -47,9 +50,12 @@ class Mosaic:
     model_version: str | None = None
     """The version all predictions must carry, where it is known."""
     summary: Summary = field(default_factory=Summary)
+    drawn: Callable[[NDArray[np.uint8], Mapping[int, int]], bytes] | None = None
+    """Draws the map's picture (PNG) of its classes (y, x), fewer than there are in the map, and the
+    number of the map's pixels by class."""
 
     def write(self, staging: Staging) -> int:
-        """Write the three maps; returns their bytes.
+        """Write the three maps, and their picture where one is drawn; returns the maps' bytes.
 
         Raises DataError where there is no prediction, or predictions of several models.
         """
@@ -66,7 +72,7 @@ class Mosaic:
         crs = options.crs or Counter(p.crs for p in there).most_common(1)[0][0]
         grid = _grid(self.patches, crs)
         inside = options.area.on(grid) if options.area is not None else None
-        picture = Thumbnail(grid.shape, 1)
+        picture, larger = Thumbnail(grid.shape, 1), Thumbnail(grid.shape, 1, _PICTURE_SIZE)
         counts = np.zeros(256, dtype=np.int64)
         colormap = {0: (0, 0, 0, 0)} | {i: rgba(c) for i, (_, c) in options.classes.items()}
 
@@ -80,6 +86,7 @@ class Mosaic:
                         values = target.read(window)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
                         picture.take(window, values[None])
+                        larger.take(window, values[None])
                     target.tag(year=self.year, model_version=version, patches=len(there))
                 return path.stat().st_size
 
@@ -101,6 +108,10 @@ class Mosaic:
             _check_grids(there, cubes)
         # One after the other: two at once would be a little faster, and hold twice the memory.
         size = land_cover() + confidence() + valid_observations()
+        if self.drawn is not None:
+            pixels = {i: int(counts[i]) for i in options.classes if counts[i]}
+            with staging.file(PICTURE) as path:
+                path.write_bytes(self.drawn(larger.values[0].astype(np.uint8), pixels))
         missing = [p.key for p in self.patches if p.key not in self.predictions]
         self.summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)
         self.summary.facts |= {

@@ -88,7 +88,7 @@ def _observations(title: str, summary: Summary) -> bytes:
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", frameon=False)
     figure.suptitle(title)
-    return _png(figure)
+    return png(figure)
 
 
 def _series(
@@ -177,7 +177,7 @@ def _confusion(metrics: Any) -> bytes:
         "percent of the reference class, and pixels",
         fontsize=10,
     )
-    return _png(figure)
+    return png(figure)
 
 
 def _label(name: str) -> tuple[str, float]:
@@ -188,7 +188,8 @@ def _label(name: str) -> tuple[str, float]:
     return wrapped(name, 2 * _LINE), 6.0
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, with its text as it is written."""
     as_written(figure)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
