@@ -87,7 +87,7 @@ class Scenes:
         return AcquisitionStack(
             acquire(
                 self.source, offer(self.source, self.patch, year, AcquisitionOptions.of(config))
-            ).held()
+            ).load()
         )
 
     def truth(self) -> Truth:

@@ -122,7 +122,7 @@ def _masks(scenes: Scenes, threads: int) -> Iterator[tuple[Detector, CloudMasks,
 
 
 def _detect(raw: AcquisitionStack, detector: Detector, threads: int) -> CloudMasks:
-    return CloudMasks(_lazily(raw, detector, threads).held())
+    return CloudMasks(_lazily(raw, detector, threads).load())
 
 
 def _lazily(
@@ -270,7 +270,7 @@ def _outcomes(size: int, threads: int) -> dict[Detector, _Outcome]:
         year = year_of(place, size)
         raw = year.without_clouds().stack(80, 0)
         # A mean probability is never above 1: no cloud is found where there is none.
-        seen = CloudMasks(_lazily(raw, Detector(80, 0, 0), threads, threshold=1.0).held())
+        seen = CloudMasks(_lazily(raw, Detector(80, 0, 0), threads, threshold=1.0).load())
         expected = _blue_and_ndvi(year, raw, seen)
         valid: dict[Detector, float] = {}
         errors: dict[Detector, NDArray[np.float32]] = {}
@@ -298,7 +298,7 @@ def _blue_and_ndvi(year: Scenes, raw: AcquisitionStack, masks: CloudMasks) -> ND
             min_valid_fraction=config.features.min_valid_fraction,
             window=config.processing.window,
         ),
-    ).held()
+    ).load()
     return cube.read("features")
 
 

@@ -185,7 +185,7 @@ def _classifications(
     tile = features[..., : scene[0], : scene[1]].reshape(len(every), -1)
     names = [f"feature_{i}" for i in range(len(every))]
     picked = training.pick(every.shape[1])
-    classifier = training.learn(np.ascontiguousarray(every[:, picked].T), names)
+    classifier = training.train(np.ascontiguousarray(every[:, picked].T), names)
     name = f"classification, 10 classes x 100 rounds, {len(names)} features"
     return [
         _classification(named, classifier, pixels, settings.pairs, threads)

@@ -210,7 +210,7 @@ class _Bench:
         pixels = features.reshape(-1, self.pixels).T
         names = [f"feature_{i}" for i in range(pixels.shape[1])]
         samples = np.ascontiguousarray(pixels[training.pick(self.pixels)])
-        classifier = training.learn(samples, names)
+        classifier = training.train(samples, names)
         ways = _path(classifier.booster, pixels)
         for threads in self.settings.threads:
             took = self._timed(

@@ -22,7 +22,7 @@ def pick(pixels: int) -> NDArray[np.intp]:
     return np.sort(chosen).astype(np.intp)
 
 
-def learn(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
+def train(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
     """Train on real features and made-up classes, which can be told by them, though not surely.
 
     features  (sample, feature), NaN where missing
@@ -43,7 +43,7 @@ def model(features: FeatureStack) -> LandCoverModel:
     """A model learnt from pixels of a patch's features, and its card."""
     by_feature = features.read().reshape(len(features.names), -1)
     samples = np.ascontiguousarray(by_feature[:, pick(by_feature.shape[1])].T)
-    classifier = learn(samples, features.names)
+    classifier = train(samples, features.names)
     card = {
         "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
         "features": list(features.names),

@@ -224,12 +224,12 @@ class LazyCube:
     def parts(self) -> Iterator[Block | ReusedPart | Checkpoint]:
         return self.blocks(self.summary)
 
-    def block(self, kept: ReusedPart) -> Block:
-        """What is kept, read."""
-        spec = self.layers[kept.layer]
-        values = kept.origin.part(kept.layer, kept.at)[None]
-        index = (slice(kept.position, kept.position + 1), *(slice(None) for _ in spec.dims[1:]))
-        return Block(kept.layer, index, whole(self.grids[spec.grid]), values)
+    def block(self, part: ReusedPart) -> Block:
+        """Read a part that is there from before."""
+        spec = self.layers[part.layer]
+        values = part.origin.part(part.layer, part.at)[None]
+        index = (slice(part.position, part.position + 1), *(slice(None) for _ in spec.dims[1:]))
+        return Block(part.layer, index, whole(self.grids[spec.grid]), values)
 
     def shape(self, layer: str) -> tuple[int, ...]:
         """The layer's full shape, (its dims..., rows, columns)."""
@@ -237,8 +237,8 @@ class LazyCube:
         lead = tuple(len(self.coordinates[dim]) for dim in spec.dims)
         return (*lead, *self.grids[spec.grid].shape)
 
-    def held(self) -> InMemoryCube:
-        """All of it computed into memory: for notebooks and tests, on areas that fit."""
+    def load(self) -> InMemoryCube:
+        """Compute all of it into memory: for notebooks and tests, on areas that fit."""
         arrays = {
             name: np.full(self.shape(name), spec.fill or 0, dtype=spec.dtype)
             for name, spec in self.layers.items()
@@ -286,7 +286,7 @@ class Thumbnail:
         self.columns = np.arange(step // 2, shape[1], step)
         self.values = np.zeros((channels, len(self.rows), len(self.columns)), dtype=np.float32)
 
-    def take(self, window: Window, values: NDArray[Any]) -> None:
+    def update(self, window: Window, values: NDArray[Any]) -> None:
         """Keep the picture's pixels of ``values`` (channel, y, x), which lie at ``window``."""
         rows = (self.rows >= window[0].start) & (self.rows < window[0].stop)
         columns = (self.columns >= window[1].start) & (self.columns < window[1].stop)

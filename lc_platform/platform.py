@@ -1,4 +1,4 @@
-"""What every asset is given: the configuration, the archive, the reference, the store."""
+"""The resource of every asset: the configuration, the archives, the reference, the store."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 
 class Platform:
-    """A configuration and what it stands for, opened when first needed."""
+    """A configuration and what it names, which is opened when it is first needed."""
 
-    def __init__(self, config: Config, recipes: Sequence[VersionSpec] = ()) -> None:
+    def __init__(self, config: Config, specs: Sequence[VersionSpec] = ()) -> None:
         self.config = config
         self.clock = Clock()
         self.failed_before = PermanentFailures()
-        self._recipes = recipes
+        self._specs = specs
 
     @cached_property
     def store(self) -> Store:
@@ -60,21 +60,21 @@ class Platform:
 
     @cached_property
     def source(self) -> Source:
-        """Raises SourceError where the archive cannot be read."""
+        """The archive of the main collection. Raises SourceError where it cannot be read."""
         return open_source(self.config, self.ledger)
 
     @cached_property
     def auxiliary(self) -> Mapping[str, Source]:
-        """The archives of further collections, by the collections' names."""
+        """The archives of the auxiliary collections, by the collections' names."""
         return open_auxiliary(self.config, self.ledger)
 
     @cached_property
     def ledger(self) -> StoreLedger:
-        """What all workers spend in the archive."""
+        """The account of what all workers spend in the archive."""
         return StoreLedger(self.store, self.config.imagery.budget)
 
     def account(self) -> dict[str, Any]:
-        """What all workers have spent in the archive this month, and what the budget has left."""
+        """Return what all workers have spent in the archive this month, and what is left."""
         self.ledger.flush()
         try:
             now = self.ledger.spending()
@@ -93,17 +93,17 @@ class Platform:
         if refused and not self.store.exists(key("raw_bands", patch, year)):
             raise QuotaError(str(refused))
 
-    def offer(
+    def search(
         self,
         patch: Patch,
         year: int,
         source: Source | None = None,
         auxiliary: Mapping[str, Source] | None = None,
     ) -> SearchResult:
-        """What the archive, or another that is opened already, has of a patch in a year.
+        """Search the archive, or another that is opened already, for a patch's year.
 
-        Raw bands of a time when the state of an archive's files was not looked at keep their
-        version while nothing tells that they have changed. Raises what `acquire.offer` does.
+        Raw bands that were acquired before the state of an archive's files counted keep their
+        version while nothing says that they have changed. Raises what `acquire.offer` does.
         """
         from lc_platform.acquisition.acquire import offer
 
@@ -119,25 +119,25 @@ class Platform:
         recorded = self.versions.records.of("raw_bands", Partition(patch.key, year))
         if recorded is None or recorded.given != digest(found.named_alone):
             return found
-        return replace(found, as_before=found.is_as(self.held(patch.key, year)))
+        return replace(found, as_before=found.is_as(self.reusable(patch.key, year)))
 
-    def held(self, patch: str, year: int) -> list[ReusableAcquisition]:
-        """What there is of a patch's raw bands from before."""
+    def reusable(self, patch: str, year: int) -> list[ReusableAcquisition]:
+        """Return the acquisitions of a patch's year that are stored already."""
         from lc_platform.acquisition.reuse import marked, stored
         from lc_platform.storage.zarr_cube import remaining
 
         recorded = self.versions.records.of("raw_bands", Partition(patch, year)) is not None
         found: list[ReusableAcquisition] = []
-        for remains in remaining(self.store, key("raw_bands", patch, year)):
-            if remains.cube is None:
-                found += marked(remains.marks, remains)
+        for partial in remaining(self.store, key("raw_bands", patch, year)):
+            if partial.cube is None:
+                found += marked(partial.marks, partial)
             else:
-                found += stored(remains.cube, remains, sure=recorded)
+                found += stored(partial.cube, partial, sure=recorded)
         return found
 
     @cached_property
     def reference(self) -> Reference:
-        """Raises SourceError where the reference map cannot be used."""
+        """The reference map. Raises SourceError where it cannot be used."""
         from lc_platform.sources.reference_map import open_reference
 
         return open_reference(self.reference_options(), self.source)
@@ -148,17 +148,17 @@ class Platform:
 
     @cached_property
     def versions(self) -> Versions:
-        return Versions(Records(self.store), self._recipes, self.options, self.grid)
+        return Versions(Records(self.store), self._specs, self.options, self.grid)
 
     def grid(self) -> PatchGrid:
-        """The patches as they are stored. Raises MissingArtefactError where they are not."""
+        """Open the patches as they are stored. Raises MissingArtefactError where they are not."""
         return GridFormat().open(self.store, key("patch_grid"))
 
-    # What products depend on beside their inputs, and what versions are made of.
+    # The options of products, of which versions are made.
 
-    def options(self, recipe: VersionSpec) -> Options | None:
-        """What an asset depends on beside its inputs."""
-        return recipe.options(self) if recipe.options else None
+    def options(self, spec: VersionSpec) -> Options | None:
+        """Return what an asset depends on beside its inputs."""
+        return spec.options(self) if spec.options else None
 
     def grid_options(self) -> GridOptions:
         return GridOptions(area=SplitOptions.of(self.config), reference=self.reference_options())
@@ -236,7 +236,7 @@ class Platform:
 
     @cached_property
     def area(self) -> ConfiguredArea | None:
-        """What the map ends at; None where it ends with its patches."""
+        """The area that the map ends at; None where it ends with its patches."""
         if not self.config.aoi.clipped:
             return None
         return ConfiguredArea(AreaOptions.of(self.config))

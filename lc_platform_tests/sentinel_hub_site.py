@@ -29,7 +29,7 @@ def made(of: Site) -> dict[str, Any]:
     platform, patch = of.platform, of.patch
     where = Partition(patch.key, YEAR)
     offered = offer(platform.source, patch, YEAR, AcquisitionOptions.of(of.config))
-    cube = acquire(platform.source, offered, platform.held(*where))
+    cube = acquire(platform.source, offered, platform.reusable(*where))
     with platform.versions.records.changing("raw_bands", where):
         of.formats["raw_bands"].write(platform.store, of.key, cube)
     platform.versions.records.write("raw_bands", where, Version("made", "given", "look"), {})

@@ -52,7 +52,7 @@ def test_what_no_block_says_has_the_layers_fill() -> None:
 
     layer = Layer(("time",), "float32", fill=float("nan"))
     computed = LazyCube({MAIN: grid(2, 2)}, {"a": layer}, blocks, {"time": np.arange(2)})
-    held = computed.held()
+    held = computed.load()
     assert computed.summary.facts == {"blocks": 1}
     np.testing.assert_array_equal(
         held.read("a"), [[[np.nan, np.nan], [np.nan, np.nan]], [[7, 7], [np.nan, np.nan]]]
@@ -66,9 +66,9 @@ def test_a_picture_is_the_same_whichever_windows_filled_it(
 ) -> None:
     image = np.random.default_rng(1).random((3, *shape)).astype(np.float32)
     whole, parts = Thumbnail(shape), Thumbnail(shape)
-    whole.take((slice(0, shape[0]), slice(0, shape[1])), image)
+    whole.update((slice(0, shape[0]), slice(0, shape[1])), image)
     for window in cube.windows(shape, size):
-        parts.take(window, image[:, window[0], window[1]])
+        parts.update(window, image[:, window[0], window[1]])
     assert max(whole.values.shape[1:]) <= 64
     np.testing.assert_array_equal(whole.values, parts.values)
     np.testing.assert_array_equal(whole.values, image[:, whole.rows][:, :, whole.columns])

@@ -157,7 +157,7 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     masks = CloudMasks(mapped.opened("cloud_masks", patch.key).cube)
     asked = replace(AssetPlatform(mapped.config).feature_options(), window=64)
     computed = build(raw, masks, asked)
-    features = FeatureStack(computed.held())
+    features = FeatureStack(computed.load())
     before = mapped.opened("features", patch.key)
     assert features.names == before.names
     radar = np.array(["S1_" in name for name in features.names])
@@ -165,7 +165,7 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     np.testing.assert_array_equal(features.read()[~radar], before.read()[~radar])
     assert computed.summary.facts["acquisitions_S1"] == 0
     labels = (
-        predict(features, mapped.opened("model"), PredictionOptions(window=64)).held().read("class")
+        predict(features, mapped.opened("model"), PredictionOptions(window=64)).load().read("class")
     )
     assert (labels > 0).all()
 
@@ -219,10 +219,10 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     auxiliary = open_auxiliary(configuration)
     source = open_source(configuration)
     offered = offer(source, patch, 2018, AcquisitionOptions.of(configuration), auxiliary)
-    raw = AcquisitionStack(acquire(source, offered, auxiliary=auxiliary).held())
-    masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(method="scl")).held())
+    raw = AcquisitionStack(acquire(source, offered, auxiliary=auxiliary).load())
+    masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(method="scl")).load())
     asked = replace(AssetPlatform(configuration).feature_options(), window=64)
-    features = FeatureStack(build(raw, masks, asked).held())
+    features = FeatureStack(build(raw, masks, asked).load())
 
     by_day: dict[int, list[Any]] = {}
     for about in sorted((flanders / "s1").glob("*/*.json")):

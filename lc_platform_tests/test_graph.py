@@ -28,7 +28,7 @@ from lc_platform.products import cloud_masks, predictions
 from lc_platform.products import features as feature_stack
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
-from lc_platform.products.model import learn
+from lc_platform.products.model import train
 from lc_platform.products.options import (
     AcquisitionOptions,
     DetectionOptions,
@@ -367,9 +367,9 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
 
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
         raw = AcquisitionStack(
-            acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).held()
+            acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).load()
         )
-        masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).held())
+        masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).load())
         made: LazyCube = feature_stack.build(
             raw,
             masks,
@@ -380,7 +380,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
                 min_valid_fraction=0,
             ),
         )
-        return masks, FeatureStack(made.held())
+        return masks, FeatureStack(made.load())
 
     of_one, features_of_one = mapped(large, one)
     assert 0.02 < of_one.cloud().mean() < 0.98
@@ -394,7 +394,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
         p: Samples(p, YEAR, names, drawn[at], labels[at], rows[at], columns[at])
         for p, at in (("a", slice(0, count)), ("b", slice(count, None)))
     }
-    model = learn(
+    model = train(
         halves,
         TrainingOptions(
             classes={5: "x", 9: "y"},
@@ -408,7 +408,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
 
     def classes(stack: FeatureStack) -> NDArray[np.uint8]:
         found = predictions.predict(stack, model, PredictionOptions(threads=1))
-        result: NDArray[np.uint8] = found.held().read("class")
+        result: NDArray[np.uint8] = found.load().read("class")
         return result
 
     whole = classes(features_of_one)

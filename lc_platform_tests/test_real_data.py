@@ -118,9 +118,9 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
     (patch,), _ = area.patches(SplitOptions.of(configured))
     archive = open_source(configured)
     offered = offer(archive, patch, 2015, AcquisitionOptions.of(configured))
-    raw = AcquisitionStack(acquire(archive, offered).held())
+    raw = AcquisitionStack(acquire(archive, offered).load())
     detected = cloud_masks.detect(raw, DetectionOptions(**dict(configured.clouds)))
-    masks = CloudMasks(detected.held())
+    masks = CloudMasks(detected.load())
     assert len(raw) == 5
     cloudy = [a["datetime"][:10] for a in masks.acquisitions if a["cloud_fraction"] > 0.5]
     expected = np.load(shared_data / "slovenia" / "expected" / "cloud_mask_s2cloudless.npy")

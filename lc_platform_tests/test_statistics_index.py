@@ -98,7 +98,7 @@ def test_a_band_that_is_missing_is_told_with_who_needs_it(
     where = Archive(tmp_path / "other").site.patch
     config = configured({"bands": ["B03", "B04"], **L2A}, clouds=SCL, **sections)
     with pytest.raises(SourceError) as caught:
-        acquire(source, offer(source, where, 2023, AcquisitionOptions.of(config))).held()
+        acquire(source, offer(source, where, 2023, AcquisitionOptions.of(config))).load()
     assert "the archive has no band B08 (item S2A_2023-03-01). It has: " in str(caught.value)
     assert words in str(caught.value)
 
@@ -111,7 +111,7 @@ def test_without_it_the_archive_need_not_have_the_band(tmp_path: Path, entry: An
         source,
         offer(source, Archive(tmp_path / "o").site.patch, 2023, AcquisitionOptions.of(config)),
     )
-    assert cube.held().coordinates["band"].tolist() == ["B03", "B04", "SCL"]
+    assert cube.load().coordinates["band"].tolist() == ["B03", "B04", "SCL"]
 
 
 # What becomes of it
@@ -126,7 +126,7 @@ def statistics(index: Index | None) -> LazyCube:
 
 def test_another_index_has_a_layer_and_columns_of_its_own_name() -> None:
     found = statistics(Index("GREENNESS", ("B03", "B04")))
-    held = found.held()
+    held = found.load()
     assert [*held.layers] == ["valid_observations", "cloud_probability", "greenness"]
     # (0.5 + 0.6) / 2 of the first pixel, and 0 of the second, of which one date is valid.
     np.testing.assert_allclose(held.read("greenness"), [[0.55, 0.0]], atol=1e-6)
@@ -137,7 +137,7 @@ def test_another_index_has_a_layer_and_columns_of_its_own_name() -> None:
 
 def test_without_an_index_there_is_how_often_the_ground_was_seen() -> None:
     found = statistics(None)
-    held = found.held()
+    held = found.load()
     assert [*held.layers] == ["valid_observations", "cloud_probability"]
     np.testing.assert_array_equal(held.read("valid_observations"), [[2, 1]])
     shares = ["valid_fraction", "data_fraction", "snow_fraction"]

@@ -510,7 +510,7 @@ class _ClearestPicture:
     def offer(self, position: int, pixels: Pixels) -> None:
         small = Thumbnail(self._geobox.shape)
         values = pixels.values[self._positions]
-        small.take(whole(self._geobox), values)
+        small.update(whole(self._geobox), values)
         scale, offset = (v[self._positions][:, None, None] for v in (pixels.scale, pixels.offset))
         colours = small.values * scale + offset
         blue = float(np.quantile(colours[2], 0.9))

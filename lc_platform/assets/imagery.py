@@ -44,7 +44,7 @@ def patch_grid(
 def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> SearchResult:
     """What the archive has of a patch in a year."""
     platform.may_acquire(patch, year)
-    return platform.offer(patch_grid[patch], year)
+    return platform.search(patch_grid[patch], year)
 
 
 @asset(
@@ -59,7 +59,7 @@ def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
     from lc_platform.acquisition.acquire import acquire
 
-    held = platform.held(given.patch.key, given.year)
+    held = platform.reusable(given.patch.key, given.year)
     return acquire(platform.source, given, held, platform.auxiliary)
 
 

@@ -83,7 +83,7 @@ def model(
 ) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
     patches = platform.grid().keys
-    return products.model.learn(training_samples, options, year=year, patches=patches)
+    return products.model.train(training_samples, options, year=year, patches=patches)
 
 
 @asset(

@@ -66,7 +66,7 @@ def ask(
         assert place.patch is not None
         assert place.year is not None
         try:
-            found = platform.offer(patches[place.patch], place.year, source, auxiliary)
+            found = platform.search(patches[place.patch], place.year, source, auxiliary)
         except NoAcquisitionError:
             return None
         return digest(found.named)

@@ -277,7 +277,7 @@ def _archive(platform: Platform, patches: Sequence[Patch], found: Inputs) -> Non
     for year in config.years:
         try:
             with at("archive", f"{patch.key} {year}"):
-                offered = platform.offer(patch, year)
+                offered = platform.search(patch, year)
             there = len(offered.acquisitions)
             found.facts.append(
                 f"{there} {'acquisition' if there == 1 else 'acquisitions'} of {year} on patch "

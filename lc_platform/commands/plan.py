@@ -237,7 +237,7 @@ def _need(
     estimates: Mapping[str, _Estimate] | None,
 ) -> Need:
     readings = plans(patch, platform.acquisition_options())
-    held = [one.facts for one in platform.held(patch.key, year)]
+    held = [one.facts for one in platform.reusable(patch.key, year)]
     if estimates is not None:
         counted = [_estimated(estimates[r.name], patch, year, _of(r, held)) for r in readings]
     else:

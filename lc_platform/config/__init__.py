@@ -20,7 +20,13 @@ from lc_platform.catalogue import (
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
-from lc_platform.config.imagery import Also, Budget, Imagery, SimulatedMistakes, Simulation
+from lc_platform.config.imagery import (
+    AuxiliaryImagery,
+    Budget,
+    Imagery,
+    SimulatedMistakes,
+    Simulation,
+)
 from lc_platform.config.loading import (
     DEMO_FOLDER,
     ENVIRONMENT_VARIABLE,
@@ -64,9 +70,9 @@ __all__ = [
     "SIMULATED_CLASSES",
     "SOURCES",
     "SPLIT_PATCH_SIZE",
-    "Also",
     "Aoi",
     "AuxiliaryCollection",
+    "AuxiliaryImagery",
     "Budget",
     "Clouds",
     "Config",

@@ -7,9 +7,9 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from lc_platform.config.fields import (
-    Counted,
     Metres,
     Number,
+    PositiveWhole,
     ProjectedCrs,
     Section,
     Text,
@@ -35,7 +35,7 @@ class Aoi(Section):
     """Metres around it."""
     crs: ProjectedCrs = "utm"
     """``utm``: every patch in its own UTM zone."""
-    split: tuple[Counted, Counted] | None = None
+    split: tuple[PositiveWhole, PositiveWhole] | None = None
     """Columns and rows of the bounding box, in place of patch_size; it needs one CRS."""
     patch_size: Metres | None = None
     """Metres, a multiple of the resolution."""

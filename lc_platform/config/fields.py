@@ -100,7 +100,7 @@ class Section(BaseModel):
 
 Metres = Annotated[Number, Field(gt=0)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
-Counted = Annotated[Whole, Field(ge=1)]
+PositiveWhole = Annotated[Whole, Field(ge=1)]
 
 
 def fraction(value: Any) -> Any:

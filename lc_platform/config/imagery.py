@@ -16,10 +16,10 @@ from lc_platform.catalogue import (
     AuxiliaryCollection,
     canonical_band,
 )
-from lc_platform.config.fields import Counted, Fraction, Number, Section, Text, Whole
+from lc_platform.config.fields import Fraction, Number, PositiveWhole, Section, Text, Whole
 from lc_platform.config.problems import nearest
 
-_TAKEN = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
+_RESERVED = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
 """What raw_bands holds under names of the platform's own."""
 
 
@@ -46,7 +46,7 @@ class Simulation(Section):
     mistakes: SimulatedMistakes = SimulatedMistakes()
 
 
-class Also(Section):
+class AuxiliaryImagery(Section):
     """A further collection: its bands become features beside the main one's.
 
     In the file, an id in place of the keys takes the defaults.
@@ -98,7 +98,7 @@ class Also(Section):
                     f"bands: {self.collection} has no band {band}; it has "
                     f"{', '.join(self._usual.choice)}"
                 )
-        if self.name in _TAKEN:
+        if self.name in _RESERVED:
             raise ValueError(f"name: {self.name} is a name of the platform's own. Take another")
         return self
 
@@ -121,7 +121,7 @@ class Budget(Section):
 
     processing_units: Annotated[Number, Field(gt=0)] | None = None
     """Sentinel Hub's."""
-    requests: Counted | None = None
+    requests: PositiveWhole | None = None
     """Requests to the archive."""
 
 
@@ -142,16 +142,16 @@ class Imagery(Section):
     """Percent of the scene."""
     exclude: tuple[Text, ...] = ()
     """Keys of acquisitions, and ids of items, that are left out."""
-    also: tuple[Also, ...] = ()
+    also: tuple[AuxiliaryImagery, ...] = ()
     """Further collections, resampled to the same grid."""
     deployment: Literal["sentinel_hub", "cdse"] | None = None
     """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
     the first."""
     profile: Text | None = None
     """Of sentinelhub's configuration file, that has the account; by default its usual one."""
-    connections: Counted = 4
+    connections: PositiveWhole = 4
     """Requests to an archive that a worker has under way at the same time."""
-    requests_per_minute: Counted | None = None
+    requests_per_minute: PositiveWhole | None = None
     """That all workers of a machine make at most; by default what the archive allows."""
     retries: Whole = Field(5, ge=0)
     """Of a request that failed for no fault of its own."""
@@ -244,12 +244,16 @@ class Imagery(Section):
                     )
         return self
 
-    def auxiliary_source(self, auxiliary: Also) -> Literal["sentinel_hub", "stac", "simulated"]:
+    def auxiliary_source(
+        self, auxiliary: AuxiliaryImagery
+    ) -> Literal["sentinel_hub", "stac", "simulated"]:
         """Where a further collection is: in the STAC catalog that it names, or where the main one
         is."""
         return self.source if auxiliary.catalog is None else "stac"
 
-    def auxiliary_quantity(self, auxiliary: Also) -> Literal["reflectance", "power", "amplitude"]:
+    def auxiliary_quantity(
+        self, auxiliary: AuxiliaryImagery
+    ) -> Literal["reflectance", "power", "amplitude"]:
         """What the archive's numbers are of; a radar's are as its source gives them."""
         if auxiliary.quality_band is not None:
             return "reflectance"

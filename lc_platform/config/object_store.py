@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from lc_platform.config.fields import Counted, Number, Section, Text, Truth, Whole
+from lc_platform.config.fields import Number, PositiveWhole, Section, Text, Truth, Whole
 
 GCS, AZURE = ("gs", "gcs"), ("az", "abfs", "abfss")
 """How URLs of Google Cloud Storage and Azure Blob Storage begin."""
@@ -35,7 +35,7 @@ class ObjectStore(Section):
     """Whether TLS certificates are checked, or the file of the authorities that are trusted."""
     profile: Text | None = None
     """S3's only. Of the credentials file; by default that of the environment."""
-    connections: Counted = 32
+    connections: PositiveWhole = 32
     """Requests of a process that are under way at the same time, for cubes and for files each."""
     retries: Whole = Field(5, ge=0)
     """Of a request that failed for no fault of its own, ever later, at random intervals."""

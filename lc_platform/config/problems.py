@@ -91,7 +91,7 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _told(problem: Any, annotation: Any) -> str:
+def _description(problem: Any, annotation: Any) -> str:
     """What is wrong with a value, and what to write instead, without a full stop."""
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "value_error":
@@ -155,7 +155,7 @@ def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
         elif kind == "missing" and key == _key(problem["loc"]):
             lines.append(f"{key}: this key is missing. Give it.")
         else:
-            text = _told(problem, _annotation_at(root, location))
+            text = _description(problem, _annotation_at(root, location))
             # A whole section's check starts with the key inside the section.
             inner = re.match(r"[a-z_]+(\[\d+\])?(\.[a-z_]+)*(?=: )", text)
             joint = "." if key and inner else ": " if key else ""

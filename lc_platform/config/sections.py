@@ -26,10 +26,10 @@ from lc_platform.config.colors import alike
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
 from lc_platform.config.fields import (
-    Counted,
     Fraction,
     Metres,
     Number,
+    PositiveWhole,
     ProjectedCrs,
     Section,
     Text,
@@ -77,7 +77,7 @@ class Clouds(Section):
 class Sampling(Section):
     """Which pixels the classifier learns from, and which patches judge it."""
 
-    pixels_per_patch: Counted = 40_000
+    pixels_per_patch: PositiveWhole = 40_000
     """Pixels drawn from a patch at most."""
     erosion: Whole = Field(1, ge=0)
     """Pixels; what is that near to another class is not drawn."""

@@ -101,7 +101,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
             for window, masks in detector.masks(time, part, values):
                 counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
                 probability = masks["cloud_probability"]
-                picture.take(window, probability[None])
+                picture.update(window, probability[None])
                 pictures[time] = picture.values
                 masks["cloud_probability"] = np.where(
                     np.isnan(probability),

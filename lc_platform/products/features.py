@@ -321,7 +321,7 @@ def build(
         for tile, observed in read_ahead(computed.observed, tracked(geobox.shape, options.window)):
             regular = computed.computed(observed)
             missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
-            picture.take(tile, regular[len(targets) // 2, shown][None])
+            picture.update(tile, regular[len(targets) // 2, shown][None])
             yield Block("features", (slice(None), slice(None)), tile, regular)
         summary.picture = _picture(picture.values[0])
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))

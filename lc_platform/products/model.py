@@ -62,7 +62,7 @@ class LandCoverModel:
             )
 
 
-def learn(
+def train(
     samples: Mapping[str, Samples],
     options: TrainingOptions,
     *,

@@ -85,8 +85,8 @@ class Mosaic:
                     for window in windows(grid.shape, _WINDOW):
                         values = target.read(window)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
-                        picture.take(window, values[None])
-                        larger.take(window, values[None])
+                        picture.update(window, values[None])
+                        larger.update(window, values[None])
                     target.tag(year=self.year, model_version=version, patches=len(there))
                 return path.stat().st_size
 

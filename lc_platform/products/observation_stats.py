@@ -89,8 +89,8 @@ def observe(
             }
             if values is not None:
                 layers[name] = mean(values, usable)
-            maps.take(tile, np.stack([layers["valid_observations"], layers["cloud_probability"]]))
-            picture.take(tile, layers["valid_observations"][None])
+            maps.update(tile, np.stack([layers["valid_observations"], layers["cloud_probability"]]))
+            picture.update(tile, layers["valid_observations"][None])
             for layer, pixels in layers.items():
                 yield Block(layer, (), tile, pixels)
         summary.table = {

@@ -57,7 +57,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             found = classify.predict(classifier, values, threads=options.threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
-            picture.take(tile, found.classes[None])
+            picture.update(tile, found.classes[None])
             yield Block("class", (), tile, found.classes)
             yield Block("confidence", (), tile, found.confidence)
             yield Block("entropy", (), tile, found.entropy)

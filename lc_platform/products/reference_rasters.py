@@ -77,7 +77,7 @@ def label(
             raster = burnt(geobox[window])
             counts += np.bincount(raster.classes.ravel(), minlength=256)
             ambiguous += int(raster.ambiguous.sum())
-            picture.take(window, raster.classes[None])
+            picture.update(window, raster.classes[None])
             yield Block("class", (), window, raster.classes)
             yield Block("ambiguous", (), window, raster.ambiguous.astype(np.uint8))
             for name, mask in zip(masks, raster.masks, strict=True):

@@ -117,7 +117,7 @@ def indexed(
         _write(folder / "0", chosen, attributes)
         return _read(folder / "0")
     named = ["polygons", digest, [layer.name for layer in chosen], list(attributes)]
-    kept = _kept(named, lambda folder: _write(folder, chosen, attributes))
+    kept = _cached(named, lambda folder: _write(folder, chosen, attributes))
     if kept is None:
         raise SourceError(
             f"reference.path: its polygons are copied once to find them by place, and neither "
@@ -141,32 +141,32 @@ def layers_of(path: str, digest: str | None) -> list[Layer]:
         found.extend(layers(path))
         (folder / _ABOUT).write_text(json.dumps([asdict(layer) for layer in found]))
 
-    kept = _kept(["layers", digest, path], write)
+    kept = _cached(["layers", digest, path], write)
     if kept is None or found:
         return found or layers(path)
     about = json.loads((kept / _ABOUT).read_text())
     return [Layer(**{**layer, "fields": tuple(layer["fields"])}) for layer in about]
 
 
-def _kept(named: Sequence[Any], write: Callable[[Path], None]) -> Path | None:
-    """The folder of what is known by a name, written into one where there is none yet; None where
-    nothing can be written."""
+def _cached(named: Sequence[Any], write: Callable[[Path], None]) -> Path | None:
+    """Return the cached folder of a name, written where there is none yet; None where nothing can
+    be written."""
     key = hashlib.sha256(json.dumps([_FORMAT, *named]).encode()).hexdigest()[:24]
-    places = _places()
-    for place in places:
-        if (place / key / _ABOUT).exists():
-            return place / key
-    for place in places:
-        with _made_whole(place, key) as partial:
+    caches = _caches()
+    for cache in caches:
+        if (cache / key / _ABOUT).exists():
+            return cache / key
+    for cache in caches:
+        with _made_whole(cache, key) as partial:
             if partial is not None:
                 write(partial)
-        if (place / key / _ABOUT).exists():
-            return place / key
+        if (cache / key / _ABOUT).exists():
+            return cache / key
     return None
 
 
-def _places() -> list[Path]:
-    """Where copies are kept: in the cache, else in this user's folder among the temporary ones."""
+def _caches() -> list[Path]:
+    """Return the folders of copies: the cache, else this user's own temporary folder."""
     found = []
     with suppress(RuntimeError):  # of a user without a home, as in some containers
         found.append(default_cache() / "reference")

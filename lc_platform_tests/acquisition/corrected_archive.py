@@ -104,11 +104,11 @@ class Archive:
         """Make the patch's raw bands, as a new process does: what they say of themselves. None
         where there is nothing to make."""
         platform, where = self.site.platform, Partition(self.site.patch.key, YEAR)
-        offered = platform.offer(self.site.patch, YEAR)
+        offered = platform.search(self.site.patch, YEAR)
         records, version = platform.versions.records, Version("m", digest(offered.named), "l")
         if records.of("raw_bands", where) == version:
             return None
-        cube = acquire(platform.source, offered, platform.held(*where))
+        cube = acquire(platform.source, offered, platform.reusable(*where))
         with records.changing("raw_bands", where):
             self.site.formats["raw_bands"].write(platform.store, self.site.key, cube)
         records.write("raw_bands", where, version, {})

@@ -77,7 +77,7 @@ THREE = [
 
 
 def held(source: Source, where: Patch, config: Config, year: int = 2023) -> InMemoryCube:
-    return acquire(source, offer(source, where, year, AcquisitionOptions.of(config))).held()
+    return acquire(source, offer(source, where, year, AcquisitionOptions.of(config))).load()
 
 
 # What is read, on which grid
@@ -147,7 +147,7 @@ def test_the_year_is_asked_for_from_its_first_to_its_last_moment() -> None:
 def test_acquisitions_above_the_cloud_limit_are_left_out_unread_and_counted() -> None:
     archive = Memory([*THREE, seen("d", "2023-08-01T10:00:00", 80.1)])
     computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
-    cube = computed.held()
+    cube = computed.load()
     assert [a["key"] for a in cube.attributes["acquisitions"]] == ["a", "b", "c"]
     assert "d" not in {key for key, _, _ in archive.asked}
     assert computed.summary.facts["acquisitions"] == 3
@@ -187,7 +187,7 @@ def test_what_the_archive_says_of_an_acquisition_is_kept() -> None:
 def test_an_acquisition_without_data_on_the_patch_is_kept_and_masked() -> None:
     archive = Memory(THREE, without_data=("b",))
     computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
-    stack = AcquisitionStack(computed.held())
+    stack = AcquisitionStack(computed.load())
     assert [a["data_fraction"] for a in stack.acquisitions] == [1, 0, 1]
     assert stack.data_mask().any(axis=(1, 2)).tolist() == [True, False, True]
     assert not stack.digital_numbers(times=[1]).any()
@@ -312,7 +312,7 @@ def test_the_cloud_masks_of_neighbours_are_those_of_one_patch_cut_in_two(
     def masks(where: Patch) -> CloudMasks:
         raw = AcquisitionStack(held(cloudy_edge, where, config))
         assert len(raw) == 3
-        return CloudMasks(detect(raw, DetectionOptions(**dict(config.clouds))).held())
+        return CloudMasks(detect(raw, DetectionOptions(**dict(config.clouds))).load())
 
     whole = masks(patch(96, 48))
     left, right = masks(patch(cut, 48)), masks(patch(96 - cut, 48, column=cut))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lc_platform.config import Also
+from lc_platform.config import AuxiliaryImagery
 from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, configured, refusal
 
 
-def also(entries: str, base: str = SIMULATED) -> tuple[Also, ...]:
+def also(entries: str, base: str = SIMULATED) -> tuple[AuxiliaryImagery, ...]:
     return configured(f"{{imagery: {{also: {entries}}}}}", base).imagery.also
 
 

@@ -70,7 +70,7 @@ def with_both() -> tuple[AcquisitionStack, CloudMasks]:
 
 
 def built(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> FeatureStack:
-    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).held())
+    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).load())
 
 
 def plainly(values: NDArray[Any], valid: NDArray[Any], days: list[int]) -> NDArray[Any]:
@@ -132,7 +132,7 @@ def test_the_window_changes_nothing(window: int) -> None:
     raw, masks = with_both()
     one = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT)))
     other = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT), window=window))
-    np.testing.assert_array_equal(one.held().read("features"), other.held().read("features"))
+    np.testing.assert_array_equal(one.load().read("features"), other.load().read("features"))
     assert one.summary.facts == pytest.approx(other.summary.facts)
 
 
@@ -141,7 +141,7 @@ def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
     stored = built(raw, masks, auxiliary=[RADAR, LANDSAT])
     recipe = features.build(
         raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT), stored=False)
-    ).held()
+    ).load()
     told = json.loads(json.dumps(recipe.attributes))
     computed = FeatureStack(features.recomputed(told, raw, masks, threads=1))
     assert computed.names == stored.names
@@ -169,7 +169,7 @@ def test_a_year_without_an_acquisition_of_it_has_no_values_and_says_so() -> None
     for name in ("S1/bands", "S1/data_mask"):
         del raw.cube.arrays[name]  # type: ignore[attr-defined]
     computed = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR,)))
-    stack = FeatureStack(computed.held())
+    stack = FeatureStack(computed.load())
     values = stack.read().reshape(len(TARGETS), 5, *SHAPE)
     assert np.isnan(values[:, 3:]).all()
     assert not np.isnan(values[:, 0]).all()
@@ -180,7 +180,7 @@ def test_a_year_without_an_acquisition_of_it_has_no_values_and_says_so() -> None
 def test_facts_count_each_collections_acquisitions() -> None:
     raw, masks = with_both()
     computed = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR, LANDSAT)))
-    computed.held()
+    computed.load()
     facts = computed.summary.facts
     assert (facts["acquisitions"], facts["acquisitions_S1"], facts["acquisitions_L8"]) == (12, 7, 4)
     assert facts["features"] == 7 * len(TARGETS)
@@ -201,7 +201,7 @@ def test_a_collection_or_band_that_was_not_acquired_is_asked_for() -> None:
 
 def test_features_of_further_acquisitions_that_are_gone_are_not_computed() -> None:
     raw, masks = with_both()
-    recipe = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR,), stored=False)).held()
+    recipe = features.build(raw, masks, replace(SETTINGS, auxiliary=(RADAR,), stored=False)).load()
     fewer = cubes.beside(raw, "S1", measured()["radar"][1:], RADAR_DAYS[1:], ["VV", "VH"])
     for now in (fewer, main_collection()[0]):
         with pytest.raises(DataError, match="made of other raw_bands than there are now"):

@@ -44,7 +44,7 @@ def scene(shape: tuple[int, int], seed: int, share: float = 0.3) -> NDArray[np.u
 
 
 def detected(raw: AcquisitionStack, **changed: Any) -> CloudMasks:
-    return CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, **changed)).held())
+    return CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, **changed)).load())
 
 
 @pytest.mark.real_data
@@ -159,7 +159,7 @@ def test_the_providers_mask_and_probability_are_taken_as_they_are() -> None:
     # A clear pixel, a cloud, one that the provider knows nothing of, and one without data.
     told = np.array([[[[51, 255, 0, 102]], [[0, 1, 255, 1]]]])  # CLP and CLM
     raw = cubes.stack(told, [10], ["CLP", "CLM"], data=np.array([[[True, True, True, False]]]))
-    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="provider")).held())
+    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="provider")).load())
     assert masks.valid().ravel().tolist() == [True, False, False, False]
     assert masks.cloud().ravel().tolist() == [False, True, False, False]
     np.testing.assert_array_equal(
@@ -170,7 +170,7 @@ def test_the_providers_mask_and_probability_are_taken_as_they_are() -> None:
 def test_scl_takes_classes_4_5_6_7_and_11_for_clear() -> None:
     scl = np.arange(12).reshape(1, 1, 3, 4)
     raw = cubes.stack(scl, [10], ["SCL"], data=scl[:, 0] != 0)
-    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="scl")).held())
+    masks = CloudMasks(cloud_masks.detect(raw, replace(S2CLOUDLESS, method="scl")).load())
     assert scl[:, 0][masks.valid()].tolist() == [4, 5, 6, 7, 11]
     assert scl[:, 0][masks.cloud()].tolist() == [8, 9, 10]
     assert masks.probability()[0, 2, 0] == 1
@@ -195,7 +195,7 @@ def test_another_method_is_refused() -> None:
 def test_the_summary_says_how_clear_the_year_was() -> None:
     raw = cubes.stack(np.stack([scene((40, 100), seed) for seed in (1, 2)]), [10, 20], BANDS)
     computed = cloud_masks.detect(raw, S2CLOUDLESS)
-    masks = CloudMasks(computed.held())
+    masks = CloudMasks(computed.load())
     facts = computed.summary.facts
     assert facts["acquisitions"] == 2
     assert facts["valid_fraction"] == pytest.approx(masks.valid().mean())

@@ -95,9 +95,9 @@ def detected(
     clouds = config.clouds.model_copy(update=change)
     config = config.model_copy(update={"clouds": clouds})
     raw = AcquisitionStack(
-        acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).held()
+        acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).load()
     )
-    return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(clouds))).held())
+    return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(clouds))).load())
 
 
 def missed(cloud: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:

@@ -11,7 +11,7 @@ import pytest
 from lc_platform.errors import DataError
 from lc_platform.products.evaluation import assess
 from lc_platform.products.features import FeatureStack
-from lc_platform.products.model import LandCoverModel, learn
+from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.options import EvaluationOptions, PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
@@ -22,7 +22,7 @@ ASKED = EvaluationOptions(classes=SHOWN, window=256)
 
 @pytest.fixture(scope="module")
 def model() -> LandCoverModel:
-    return learn(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
+    return train(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def held_out(model: LandCoverModel) -> dict[str, FeatureStack]:
 
 
 def mapped(model: LandCoverModel, features: FeatureStack) -> np.ndarray[Any, Any]:
-    return predict(features, model, PredictionOptions(classes=SHOWN)).held().read("class")
+    return predict(features, model, PredictionOptions(classes=SHOWN)).load().read("class")
 
 
 def test_all_reference_pixels_count_and_only_those_two_classes_claim_do_not(

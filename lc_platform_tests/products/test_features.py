@@ -25,7 +25,7 @@ SETTINGS = FeatureOptions(
 
 
 def built(raw: AcquisitionStack, masks: CloudMasks, **changed: Any) -> FeatureStack:
-    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).held())
+    return FeatureStack(features.build(raw, masks, replace(SETTINGS, **changed)).load())
 
 
 def all_valid(raw: AcquisitionStack) -> CloudMasks:
@@ -152,14 +152,14 @@ def test_the_window_changes_nothing(window: int) -> None:
     settings = replace(SETTINGS, indices=(NDVI, NORM), min_valid_fraction=0.1)
     one = features.build(raw, masks, settings)
     other = features.build(raw, masks, replace(settings, window=window))
-    np.testing.assert_array_equal(one.held().read("features"), other.held().read("features"))
+    np.testing.assert_array_equal(one.load().read("features"), other.load().read("features"))
     assert other.summary.facts == pytest.approx(one.summary.facts)
 
 
 def test_facts_say_how_much_was_used_and_how_much_of_the_year_is_known() -> None:
     raw = growing([0, 182])
     computed = features.build(raw, all_valid(raw), replace(SETTINGS, interval=182))
-    computed.held()
+    computed.load()
     facts = computed.summary.facts
     assert facts["acquisitions"] == facts["acquisitions_used"] == 2
     assert facts["features"] == 6
@@ -175,8 +175,8 @@ def noisy() -> tuple[AcquisitionStack, CloudMasks]:
 def test_features_that_are_not_stored_are_the_same_to_the_bit() -> None:
     raw, masks = noisy()
     settings = replace(SETTINGS, indices=(NDVI, NORM), min_valid_fraction=0.1)
-    stored = FeatureStack(features.build(raw, masks, settings).held())
-    recipe = features.build(raw, masks, replace(settings, stored=False)).held()
+    stored = FeatureStack(features.build(raw, masks, settings).load())
+    recipe = features.build(raw, masks, replace(settings, stored=False)).load()
     assert recipe.arrays == {}
     computed = FeatureStack(features.recomputed(recipe.attributes, raw, masks, threads=1))
     assert computed.names == stored.names
@@ -190,7 +190,7 @@ def test_features_of_acquisitions_that_are_gone_are_not_computed() -> None:
     raw, masks = noisy()
     recipe = features.build(
         raw, masks, replace(SETTINGS, min_valid_fraction=0.1, stored=False)
-    ).held()
+    ).load()
     fewer = held.stack(raw.digital_numbers()[1:], range(10, 90, 10), ["B08", "B04"])
     with pytest.raises(
         DataError,
@@ -208,7 +208,7 @@ def test_features_are_not_computed_of_imagery_or_masks_that_were_made_again(othe
         cube.attributes = {**cube.attributes, "content_id": "1"}  # type: ignore[misc]
     recipe = features.build(
         raw, masks, replace(SETTINGS, min_valid_fraction=0.1, stored=False)
-    ).held()
+    ).load()
     features.recomputed(recipe.attributes, raw, masks)
     cubes[other].attributes = {**cubes[other].attributes, "content_id": "2"}  # type: ignore[misc]
     with pytest.raises(DataError, match=f"made of other {other} than there are now"):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from lc_platform.errors import DataError
-from lc_platform.products.model import LandCoverModel, common_version, learn
+from lc_platform.products.model import LandCoverModel, common_version, train
 from lc_platform.products.training_samples import Samples
 from lc_platform_tests.products.three_classes import CLASSES, NAMES, SETTINGS, YEAR, eight, samples
 
 
 def test_the_card_says_what_was_learnt_from_what() -> None:
-    model = learn(eight(p8=samples("p8", ())), SETTINGS, year=YEAR)
+    model = train(eight(p8=samples("p8", ())), SETTINGS, year=YEAR)
     card = model.card
     assert card["year"] == 2018
     assert card["classes"] == [{"id": i, "name": n} for i, n in CLASSES.items()]
@@ -32,13 +32,13 @@ def test_the_card_says_what_was_learnt_from_what() -> None:
     assert card["versions"]["lightgbm"] == version("lightgbm")
     assert json.loads(json.dumps(card)) == card
     assert (
-        learn(eight(), replace(SETTINGS, class_weights="none"), year=YEAR).card["class_weights"]
+        train(eight(), replace(SETTINGS, class_weights="none"), year=YEAR).card["class_weights"]
         == "none"
     )
 
 
 def test_class_ids_need_not_be_consecutive() -> None:
-    model = learn(eight(), SETTINGS, year=YEAR)
+    model = train(eight(), SETTINGS, year=YEAR)
     classifier = model.classifier
     assert classifier.class_ids == (3, 20, 200)
     found = np.asarray(classifier.booster.predict([[-1.5, 0], [2.5, 0], [20, 0]])).argmax(axis=1)
@@ -46,7 +46,7 @@ def test_class_ids_need_not_be_consecutive() -> None:
 
 
 def test_a_class_without_samples_is_on_the_card_and_not_in_the_model() -> None:
-    model = learn({f"p{i}": samples(f"p{i}", (3, 200)) for i in range(4)}, SETTINGS, year=YEAR)
+    model = train({f"p{i}": samples(f"p{i}", (3, 200)) for i in range(4)}, SETTINGS, year=YEAR)
     assert model.classifier.class_ids == (3, 200)
     assert model.card["classes_without_samples"] == ["forest"]
 
@@ -54,22 +54,22 @@ def test_a_class_without_samples_is_on_the_card_and_not_in_the_model() -> None:
 def test_the_seed_chooses_the_test_patches_and_no_test_patch_is_trained_on() -> None:
     chosen = set()
     for seed in range(6):
-        card = learn(eight(), replace(SETTINGS, seed=seed), year=YEAR).card
+        card = train(eight(), replace(SETTINGS, seed=seed), year=YEAR).card
         assert not set(card["test_patches"]) & set(card["training_patches"])
         chosen.add(tuple(card["test_patches"]))
     assert len(chosen) > 2
 
 
 def test_what_is_in_the_test_patches_does_not_change_the_model() -> None:
-    before = learn(eight(), SETTINGS, year=YEAR)
+    before = train(eight(), SETTINGS, year=YEAR)
     test = before.card["test_patches"][0]
-    after = learn(eight(**{test: samples(test, (200, 20, 3))}), SETTINGS, year=YEAR)
+    after = train(eight(**{test: samples(test, (200, 20, 3))}), SETTINGS, year=YEAR)
     assert after.text == before.text
 
 
 def test_neither_the_threads_nor_the_order_of_the_patches_change_the_model() -> None:
-    one = learn(eight(), SETTINGS, year=YEAR)
-    two = learn(dict(reversed(eight().items())), replace(SETTINGS, threads=2), year=YEAR)
+    one = train(eight(), SETTINGS, year=YEAR)
+    two = train(dict(reversed(eight().items())), replace(SETTINGS, threads=2), year=YEAR)
     assert one.version == two.version
     assert one.text == two.text
     assert one.card == two.card
@@ -79,7 +79,7 @@ def test_neither_the_threads_nor_the_order_of_the_patches_change_the_model() -> 
 
 
 def test_a_model_from_text_and_card_is_the_same_model() -> None:
-    model = learn(eight(), SETTINGS, year=YEAR)
+    model = train(eight(), SETTINGS, year=YEAR)
     again = LandCoverModel(model.text, json.loads(json.dumps(model.card)))
     assert again.version == model.version
     probe = samples("x").features
@@ -89,10 +89,10 @@ def test_a_model_from_text_and_card_is_the_same_model() -> None:
 
 
 def test_other_trees_classes_or_features_are_another_version() -> None:
-    model = learn(eight(), SETTINGS, year=YEAR)
+    model = train(eight(), SETTINGS, year=YEAR)
     versions = {
         model.version,
-        learn(eight(), replace(SETTINGS, parameters={"num_iterations": 6}), year=YEAR).version,
+        train(eight(), replace(SETTINGS, parameters={"num_iterations": 6}), year=YEAR).version,
         LandCoverModel(model.text, {**model.card, "features": ["NDVI_001", "NDVI_033"]}).version,
         LandCoverModel(
             model.text, {**model.card, "classes": [{"id": i, "name": "x"} for i in (1, 2, 3)]}
@@ -137,7 +137,7 @@ def test_other_trees_classes_or_features_are_another_version() -> None:
 )
 def test_what_cannot_be_learnt_from_is_said(given: dict[str, Samples], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        learn(given, SETTINGS, year=YEAR)
+        train(given, SETTINGS, year=YEAR)
 
 
 def test_predictions_of_several_models_have_no_common_version() -> None:
@@ -157,5 +157,5 @@ def test_predictions_of_several_models_have_no_common_version() -> None:
 def test_the_card_names_the_patches_that_could_not_be_sampled() -> None:
     samples = eight()
     patches = ["p-none", *samples, "a-none"]
-    card = learn(samples, SETTINGS, year=YEAR, patches=patches).card
+    card = train(samples, SETTINGS, year=YEAR, patches=patches).card
     assert card["missing_patches"] == ["a-none", "p-none"]

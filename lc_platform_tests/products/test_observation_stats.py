@@ -35,7 +35,7 @@ def two_pixels() -> tuple[AcquisitionStack, CloudMasks]:
 
 def test_two_pixels_have_the_statistics_worked_out_by_hand() -> None:
     statistics = observe(*two_pixels(), StatisticsOptions(window=256))
-    found = statistics.held()
+    found = statistics.load()
     np.testing.assert_array_equal(found.read("valid_observations"), [[3, 1]])
     np.testing.assert_allclose(found.read("cloud_probability"), [[0.1, 0.5]], atol=1e-6)
     np.testing.assert_allclose(found.read("ndvi"), [[0.5, 0.6]], atol=1e-6)
@@ -56,7 +56,7 @@ def test_a_date_and_a_pixel_never_seen_have_no_ndvi() -> None:
     raw = cubes.stack(np.full((2, 2, 1, 2), 1000), [0, 5], ["B08", "B04"])
     masks = cubes.masks(raw, np.array([[[True, False]], [[False, False]]]))
     statistics = observe(raw, masks, StatisticsOptions(window=16))
-    np.testing.assert_array_equal(statistics.held().read("ndvi"), [[0, NAN]])
+    np.testing.assert_array_equal(statistics.load().read("ndvi"), [[0, NAN]])
     np.testing.assert_array_equal(statistics.summary.table["ndvi_without_clouds"], [0, NAN])
     assert statistics.summary.facts["pixels_never_seen"] == 0.5
 
@@ -67,7 +67,7 @@ def test_facts_are_of_every_pixel_also_where_the_picture_shows_but_some() -> Non
     valid = np.ones((1, *shape), bool)
     valid[0, 0, 0] = False
     statistics = observe(raw, cubes.masks(raw, valid), StatisticsOptions(window=64))
-    statistics.held()
+    statistics.load()
     assert max(statistics.summary.maps["valid_observations"].shape) <= 512
     facts = statistics.summary.facts
     assert facts["valid_observations_min"] == 0
@@ -81,10 +81,10 @@ def test_the_window_changes_nothing(window: int) -> None:
     raw = cubes.stack(rng.integers(1, 9000, (6, 2, 70, 90)), range(0, 60, 10), ["B08", "B04"])
     masks = cubes.masks(raw, rng.random((6, 70, 90)) < 0.6)
     one, other = (observe(raw, masks, StatisticsOptions(window=side)) for side in (256, window))
-    for name, expected in one.held().arrays.items():
+    for name, expected in one.load().arrays.items():
         if name == "":
             continue
-        np.testing.assert_array_equal(other.held().read(name), expected)
+        np.testing.assert_array_equal(other.load().read(name), expected)
     assert other.summary.facts == one.summary.facts
     for name, column in one.summary.table.items():
         if column.dtype.kind == "f":
@@ -111,7 +111,7 @@ def test_snow_and_ground_have_means_of_their_own() -> None:
     raw = cubes.stack(numbers, [0, 10, 150], ["B03", "B08", "B11", "B04"])
     valid = np.array([[[True, True]], [[True, False]], [[True, True]]])
     statistics = observe(raw, cubes.masks(raw, valid), StatisticsOptions(window=16))
-    statistics.held()
+    statistics.load()
     table = statistics.summary.table
     np.testing.assert_allclose(table["snow_fraction"], [0.5, 0.5, 0])
     np.testing.assert_allclose(table["ndvi_of_snow"], [0, 0, NAN])
@@ -124,8 +124,8 @@ def test_snow_is_what_the_masks_say_where_they_do() -> None:
     numbers = np.array([[[3000, 3000]], [[1000, 1000]], [[11, 4]]]).reshape(1, 3, 1, 2)
     raw = cubes.stack(numbers, [0], ["B08", "B04", "SCL"])
     detected = detect(raw, DetectionOptions(method="scl"))
-    statistics = observe(raw, CloudMasks(detected.held()), StatisticsOptions(window=16))
-    statistics.held()
+    statistics = observe(raw, CloudMasks(detected.load()), StatisticsOptions(window=16))
+    statistics.load()
     np.testing.assert_allclose(statistics.summary.table["snow_fraction"], [0.5])
 
 
@@ -133,6 +133,6 @@ def test_the_shares_that_have_data_are_told() -> None:
     data = np.array([[[True, False, False]], [[True, True, False]]])
     raw = cubes.stack(np.full((2, 2, 1, 3), 1000), [0, 5], ["B08", "B04"], data=data)
     statistics = observe(raw, cubes.masks(raw, data), StatisticsOptions(window=16))
-    statistics.held()
+    statistics.load()
     np.testing.assert_allclose(statistics.summary.table["data_fraction"], [1 / 3, 2 / 3])
     assert statistics.summary.facts["pixels_without_data"] == pytest.approx(1 / 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lc_platform.errors import DataError
-from lc_platform.products.model import LandCoverModel, learn
+from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.options import PredictionOptions
 from lc_platform.products.predictions import predict
 from lc_platform_tests.products import cubes
@@ -25,14 +25,14 @@ from lc_platform_tests.products.three_classes import (
 
 @pytest.fixture(scope="module")
 def model() -> LandCoverModel:
-    return learn(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
+    return train(eight(), replace(SETTINGS, parameters={"num_iterations": 30}), year=YEAR)
 
 
 def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCoverModel) -> None:
     features = stack((8, 9))
     found = predict(
         features, model, PredictionOptions(classes=SHOWN, window=256, probabilities=True)
-    ).held()
+    ).load()
     pixels = features.read().reshape(2, -1).T
     expected = np.asarray(model.classifier.booster.predict(pixels)).T.reshape(3, 8, 9)
     seen = ~np.isnan(features.read()).all(axis=0)
@@ -50,7 +50,7 @@ def test_a_pixel_has_its_most_probable_class_and_how_sure_that_is(model: LandCov
 def test_a_pixel_that_was_never_seen_is_no_data_and_not_a_guess(model: LandCoverModel) -> None:
     features = cubes.feature_stack(np.full((2, 1, 4, 4), np.nan), ("NDVI",), (0, 16))
     computed = predict(features, model, PredictionOptions(classes=SHOWN, window=16))
-    found = computed.held()
+    found = computed.load()
     assert (found.read("class") == 0).all()
     assert (found.read("confidence") == 0).all()
     assert (found.read("entropy") == 255).all()
@@ -64,14 +64,14 @@ def test_the_window_changes_nothing(model: LandCoverModel, window: int) -> None:
     features = stack((70, 90))
     one = predict(features, model, PredictionOptions(classes=SHOWN, window=256))
     other = predict(features, model, PredictionOptions(classes=SHOWN, window=window))
-    for layer, expected in one.held().arrays.items():
-        np.testing.assert_array_equal(other.held().read(layer), expected)
+    for layer, expected in one.load().arrays.items():
+        np.testing.assert_array_equal(other.load().read(layer), expected)
     assert one.summary.facts == other.summary.facts
 
 
 def test_the_map_names_its_model_and_counts_its_classes(model: LandCoverModel) -> None:
     computed = predict(stack((20, 30)), model, PredictionOptions(classes=SHOWN, window=16))
-    classes = computed.held().read("class")
+    classes = computed.load().read("class")
     assert computed.attributes["model_version"] == model.version
     facts = computed.summary.facts
     assert facts["model_version"] == model.version
@@ -109,13 +109,13 @@ def test_the_map_ends_at_the_area(model: LandCoverModel, window: int) -> None:
     features = stack((40, 50))
     whole = predict(
         features, model, PredictionOptions(classes=SHOWN, window=256, probabilities=True)
-    ).held()
+    ).load()
     computed = predict(
         features,
         model,
         PredictionOptions(classes=SHOWN, window=window, probabilities=True, area=cubes.west_of(21)),
     )
-    clipped = computed.held()
+    clipped = computed.load()
     for name, nothing in (("class", 0), ("confidence", 0), ("entropy", 255)):
         expected = whole.read(name).copy()
         expected[:, 21:] = nothing
@@ -130,5 +130,5 @@ def test_a_patch_beyond_the_area_has_an_empty_map(model: LandCoverModel) -> None
     computed = predict(
         stack((8, 9)), model, PredictionOptions(classes=SHOWN, window=256, area=cubes.west_of(-3))
     )
-    assert not computed.held().read("class").any()
+    assert not computed.load().read("class").any()
     assert computed.summary.facts["valid_fraction"] == 0

@@ -11,7 +11,7 @@ import shapely
 from lc_platform.commands import run as running
 from lc_platform.eo.sampling import one_sided
 from lc_platform.products.evaluation import assess
-from lc_platform.products.model import learn
+from lc_platform.products.model import train
 from lc_platform.products.options import EvaluationOptions
 from lc_platform_tests.products import cubes
 from lc_platform_tests.products.three_classes import SETTINGS, SHOWN, YEAR, eight, samples, stack
@@ -46,13 +46,13 @@ def test_a_small_share_of_test_pixels_is_no_side() -> None:
 
 
 def held_out() -> list[str]:
-    return list(learn(eight(), SETTINGS, year=YEAR).card["test_patches"])
+    return list(train(eight(), SETTINGS, year=YEAR).card["test_patches"])
 
 
 def test_the_card_and_the_metrics_name_the_class_its_share_and_what_to_do() -> None:
     first, second = held_out()
     only_tested = {p: samples(p, (3, 20)) for p in eight() if p not in (first, second)}
-    model = learn(eight(**only_tested), SETTINGS, year=YEAR)
+    model = train(eight(**only_tested), SETTINGS, year=YEAR)
     assert model.card["classes_without_samples"] == ["water"]
     (said,) = model.card["split_warnings"]
     assert said.startswith("class water: 100 % of its 20 samples are in the test patches, so the")
@@ -66,13 +66,13 @@ def test_the_card_and_the_metrics_name_the_class_its_share_and_what_to_do() -> N
 
 def test_a_class_of_which_nothing_is_tested_is_named() -> None:
     only_trained = {p: samples(p, (3, 20)) for p in held_out()}
-    (said,) = learn(eight(**only_trained), SETTINGS, year=YEAR).card["split_warnings"]
+    (said,) = train(eight(**only_trained), SETTINGS, year=YEAR).card["split_warnings"]
     assert said.startswith("class water: 100 % of its 60 samples are in the training patches, so")
     assert "its accuracy is hardly tested" in said
 
 
 def test_an_even_split_is_not_warned_of() -> None:
-    assert learn(eight(), SETTINGS, year=YEAR).card["split_warnings"] == []
+    assert train(eight(), SETTINGS, year=YEAR).card["split_warnings"] == []
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ class Site:
         self.laid()
         platform, patch = self.platform, self.patch
         offered = offer(archive, patch, YEAR, AcquisitionOptions.of(self.config))
-        cube = acquire(archive, offered, platform.held(patch.key, YEAR))
+        cube = acquire(archive, offered, platform.reusable(patch.key, YEAR))
         where = Partition(patch.key, YEAR)
         records = platform.versions.records
         with records.changing("raw_bands", where):

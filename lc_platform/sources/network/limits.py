@@ -52,7 +52,7 @@ class _Gate:
     def __init__(self) -> None:
         self.changed = Condition()
         self.under_way = 0
-        self.held_until = -math.inf
+        self.paused_until = -math.inf
         self.stops = 0
 
 
@@ -151,18 +151,18 @@ class Limits:
         """Wait for the archive and the rate; False where the archive was told to be busy
         meanwhile."""
         with self._gate.changed:
-            held_until = self._gate.held_until
-        wait = held_until - time.monotonic()
+            paused_until = self._gate.paused_until
+        wait = paused_until - time.monotonic()
         if wait > LONGEST_WAIT:
             raise TransientSourceError(
                 f"{what}: not asked for, as the archive wants no request for {wait:.0f} s. "
                 "Run it again later"
             )
-        self._wait_until(held_until, what, stops)
+        self._wait_until(paused_until, what, stops)
         if self._rate is not None:
             self._wait_until(self._rate.turn(), what, stops)
         with self._gate.changed:
-            return self._gate.held_until <= held_until
+            return self._gate.paused_until <= paused_until
 
     def _leave(self) -> None:
         with self._gate.changed:
@@ -181,9 +181,9 @@ class Limits:
         if told is not None or getattr(failure, "status", None) == _TOO_MANY_REQUESTS:
             until = time.monotonic() + wait
             with self._gate.changed:
-                self._gate.held_until = max(self._gate.held_until, until)
+                self._gate.paused_until = max(self._gate.paused_until, until)
             if self._rate is not None and wait <= LONGEST_WAIT:
-                self._rate.hold(until)
+                self._rate.pause(until)
         return wait
 
     def _wait_until(self, when: float, what: str, stops: int) -> None:
@@ -216,7 +216,7 @@ class _Rate:
         """Take the next turn: when it is, on the monotonic clock."""
         return self._next(lambda now, free: max(now, free), self._interval)
 
-    def hold(self, until: float) -> None:
+    def pause(self, until: float) -> None:
         """No turn before a time."""
         self._next(lambda now, free: max(now, free, until), 0.0)
 

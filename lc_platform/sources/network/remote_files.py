@@ -105,7 +105,7 @@ class RemoteFiles:
         self._signing = signing
         self._web = Web(limits.connections, seconds)
         self._buckets = Buckets(limits.connections, seconds, requester_pays, region)
-        self._kept = _Kept()
+        self._cache = _Cache()
 
     @staticmethod
     def has(uri: str) -> bool:
@@ -125,7 +125,7 @@ class RemoteFiles:
         """
         file = RemoteFile(
             lambda first, last: self._fetch(uri, first, last, where),
-            self._kept,
+            self._cache,
             uri,
             where,
             otherwise,
@@ -140,7 +140,7 @@ class RemoteFiles:
                 yield dataset, file
         except Exception:
             if not isinstance(file.failure, TransientSourceError):
-                self._kept.forget(uri)  # what has arrived may be what is wrong
+                self._cache.forget(uri)  # what has arrived may be what is wrong
             if file.failure is None and opener.failure is None:
                 raise
         # Outside of the handler: what GDAL makes of it would only hide it.
@@ -193,14 +193,14 @@ class RemoteFile:
     def __init__(
         self,
         fetch: Callable[[int, int], tuple[Part, int]],
-        kept: _Kept,
+        cache: _Cache,
         uri: str,
         where: str,
         otherwise: str,
     ) -> None:
-        self._fetch, self._kept, self._uri, self._where = fetch, kept, uri, where
+        self._fetch, self._cache, self._uri, self._where = fetch, cache, uri, where
         self._otherwise = otherwise
-        self.content = kept.get(uri)
+        self.content = cache.get(uri)
         self.failure: SourceError | None = None
         """After it nothing more is asked for."""
         self.cost = Cost()
@@ -218,7 +218,7 @@ class RemoteFile:
                 self._ask(0, HEAD_BYTES)
         return self.content.parts[0].size if self.content.parts else 0
 
-    def held(self, first: int, size: int) -> memoryview | None:
+    def cached(self, first: int, size: int) -> memoryview | None:
         """A range of the file that has been asked for; None of any other."""
         for part in self.content.parts:
             if part.holds(first, size):
@@ -265,7 +265,7 @@ class RemoteFile:
         with self.content.asking:
             for first, end in self._gaps(start, stop):
                 self._ask(first, max(end, min(first + CHUNK_BYTES, self.size)))
-        found = self.held(start, stop - start) if start < stop else None
+        found = self.cached(start, stop - start) if start < stop else None
         return b"" if found is None else bytes(found)
 
     def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
@@ -291,13 +291,13 @@ class RemoteFile:
             self.failure = error
             return
         if self.content.parts and part.size != self.content.parts[0].size:
-            self._kept.forget(self._uri)
+            self._cache.forget(self._uri)
             self.failure = TransientSourceError(
                 f"{self._where} was replaced while it was read. Run it again"
             )
             return
         self.cost += Cost(requests=made, bytes=len(part.content))
-        self._kept.add(self._uri, self.content, part)
+        self._cache.add(self._uri, self.content, part)
         if not part.holds(first, min(end, part.size) - first):
             self.failure = SourceError(
                 f"{self._where} cannot be read: its server gives less of it than was asked for."
@@ -337,7 +337,7 @@ class Content:
         return sum(len(part.content) for part in self.parts)
 
 
-class _Kept:
+class _Cache:
     """What has come of files: all of those in use and of the latest, of others their heads."""
 
     def __init__(self) -> None:

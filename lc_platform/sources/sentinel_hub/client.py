@@ -155,7 +155,7 @@ class Service:
         time, and who asks again waits for the same answer, unless it seems to be lost."""
         seconds = self.config.download_timeout_seconds
         if self._fetching is None or time.monotonic() - self._fetching[0] > _LOST * seconds:
-            self._fetching = (time.monotonic(), _begun(self._fetch))
+            self._fetching = (time.monotonic(), _in_thread(self._fetch))
         fetching = self._fetching[1]
         wait([fetching], timeout=seconds)
         if not fetching.done():
@@ -179,11 +179,11 @@ class Service:
 
     def refusal(self, response: requests.Response) -> SourceError:
         """What an answer with another status than 2XX means."""
-        status, said = response.status_code, _said(response)
+        status, said = response.status_code, _message(response)
         where = f"Sentinel Hub ({self.config.sh_base_url})"
         if status == requests.codes.too_many_requests or status >= _FROM_HERE_ON_SERVERS:
             return Refused(
-                status, f"{where} answered with HTTP status {status}{said}.", _wait(response)
+                status, f"{where} answered with HTTP status {status}{said}.", _retry_after(response)
             )
         if status == requests.codes.request_timeout:
             return TransientSourceError(f"{where} answered with HTTP status {status}{said}.")
@@ -223,7 +223,7 @@ class Service:
                 requests.codes.request_timeout,
             )
             if refused and response.status_code < _FROM_HERE_ON_SERVERS and not _is_page(response):
-                return _wrong_credentials(where, _said(response))
+                return _wrong_credentials(where, _message(response))
             return self.refusal(response)
         told = getattr(error, "description", None) or getattr(error, "error", None)
         return _wrong_credentials(where, f" ({told})" if told else "")
@@ -351,7 +351,7 @@ class _Bearer(AuthBase):
         return request
 
 
-def _begun(call: Callable[[], _T]) -> Future[_T]:
+def _in_thread(call: Callable[[], _T]) -> Future[_T]:
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -372,7 +372,7 @@ def _units(response: requests.Response, price: Cost) -> float:
         return price.processing_units if response.ok else 0.0
 
 
-def _wait(response: requests.Response) -> float | None:
+def _retry_after(response: requests.Response) -> float | None:
     """Seconds; Sentinel Hub's Retry-After is in milliseconds."""
     told = response.headers.get("Retry-After", "")
     return int(told) / 1000 if told.isdecimal() else None
@@ -392,7 +392,7 @@ def _page(response: requests.Response) -> SourceError:
     )
 
 
-def _said(response: requests.Response) -> str:
+def _message(response: requests.Response) -> str:
     """The service's own words, in brackets after a blank; empty where it has none."""
     if _is_page(response):
         return ""

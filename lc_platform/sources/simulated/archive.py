@@ -25,16 +25,16 @@ from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_point
 from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
-from lc_platform.sources.simulated.landscape import Ground, Landscape
-from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
-from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
-from lc_platform.sources.simulated.places import (
+from lc_platform.sources.simulated.coordinates import (
     RADIUS,
     check_one_side,
     metres_per_unit,
     resolution,
     to_mercator,
 )
+from lc_platform.sources.simulated.landscape import Ground, Landscape
+from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
+from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
 from lc_platform.sources.simulated.reference import ReferenceMistakes
 
 BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)

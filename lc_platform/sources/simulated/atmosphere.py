@@ -15,9 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from lc_platform.sources.simulated.coordinates import RADIUS
 from lc_platform.sources.simulated.landscape import lattice
 from lc_platform.sources.simulated.noise import draw, fractal_noise, gradient_noise, mix, salt
-from lc_platform.sources.simulated.places import RADIUS
 
 STEP = 40.0
 """Spacing of the lattice the clouds are computed on, in Web Mercator metres."""

@@ -23,9 +23,9 @@ from lc_platform.sources.simulated.archive import (
     SimulatedArchive,
     blocks_of,
 )
+from lc_platform.sources.simulated.coordinates import metres_per_unit, resolution
 from lc_platform.sources.simulated.landscape import WATER
 from lc_platform.sources.simulated.orbits import LANDSAT, Pass
-from lc_platform.sources.simulated.places import metres_per_unit, resolution
 
 SENTINEL2_BANDS: Mapping[str, str] = dict(
     zip(

@@ -22,8 +22,8 @@ from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.sources.simulated.coordinates import pixel_centres
 from lc_platform.sources.simulated.noise import cell_hash, draw, fractal_noise, gradient_noise, salt
-from lc_platform.sources.simulated.places import places
 
 DISTRICT = 1000.0
 """Lattice spacing of the districts, in Web Mercator metres, as all lengths here."""
@@ -486,7 +486,7 @@ class Landscape:
         return ground
 
     def _surveyed(self, geobox: GeoBox) -> Ground:
-        x, y = places(geobox)
+        x, y = pixel_centres(geobox)
         box = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
         i0, j0, columns, rows = lattice(box, DISTRICT, margin=350.0, ring=1)
         hi0, hj0, hcolumns, hrows = lattice(box, _HEIGHT_STEP, margin=0.0, ring=1)

@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lc_platform.sources.simulated.places import RADIUS
+from lc_platform.sources.simulated.coordinates import RADIUS
 
 
 @dataclass(frozen=True, slots=True)

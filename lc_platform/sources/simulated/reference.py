@@ -20,8 +20,8 @@ from odc.geo.geom import Geometry
 from lc_platform.catalogue import SIMULATED_CLASSES
 from lc_platform.eo.polygons import polygonal_parts, transformer
 from lc_platform.sources.simulated import landscape as land
+from lc_platform.sources.simulated.coordinates import RADIUS, check_one_side, to_mercator
 from lc_platform.sources.simulated.noise import draw, salt
-from lc_platform.sources.simulated.places import RADIUS, check_one_side, to_mercator
 
 LAYER = "reference"
 """The layer of the GeoPackage."""

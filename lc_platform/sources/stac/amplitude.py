@@ -15,9 +15,9 @@ SCALE = 1e-4
 """Amplitude = digital number * SCALE."""
 
 Unit = Literal["power", "decibel"]
-Told = Literal["power", "decibel", "unknown"]
+DeclaredUnit = Literal["power", "decibel", "unknown"]
 """What an item says of the unit."""
-UNITS: dict[str, Told] = {
+UNITS: dict[str, DeclaredUnit] = {
     "": "unknown",
     **dict.fromkeys(("db", "decibel", "decibels"), "decibel"),
     **dict.fromkeys(("1", "power", "linear", "linear power", "natural", "m2/m2"), "power"),

@@ -37,7 +37,7 @@ from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, Sour
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.hrefs import located, resolve
-from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, joined, understood
+from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, merged, parsed
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.signing import Signing
 
@@ -95,10 +95,10 @@ class StacArchive:
     preset               what has to be known of the archive; by default that of the name
     exclude              ids of items that are left out as if they were not there
 
-    Items that tell no geometry lie nowhere and are passed over, and of a geometry the polygonal
-    part counts; what has none is left out. Both are logged, by their ids. Those that
-    cannot be understood and two different ones with one id are refused by a search of where they
-    lie, and do not disturb others.
+    Items without a geometry are passed over; of a geometry the polygonal part counts, and an item
+    that has none is left out. Both are logged by their ids. Items that cannot be understood, and
+    two different ones with one id, are refused by a search of the area that they lie in, and do
+    not disturb other searches.
 
     An acquisition's key is ``{start}_{platform}`` (``20180801T105021_sentinel-2a``), where
     start is when the satellite's datatake began if the items tell it (``s2:datatake_id`` or
@@ -169,19 +169,19 @@ class StacArchive:
         self._open()
         items = self._items
         if self._api is not None:
-            items = joined(
+            items = merged(
                 self._ask_api(bbox=part.bounds, datetime=[start, end], limit=100)
                 for part in shapely.get_parts(footprint)
             )
-        for unclear in items.unclear:
-            if unclear.footprint.intersects(footprint):
-                raise unclear.error
+        for invalid in items.invalid:
+            if invalid.footprint.intersects(footprint):
+                raise invalid.error
         acquisitions = []
         for key, of_pass in passes(items.granules.values()).items():
             found = [g for g in of_pass if start <= g.datetime < end]
             found = [g for g in found if g.footprint.intersects(footprint)]
             if found:
-                kept = _in_order_of_preference(found)
+                kept = _by_preference(found)
                 acquisitions.append(self._acquisition(key, kept, footprint))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
@@ -210,7 +210,7 @@ class StacArchive:
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
         spent, tags = Cost(), {}
-        for index in _those_on(geobox, granules):
+        for index in _granules_on(geobox, granules):
             read = self._read_layers(layers[index], geobox)
             self._last_read.keep(acquisition.key, [layer.content for layer in read])
             fresh = ~data_mask
@@ -380,8 +380,8 @@ class StacArchive:
                 raise
 
         items = self._pool.map(read_item, dict.fromkeys(hrefs))
-        self._items = understood(item for item in items if item is not None)
-        self._log_nowhere(self._items)
+        self._items = parsed(item for item in items if item is not None)
+        self._log_left_out(self._items)
 
     def _with_descendants(self, node: pystac.Catalog) -> Iterator[pystac.Catalog]:
         yield node
@@ -410,12 +410,12 @@ class StacArchive:
                 collections=[self.collection],
                 **query,
             )
-            items = understood(
+            items = parsed(
                 self._item(document)
                 for document in found.items_as_dicts()
                 if document.get("id") not in self._exclude
             )
-        self._log_nowhere(items)
+        self._log_left_out(items)
         with self._remembering:
             known = self._items.granules
             if len(known) > _REMEMBERED_API_ITEMS:
@@ -457,10 +457,10 @@ class StacArchive:
             f"imagery.collection: {self.catalog} has no collection {self.collection}. {has}"
         )
 
-    def _log_nowhere(self, items: Items) -> None:
+    def _log_left_out(self, items: Items) -> None:
         for what, ids in (
-            ("tell no geometry and are passed over", items.nowhere),
-            ("have a geometry without a polygonal part and are left out", items.shapeless),
+            ("tell no geometry and are passed over", items.without_geometry),
+            ("have a geometry without a polygonal part and are left out", items.without_area),
         ):
             if ids:
                 more = f" and {len(ids) - _NAMED_ITEMS} more" if len(ids) > _NAMED_ITEMS else ""
@@ -489,7 +489,7 @@ class StacArchive:
         return [known[id_] for id_ in acquisition.items]
 
 
-def _in_order_of_preference(granules: Sequence[Granule]) -> list[Granule]:
+def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
     """Tile by tile, the newest processing first, without what it replaces.
 
     Two items of a tile may be two processings of one granule, or the two halves of a tile that a
@@ -521,7 +521,7 @@ def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
     return float(covered.area / area.area) if area.area else 1.0
 
 
-def _those_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
+def _granules_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
     """Which granules to read, in order: those near the grid, those in its CRS first."""
     if len(granules) == 1:
         return [0]

@@ -77,7 +77,7 @@ class Granule:
                 f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
                 f"archive."
             )
-        told = _told_of_band(asset, key[1])
+        told = _band_metadata(asset, key[1])
         where = f"acquisition {acquisition}, band {band}: item {self.id}"
         scale, offset = (_number(told, name, where) for name in ("scale", "offset"))
         if scale == 0:
@@ -101,7 +101,7 @@ class Granule:
                         f"04.00 on the offset may or may not have been taken out. Use an archive "
                         f"that tells it."
                     )
-        backscatter: amplitude.Told | None = None
+        backscatter: amplitude.DeclaredUnit | None = None
         if self._is_radar and str(told.get("data_type", "")).startswith("float"):
             unit = str(told.get("unit") or "").strip().lower()
             backscatter = amplitude.UNITS.get(unit, "unknown")
@@ -155,7 +155,7 @@ class Granule:
 
 
 @dataclass(frozen=True)
-class Unclear:
+class InvalidItem:
     """An item that cannot be used."""
 
     error: SourceError
@@ -169,31 +169,31 @@ class Items:
 
     granules: Mapping[str, Granule]
     """By id."""
-    unclear: Sequence[Unclear] = ()
-    nowhere: Sequence[str] = ()
+    invalid: Sequence[InvalidItem] = ()
+    without_geometry: Sequence[str] = ()
     """Ids of those that tell no place."""
-    shapeless: Sequence[str] = ()
+    without_area: Sequence[str] = ()
     """Ids of those whose geometry has no polygonal part."""
 
 
-def understood(items: Iterable[pystac.Item]) -> Items:
+def parsed(items: Iterable[pystac.Item]) -> Items:
     """What is to be known of items, each for itself."""
     granules: dict[str, Granule] = {}
-    unclear: list[Unclear] = []
-    nowhere: list[str] = []
-    shapeless: list[str] = []
+    invalid: list[InvalidItem] = []
+    without_geometry: list[str] = []
+    without_area: list[str] = []
     for item in items:
         if item.geometry is None and item.bbox is None:
-            nowhere.append(item.id)
+            without_geometry.append(item.id)
             continue
         where = _footprint(item)
         if where.is_empty:
-            shapeless.append(item.id)
+            without_area.append(item.id)
             continue
         try:
             granule = _granule(item, where)
         except SourceError as error:
-            unclear.append(Unclear(error, where))
+            invalid.append(InvalidItem(error, where))
             continue
         other = granules.setdefault(granule.id, granule)
         if other is not granule and _content(other.item) != _content(item):
@@ -203,22 +203,22 @@ def understood(items: Iterable[pystac.Item]) -> Items:
                 f"{f' ({hrefs})' if hrefs else ''}. Give one of them another id, take it out of "
                 f"the catalog, or leave both out by imagery.exclude: [{item.id}]"
             )
-            unclear.append(Unclear(twice, other.footprint | granule.footprint))
-    return Items(granules, unclear, nowhere, shapeless)
+            invalid.append(InvalidItem(twice, other.footprint | granule.footprint))
+    return Items(granules, invalid, without_geometry, without_area)
 
 
-def joined(answers: Iterable[Items]) -> Items:
+def merged(answers: Iterable[Items]) -> Items:
     """Those of several answers, of which one item may be in more than one."""
     granules: dict[str, Granule] = {}
-    unclear: list[Unclear] = []
-    nowhere: dict[str, None] = {}
-    shapeless: dict[str, None] = {}
+    invalid: list[InvalidItem] = []
+    without_geometry: dict[str, None] = {}
+    without_area: dict[str, None] = {}
     for answer in answers:
         granules |= answer.granules
-        unclear += answer.unclear
-        nowhere |= dict.fromkeys(answer.nowhere)
-        shapeless |= dict.fromkeys(answer.shapeless)
-    return Items(granules, unclear, [*nowhere], [*shapeless])
+        invalid += answer.invalid
+        without_geometry |= dict.fromkeys(answer.without_geometry)
+        without_area |= dict.fromkeys(answer.without_area)
+    return Items(granules, invalid, [*without_geometry], [*without_area])
 
 
 def _content(item: pystac.Item) -> tuple[Any, ...]:
@@ -279,7 +279,7 @@ def _track(told: Mapping[str, Any], when: datetime, platform: str) -> str:
     return f"{when:%Y%m%d}_{platform}_R{int(orbit.group(1)):03d}" if orbit else ""
 
 
-def _told_of_band(asset: pystac.Asset, index: int) -> dict[str, Any]:
+def _band_metadata(asset: pystac.Asset, index: int) -> dict[str, Any]:
     """Of the asset and of its band: STAC 1.0's ``raster:bands``, 1.1's ``bands``."""
     told = dict(asset.extra_fields)
     for name in ("bands", "raster:bands"):

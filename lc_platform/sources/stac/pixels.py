@@ -58,7 +58,7 @@ class Layer:
     offset: float
     classification: bool
     """Never averaged."""
-    backscatter: amplitude.Told | None = None
+    backscatter: amplitude.DeclaredUnit | None = None
     """What floating-point numbers of a radar are by the item; they come as amplitude."""
     radar: bool = False
     asset: str = ""
@@ -140,7 +140,7 @@ def _on_grid(
     """Digital numbers, of the file's type or rounded, and where they are data, both (y, x)."""
     dtype = np.dtype(file.dtypes[layer.index - 1])
     if dtype.kind not in ("f" if layer.backscatter else "ui"):
-        raise _not_as_told(layer, dtype)
+        raise _unexpected_type(layer, dtype)
     own = _own_grid(file, geobox.crs)
     if own is None:
         raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
@@ -169,10 +169,10 @@ def _at_centres(
     nodata: Sequence[float],
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
-    where = None if file.crs is None else sampling.places(own, grid)
+    where = None if file.crs is None else sampling.pixel_indices(own, grid)
     blocks: list[geotiff.Block] = []
     if remote is not None and file.crs is not None:
-        needed = where or sampling.around(file, grid)
+        needed = where or sampling.pixels_around(file, grid)
         blocks = list(geotiff.blocks(file, layer.index, needed.rows, needed.columns))
         ranges = [(block.first, block.size) for block in blocks if block.size]
         remote.fetch(ranges, geotiff.LEADER, geotiff.TRAILER)
@@ -181,7 +181,7 @@ def _at_centres(
 
     def window(rows: slice, columns: slice) -> NDArray[Any]:
         if remote is not None:
-            found = geotiff.window(file, layer.index, blocks, remote.held, rows, columns)
+            found = geotiff.window(file, layer.index, blocks, remote.cached, rows, columns)
             if found is not None:
                 return found
         read: NDArray[Any] = file.read(layer.index, window=Window.from_slices(rows, columns))
@@ -252,7 +252,7 @@ def _unit(layer: Layer, numbers: np.ma.MaskedArray[Any, Any]) -> amplitude.Unit:
         raise SourceError(
             f"{layer.where} holds {values.dtype} from {values.min():g} to {values.max():g} and its "
             f"item tells no unit: backscatter in decibels is negative nearly everywhere, in linear "
-            f"power nowhere. Have the item say unit: dB, or unit: power, in raster:bands."
+            f"power without_geometry. Have the item say unit: dB, or unit: power, in raster:bands."
         )
     if layer.backscatter == "power" and seen == "decibel":
         raise SourceError(
@@ -272,7 +272,7 @@ def _say_decibels(band: str) -> None:
     )
 
 
-def _not_as_told(layer: Layer, dtype: np.dtype[Any]) -> SourceError:
+def _unexpected_type(layer: Layer, dtype: np.dtype[Any]) -> SourceError:
     if layer.radar:
         return SourceError(
             f"{layer.where} holds {dtype}, and its item tells "

@@ -21,7 +21,7 @@ _ROUNDING = 1e-10
 """In file pixels: what GDAL allows a coordinate to fall short of a pixel."""
 
 
-class Places(NamedTuple):
+class PixelIndices(NamedTuple):
     """The file's pixel at each grid pixel's centre, where both have the same axes."""
 
     rows: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Places(NamedTuple):
     """(x,), likewise."""
 
 
-def places(own: GeoBox, grid: GeoBox) -> Places | None:
+def pixel_indices(own: GeoBox, grid: GeoBox) -> PixelIndices | None:
     """Where a grid's pixels are in a file of the grid ``own``.
 
     None where the axes are not the same: in another coordinate system, or turned.
@@ -39,13 +39,13 @@ def places(own: GeoBox, grid: GeoBox) -> Places | None:
         return None
     at, of = grid.affine, own.affine
     rows, columns = (np.arange(length) + 0.5 + _NUDGE for length in grid.shape)
-    return Places(
+    return PixelIndices(
         np.floor((at.f + rows * at.e - of.f) / of.e + _ROUNDING).astype(np.int64),
         np.floor((at.c + columns * at.a - of.c) / of.a + _ROUNDING).astype(np.int64),
     )
 
 
-def around(file: rasterio.DatasetReader, grid: GeoBox) -> Places:
+def pixels_around(file: rasterio.DatasetReader, grid: GeoBox) -> PixelIndices:
     """All pixels of a file that a grid's box touches, by row and column."""
     west, south, east, north = transform_bounds(grid.crs, file.crs, *grid.boundingbox)
     turns = _turns(file)
@@ -57,7 +57,7 @@ def around(file: rasterio.DatasetReader, grid: GeoBox) -> Places:
         # A pixel more: edges are bent between the points that are transformed.
         left, right = int(window.col_off) - 1, int(window.col_off + window.width) + 2
         columns.append(np.arange(max(left, 0), min(right, file.width)))
-    return Places(
+    return PixelIndices(
         np.arange(int(window.row_off) - 1, int(window.row_off + window.height) + 2),
         np.unique(np.concatenate(columns)),
     )
@@ -116,7 +116,7 @@ def warped(
 
 
 def picked(
-    where: Places,
+    where: PixelIndices,
     size: tuple[int, int],
     dtype: str,
     nodata: Sequence[float],

@@ -414,7 +414,7 @@ def test_a_patch_s_year_takes_each_tile_once(server: StacServer, tmp_path: Path)
     source = open_source(settings)
     found = offer(source, patch, 2021, AcquisitionOptions.of(settings))
     computed = acquire(source, found)
-    cube = computed.held()
+    cube = computed.load()
     np.testing.assert_array_equal(cube.read("bands")[2, 0], noise(3)[200:500, 230:560])
     assert len(found.acquisitions) == 5
     tiles, rows = np.sum(

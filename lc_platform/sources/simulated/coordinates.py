@@ -48,7 +48,7 @@ def resolution(geobox: GeoBox) -> float:
     return float(min(np.hypot(a.a, a.d), np.hypot(a.b, a.e))) * metres_per_unit(_crs(geobox))
 
 
-def places(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pixel_centres(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x and y of the pixel centres, each (y, x), EPSG:3857 metres to 1/1024.
 
     Transformed on a lattice fixed in the grid's CRS and interpolated (a centimetre off at most),
