@@ -1,8 +1,8 @@
 """Raster stacks that are read by window and computed by window.
 
-A `Cube` is a set of named layers on one or more grids, read a window at a time; nothing is held.
-A `LazyCube` is a cube to be: it says what its layers will look like and yields them block by
-block, once, while somebody writes them down. Its `summary` fills while the blocks pass.
+A `Cube` is a set of named layers on one or more grids, which is read a window at a time.
+A `LazyCube` is not computed yet: it says what its layers will look like and yields them block by
+block, once, while they are written. Its `summary` is filled while the blocks pass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAIN = ""
 
 
 def windows(shape: Shape, size: int) -> Iterator[Window]:
-    """Windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns).
+    """Yield windows of at most ``size`` x ``size`` pixels that tile ``shape`` (rows, columns).
 
     Raises StopRequested before a window where the work is to end.
     """
@@ -48,23 +48,23 @@ def windows(shape: Shape, size: int) -> Iterator[Window]:
 
 
 def tracked(shape: Shape, size: int) -> Iterator[Window]:
-    """The same windows, each a step of the work that is told."""
+    """Return the same windows, each of which is a step of the progress that is shown."""
     return track(windows(shape, size), "windows", count_windows(shape, size))
 
 
 def count_windows(shape: Shape, size: int) -> int:
-    """How many they are."""
+    """Return how many windows of ``size`` tile ``shape``."""
     rows, columns = shape
     return -(-rows // size) * -(-columns // size)
 
 
 def whole(geobox: GeoBox) -> Window:
-    """The window that is all of a grid."""
+    """Return the window that is all of a grid."""
     return slice(0, geobox.shape[0]), slice(0, geobox.shape[1])
 
 
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two grids have the same pixels, to a thousandth of one."""
+    """Return whether two grids have the same pixels, to a thousandth of one."""
     return (
         tuple(one.shape) == tuple(other.shape)
         and one.crs == other.crs
@@ -73,7 +73,7 @@ def same_grid(one: GeoBox, other: GeoBox) -> bool:
 
 
 def extent(geobox: GeoBox) -> str:
-    """A grid in words, for messages: its CRS, north-west corner and size."""
+    """Return a grid in words, for messages: its CRS, north-west corner and size."""
     rows, columns = geobox.shape
     box = geobox.boundingbox
     return f"{geobox.crs}, {rows} x {columns} pixels from {box.left:.12g} {box.top:.12g}"
@@ -110,7 +110,7 @@ class Block(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What a layer's numbers stand for: number * scale + offset."""
+    """The physical values of a layer's numbers: number * scale + offset."""
 
     scale: NDArray[np.float64]
     """Along the layer's dims."""
@@ -123,16 +123,16 @@ class Calibration(NamedTuple):
 
 
 class Origin(Protocol):
-    """What holds parts of a cube from a writing before."""
+    """An earlier version of a cube, which has parts of it."""
 
     def part(self, layer: str, position: int) -> NDArray[Any]:
-        """A layer's values at a position along its first dim, (its other dims..., y, x)."""
+        """Return a layer's values at a position along its first dim, (its other dims..., y, x)."""
         ...
 
 
 class ReusedPart(NamedTuple):
-    """A part of a layer that is there from before: a position along its first dim, all of the
-    grid. It is taken over as it is where the store can do that."""
+    """A part of a layer that is stored already: one position along its first dim, all of the grid.
+    The store reuses its bytes where it can."""
 
     layer: str
     position: int
@@ -142,13 +142,13 @@ class ReusedPart(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Says that parts are whole: should the making of the cube not end, all parts before this are
-    kept, with ``content`` (as JSON has it) under a name of its own."""
+    """A point up to which all parts are complete: if the write does not end, they are kept, with
+    ``content`` (of what JSON can hold) under ``name``."""
 
     name: str
     content: Mapping[str, Any]
     new: bool = True
-    """False where the parts are there from before: for them alone nothing need be kept."""
+    """False where the parts were stored before: for them alone nothing need be kept."""
 
 
 class Cube(Protocol):
@@ -169,7 +169,7 @@ class Cube(Protocol):
     def read(
         self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
     ) -> NDArray[Any]:
-        """A layer's values, (its dims..., y, x), in ``window`` (all of the grid where None).
+        """Return a layer's values, (its dims..., y, x), in ``window`` (all of the grid where None).
 
         ``select`` takes positions along a dim, named without its grid; an int drops the dim.
         """
@@ -178,11 +178,11 @@ class Cube(Protocol):
 
 @dataclass
 class Summary:
-    """What a cube says of itself: ``facts`` in consistent names, and a small picture."""
+    """The summary of a cube: ``facts`` under consistent names, and a small picture."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
-    """What a person should look at, by the name of what it is of."""
+    """Warnings for a person, by the name of what they are about."""
     picture: NDArray[np.uint8] | None = None
     """(y, x, 3), at most 64 pixels a side."""
     table: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -193,7 +193,7 @@ class Summary:
 
 @dataclass
 class LazyCube:
-    """A cube whose blocks are computed when somebody asks, once."""
+    """A cube whose blocks are computed when it is iterated, once."""
 
     grids: Mapping[str, GeoBox]
     layers: Mapping[str, Layer]
@@ -214,7 +214,7 @@ class LazyCube:
         return self.grids[MAIN]
 
     def __iter__(self) -> Iterator[Block]:
-        """All blocks; of what is kept, blocks too."""
+        """Yield all blocks; of what is kept, blocks too."""
         for part in self.parts():
             if isinstance(part, ReusedPart):
                 yield self.block(part)
@@ -232,7 +232,7 @@ class LazyCube:
         return Block(part.layer, index, whole(self.grids[spec.grid]), values)
 
     def shape(self, layer: str) -> tuple[int, ...]:
-        """The layer's full shape, (its dims..., rows, columns)."""
+        """Return the layer's full shape, (its dims..., rows, columns)."""
         spec = self.layers[layer]
         lead = tuple(len(self.coordinates[dim]) for dim in spec.dims)
         return (*lead, *self.grids[spec.grid].shape)
@@ -299,7 +299,7 @@ class Thumbnail:
 
 
 def stretched(values: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.uint8]:
-    """Values scaled so that ``low`` is 0 and ``high`` is 255; NaN becomes 0."""
+    """Return values scaled so that ``low`` is 0 and ``high`` is 255; NaN becomes 0."""
     scaled = (np.nan_to_num(values, nan=low) - low) / (high - low)
     shades: NDArray[np.uint8] = (np.clip(scaled, 0, 1) * 255).round().astype(np.uint8)
     return shades

@@ -63,7 +63,7 @@ def read_boundary(
     natural_earth: str | Path | None = None,
     cache: Path | None = None,
 ) -> Boundary:
-    """The area that one of ``boundary``, ``bbox`` and ``country`` names.
+    """Return the area that one of ``boundary``, ``bbox`` and ``country`` names.
 
     What each may be stands at ``from_file``, ``from_bbox`` and ``from_country``; ``layer`` is one
     of the first one's file, and ``natural_earth`` the last one's ``source``.
@@ -89,7 +89,7 @@ def read_boundary(
 
 
 def from_file(path: str | Path, layer: str | None = None) -> Boundary:
-    """The union of all polygons of a file, or URL, that GDAL reads.
+    """Return the union of all polygons of a file, or URL, that GDAL reads.
 
     A polygon that crosses itself is repaired, one that jumps across 180 degrees goes the short way,
     and features that are no polygons are left out; the note says so.
@@ -163,7 +163,7 @@ def from_file(path: str | Path, layer: str | None = None) -> Boundary:
 
 
 def from_bbox(bbox: Sequence[float]) -> Boundary:
-    """The box (west, south, east, north) in degrees, EPSG:4326.
+    """Return the box (west, south, east, north) in degrees, EPSG:4326.
 
     One across 180 degrees has west above east, as RFC 7946 has it (section 5.2), or an edge beyond
     180. Raises BoundaryError where it is no box on Earth.
@@ -205,7 +205,7 @@ def from_bbox(bbox: Sequence[float]) -> Boundary:
 def from_country(
     name: str, *, source: str | Path | None = None, cache: Path | None = None
 ) -> Boundary:
-    """A country of Natural Earth (1:10 million) by its name or ISO code, whatever its case.
+    """Return a country of Natural Earth (1:10 million) by its name or ISO code, whatever its case.
 
     source  where Natural Earth's countries are: a local copy, or an http(s) URL; by default its
             public download
@@ -247,7 +247,7 @@ def from_country(
 
 
 def default_cache() -> Path:
-    """The folder downloads are kept in where none is given."""
+    """Return the folder downloads are kept in where none is given."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "lc_platform"
 
@@ -256,7 +256,7 @@ def default_cache() -> Path:
 
 
 def _cached(url: str, cache: Path | None) -> Path:
-    """The file at ``url``, downloaded where it is not in the cache yet."""
+    """Return the file at ``url``, downloaded where it is not in the cache yet."""
     name = PurePosixPath(urlsplit(url).path).name or "countries.zip"
     if url != NATURAL_EARTH:
         # another address may hold another file of the same name
@@ -299,7 +299,7 @@ def _download(url: str, file: Path) -> None:
 
 
 def _layers(path: str | Path, key: str) -> list[Layer]:
-    """The layers of a file that have a geometry, at least one."""
+    """Return the layers of a file that have a geometry, at least one."""
     text = str(path)
     remote = "://" in text or text.startswith("/vsi")
     if not remote and not Path(text).exists():
@@ -320,7 +320,7 @@ def _layers(path: str | Path, key: str) -> list[Layer]:
 def _chosen(
     found: Sequence[Layer], wanted: str | None, path: str | Path
 ) -> tuple[Layer, list[str]]:
-    """The layer that is meant, and what the user should know of the choice."""
+    """Return the layer that is meant, and what the user should know of the choice."""
     names = ", ".join(layer.name for layer in found)
     if wanted is not None:
         named = [layer for layer in found if layer.name == wanted]

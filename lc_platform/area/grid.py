@@ -134,7 +134,8 @@ def split(
     columns_rows: tuple[int, int] | None = None,
     patch_size: float | None = None,
 ) -> list[Patch]:
-    """The patches that touch ``geometry`` (in ``crs``) widened by ``buffer`` metres, sorted by key.
+    """Return the patches that touch ``geometry`` (in ``crs``) widened by ``buffer`` metres, sorted
+    by key.
 
     ``target_crs`` is one projected CRS in metres, or ``utm``. Exactly one of these says how:
 
@@ -185,7 +186,7 @@ def split(
 
 
 def grid_table(patches: Sequence[Patch]) -> GeoDataFrame:
-    """The patches as a table, one a row, in the order given.
+    """Return the patches as a table, one a row, in the order given.
 
     Columns: key, zone, row, column, crs (``EPSG:code``), xmin, ymin, xmax, ymax and resolution (in
     units of crs), rows and columns (pixels), geometry (the box in EPSG:4326, cut at 180 degrees).
@@ -215,12 +216,13 @@ def grid_table(patches: Sequence[Patch]) -> GeoDataFrame:
 
 
 def patches_from_table(table: GeoDataFrame) -> list[Patch]:
-    """The patches of a table that ``grid_table`` made; see ``patches_from_columns``."""
+    """Return the patches of a table that ``grid_table`` made; see ``patches_from_columns``."""
     return patches_from_columns({str(name): table[name].tolist() for name in table.columns})
 
 
 def patches_from_columns(table: Mapping[str, Sequence[Any]]) -> list[Patch]:
-    """The patches of the columns that ``grid_table`` made, exactly; further ones are ignored.
+    """Return the patches of the columns that ``grid_table`` made, exactly; further ones are
+    ignored.
 
     Raises ValueError naming the column or the key that a patch grid can't have.
     """
@@ -296,7 +298,7 @@ def _split_patch_size(area: BaseGeometry, crs: CRS, resolution: float, size: int
 def _partition(
     outer: tuple[float, float, float, float], columns: int, rows: int
 ) -> Iterable[tuple[int, int, tuple[float, ...]]]:
-    """Each part as (column from the west, row from the south, box)."""
+    """Yield each part as (column from the west, row from the south, box)."""
     from sentinelhub.areas import BBoxSplitter
     from sentinelhub.constants import CRS as PLANE
 
@@ -344,7 +346,7 @@ def _split_utm(
 def _zone_pieces(
     area: BaseGeometry, buffer: float, tolerance: float
 ) -> Iterable[tuple[CRS, BaseGeometry]]:
-    """Each UTM zone's part of the widened area, in EPSG:4326, and the zone's CRS."""
+    """Yield each UTM zone's part of the widened area, in EPSG:4326, and the zone's CRS."""
     _, south, _, north = area.bounds
     reach = buffer / 110_000
     if south - reach < -80 or north + reach > 84:
@@ -389,7 +391,8 @@ def _zone_pieces(
 def _patches_of_cells(
     area: BaseGeometry, crs: CRS, resolution: float, size: int, cells: NDArray[np.int64]
 ) -> list[Patch]:
-    """Those of ``cells`` (cell, (x, y)), multiples of the patch's size, that overlap the area."""
+    """Return those of ``cells`` (cell, (x, y)), multiples of the patch's size, that overlap the
+    area."""
     boxes = np.concatenate([cells * size, (cells + 1) * size], axis=1)
     kept = _touching(area, boxes, resolution)
     half = math.ceil(_FAR / (size * resolution))
@@ -422,14 +425,16 @@ def _patch(
 
 
 def _cells(area: BaseGeometry, resolution: float, size: int) -> tuple[int, int, int, int]:
-    """(west, south, east, north) of the area's bounding box, outward, in parts of ``size`` px."""
+    """Return (west, south, east, north) of the area's bounding box, outward, in parts of ``size``
+    px."""
     low = [math.floor((edge / resolution + _EDGE) / size) for edge in area.bounds[:2]]
     high = [math.ceil((edge / resolution - _EDGE) / size) for edge in area.bounds[2:]]
     return (low[0], low[1], max(high[0], low[0] + 1), max(high[1], low[1] + 1))
 
 
 def _touching(area: BaseGeometry, boxes: NDArray[np.int64], resolution: float) -> NDArray[np.bool_]:
-    """(box,), True where more than an edge of ``boxes`` (box, 4), in pixels, is in the area."""
+    """Return (box,), True where more than an edge of ``boxes`` (box, 4), in pixels, is in the
+    area."""
     low, high = (boxes[:, :2] + _EDGE) * resolution, (boxes[:, 2:] - _EDGE) * resolution
     shapely.prepare(area)
     candidates = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
@@ -465,7 +470,7 @@ def _reprojected(area: BaseGeometry, source: CRS, target: CRS, tolerance: float)
 
 
 def _outline(patch: Patch) -> BaseGeometry:
-    """The box in EPSG:4326, cut where it crosses 180 degrees."""
+    """Return the box in EPSG:4326, cut where it crosses 180 degrees."""
     xmin, ymin, xmax, ymax = patch.box
     ring = shapely.segmentize(shapely.box(xmin, ymin, xmax, ymax), (xmax - xmin) / 8)
     project = polygons.transformer(patch.crs, "EPSG:4326").transform

@@ -109,7 +109,7 @@ class AreaMask:
         return bool(shapely.contains_properly(self._within, centres))
 
     def read(self, window: Window | None = None) -> NDArray[np.bool_]:
-        """(y, x), True where the area is."""
+        """Return (y, x), True where the area is."""
         rows, columns = window or whole(self.geobox)
         height, width = rows.stop - rows.start, columns.stop - columns.start
         if self.covers_all:
@@ -132,6 +132,6 @@ class AreaMask:
         return found
 
     def count(self) -> int:
-        """Pixels in the area."""
+        """Return pixels in the area."""
         shape = self.geobox.shape
         return sum(int(self.read(window).sum()) for window in windows(shape, _AT_ONCE))

@@ -92,7 +92,7 @@ def _layer(dataset: str, name: str, kind: str) -> Layer:
 
 
 def _members(path: str) -> list[str]:
-    """The vector files in the folders of a zip, which GDAL does not look into."""
+    """Return the vector files in the folders of a zip, which GDAL does not look into."""
     if not path.lower().endswith(".zip") or not Path(path).is_file():
         return []
     try:

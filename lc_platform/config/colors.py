@@ -51,7 +51,7 @@ _WHITE = _XYZ.sum(axis=1)
 
 
 def hexadecimal(value: Any) -> str:
-    """A colour as #rrggbb in small letters. Raises ValueError where it is none."""
+    """Return a colour as #rrggbb in small letters. Raises ValueError where it is none."""
     text = value.strip().lower() if isinstance(value, str) else ""
     if re.fullmatch(r"#[0-9a-f]{6}", text):
         return text
@@ -74,20 +74,22 @@ def hexadecimal(value: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    """A number as it stands in the file; empty for all else."""
+    """Return a number as it stands in the file; empty for all else."""
     found = reading(value)
     return found[0].lower() if found else str(value) if type(value) is int else ""
 
 
 def alike(colors: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of colours that are there before, each with the place of the first of them."""
+    """Return the places of colours that are there before, each with the place of the first of
+    them."""
     first: dict[str, int] = {}
     return [(i, first[c]) for i, c in enumerate(colors) if first.setdefault(c, i) != i]
 
 
 def chosen(given: Sequence[str | None]) -> list[str]:
-    """The colours of classes: those that are given, and for each of the others one that differs
-    from all before it and from all that are given, in any colour vision as far as can be."""
+    """Return the colours of classes: those that are given, and for each of the others one that
+    differs from all before it and from all that are given, in any colour vision as far as can be.
+    """
     colors = list(given)
     taken = [color for color in given if color is not None]
     if len(taken) == len(colors):
@@ -109,7 +111,8 @@ def chosen(given: Sequence[str | None]) -> list[str]:
 
 
 def difference(one: str, other: str) -> float:
-    """How far two colours are apart (CIELAB, 1976) in the colour vision that tells them worst."""
+    """Return how far two colours are apart (CIELAB, 1976) in the colour vision that tells them
+    worst."""
     return float(_distances(_seen([one]), _seen([other]))[0])
 
 
@@ -119,7 +122,7 @@ def _distances(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[
 
 
 def _seen(colors: Sequence[str]) -> NDArray[np.float64]:
-    """(vision, color, 3), CIELAB."""
+    """Return (vision, color, 3), CIELAB."""
     rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colors])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     visions = np.clip(np.einsum("vij,cj->vci", _VISIONS, linear), 0, 1)

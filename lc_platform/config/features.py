@@ -17,7 +17,7 @@ IndexEntry = str | dict[str, tuple[str, str]]
 
 
 def index_entry(entry: Any) -> IndexEntry:
-    """A name of a known index, or one name with its two bands. Raises ValueError."""
+    """Return a name of a known index, or one name with its two bands. Raises ValueError."""
     known = [*indices_of.KNOWN, "NORM"]
     if isinstance(entry, str):
         if entry not in known:

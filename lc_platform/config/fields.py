@@ -26,7 +26,7 @@ def quoted(written: str) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """A value where text is expected. Raises ValueError where YAML reads something else."""
+    """Return a value where text is expected. Raises ValueError where YAML reads something else."""
     found = reading(value)
     if found is not None:
         written, read = found
@@ -44,8 +44,8 @@ def as_text(value: Any) -> Any:
 
 
 def as_whole(value: Any) -> Any:
-    """A value where a whole number is expected. Raises ValueError where it is not written as one,
-    so that 010 is not 8."""
+    """Return a value where a whole number is expected. Raises ValueError where it is not written as
+    one, so that 010 is not 8."""
     found = reading(value)
     if found is None:
         return value
@@ -60,8 +60,8 @@ def as_whole(value: Any) -> Any:
 
 
 def as_number(value: Any) -> Any:
-    """A value where a number is expected. Raises ValueError where YAML reads another one than the
-    digits say, so that 010 is not 8."""
+    """Return a value where a number is expected. Raises ValueError where YAML reads another one
+    than the digits say, so that 010 is not 8."""
     if is_truth(value):
         found = reading(value)
         raise ValueError(_truth(found[0] if found else str(value)))
@@ -73,7 +73,7 @@ def as_number(value: Any) -> Any:
 
 
 def _plain(value: WholeReading) -> str:
-    """What may be meant by a whole number that is written in another way."""
+    """Return what may be meant by a whole number that is written in another way."""
     digits = value.written.replace("_", "").lstrip("+")
     decimal = str(int(digits)) if re.fullmatch(r"-?[0-9]+", digits) else str(value.read)
     return decimal if decimal == str(value.read) else f"{decimal} or {value.read}"

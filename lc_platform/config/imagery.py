@@ -247,14 +247,14 @@ class Imagery(Section):
     def auxiliary_source(
         self, auxiliary: AuxiliaryImagery
     ) -> Literal["sentinel_hub", "stac", "simulated"]:
-        """Where a further collection is: in the STAC catalog that it names, or where the main one
-        is."""
+        """Return where a further collection is: in the STAC catalog that it names, or where the
+        main one is."""
         return self.source if auxiliary.catalog is None else "stac"
 
     def auxiliary_quantity(
         self, auxiliary: AuxiliaryImagery
     ) -> Literal["reflectance", "power", "amplitude"]:
-        """What the archive's numbers are of; a radar's are as its source gives them."""
+        """Return what the archive's numbers are of; a radar's are as its source gives them."""
         if auxiliary.quality_band is not None:
             return "reflectance"
         return "amplitude" if self.auxiliary_source(auxiliary) == "stac" else "power"

@@ -20,7 +20,8 @@ DEMO_FOLDER = "lc-demo"
 
 
 def parse(data: Any, folder: Path | None = None) -> Config:
-    """A configuration from what a YAML file holds; `folder` is what relative paths start from.
+    """Return a configuration from what a YAML file holds; `folder` is what relative paths start
+    from.
 
     Raises ConfigError with a line for every problem.
     """
@@ -38,7 +39,7 @@ def parse(data: Any, folder: Path | None = None) -> Config:
 
 
 def load(path: str | Path) -> Config:
-    """The configuration in a YAML file.
+    """Return the configuration in a YAML file.
 
     Raises ConfigError naming the file, and the keys, where it is missing, no YAML or not valid.
     """
@@ -73,7 +74,7 @@ def _mistake(error: yaml.YAMLError) -> str:
 
 
 def current() -> Config:
-    """The configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or the demo's.
+    """Return the configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or the demo's.
 
     Without the variable it is ./lc-demo/lc-platform.yaml where `lc-platform demo` has left one,
     and what that would write otherwise.

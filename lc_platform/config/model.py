@@ -24,7 +24,7 @@ LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministi
 
 
 def lightgbm_parameters() -> dict[str, str]:
-    """Every name and alias of LightGBM's parameters -> the parameter's main name."""
+    """Return every name and alias of LightGBM's parameters -> the parameter's main name."""
     from lightgbm.basic import _ConfigAliases
 
     return {
@@ -35,7 +35,7 @@ def lightgbm_parameters() -> dict[str, str]:
 
 
 def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
-    """LightGBM parameters under their main names. Raises ValueError naming the parameter."""
+    """Return LightGBM parameters under their main names. Raises ValueError naming the parameter."""
     import lightgbm
     import numpy as np
 

@@ -18,7 +18,7 @@ class ConfigError(PlatformError, ValueError):
 
 
 def nearest(name: str, valid: Sequence[str]) -> str:
-    """A hint at the valid name that is nearest, empty where none is near."""
+    """Return a hint at the valid name that is nearest, empty where none is near."""
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f" Did you mean {close[0]}?" if close else ""
 
@@ -31,7 +31,7 @@ def _key(location: Sequence[int | str]) -> str:
 
 
 def _annotation_at(root: type[BaseModel], location: Sequence[int | str]) -> Any:
-    """The type that is expected at a location, None where there is no such key."""
+    """Return the type that is expected at a location, None where there is no such key."""
     annotation: Any = root
     for part in location:
         annotation = _unwrapped(annotation)
@@ -60,7 +60,7 @@ def _keys_of(annotation: Any) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a message, not too long."""
+    """Return a value as it stands in a message, not too long."""
     if value is None:
         return "nothing"
     text = repr(value)
@@ -92,7 +92,7 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
 
 
 def _description(problem: Any, annotation: Any) -> str:
-    """What is wrong with a value, and what to write instead, without a full stop."""
+    """Return what is wrong with a value, and what to write instead, without a full stop."""
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
@@ -136,7 +136,7 @@ def _description(problem: Any, annotation: Any) -> str:
 
 
 def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """A line for every problem: the key, what is wrong with it, what to do."""
+    """Return a line for every problem: the key, what is wrong with it, what to do."""
     lines: list[str] = []
     found = error.errors()
     deeper = {p["loc"][:n] for p in found for n in range(len(p["loc"]))}

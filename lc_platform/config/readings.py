@@ -51,7 +51,7 @@ class DateReading:
 
 
 def as_read(value: Any) -> Any:
-    """A value, or all values of a mapping or a list, as YAML reads them."""
+    """Return a value, or all values of a mapping or a list, as YAML reads them."""
     if isinstance(value, WholeReading | NumberReading):
         return value.read
     if isinstance(value, dict):
@@ -60,7 +60,8 @@ def as_read(value: Any) -> Any:
 
 
 def reading(value: Any) -> tuple[str, str] | None:
-    """How a value is written and what YAML reads, in words; None of what is written plainly."""
+    """Return how a value is written and what YAML reads, in words; None of what is written
+    plainly."""
     if isinstance(value, date):
         return value.isoformat(), "a date"
     if isinstance(value, bool):
@@ -83,7 +84,7 @@ def is_whole(value: Any) -> bool:
 
 
 def changes_the_number(value: Any) -> bool:
-    """Whether the decimal digits that are written are not the number that YAML reads."""
+    """Return whether the decimal digits that are written are not the number that YAML reads."""
     if not isinstance(value, WholeReading | NumberReading):
         return False
     try:
@@ -93,7 +94,7 @@ def changes_the_number(value: Any) -> bool:
 
 
 def _base(written: str) -> str:
-    """Why a number is another one than a person may expect."""
+    """Return why a number is another one than a person may expect."""
     digits = written.lstrip("+-").lower()
     if ":" in digits:
         return " (to the base of sixty, as hours and minutes)"

@@ -43,13 +43,13 @@ ReferenceValue = Annotated[int | str, PlainValidator(_reference_value)]
 
 
 def plain_text(value: int | str) -> str:
-    """A value without blanks at its ends, in Unicode's composed form (NFC)."""
+    """Return a value without blanks at its ends, in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", str(value)).strip()
 
 
 def difference_in_writing(one: int | str, other: int | str) -> str | None:
-    """How two values differ that look alike, in words; None where they differ otherwise, or are
-    equal."""
+    """Return how two values differ that look alike, in words; None where they differ otherwise, or
+    are equal."""
     first, second = str(one), str(other)
     if first == second or plain_text(first) != plain_text(second):
         return None
@@ -181,7 +181,7 @@ def is_raster(path: str) -> bool:
 
 
 def nearest_values(value: int | str, others: Iterable[int | str]) -> list[str]:
-    """The one of other values that a value may be meant to be; none where none is near.
+    """Return the one of other values that a value may be meant to be; none where none is near.
 
     Numbers are not compared by their digits: 12 is no misspelt 11.
     """
@@ -195,8 +195,8 @@ def nearest_values(value: int | str, others: Iterable[int | str]) -> list[str]:
 
 
 def resembling(value: int | str, others: Iterable[int | str]) -> str:
-    """A hint at what a value may be meant to be, of those that there are; empty where none is
-    near."""
+    """Return a hint at what a value may be meant to be, of those that there are; empty where none
+    is near."""
     for other in nearest_values(value, others):
         how = difference_in_writing(value, other)
         return f" It differs from {other!r}, which is there, {how}." if how else (

@@ -346,8 +346,8 @@ class Config(Section):
         return None if entry == NO_INDEX else indices_of.parse(entry, self.imagery.bands)
 
     def needing(self, band: str) -> list[str]:
-        """Keys of the configuration, with their values, that a band of the main collection is
-        acquired for."""
+        """Return keys of the configuration, with their values, that a band of the main collection
+        is acquired for."""
         own, clouds = self.statistics_index, self.clouds.method
         found = ["imagery.bands"] if band in self.imagery.bands else []
         found += [f"features.indices: {one.name}" for one in self.indices if band in one.bands]
@@ -392,7 +392,8 @@ _READ_BY_GDAL = ("aoi.boundary", "aoi.natural_earth", "reference.path")
 
 
 def _located(folder: Path, path: str, key: str) -> str:
-    """A path made absolute. ``~`` is a home where the path begins with it, and somebody has it.
+    """Return a path made absolute. ``~`` is a home where the path begins with it, and somebody has
+    it.
 
     Raises ConfigError where GDAL would take a file's name apart.
     """

@@ -72,7 +72,7 @@ _COLUMN, _WIDTH = 36, 100
 
 
 def template(source: str) -> str:
-    """The commented configuration of a source."""
+    """Return the commented configuration of a source."""
     chosen = (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
     head = "".join(re.findall(r"^#.*\n", chosen, re.MULTILINE))
     lines: list[str] = []
@@ -99,7 +99,7 @@ class _Entry:
             self._description += f" One of {', '.join(choices)}."
 
     def lines(self, given: Any, indent: str = "", mark: str = "") -> Iterator[str]:
-        """The lines of a key.
+        """Yield the lines of a key.
 
         given   the section that it is in, where it is chosen
         indent  in front of the mark of a comment, and behind it where there is one
@@ -124,7 +124,7 @@ class _Entry:
             yield from _Entry(name, field, self._section, self._path).lines(given, indent, mark)
 
     def _list(self, items: Sequence[Any], indent: str, mark: str) -> Iterator[str]:
-        """The first section of a list with its keys described, the others in a line each."""
+        """Yield the first section of a list with its keys described, the others in a line each."""
         yield from _described(f"{mark}{indent}{self._name}:", self._description, mark)
         first, *others = items
         keys = list(self._keys(first, indent + "    ", mark))
@@ -159,7 +159,7 @@ class _Entry:
 
 
 def _described(line: str, description: str, mark: str) -> Iterator[str]:
-    """A line and its description beside it, going on below."""
+    """Yield a line and its description beside it, going on below."""
     if not description:
         yield line
         return
@@ -179,7 +179,7 @@ def _described(line: str, description: str, mark: str) -> Iterator[str]:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a key has, or has a list of."""
+    """Return the section that a key has, or has a list of."""
     found: list[Any] = [field.annotation]
     while found:
         annotation = found.pop()
@@ -197,7 +197,7 @@ def _choices(annotation: Any) -> list[str]:
 
 @cache
 def _descriptions(of: type[BaseModel]) -> Mapping[str, str]:
-    """The strings under the keys of a section."""
+    """Return the strings under the keys of a section."""
     module = ast.parse(inspect.getsource(sys.modules[of.__module__]))
     (body,) = (n.body for n in module.body if isinstance(n, ast.ClassDef) and n.name == of.__name__)
     return {
@@ -212,7 +212,7 @@ def _descriptions(of: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _written(value: Any) -> str:
-    """A value as YAML, on one line."""
+    """Return a value as YAML, on one line."""
     if isinstance(value, BaseModel):
         value = value.model_dump(exclude_unset=True)
     if value is None:

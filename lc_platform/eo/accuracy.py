@@ -127,7 +127,7 @@ class Scores:
 
 
 def scores(matrix: NDArray[Any]) -> Scores:
-    """Quality from confusion matrices, all at once.
+    """Return the quality from confusion matrices, all at once.
 
     matrix  (..., reference class, predicted class), counts or weights, not negative
     """
@@ -155,8 +155,8 @@ def scores(matrix: NDArray[Any]) -> Scores:
 def shares(
     matrix: NDArray[np.integer[Any]], by: Literal["reference", "map"]
 ) -> NDArray[np.float64]:
-    """A confusion matrix as shares of its rows, whose diagonal is recall, or of its columns, whose
-    diagonal is precision.
+    """Return a confusion matrix as shares of its rows, whose diagonal is recall, or of its columns,
+    whose diagonal is precision.
 
     matrix  (reference class, predicted class), counts
     Returns the same shape, 0 to 1; NaN in a row or column without a pixel.
@@ -167,7 +167,7 @@ def shares(
 
 
 def metrics(counts: Confusion, classes: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    """Quality of a map, in plain values for JSON, under the names of ``metrics.json``.
+    """Return the quality of a map, in plain values for JSON, under the names of ``metrics.json``.
 
     classes  (id, name) in the order of the counts' ids
     Returns ``classes``, ``overall_accuracy``, ``f1_weighted`` (by support), ``f1_macro``,

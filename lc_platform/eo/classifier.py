@@ -130,7 +130,7 @@ def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:
 def probabilities(
     classifier: Classifier, features: NDArray[np.float32], *, threads: int = 0
 ) -> NDArray[np.float32]:
-    """Probability of every class.
+    """Return the probability of every class.
 
     features  (pixel, feature), NaN where missing
     threads   that may be used, 0 for all
@@ -156,7 +156,7 @@ def probabilities(
 def decide(
     probabilities: NDArray[np.float32], class_ids: Sequence[int], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The most probable class of each pixel, of equals the first, and its probability.
+    """Return the most probable class of each pixel, of equals the first, and its probability.
 
     probabilities  (pixel, class), 0 to 1; anything, NaN too, where not valid
     class_ids      (class,)
@@ -173,7 +173,7 @@ def decide(
 def entropy(
     probabilities: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
-    """Shannon entropy of each pixel's probabilities in percent of its maximum.
+    """Return the Shannon entropy of each pixel's probabilities in percent of its maximum.
 
     probabilities  (pixel, class), 0 to 1, two classes or more; anything where not valid
     valid          (pixel,), all where None
@@ -249,7 +249,7 @@ def predict(
 
 
 def to_text(classifier: Classifier) -> str:
-    """The model as LightGBM's own text, which any LightGBM reads."""
+    """Return the model as LightGBM's own text, which any LightGBM reads."""
     return str(classifier.booster.model_to_string())
 
 
@@ -259,7 +259,7 @@ def from_text(
     feature_names: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
 ) -> Classifier:
-    """A classifier from LightGBM's text and what its model card says of it.
+    """Return a classifier from LightGBM's text and what its model card says of it.
 
     Raises ValueError where the text is not a model, or not one of these classes and features.
     """

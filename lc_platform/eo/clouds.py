@@ -40,7 +40,7 @@ class SclMasks(NamedTuple):
 def s2cloudless_probability(
     reflectance: NDArray[np.float32], *, threads: int = 0
 ) -> NDArray[np.float32]:
-    """Probability that a pixel is cloud, by s2cloudless (Zupanc 2017).
+    """Return the probability that a pixel is cloud, by s2cloudless (Zupanc 2017).
 
     reflectance  (time, band, y, x), top of atmosphere, 0 to 1 and above; the bands are
                  DETECTOR_BANDS in that order; NaN where there is no data
@@ -68,7 +68,8 @@ def s2cloudless_probability(
 def s2cloudless_mask(
     probability: NDArray[np.float32], threshold: float, average_over: int, dilation: int
 ) -> NDArray[np.bool_]:
-    """Cloud mask by s2cloudless: the mean over a disk above the threshold, then dilated by a disk.
+    """Return the cloud mask by s2cloudless: the mean over a disk above the threshold, then dilated
+    by a disk.
 
     probability   (time, y, x), 0 to 1; a pixel that is NaN counts as 0 in its neighbours' mean
     threshold     of the mean probability, exclusive
@@ -93,12 +94,12 @@ def s2cloudless_mask(
 
 
 def detector_margin(average_over: int, dilation: int) -> int:
-    """How many pixels beyond a window its cloud mask depends on."""
+    """Return how many pixels beyond a window its cloud mask depends on."""
     return average_over + dilation
 
 
 def scl_masks(scl: NDArray[np.uint8]) -> SclMasks:
-    """Masks from the scene classification of L2A (Sen2Cor, classes 0 to 11).
+    """Return masks from the scene classification of L2A (Sen2Cor, classes 0 to 11).
 
     scl  (time, y, x) or any other shape
     Returns masks of the same shape. SCL gives classes and no probability: whoever needs one
@@ -112,7 +113,7 @@ def scl_masks(scl: NDArray[np.uint8]) -> SclMasks:
 def probability_to_grid(
     probability: NDArray[np.float32], coarse: GeoBox, fine: GeoBox
 ) -> NDArray[np.float32]:
-    """Bilinear interpolation between the pixel centres of a coarse grid.
+    """Return the bilinear interpolation between the pixel centres of a coarse grid.
 
     probability  (time, y, x) on ``coarse``; NaN where missing
     coarse       a grid that covers ``fine``; by a pixel more on each side, a window's values
@@ -139,7 +140,7 @@ def probability_to_grid(
 
 
 def mask_to_grid(mask: NDArray[np.bool_], coarse: GeoBox, fine: GeoBox) -> NDArray[np.bool_]:
-    """The value of the coarse pixel in which each fine pixel's centre lies.
+    """Return the value of the coarse pixel in which each fine pixel's centre lies.
 
     mask    (time, y, x) on ``coarse``
     coarse  a grid that covers ``fine``
@@ -190,7 +191,8 @@ def _check_on_grid(shape: tuple[int, ...], grid: GeoBox) -> None:
 
 
 def _positions(coarse: GeoBox, fine: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the fine rows and columns have their centres, in coarse pixels from the first centre.
+    """Return where the fine rows and columns have their centres, in coarse pixels from the first
+    centre.
 
     They are of whole millionths of a pixel, so that a window and the whole agree to the bit.
     """
@@ -213,7 +215,8 @@ def _positions(coarse: GeoBox, fine: GeoBox) -> tuple[NDArray[np.float64], NDArr
 
 
 def _in_millionths(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions to a millionth of a pixel, each to the nearest but for the border between two.
+    """Return positions to a millionth of a pixel, each to the nearest but for the border between
+    two.
 
     Coordinates of a window and of the whole differ in their last bits. Half of a millionth is where
     grids lie that are apart by a fraction such as 1/128 of a pixel; no such grid lies a hundredth

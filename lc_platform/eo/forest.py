@@ -82,7 +82,7 @@ class Forest:
 
     @classmethod
     def of(cls, booster: lightgbm.Booster) -> Forest:
-        """The trees that ``booster.predict`` would use.
+        """Return the trees that ``booster.predict`` would use.
 
         Raises UnsupportedForestError where the model has categorical splits, linear leaves, zero
         as missing, averaged trees, more than MAX_THRESHOLDS thresholds of a feature, or an
@@ -91,7 +91,8 @@ class Forest:
         return _forest(forest_text.read(booster.model_to_string()))
 
     def raw(self, features: NDArray[np.floating[Any]], *, threads: int = 0) -> NDArray[np.float64]:
-        """Sums of the leaves, identical to ``booster.predict(features, raw_score=True)``.
+        """Return the sums of the leaves, identical to ``booster.predict(features,
+        raw_score=True)``.
 
         features  (pixel, feature), float32 or float64 in any layout, read as it is; NaN is missing
         threads   that may be used, 0 for all
@@ -104,7 +105,7 @@ class Forest:
     def predict(
         self, features: NDArray[np.floating[Any]], *, threads: int = 0
     ) -> NDArray[np.float32]:
-        """Probabilities, those of ``booster.predict(features)`` rounded to float32.
+        """Return probabilities, those of ``booster.predict(features)`` rounded to float32.
 
         Arguments, shape and errors are those of ``raw``.
         """
@@ -172,7 +173,7 @@ _knowing = threading.Lock()
 
 
 def forest_of(booster: lightgbm.Booster) -> Forest | None:
-    """The booster's forest, made once; None where LightGBM itself has to predict.
+    """Return the booster's forest, made once; None where LightGBM itself has to predict.
 
     Why it has to is logged as a warning, once for each booster.
     """

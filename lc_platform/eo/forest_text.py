@@ -45,7 +45,7 @@ class Model:
 
 
 def read(text: str) -> Model:
-    """The model in a text of ``lightgbm.Booster.model_to_string``.
+    """Return the model in a text of ``lightgbm.Booster.model_to_string``.
 
     Raises UnsupportedForestError where it has categorical splits, linear leaves, zero as missing,
     averaged trees, or an objective other than binary and multiclass.

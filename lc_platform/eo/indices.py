@@ -32,7 +32,7 @@ KNOWN: Mapping[str, Index] = {
 
 
 def parse(specification: str | Mapping[str, Sequence[str]], bands: Sequence[str]) -> Index:
-    """The index that a name, or a name with its two bands, stands for.
+    """Return the index that a name, or a name with its two bands, stands for.
 
     specification  a name of KNOWN; "NORM", the Euclidean norm of ``bands``; or one entry
                    {name: [a, b]}, the normalized difference (a - b) / (a + b)
@@ -64,7 +64,7 @@ def required_bands(indices: Iterable[Index], bands: Sequence[str]) -> tuple[str,
 
 
 def normalized_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(a - b) / (a + b) of two reflectances of one shape; NaN where their sum is 0.
+    """Return (a - b) / (a + b) of two reflectances of one shape; NaN where their sum is 0.
 
     Between -1 and 1 where neither is negative; an atmospheric correction's negative reflectance
     may lead beyond, and is not clipped.
@@ -79,7 +79,7 @@ def normalized_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDA
 
 
 def norm(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Euclidean norm over the bands of a pixel; NaN where any band is."""
+    """Return the Euclidean norm over the bands of a pixel; NaN where any band is."""
     total = np.zeros(np.shape(values[0]), np.float32)
     for value in values:
         total += np.square(value, dtype=np.float32)
@@ -87,7 +87,8 @@ def norm(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def compute(index: Index, reflectance: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """An index of bands given by name, arrays of one shape in reflectance, NaN where missing.
+    """Return an index of bands given by name, arrays of one shape in reflectance, NaN where
+    missing.
 
     Returns float32 of the same shape. Raises KeyError where a band of the index is not given.
     """

@@ -13,8 +13,8 @@ _HIDDEN = FILL | DILATED_CLOUD | CIRRUS | CLOUD | CLOUD_SHADOW
 
 
 def shows_ground(qa_pixel: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Where Landsat's QA_PIXEL, of any shape, has neither fill, cloud, the pixels around one,
-    cirrus nor cloud shadow. Snow is ground, as it is with the scene classification of
+    """Return where Landsat's QA_PIXEL, of any shape, has neither fill, cloud, the pixels around
+    one, cirrus nor cloud shadow. Snow is ground, as it is with the scene classification of
     Sentinel-2."""
     shown: NDArray[np.bool_] = (qa_pixel & np.uint16(_HIDDEN)) == 0
     return shown

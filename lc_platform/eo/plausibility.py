@@ -36,7 +36,7 @@ def implausible(
     bands: Sequence[str],
     bright: Sequence[str] = (),
 ) -> str:
-    """What of a scene's reflectance cannot be, in words; empty where all of it can.
+    """Return what of a scene's reflectance cannot be, in words; empty where all of it can.
 
     numbers  (band, y, x), digital numbers: reflectance = number * scale + offset
     valid    (y, x), where there is data

@@ -34,7 +34,7 @@ class ReferenceRaster:
 def burn(
     shapes: Iterable[tuple[Any, int]], geobox: GeoBox, class_ids: Sequence[int]
 ) -> ReferenceRaster:
-    """Polygons on a grid: a pixel belongs to a polygon in which its centre lies.
+    """Return polygons on a grid: a pixel belongs to a polygon in which its centre lies.
 
     shapes     (geometry, class id), geometries (shapely or GeoJSON) in the grid's CRS; their
                polygonal parts are burnt, so that a missing or empty one, lines and points, and what
@@ -59,7 +59,7 @@ def burn(
 def from_raster(
     values: NDArray[np.integer[Any]], class_of: Mapping[int, int], class_ids: Sequence[int]
 ) -> ReferenceRaster:
-    """A reference that is a raster already, its values translated into class ids.
+    """Return a reference that is a raster already, its values translated into class ids.
 
     values     (y, x), on the grid
     class_of   class id of each value; a value that is not in it has no class

@@ -36,7 +36,7 @@ def erode(classes: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
 def draw(
     classes: NDArray[np.uint8], count: int, seed: tuple[int | str, ...]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Labelled pixels drawn at random, each at most once and each with the same chance.
+    """Return labelled pixels drawn at random, each at most once and each with the same chance.
 
     classes  (y, x), class ids, 0 for none, which is never drawn
     count    how many; all where there are fewer
@@ -59,7 +59,7 @@ def draw(
 
 
 def test_patches(keys: Iterable[str], fraction: float, seed: int) -> frozenset[str]:
-    """The patches that are held out for the test; all others are for training.
+    """Return the patches that are held out for the test; all others are for training.
 
     keys      of all patches, in any order
     fraction  of the patches, 0 to 1 without 1, rounded to a whole number
@@ -84,7 +84,7 @@ share of all pixels."""
 
 
 def one_sided(training: Mapping[int, int], test: Mapping[int, int]) -> dict[int, float]:
-    """The classes that a split into training and test leaves almost wholly on one side.
+    """Return the classes that a split into training and test leaves almost wholly on one side.
 
     training, test  pixels by class id
     Returns by class id, in order, the share of its pixels that is in training, 0 to 1. A class is

@@ -15,7 +15,7 @@ _ROWS = 32
 
 
 def target_days(year: int, interval: int) -> NDArray[np.int32]:
-    """Days since 1 January, every ``interval`` days from 1 January to the end of the year.
+    """Return days since 1 January, every ``interval`` days from 1 January to the end of the year.
 
     Returns (target,). Raises ValueError where the interval is less than a day.
     """
@@ -33,7 +33,7 @@ def regularize(
     threads: int = 0,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Linear interpolation of each pixel's valid observations to the target days.
+    """Return the linear interpolation of each pixel's valid observations to the target days.
 
     values   (time, band, y, x), digital numbers or any other quantity; a NaN is no observation
              of its band
@@ -69,7 +69,7 @@ def regularize(
 
 
 def valid_count(valid: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """How many observations of each pixel are valid: (time, y, x) -> (y, x)."""
+    """Return how many observations of each pixel are valid: (time, y, x) -> (y, x)."""
     count: NDArray[np.uint16] = valid.sum(axis=0, dtype=np.uint16)
     return count
 
@@ -77,7 +77,7 @@ def valid_count(valid: NDArray[np.bool_]) -> NDArray[np.uint16]:
 def mean(
     values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Mean over time, (time, y, x) -> (y, x).
+    """Return the mean over time, (time, y, x) -> (y, x).
 
     valid  (time, y, x), which observations count; all where None. A NaN never counts.
     Returns NaN where no observation counts.
@@ -93,7 +93,7 @@ def mean(
 def maximum(
     values: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Maximum over time, (time, y, x) -> (y, x).
+    """Return the maximum over time, (time, y, x) -> (y, x).
 
     valid  (time, y, x), which observations count; all where None. A NaN never counts.
     Returns NaN where no observation counts.

@@ -74,7 +74,8 @@ class AuxiliaryFeatures:
         return which.bands if which.quality_band is None else (*which.bands, which.quality_band)
 
     def observed(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """Digital numbers (time, band, y, x), and where they show the ground (time, y, x)."""
+        """Return the digital numbers (time, band, y, x), and where they show the ground (time, y,
+        x)."""
         if not len(self.stack):
             rows, columns = (side.stop - side.start for side in window)
             nothing = np.empty((0, len(self.which.bands), rows, columns), np.uint16)
@@ -110,7 +111,7 @@ _DECIBELS_A_DECADE = {"power": 10, "amplitude": 20}
 
 
 def decibels(values: NDArray[np.float32], a_decade: int = 10) -> NDArray[np.float32]:
-    """Values of any shape in decibels; NaN where they are not above 0.
+    """Return values of any shape in decibels; NaN where they are not above 0.
 
     a_decade  decibels that a factor of ten is: 10 of a power, 20 of an amplitude
     """

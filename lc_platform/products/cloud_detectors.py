@@ -61,7 +61,7 @@ class S2Cloudless:
     layers: ClassVar[tuple[str, ...]] = ("cloud_probability", "cloud_mask", "valid")
 
     def _reflectance(self, window: Window | None, time: int) -> NDArray[np.float32]:
-        """(1, band, y, x), NaN where there is no data."""
+        """Return (1, band, y, x), NaN where there is no data."""
         imagery = self.raw.detector
         reflectance = imagery.reflectance(window, [time], clouds.DETECTOR_BANDS)
         data = imagery.data_mask(window, [time])
@@ -72,7 +72,7 @@ class S2Cloudless:
     def _found(
         self, reflectance: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Probability and mask, (1, y, x) each."""
+        """Return the probability and mask, (1, y, x) each."""
         probability = clouds.s2cloudless_probability(reflectance, threads=self.threads)
         return probability, clouds.s2cloudless_mask(
             probability, self.threshold, self.average_over, self.dilation
@@ -143,7 +143,7 @@ class S2CloudlessOnOwnGrid(S2Cloudless):
 
 
 def _widened(window: Window, margin: int, raw: AcquisitionStack) -> Window:
-    """A window and ``margin`` pixels around it, as far as the stack has them."""
+    """Return a window and ``margin`` pixels around it, as far as the stack has them."""
     rows, columns = (
         slice(max(s.start - margin, -raw.margin), min(s.stop + margin, length + raw.margin))
         for s, length in zip(window, raw.geobox.shape, strict=True)

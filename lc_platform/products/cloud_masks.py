@@ -62,17 +62,17 @@ class CloudMasks(PatchYearHandle):
         return np.array([a["valid_fraction"] for a in self.acquisitions], dtype=np.float64)
 
     def valid(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
-        """(time, y, x), True where there is data and it shows the ground."""
+        """Return (time, y, x), True where there is data and it shows the ground."""
         return self.cube.read("valid", window, time=times).astype(bool)
 
     def cloud(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
-        """(time, y, x), True where cloudy."""
+        """Return (time, y, x), True where cloudy."""
         return self.cube.read("cloud_mask", window, time=times).astype(bool)
 
     def probability(
         self, window: Window | None = None, times: Times = slice(None)
     ) -> NDArray[np.float32]:
-        """(time, y, x), 0 to 1 in steps of 1/200, NaN where there is no data."""
+        """Return (time, y, x), 0 to 1 in steps of 1/200, NaN where there is no data."""
         stored = self.cube.read("cloud_probability", window, time=times)
         return np.where(stored == NO_PROBABILITY, np.nan, stored / np.float32(_STEPS)).astype(
             np.float32
@@ -80,7 +80,7 @@ class CloudMasks(PatchYearHandle):
 
 
 def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
-    """Cloud probability, cloud mask and validity of every acquisition.
+    """Return the cloud probability, cloud mask and validity of every acquisition.
 
     Threshold, average and dilation are those of s2cloudless. A pixel is valid where it has data,
     also for the detector, and is no cloud (``scl``: where its class is clear). Raises ValueError

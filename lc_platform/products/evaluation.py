@@ -36,8 +36,8 @@ def assess(
     *,
     patches: Collection[str] = (),
 ) -> Evaluation:
-    """Metrics on all reference pixels of the test patches: not eroded, not sampled, only those
-    that are ambiguous left out.
+    """Return the metrics on all reference pixels of the test patches: not eroded, not sampled, only
+    those that are ambiguous left out.
 
     features, references  by patch
     patches               all patches of the area: the metrics name those without features, which

@@ -58,7 +58,7 @@ class FeatureStack(PatchYearHandle):
         )
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
-        """(feature, y, x) in the order of ``names``, NaN where missing."""
+        """Return (feature, y, x) in the order of ``names``, NaN where missing."""
         values = self.cube.read("features", window)
         return values.reshape(-1, *values.shape[2:])
 
@@ -141,7 +141,7 @@ class LazyFeatures:
     def read(
         self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
     ) -> NDArray[np.float32]:
-        """(date, feature, y, x), or what ``select`` leaves of it."""
+        """Return (date, feature, y, x), or what ``select`` leaves of it."""
         if layer != "features":
             raise KeyError(layer)
         here = whole(self.raw_bands.geobox) if window is None else window
@@ -152,7 +152,7 @@ class LazyFeatures:
         return spectral.required_bands(self.indices, self.bands)
 
     def observed(self, window: Window) -> Observed:
-        """What the features of a window are computed of."""
+        """Return what the features of a window are computed of."""
         times = self.used.tolist()
         return Observed(
             self.raw_bands.digital_numbers(window, times, self._needed),
@@ -161,7 +161,7 @@ class LazyFeatures:
         )
 
     def computed(self, seen: Observed) -> NDArray[np.float32]:
-        """(date, feature, y, x) of what was ``observed``, NaN where missing."""
+        """Return (date, feature, y, x) of what was ``observed``, NaN where missing."""
         numbers, valid, auxiliary = seen
         names, height, width = self.main_names, *valid.shape[1:]
         days = self.raw_bands.days[self.used]
@@ -193,7 +193,7 @@ def on_the_fly(
     cloud_masks: CloudMasks,
     options: FeatureOptions,
 ) -> LazyFeatures:
-    """Bands (reflectance) and indices, interpolated linearly to regular dates.
+    """Return bands (reflectance) and indices, interpolated linearly to regular dates.
 
     The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
     valid observation in the feature's collection. Raises DataError where no acquisition of the
@@ -228,8 +228,8 @@ def on_the_fly(
 def _valid_shares(
     raw_bands: AcquisitionStack, cloud_masks: CloudMasks, inside: AreaMask | None
 ) -> tuple[NDArray[np.float64], str]:
-    """(time,), the share that is valid of what the area covers of a patch and any acquisition has
-    data of; and what that is. An area that is nowhere in the patch has no say."""
+    """Return (time,), the share that is valid of what the area covers of a patch and any
+    acquisition has data of; and what that is. An area that is nowhere in the patch has no say."""
     of_all = inside is None or inside.covers_all or not inside.count()
     if of_all and any(one.get("data_fraction") == 1 for one in raw_bands.acquisitions):
         return cloud_masks.valid_fraction, "the patch"
@@ -251,7 +251,7 @@ def recomputed(
     *,
     threads: int = 0,
 ) -> LazyFeatures:
-    """The features that have these attributes, computed when they are read.
+    """Return the features that have these attributes, computed when they are read.
 
     threads  that may be used, 0 for all
 
@@ -296,7 +296,7 @@ def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str,
 def build(
     raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: FeatureOptions
 ) -> LazyCube:
-    """Features as a cube to be stored.
+    """Return features as a cube to be stored.
 
     Where they are not to be stored, the cube has no layer: it says how its features are computed,
     and its summary has neither picture nor valid_fraction. Errors are those of ``on_the_fly``.

@@ -148,7 +148,7 @@ def train(
 def _split_warnings(
     samples: Mapping[str, Samples], held_out: Collection[str], classes: Mapping[int, str]
 ) -> list[str]:
-    """A sentence for every class that the split leaves almost wholly on one side."""
+    """Return a sentence for every class that the split leaves almost wholly on one side."""
     training: Counter[int] = Counter()
     test: Counter[int] = Counter()
     for patch, one in samples.items():
@@ -177,7 +177,7 @@ def _versions(*packages: str) -> dict[str, str]:
 
 
 def common_version(versions: Mapping[str, str], expected: str | None = None) -> str:
-    """The one model version that all patches' predictions carry.
+    """Return the one model version that all patches' predictions carry.
 
     versions  by patch
     expected  the version of the model there is now, where it matters

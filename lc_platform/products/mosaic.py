@@ -166,7 +166,7 @@ def _join(
 
 
 def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
-    """The grid of all patches together, whose pixels are theirs where the CRS is."""
+    """Return the grid of all patches together, whose pixels are theirs where the CRS is."""
     resolution = patches[0].resolution
     boxes = []
     for patch in patches:
@@ -187,7 +187,7 @@ def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
 
 
 def _places(patch: Patch, grid: GeoBox) -> Iterator[Window]:
-    """Windows of the grid that cover a patch."""
+    """Yield windows of the grid that cover a patch."""
     assert grid.crs is not None
     box = patch.geobox.extent
     if patch.crs != str(grid.crs):
@@ -209,7 +209,8 @@ def _places(patch: Patch, grid: GeoBox) -> Iterator[Window]:
 def _on_grid(
     patch: Patch, cube: RasterCube, layer: str, grid: GeoBox, window: Window
 ) -> NDArray[np.generic]:
-    """What a patch has in a window of the grid, by nearest neighbour where its CRS is another."""
+    """Return what a patch has in a window of the grid, by nearest neighbour where its CRS is
+    another."""
     if patch.crs == str(grid.crs):
         row = round((patch.geobox.affine.f - grid.affine.f) / grid.affine.e)
         column = round((patch.geobox.affine.c - grid.affine.c) / grid.affine.a)

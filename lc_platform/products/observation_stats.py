@@ -37,7 +37,7 @@ _TOGETHER = 16
 def observe(
     raw_bands: AcquisitionStack, cloud_masks: CloudMasks, options: StatisticsOptions
 ) -> LazyCube:
-    """Statistics of a patch's year.
+    """Return statistics of a patch's year.
 
     Layers (y, x), float32: ``valid_observations``, ``cloud_probability`` (mean over the year, 0
     to 1) and, where there is an ``index``, one of its name in small letters (mean over valid
@@ -131,7 +131,7 @@ def observe(
 
 
 def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) -> NDArray[np.bool_]:
-    """(time, y, x), True where there is snow, as far as that can be told."""
+    """Return (time, y, x), True where there is snow, as far as that can be told."""
     if "snow_mask" in cloud_masks.cube.layers:
         return cloud_masks.cube.read("snow_mask", tile).astype(bool)
     found = np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
@@ -144,7 +144,7 @@ def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) ->
 
 
 def _computed(index: indices.Index, raw_bands: AcquisitionStack, tile: Window) -> NDArray[Any]:
-    """(time, y, x)"""
+    """Return (time, y, x)"""
     reflectance = raw_bands.reflectance(tile, bands=index.bands)
     bands = dict(zip(index.bands, np.moveaxis(reflectance, 1, 0), strict=True))
     return indices.compute(index, bands)

@@ -154,7 +154,7 @@ class AcquisitionOptions(Options):
 
     @classmethod
     def of(cls, config: Config) -> AcquisitionOptions:
-        """The options of a configuration."""
+        """Return the options of a configuration."""
         imagery, clouds = config.imagery, config.clouds
         drawn = imagery.simulation or Simulation()
         return cls(
@@ -214,7 +214,7 @@ class DetectionOptions(Options):
 
 
 def _unless_ndvi(index: Index | None) -> Any:
-    """The index was NDVI before it was an option."""
+    """Return the index was NDVI before it was an option."""
     return ABSENT if index == KNOWN["NDVI"] else index
 
 

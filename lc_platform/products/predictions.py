@@ -42,7 +42,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     inside = options.area.on(geobox) if options.area is not None else None
 
     def clipped(tile: Window) -> NDArray[np.float32]:
-        """Features of a window; none beyond the area."""
+        """Return features of a window; none beyond the area."""
         if inside is None or (here := inside.read(tile)).all():
             return features.read(tile)
         if not here.any():

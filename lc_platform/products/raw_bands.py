@@ -122,7 +122,7 @@ class AcquisitionStack(PatchYearHandle):
         times: Times = slice(None),
         bands: Sequence[str] | None = None,
     ) -> NDArray[np.uint16]:
-        """(time, band, y, x) as the archive has them; 0 where there is no data."""
+        """Return (time, band, y, x) as the archive has them; 0 where there is no data."""
         return self.cube.read(
             self._prefix + "bands",
             self._window(window),
@@ -133,7 +133,7 @@ class AcquisitionStack(PatchYearHandle):
     def data_mask(
         self, window: Window | None = None, times: Times = slice(None)
     ) -> NDArray[np.bool_]:
-        """(time, y, x), True where every band has data."""
+        """Return (time, y, x), True where every band has data."""
         mask = self.cube.read(self._prefix + "data_mask", self._window(window), time=times)
         return mask.astype(bool)
 
@@ -147,7 +147,7 @@ class AcquisitionStack(PatchYearHandle):
     def calibration(
         self, bands: Sequence[str] | None = None, times: Times = slice(None)
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(time, band) scale and offset: reflectance = digital number * scale + offset."""
+        """Return (time, band) scale and offset: reflectance = digital number * scale + offset."""
         picked = self._positions(bands)
         chosen = times if isinstance(times, slice) else list(times)
         scale, offset = self._calibrations
@@ -159,16 +159,16 @@ class AcquisitionStack(PatchYearHandle):
         times: Times = slice(None),
         bands: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
-        """(time, band, y, x), float32; where there is no data, the value of digital number 0."""
+        """Return (time, band, y, x), float32; where there is no data, the value of digital number
+        0."""
         numbers = self.digital_numbers(window, times, bands)
         return calibrate(numbers, *self.calibration(bands, times))
 
 
 def detector_grid(geobox: GeoBox, resolution: float, margin: int) -> GeoBox:
-    """The cloud detector's grid for a patch: pixels of ``resolution`` whose edges are multiples
-    of it from the CRS's origin, so that neighbours share them, over the patch and ``margin``
-    pixels beyond on each side.
-    """
+    """Return the cloud detector's grid for a patch: pixels of ``resolution`` whose edges are
+    multiples of it from the CRS's origin, so that neighbours share them, over the patch and
+    ``margin`` pixels beyond on each side."""
     box = geobox.boundingbox
     left, bottom = (np.floor(v / resolution) * resolution for v in (box.left, box.bottom))
     right, top = (np.ceil(v / resolution) * resolution for v in (box.right, box.top))

@@ -44,15 +44,15 @@ class ReferenceMap(PatchHandle):
             )
 
     def classes(self, window: Window | None = None) -> NDArray[np.uint8]:
-        """(y, x), class ids; where several classes claim a pixel, the last polygon's."""
+        """Return (y, x), class ids; where several classes claim a pixel, the last polygon's."""
         return self.cube.read("class", window)
 
     def ambiguous(self, window: Window | None = None) -> NDArray[np.bool_]:
-        """(y, x), True where two or more classes claim a pixel."""
+        """Return (y, x), True where two or more classes claim a pixel."""
         return self.cube.read("ambiguous", window).astype(bool)
 
     def unambiguous(self, window: Window | None = None) -> NDArray[np.uint8]:
-        """(y, x), class ids, 0 also where ambiguous."""
+        """Return (y, x), class ids, 0 also where ambiguous."""
         return np.where(self.ambiguous(window), np.uint8(0), self.classes(window))
 
 
@@ -62,7 +62,8 @@ def label(
     geobox: GeoBox,
     options: ReferenceOptions,
 ) -> LazyCube:
-    """The reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class, uint8.
+    """Return the reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class,
+    uint8.
 
     burnt  gives the reference on a grid
     """

@@ -31,8 +31,8 @@ _LINE, _LINES = 24, 6
 
 
 def with_figure(statistics: LazyCube) -> LazyCube:
-    """Observation statistics that leave a figure: valid observations, mean cloud probability,
-    and the mean index over the year with and without clouds."""
+    """Return observation statistics that leave a figure: valid observations, mean cloud
+    probability, and the mean index over the year with and without clouds."""
     title = f"{statistics.attributes['patch']}, {statistics.attributes['year']}"
     return replace(statistics, figures={".png": lambda summary: _observations(title, summary)})
 
@@ -122,7 +122,7 @@ def _series(
 
 
 def with_confusion_matrix(evaluation: Evaluation) -> Evaluation:
-    """An evaluation with its confusion matrix drawn."""
+    """Return an evaluation with its confusion matrix drawn."""
     return replace(
         evaluation,
         pictures={CONFUSION_MATRIX: _confusion(evaluation.metrics)},
@@ -181,8 +181,8 @@ def _confusion(metrics: Any) -> bytes:
 
 
 def _label(name: str) -> tuple[str, float]:
-    """A class's name in lines, and the size of its letters in points: a long one has more of them
-    in a line, and smaller ones."""
+    """Return a class's name in lines, and the size of its letters in points: a long one has more of
+    them in a line, and smaller ones."""
     if len(name) <= _LINE * _LINES:
         return wrapped(name, _LINE), 9.0
     return wrapped(name, 2 * _LINE), 6.0

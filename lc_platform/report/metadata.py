@@ -26,7 +26,8 @@ class Describer:
         self._account = account
 
     def description(self, value: Any) -> dict[str, Any]:
-        """An artefact's facts and its picture, as its record keeps them: of what JSON can hold."""
+        """Return an artefact's facts and its picture, as its record keeps them: of what JSON can
+        hold."""
         facts = {**_shape(value), **_facts(value)}
         known = {name: _plain(v) for name, v in facts.items() if v is not None}
         found: dict[str, Any] = {"facts": known}
@@ -38,7 +39,7 @@ class Describer:
     def shown(
         self, description: Mapping[str, Any], size: int | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
-        """A description as the UI shows it, with the bytes and the seconds that it took."""
+        """Return a description as the UI shows it, with the bytes and the seconds that it took."""
         metadata: dict[str, Any] = {"bytes": size} if size is not None else {}
         if seconds is not None:
             metadata["seconds"] = round(seconds, 3)
@@ -49,7 +50,7 @@ class Describer:
         return metadata
 
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the archive has been asked for until now, of what has had requests to it."""
+        """Return what the archive has been asked for until now, of what has had requests to it."""
         return self._account() if description.get("facts", {}).get("requests") else {}
 
 
@@ -90,7 +91,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
 
 
 def _some(patches: Sequence[str]) -> str | None:
-    """Patches in words, the first of many."""
+    """Return patches in words, the first of many."""
     more = f" and {len(patches) - _NAMED} more" if len(patches) > _NAMED else ""
     return ", ".join(patches[:_NAMED]) + more or None
 

@@ -43,7 +43,8 @@ def picture_of(value: Any) -> NDArray[np.uint8] | None:
 
 
 def shades(shares: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Shares (y, x), 0 to 1, from nearly white to dark blue, each a square of some pixels."""
+    """Return shares (y, x), 0 to 1, from nearly white to dark blue, each a square of some
+    pixels."""
     scale = max(1, 60 // max(shares.shape))
     cells = np.kron(shares, np.ones((scale, scale)))[..., None]
     dark, light = np.array([8, 48, 107]), np.array([247, 251, 255])
@@ -52,7 +53,8 @@ def shades(shares: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def _patches(grid: PatchGrid) -> NDArray[np.uint8] | None:
-    """Patches with reference in green, those without in grey, on a map without projection."""
+    """Return patches with reference in green, those without in grey, on a map without
+    projection."""
     if not grid.patches:
         return None
     centres = np.array([patch.centre for patch in grid.patches])
@@ -81,7 +83,7 @@ def _patches(grid: PatchGrid) -> NDArray[np.uint8] | None:
 
 
 def _drawn(samples: Samples) -> NDArray[np.uint8]:
-    """Where samples were drawn, in the colours of their classes."""
+    """Return where samples were drawn, in the colours of their classes."""
     side = int(max(samples.rows.max(), samples.columns.max())) + 1 if len(samples) else 1
     scale = min(1.0, SIZE / side)
     extent = max(16, int(np.ceil(side * scale)))
@@ -92,8 +94,8 @@ def _drawn(samples: Samples) -> NDArray[np.uint8]:
 
 
 def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
-    """Gain of each feature (down) on each date (across), the square root of its share of the
-    highest."""
+    """Return the gain of each feature (down) on each date (across), the square root of its share of
+    the highest."""
     names = model.card["features"]
     gain = np.asarray(model.classifier.booster.feature_importance("gain"), np.float64)
     dates = len({name.rpartition("_")[2] for name in names})
@@ -102,7 +104,7 @@ def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
 
 
 def inline(picture: NDArray[np.uint8]) -> str:
-    """A picture (y, x, 3) as markdown of less than 1,000 characters.
+    """Return a picture (y, x, 3) as markdown of less than 1,000 characters.
 
     At most 64 pixels a side; fewer, or fewer colours, where it would not fit otherwise.
     """

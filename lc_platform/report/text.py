@@ -56,13 +56,13 @@ def as_written(figure: Figure) -> None:
 
 
 def _is_drawn(character: str) -> bool:
-    """Whether a character needs a shape of its own."""
+    """Return whether a character needs a shape of its own."""
     return unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 @lru_cache(maxsize=64)
 def _families(wanted: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Fonts by name that have what the default one does not, and what no font has."""
+    """Return fonts by name that have what the default one does not, and what no font has."""
     default = font_manager.FontProperties(family=["sans-serif"])
     missing = wanted - _characters(font_manager.findfont(default))
     if not missing:
@@ -81,7 +81,7 @@ def _families(wanted: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 def _fonts() -> Sequence[tuple[str, str]]:
-    """(path, family) of the fonts of this machine, plain ones first; also of those that were
+    """Return (path, family) of the fonts of this machine, plain ones first; also of those that were
     installed after Matplotlib listed them."""
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     for path in font_manager.findSystemFonts():

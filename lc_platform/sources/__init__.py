@@ -9,7 +9,7 @@ from lc_platform.sources.protocol import Ledger, Source
 
 
 def open_source(config: Config, ledger: Ledger | None = None) -> Source:
-    """The archive that ``imagery.source`` names.
+    """Return the archive that ``imagery.source`` names.
 
     ledger  counts what is spent; where None nobody does
 
@@ -22,7 +22,7 @@ def open_source(config: Config, ledger: Ledger | None = None) -> Source:
 
 
 def open_auxiliary(config: Config, ledger: Ledger | None = None) -> Mapping[str, Source]:
-    """The archives of ``imagery.also``, by the names of the collections, in order.
+    """Return the archives of ``imagery.also``, by the names of the collections, in order.
 
     Errors are those of ``open_source``.
     """

@@ -48,7 +48,7 @@ _Granule = TypeVar("_Granule", bound=Granule)
 
 
 def passes(granules: Iterable[_Granule]) -> dict[str, list[_Granule]]:
-    """Acquisition's key -> granules, in order of time.
+    """Return acquisition's key -> granules, in order of time.
 
     The key is the track; failing that, the time of the earliest granule and the platform.
     """
@@ -72,7 +72,7 @@ def as_acquisition(
     facts: Mapping[str, Iterable[object]],
     coverage: float,
 ) -> Acquisition:
-    """Granules of one pass, in order of preference, as an acquisition.
+    """Return the granules of one pass, in order of preference, as an acquisition.
 
     clouds    what is told of each granule's cloud cover, None where nothing is
     facts     properties by name: of each granule, None where it is not told
@@ -100,9 +100,9 @@ def as_acquisition(
 
 
 def percent(told: object) -> float | None:
-    """What is told as a percentage; None where it is none, which says that nothing is known: NaN,
-    a word, empty text, or a number beyond 0 to 100 such as the -1 of scenes that nobody assessed.
-    """
+    """Return what is told as a percentage; None where it is none, which says that nothing is known:
+    NaN, a word, empty text, or a number beyond 0 to 100 such as the -1 of scenes that nobody
+    assessed."""
     if isinstance(told, bool):
         return None
     try:

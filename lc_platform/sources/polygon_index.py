@@ -293,7 +293,7 @@ class _Copy:
             ) from error
 
     def _noted(self) -> Iterator[pa.RecordBatch]:
-        """The batches; an error of reading, which the writer takes for its own, is noted."""
+        """Yield the batches; an error of reading, which the writer takes for its own, is noted."""
         try:
             yield from self._batches()
         except READ_ERRORS as error:
@@ -328,7 +328,7 @@ class _Copy:
 
 
 def _column(i: int) -> str:
-    """The copy's name of an attribute, whose own may be any text."""
+    """Return the copy's name of an attribute, whose own may be any text."""
     return f"attribute_{i}"
 
 
@@ -352,7 +352,7 @@ def _binary(geometry: pa.Array) -> pa.Array:
 
 
 def _kinds(geometry: pa.Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which geometries may enclose an area, and which are missing, each (feature,)."""
+    """Return which geometries may enclose an area, and which are missing, each (feature,)."""
     binary = _binary(geometry)
     head = pc.binary_slice(binary, 0, 5)
     missing = np.asarray(pc.is_null(head))

@@ -142,15 +142,15 @@ class Source(Protocol):
     """Whether it is waited for, so that it is worth to read several acquisitions together."""
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC, in
-        order of time then key. An empty list where there is none.
+        """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
+        end), UTC, in order of time then key. An empty list where there is none.
 
         Raises SourceError where the archive cannot be searched.
         """
         ...
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
-        """The acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
+        """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
 
         Where the grid's pixels are those of the archive nothing is resampled. A finer grid takes
         the nearest archive pixel; a grid at least twice as coarse, the mean of the archive's
@@ -169,5 +169,6 @@ class Source(Protocol):
         ...
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
-        """What `read` of one acquisition takes by the archive's price list, without asking it."""
+        """Return what `read` of one acquisition takes by the archive's price list, without asking
+        it."""
         ...

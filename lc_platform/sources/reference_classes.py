@@ -39,7 +39,7 @@ class ReferenceValues:
 
 
 def word(value: Any) -> str:
-    """A value as it compares: 3, 3.0 and "3" are one; nothing is the empty word."""
+    """Return a value as it compares: 3, 3.0 and "3" are one; nothing is the empty word."""
     if value is None or value != value:
         return NO_VALUE
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -48,7 +48,7 @@ def word(value: Any) -> str:
 
 
 def listed(counts: Mapping[str, int], unit: str | None = None) -> str:
-    """Values in order, and the number of those that are not shown.
+    """Return values in order, and the number of those that are not shown.
 
     unit  of the counts, in the singular, which stand beside the values; None where they do not
     """
@@ -60,7 +60,7 @@ def listed(counts: Mapping[str, int], unit: str | None = None) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A value as it is seen whole, with the blanks at its ends."""
+    """Return a value as it is seen whole, with the blanks at its ends."""
     return value if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) else repr(value)
 
 
@@ -94,7 +94,7 @@ class FeatureClasses:
         return list(self.by_attribute)
 
     def claims(self, words: Mapping[str, Sequence[str]]) -> list[tuple[int, int]]:
-        """(feature, class id) of every class that a feature's words give it, by feature."""
+        """Return (feature, class id) of every class that a feature's words give it, by feature."""
         found = [
             (row, class_id)
             for attribute, known in self.by_attribute.items()
@@ -115,7 +115,7 @@ class FeatureClasses:
                 )
 
     def values(self, combinations: Mapping[tuple[str, ...], int]) -> ReferenceValues:
-        """What the reference's values are.
+        """Return what the reference's values are.
 
         combinations  features by their words, which are in the order of ``attributes``
         """
@@ -165,7 +165,7 @@ class FeatureClasses:
         )
 
     def _meant(self, values: ReferenceValues) -> str:
-        """Which values of classes are likely meant to be those that no class takes."""
+        """Return which values of classes are likely meant to be those that no class takes."""
         hints = []
         for attribute, unknown in values.unknown.items():
             there = values.counts[attribute]
@@ -183,7 +183,8 @@ class FeatureClasses:
 def _absent(
     ids: Sequence[int], values: Sequence[tuple[int, str, bool]]
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
-    """The values by class that a reference has none of, and those of classes that have no other.
+    """Return the values by class that a reference has none of, and those of classes that have no
+    other.
 
     values  (class id, value, whether there is any of it)
     """
@@ -227,13 +228,14 @@ class PixelClasses:
     UNKNOWN = -1
 
     def of(self, values: Any) -> Any:
-        """Class ids of values, of the same shape: 0 of what is ignored, UNKNOWN of the others."""
+        """Return the class ids of values, of the same shape: 0 of what is ignored, UNKNOWN of the
+        others."""
         at = np.searchsorted(self._low, values, side="right") - 1
         inside = (at >= 0) & (values <= self._high[at])
         return np.where(inside, self._id[at], self.UNKNOWN)
 
     def values(self, counts: Mapping[int, int], complete: bool) -> ReferenceValues:
-        """What the raster's values are, by the pixels of each."""
+        """Return what the raster's values are, by the pixels of each."""
         found = np.array(sorted(counts), np.int64)
         of = self.of(found)
         unknown = {str(v): counts[int(v)] for v in found[of == self.UNKNOWN]}
@@ -249,7 +251,7 @@ class PixelClasses:
 
 
 def _span(value: int | str, key: str) -> tuple[int, int]:
-    """The first and the last value of a number or a range."""
+    """Return the first and the last value of a number or a range."""
     try:
         return int(value), int(value)
     except ValueError:

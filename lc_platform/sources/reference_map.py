@@ -29,20 +29,21 @@ class Reference(Protocol):
         ...
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
-        """The reference on a grid. Raises SourceError where it cannot be read or understood."""
+        """Return the reference on a grid. Raises SourceError where it cannot be read or
+        understood."""
         ...
 
     def covers(self, geobox: GeoBox) -> bool:
-        """Whether there is any reference on a grid, without burning it."""
+        """Return whether there is any reference on a grid, without burning it."""
         ...
 
     def values(self) -> ReferenceValues:
-        """The values that it has beside those that classes take, in a second or two."""
+        """Return the values that it has beside those that classes take, in a second or two."""
         ...
 
 
 def open_reference(options: ReferenceOptions, source: Source) -> Reference:
-    """The reference map that options name.
+    """Return the reference map that options name.
 
     Raises SourceError naming the file where it is missing, unreadable, without a CRS, without
     the attribute, or with values that no class has.
@@ -96,7 +97,7 @@ class _SimulatedReference:
         return bool(self._classes.claims(words)) or bool(self._shapes(geobox))
 
     def values(self) -> ReferenceValues:
-        """Those of the classes, each counted as one: how many polygons there are on a planet
+        """Return those of the classes, each counted as one: how many polygons there are on a planet
         nobody asks."""
         words = self._words(self._archive.reference_classes())
         return self._classes.values(Counter(zip(*words.values(), strict=True)))

@@ -56,7 +56,7 @@ class ReferenceOptions(Options):
 
     @classmethod
     def of(cls, config: Config) -> ReferenceOptions:
-        """The options of a configuration. Raises ConfigError where a variable is not set."""
+        """Return the options of a configuration. Raises ConfigError where a variable is not set."""
         reference = config.reference
         return cls(
             file=InputFile.of(config, reference.path, "reference.path", reference.layer),
@@ -68,7 +68,7 @@ class ReferenceOptions(Options):
 
 
 def simulated_reference(config: Config) -> dict[str, Any] | None:
-    """What the simulated archive's reference is drawn by; None where there is a file."""
+    """Return what the simulated archive's reference is drawn by; None where there is a file."""
     if config.reference.path:
         return None
     simulation = config.imagery.simulation or Simulation()

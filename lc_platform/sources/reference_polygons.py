@@ -103,7 +103,7 @@ class PolygonReference:
         return any(self._any_on(sheet, geobox) for sheet in self._sheets)
 
     def _any_on(self, sheet: _Sheet, geobox: GeoBox) -> bool:
-        """Whether a polygon with a class touches a grid, by as few of them as will do."""
+        """Return whether a polygon with a class touches a grid, by as few of them as will do."""
         ground, crs = _ground(geobox), _crs(str(geobox.crs))
         half_a_pixel = abs(geobox.resolution.x) / 2
         turning = polygons.wraps(sheet.crs)
@@ -139,7 +139,7 @@ class PolygonReference:
         return False
 
     def _boxes(self, sheet: _Sheet, geobox: GeoBox) -> Iterator[tuple[float, float, float, float]]:
-        """Where in a layer there may be something on a grid."""
+        """Yield where in a layer there may be something on a grid."""
         area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
         tolerance = _TOLERANCE * abs(geobox.resolution.x)
         try:
@@ -148,7 +148,7 @@ class PolygonReference:
             return
 
     def _found(self, sheet: _Sheet, geobox: GeoBox) -> Features:
-        """The features around a grid, in their order, each once."""
+        """Return the features around a grid, in their order, each once."""
         parts = [sheet.polygons.within(box) for box in self._boxes(sheet, geobox)]
         if len(parts) == 1:
             return parts[0]
@@ -174,7 +174,7 @@ class PolygonReference:
 
     @staticmethod
     def _reprojected(sheet: _Sheet, drawn: NDArray[Any], geobox: GeoBox) -> NDArray[Any]:
-        """Polygons in a grid's CRS, cut some way outside of it."""
+        """Return polygons in a grid's CRS, cut some way outside of it."""
         area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
         tolerance = _TOLERANCE * abs(geobox.resolution.x)
         return polygons.reprojected_near(drawn, sheet.crs, crs, tolerance, area)
@@ -224,7 +224,7 @@ def _crs(name: str) -> CRS:
 
 
 def _ground(geobox: GeoBox) -> shapely.Polygon:
-    """What a grid covers, in its CRS."""
+    """Return what a grid covers, in its CRS."""
     rows, columns = geobox.shape
     a = geobox.affine
     corners = ((0, 0), (columns, 0), (columns, rows), (0, rows))
@@ -234,7 +234,7 @@ def _ground(geobox: GeoBox) -> shapely.Polygon:
 def _chosen(
     layers: Sequence[Layer], wanted: str | None, classes: FeatureClasses, path: str
 ) -> tuple[list[Layer], list[str]]:
-    """The layers that are read, and what is to be known of the choice."""
+    """Return the layers that are read, and what is to be known of the choice."""
     if not layers:
         raise SourceError(
             f"reference.path: {path} is a table without geometry. Give a file of polygons, or a "

@@ -131,8 +131,8 @@ class RasterReference:
         return from_raster(classes, {i: i for i in ids}, ids)
 
     def _listed(self, here: Counter[int]) -> str:
-        """Values that no class has with their pixels: those of the whole raster, that all may be
-        mended at once."""
+        """Return values that no class has with their pixels: those of the whole raster, that all
+        may be mended at once."""
         found = self.values()
         counts = dict(found.unknown.get("", {}))
         for value, count in here.items():
@@ -156,7 +156,7 @@ class RasterReference:
             )
 
     def _any_around(self, raster: Any, geobox: GeoBox) -> bool:
-        """Whether a pixel of the raster in the box around a grid's centres has a class."""
+        """Return whether a pixel of the raster in the box around a grid's centres has a class."""
         rows, columns = geobox.shape
         x = np.array([0.5, columns - 0.5, columns - 0.5, 0.5])
         y = np.array([0.5, 0.5, rows - 0.5, rows - 0.5])
@@ -189,7 +189,7 @@ class RasterReference:
         return False
 
     def _has_class(self, raster: Any, window: Window) -> bool:
-        """Whether a pixel of a window has data of a class."""
+        """Return whether a pixel of a window has data of a class."""
         if self._masked:
             return bool((self._classes.of(self._with_data(raster, window)) > 0).any())
         values = self._native(raster, window)
@@ -207,7 +207,7 @@ class RasterReference:
         return found
 
     def _with_data(self, raster: Any, window: Window) -> NDArray[Any]:
-        """The values of a window's pixels that have data, (pixel,)."""
+        """Return the values of a window's pixels that have data, (pixel,)."""
         values = self._native(raster, window)
         if self._all_data:
             return values.ravel()
@@ -227,7 +227,8 @@ class RasterReference:
         return found
 
     def _read(self, geobox: GeoBox) -> tuple[NDArray[np.uint8], Counter[int]]:
-        """(y, x), class ids, 0 where there is none; and the pixels of values that no class has."""
+        """Return (y, x), class ids, 0 where there is none; and the pixels of values that no class
+        has."""
         classes = np.zeros(geobox.shape, np.uint8)
         unknown: Counter[int] = Counter()
         with self._opened() as raster:
@@ -239,7 +240,7 @@ class RasterReference:
     def _classes_on(
         self, raster: Any, grid: GeoBox, unknown: Counter[int] | None = None
     ) -> NDArray[np.int64]:
-        """(y, x), class ids of the values that the centres of a grid's pixels lie in.
+        """Return (y, x), class ids of the values that the centres of a grid's pixels lie in.
 
         unknown  is told of the values that no class has
 
@@ -284,7 +285,7 @@ class RasterReference:
 
 
 def _inside(path: str) -> str:
-    """A raster as GDAL names it: the one in a zip, of which it needs the name."""
+    """Return a raster as GDAL names it: the one in a zip, of which it needs the name."""
     if not path.lower().endswith(".zip") or not Path(path).is_file():
         return path
     try:
@@ -302,7 +303,7 @@ def _inside(path: str) -> str:
 
 
 def _every(stride: int, grid: GeoBox) -> GeoBox:
-    """A grid whose pixels have the centres of every ``stride``th of another's."""
+    """Return a grid whose pixels have the centres of every ``stride``th of another's."""
     shape = (max(1, grid.shape[0] // stride), max(1, grid.shape[1] // stride))
     offset = (1 - stride) / 2
     affine = grid.affine * Affine.translation(offset, offset) * Affine.scale(stride)
@@ -315,7 +316,7 @@ def _rows(grid: GeoBox) -> Iterator[slice]:
 
 
 def _counted(values: NDArray[Any]) -> dict[int, int]:
-    """How often each value is there."""
+    """Return how often each value is there."""
     size = values.dtype.itemsize
     if size > 2:
         value, count = np.unique(values, return_counts=True)
@@ -327,7 +328,7 @@ def _counted(values: NDArray[Any]) -> dict[int, int]:
 
 
 def _parts(width: int, height: int, most: float) -> Iterator[Window]:
-    """Windows of a raster: all, or those that lie evenly in it and have ``most`` pixels."""
+    """Yield windows of a raster: all, or those that lie evenly in it and have ``most`` pixels."""
     columns, rows = -(-width // _BLOCK), -(-height // _BLOCK)
     step = 1 if width * height <= most else -(-columns * rows * _BLOCK**2 // int(most))
     for n in range(0, columns * rows, step):

@@ -109,7 +109,7 @@ class RemoteFiles:
 
     @staticmethod
     def has(uri: str) -> bool:
-        """Whether a file is one that is read here, and not by GDAL itself."""
+        """Return whether a file is one that is read here, and not by GDAL itself."""
         return uri.startswith(("http://", "https://", "s3://"))
 
     @contextmanager
@@ -148,13 +148,13 @@ class RemoteFiles:
             raise failure
 
     def tag(self, uri: str, where: str) -> str:
-        """What tells the file's state from others, asked of its server in a request for a byte;
-        empty where it tells nothing. Raises as `opened` does."""
+        """Return what tells the file's state from others, asked of its server in a request for a
+        byte; empty where it tells nothing. Raises as `opened` does."""
         part, _ = self._fetch(uri, 0, 0, where)
         return tag(part)
 
     def _fetch(self, uri: str, first: int, last: int, where: str) -> tuple[Part, int]:
-        """Some bytes, and how many requests they took."""
+        """Return some bytes, and how many requests they took."""
         made = 0
         store = self._buckets if uri.startswith("s3://") else self._web
 
@@ -183,7 +183,7 @@ class RemoteFiles:
 
 
 def tag(part: Part) -> str:
-    """What tells a file's state from others, by a part of it; empty where nobody told."""
+    """Return what tells a file's state from others, by a part of it; empty where nobody told."""
     return f"{part.tag} {part.size}" if part.tag else ""
 
 
@@ -219,7 +219,7 @@ class RemoteFile:
         return self.content.parts[0].size if self.content.parts else 0
 
     def cached(self, first: int, size: int) -> memoryview | None:
-        """A range of the file that has been asked for; None of any other."""
+        """Return a range of the file that has been asked for; None of any other."""
         for part in self.content.parts:
             if part.holds(first, size):
                 return part.cut(first, size)
@@ -269,7 +269,7 @@ class RemoteFile:
         return b"" if found is None else bytes(found)
 
     def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
-        """What is not held of a half-open range."""
+        """Return what is not held of a half-open range."""
         gaps = []
         for part in sorted(self.content.parts, key=lambda part: part.first):
             if first < end and part.first < end and part.end > first:

@@ -67,8 +67,8 @@ class Web:
         self._session.mount("https://", adapter)
 
     def get(self, uri: str, token: str, first: int, last: int) -> Part:
-        """Bytes ``first`` to ``last`` of the file at a link, or all where the server gives no
-        ranges; ``token`` is the query that signs the link, or empty. The errors have no subject:
+        """Return bytes ``first`` to ``last`` of the file at a link, or all where the server gives
+        no ranges; ``token`` is the query that signs the link, or empty. The errors have no subject:
         they begin with what goes wrong.
 
         Raises SourceError, of it AccessError where access is refused, and TransientSourceError
@@ -217,8 +217,8 @@ _NO_ACCOUNT = (
 
 
 def pieces(answer: requests.Response, until: float) -> Iterator[bytes]:
-    """An answer's body as it arrives, however slowly. Raises RequestException where it breaks off,
-    ReadTimeout where it has not ended at a time of the monotonic clock."""
+    """Yield an answer's body as it arrives, however slowly. Raises RequestException where it breaks
+    off, ReadTimeout where it has not ended at a time of the monotonic clock."""
     # requests' own way waits until there are as many bytes as were asked for.
     try:
         while piece := answer.raw.read1(65_536, decode_content=True):
@@ -241,7 +241,7 @@ def receive(answer: requests.Response, until: float) -> None:
 
 
 def not_answered(error: BaseException) -> SourceError:
-    """What a request means that no answer came to, without its subject."""
+    """Return what a request means that no answer came to, without its subject."""
     if is_untrusted(error):
         return SourceError(
             "answers with a certificate that is not trusted. A proxy may answer in its place: "
@@ -251,7 +251,7 @@ def not_answered(error: BaseException) -> SourceError:
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether a server's certificate is what an error came from."""
+    """Return whether a server's certificate is what an error came from."""
     seen: list[Any] = [error]
     for one in seen:
         if isinstance(one, ssl.SSLCertVerificationError):
@@ -270,7 +270,7 @@ class AccessError(SourceError):
 
 
 def is_passing(status: int) -> bool:
-    """Whether a status of HTTP says that a later attempt may succeed."""
+    """Return whether a status of HTTP says that a later attempt may succeed."""
     return status in (408, 429) or status >= 500
 
 
@@ -294,7 +294,7 @@ def _refuse(status: int, headers: Mapping[str, str]) -> None:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """What Retry-After says, a number of seconds or a date; None where it says nothing."""
+    """Return what Retry-After says, a number of seconds or a date; None where it says nothing."""
     told = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
     try:
         return max(0.0, float(told))
@@ -308,7 +308,7 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, without the link that was asked for."""
+    """Return what went wrong, without the link that was asked for."""
     if isinstance(error, requests.Timeout):
         return "it took too long"
     cause: Any = error

@@ -170,7 +170,8 @@ class SentinelHubArchive:
         return f"SentinelHubArchive({self.collection!r}, deployment={self.deployment!r})"
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
+        """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
+        end), UTC.
 
         In order of time then key. Items without a geometry, or with one that has no polygonal
         part, and those of an id that another item has are passed over with a warning. Raises
@@ -208,7 +209,7 @@ class SentinelHubArchive:
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
-        """The acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
+        """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
 
         One request has all bands, of at most `MOST_PIXELS` pixels a side; larger grids are cut and
         put together. The service takes the nearest of the archive's pixels, at each pixel's
@@ -260,8 +261,8 @@ class SentinelHubArchive:
             self._opened.limits.stop()
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
-        """Requests and processing units by the price list, bytes without compression. Needs no
-        account."""
+        """Return requests and processing units by the price list, bytes without compression. Needs
+        no account."""
         points = request_grid.points_a_side(geobox, self._of.native)
         cost = Cost()
         for _, piece in request_grid.pieces(geobox, MOST_PIXELS // points):
@@ -416,7 +417,7 @@ def _track(name: str, when: datetime, platform: str) -> str:
 
 
 def _newest(granules: Iterable[_Granule]) -> list[_Granule]:
-    """The newest processing first, without what it replaces, then by id."""
+    """Return the newest processing first, without what it replaces, then by id."""
     kept: list[_Granule] = []
     for granule in sorted(granules, key=lambda g: (g.baseline, g.id), reverse=True):
         newer = shapely.union_all([g.footprint for g in kept if g.baseline > granule.baseline])
@@ -435,8 +436,8 @@ def _acquisition(key: str, granules: Sequence[_Granule], searched: shapely.Geome
 
 
 def _image(response: DownloadResponse, asked: GeoBox, bands: int) -> NDArray[np.uint16]:
-    """(band + 1, y, x), the last the data mask. Raises SourceError for another image, which would
-    come again and is paid for each time, and whatever the decoder does for a damaged one."""
+    """Return (band + 1, y, x), the last the data mask. Raises SourceError for another image, which
+    would come again and is paid for each time, and whatever the decoder does for a damaged one."""
     image = response.decode()
     expected = (*asked.shape, bands + 1)
     if image.dtype != np.uint16:

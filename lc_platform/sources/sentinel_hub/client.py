@@ -132,8 +132,8 @@ class Service:
             logger.setLevel(max(logger.level, logging.INFO))
 
     def token(self) -> str:
-        """An access token that has not expired. Raises SourceError where the account is refused,
-        TransientSourceError where the service of the tokens did not answer."""
+        """Return an access token that has not expired. Raises SourceError where the account is
+        refused, TransientSourceError where the service of the tokens did not answer."""
         came = time.monotonic()
         with self._lock:
             if time.time() >= self._renewed_from:
@@ -151,8 +151,8 @@ class Service:
             return self._token
 
     def _fetched(self) -> dict[str, Any]:
-        """A new token. sentinelhub waits for it without end: here it is left to itself after a
-        time, and who asks again waits for the same answer, unless it seems to be lost."""
+        """Return a new token. sentinelhub waits for it without end: here it is left to itself after
+        a time, and who asks again waits for the same answer, unless it seems to be lost."""
         seconds = self.config.download_timeout_seconds
         if self._fetching is None or time.monotonic() - self._fetching[0] > _LOST * seconds:
             self._fetching = (time.monotonic(), _in_thread(self._fetch))
@@ -178,7 +178,7 @@ class Service:
             raise QuotaError(self._spent[1])
 
     def refusal(self, response: requests.Response) -> SourceError:
-        """What an answer with another status than 2XX means."""
+        """Return what an answer with another status than 2XX means."""
         status, said = response.status_code, _message(response)
         where = f"Sentinel Hub ({self.config.sh_base_url})"
         if status == requests.codes.too_many_requests or status >= _FROM_HERE_ON_SERVERS:
@@ -246,7 +246,7 @@ class Client(SentinelHubDownloadClient):
         self.spent = Cost()
 
     def send(self, request: DownloadRequest, decode: Callable[[DownloadResponse], _T]) -> _T:
-        """The decoded answer. An answer that cannot be decoded is asked for again.
+        """Return the decoded answer. An answer that cannot be decoded is asked for again.
 
         Raises SourceError, TransientSourceError after all retries, and QuotaError.
         """
@@ -373,7 +373,7 @@ def _units(response: requests.Response, price: Cost) -> float:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds; Sentinel Hub's Retry-After is in milliseconds."""
+    """Return seconds; Sentinel Hub's Retry-After is in milliseconds."""
     told = response.headers.get("Retry-After", "")
     return int(told) / 1000 if told.isdecimal() else None
 
@@ -393,7 +393,7 @@ def _page(response: requests.Response) -> SourceError:
 
 
 def _message(response: requests.Response) -> str:
-    """The service's own words, in brackets after a blank; empty where it has none."""
+    """Return the service's own words, in brackets after a blank; empty where it has none."""
     if _is_page(response):
         return ""
     try:
@@ -417,7 +417,7 @@ def _message(response: requests.Response) -> str:
 
 
 def _clock(response: requests.Response) -> str:
-    """A sentence where this machine's clock and the service's differ."""
+    """Return a sentence where this machine's clock and the service's differ."""
     try:
         theirs = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except ValueError:

@@ -51,7 +51,7 @@ class BandEncoding:
 
 
 def encodings(collection: DataCollection) -> dict[str, BandEncoding]:
-    """Bands of a collection that can be had as whole numbers, by name."""
+    """Return bands of a collection that can be had as whole numbers, by name."""
     known = [*(collection.bands or ()), *(collection.metabands or ())]
     found = (_encoding(band) for band in known if band.name != DATA_MASK)
     return {encoding.name: encoding for encoding in found if encoding is not None}
@@ -70,7 +70,8 @@ def _encoding(band: Band) -> BandEncoding | None:
 
 
 def evalscript(bands: Sequence[BandEncoding]) -> str:
-    """An evalscript that answers one image: the bands in order, then ``dataMask`` (0 or 1)."""
+    """Return an evalscript that answers one image: the bands in order, then ``dataMask`` (0 or
+    1)."""
     names = [*(band.name for band in bands), DATA_MASK]
     units = [*(band.unit for band in bands), Unit.DN.value]
     values = [

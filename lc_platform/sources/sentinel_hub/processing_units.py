@@ -19,7 +19,7 @@ def processing_units(
     float32: bool = False,
     orthorectified: bool = False,
 ) -> float:
-    """Units that one request costs where it succeeds; one that fails costs none.
+    """Return the units that one request costs where it succeeds; one that fails costs none.
 
     width, height   pixels of the answer
     bands           of the input, ``dataMask`` not counted

@@ -13,8 +13,8 @@ from lc_platform.sources.oversampling import MOST_POINTS
 
 
 def points_a_side(geobox: GeoBox, native: float) -> int:
-    """Into how many points a side each pixel of a grid is divided: one, and of pixels at least
-    twice as coarse as the archive's as many as it has there, up to `MOST_POINTS`.
+    """Return how many points a side each pixel of a grid is divided into: one, and at least twice
+    as coarse as the archive's as many as the archive has pixels there, up to `MOST_POINTS`.
 
     native  metres between the archive's pixels
     """
@@ -31,8 +31,8 @@ def _metres_per_unit(geobox: GeoBox) -> float:
 
 
 def pieces(geobox: GeoBox, most: int) -> Iterator[tuple[tuple[slice, slice], GeoBox]]:
-    """A grid cut into as few pieces as have at most ``most`` pixels a side, of about one size:
-    where each lies (rows, columns), and its own grid. They touch and do not overlap."""
+    """Yield a grid cut into as few pieces as have at most ``most`` pixels a side, of about one
+    size: where each lies (rows, columns), and its own grid. They touch and do not overlap."""
     for rows in _spans(geobox.shape[0], most):
         for columns in _spans(geobox.shape[1], most):
             yield (rows, columns), geobox[rows, columns]

@@ -214,7 +214,8 @@ class SimulatedArchive:
         """Nothing waits."""
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
+        """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
+        end), UTC.
 
         An acquisition is a whole pass and one item; its time is that of the pass's descending
         node, and its cloud cover that within some kilometres of the middle of ``area``.
@@ -239,7 +240,8 @@ class SimulatedArchive:
         return found
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
-        """The acquisition's ``bands`` (B01 to B12, B8A), in the order asked for, on ``geobox``.
+        """Return the acquisition's ``bands`` (B01 to B12, B8A), in the order asked for, on
+        ``geobox``.
 
         The archive has no pixel grid of its own: it computes the places at the grid's pixel
         centres. A pixel of at least twice 10 m is the mean of up to 4 x 4 such places spread
@@ -278,14 +280,15 @@ class SimulatedArchive:
         return Cost()
 
     def truth(self, geobox: GeoBox) -> NDArray[np.uint8]:
-        """Class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
+        """Return the class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
         out = np.empty(geobox.shape, np.uint8)
         for rows, block in blocks_of(geobox, 1):
             out[rows] = self._landscape.ground(block).code
         return out
 
     def reference_polygons(self, area: Geometry) -> geopandas.GeoDataFrame:
-        """The reference, mistakes included: whole polygons that intersect ``area``, in its CRS.
+        """Return the reference, mistakes included: whole polygons that intersect ``area``, in its
+        CRS.
 
         Columns: ``class_id`` (1 to 10), ``class_name``, ``parcel``, ``geometry``. The same polygon
         is the same for every area. Raises SourceError where the area has no CRS.
@@ -295,8 +298,9 @@ class SimulatedArchive:
         return reference.reference_polygons(self.seed, area, self.mistakes)
 
     def reference_on(self, geobox: GeoBox) -> pandas.DataFrame:
-        """The attributes of some polygons of the reference that lie on a grid, without drawing
-        one: ``class_id``, ``class_name``, ``parcel``. Where it is empty there may be others."""
+        """Return the attributes of some polygons of the reference that lie on a grid, without
+        drawing one: ``class_id``, ``class_name``, ``parcel``. Where it is empty there may be
+        others."""
         share = np.array([0.5, *np.repeat(_SHARES, len(_SHARES))])
         column = share * geobox.shape[1]
         row = np.array([0.5, *np.tile(_SHARES, len(_SHARES))]) * geobox.shape[0]
@@ -307,8 +311,8 @@ class SimulatedArchive:
         return reference.reference_at(self.seed, x, y, self.mistakes)
 
     def reference_classes(self) -> pandas.DataFrame:
-        """The attributes that the reference's polygons have, a row a class; of ``parcel``, which
-        every polygon has its own of, none."""
+        """Return the attributes that the reference's polygons have, a row a class; of ``parcel``,
+        which every polygon has its own of, none."""
         return pandas.DataFrame(
             {
                 "class_id": [one.id for one in SIMULATED_CLASSES],
@@ -324,9 +328,9 @@ class SimulatedArchive:
     def cloud_truth(
         self, acquisition: Acquisition, geobox: GeoBox
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-        """What the sky is at each pixel centre of a grid: thick cloud (at least half opaque),
-        thin cloud or cirrus (at least 4 % opaque), and shadow on ground not under thick cloud,
-        each (y, x); whether the swath covers the pixel or not."""
+        """Return what the sky is at each pixel centre of a grid: thick cloud (at least half
+        opaque), thin cloud or cirrus (at least 4 % opaque), and shadow on ground not under thick
+        cloud, each (y, x); whether the swath covers the pixel or not."""
         now = self._weather(self._pass(acquisition).time.date())
         out = np.empty((3, *geobox.shape), np.bool_)
         for rows, block in blocks_of(geobox, 1):
@@ -339,7 +343,7 @@ class SimulatedArchive:
         return out[0], out[1], out[2]
 
     def snow_truth(self, acquisition: Acquisition, geobox: GeoBox) -> NDArray[np.bool_]:
-        """Where snow covers more than 15 % of the ground, (y, x)."""
+        """Return where snow covers more than 15 % of the ground, (y, x)."""
         now = self._weather(self._pass(acquisition).time.date())
         out = np.empty(geobox.shape, np.bool_)
         for rows, block in blocks_of(geobox, 1):
@@ -350,8 +354,8 @@ class SimulatedArchive:
     def _numbers(
         self, flown: Pass, block: GeoBox, bands: tuple[str, ...], addend: float
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
-        """Which places are covered (y, x), and reflectance x 10 000 + ``addend`` (band, y, x) in
-        bands of Sentinel-2."""
+        """Return which places are covered (y, x), and reflectance x 10 000 + ``addend`` (band, y,
+        x) in bands of Sentinel-2."""
         ground = self._landscape.ground(block)
         seen = covered(flown, ground)
         out = np.empty((len(bands), *block.shape), np.uint16)
@@ -456,7 +460,7 @@ def sampled(
 
 
 def covered(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
-    """Which places the swath covers, (y, x)."""
+    """Return which places the swath covers, (y, x)."""
     # A swath's edge is nearly straight: a grid whose rim is clear of it lies on one side.
     rim_x = np.concatenate([ground.x[[0, -1]].ravel(), ground.x[:, [0, -1]].ravel()])
     rim_y = np.concatenate([ground.y[[0, -1]].ravel(), ground.y[:, [0, -1]].ravel()])

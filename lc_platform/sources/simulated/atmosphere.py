@@ -51,14 +51,14 @@ def _sample(n, octaves, gain):  # type: ignore[no-untyped-def]
 
 @lru_cache(maxsize=8)
 def _distribution(octaves: int, gain: float) -> NDArray[np.float64]:
-    """Sorted values of fractal noise."""
+    """Return sorted values of fractal noise."""
     values: NDArray[np.float64] = _sample(16384, octaves, gain)
     return values
 
 
 def cover_of_rank(rank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the sky covered, of weather of a rank in [0, 1]: a third of all weather is clear
-    (less than 0.1), a third broken (up to 0.8), a third overcast."""
+    """Return the share of the sky covered, of weather of a rank in [0, 1]: a third of all weather
+    is clear (less than 0.1), a third broken (up to 0.8), a third overcast."""
     return np.interp(rank, [0.0, 0.18, 1 / 3, 2 / 3, 0.78, 1.0], [0.0, 0.01, 0.1, 0.8, 0.97, 1.0])
 
 
@@ -88,7 +88,7 @@ class Weather:
 
 
 def weather(seed: int, when: date, cloudiness: float) -> Weather:
-    """The weather of a date. ``cloudiness`` multiplies the covered share of the sky."""
+    """Return the weather of a date. ``cloudiness`` multiplies the covered share of the sky."""
     s = salt(seed, 2, when.toordinal())
     u = [float(draw(s, n)) for n in range(8)]
     noise = _weather_values()
@@ -128,7 +128,8 @@ def _snow_line(seed: int, when: date, day: float) -> float:
 
 
 def sun(declination: float, latitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """East and north of one metre towards the sun per metre of height, at 10:30 solar time.
+    """Return the east and north of one metre towards the sun per metre of height, at 10:30 solar
+    time.
 
     latitude: radians. The sun is never taken to be lower than 10 degrees.
     """
@@ -145,7 +146,8 @@ def sun(declination: float, latitude: NDArray[np.float64]) -> tuple[NDArray[np.f
 
 
 def sun_direction(now: Weather) -> NDArray[np.float64]:
-    """East and north of the direction the sun stands in, for 45 degrees north and south (2, 2)."""
+    """Return the east and north of the direction the sun stands in, for 45 degrees north and south
+    (2, 2)."""
     direction = np.stack(sun(now.declination, np.radians([45.0, -45.0])), axis=1)
     result: NDArray[np.float64] = direction / np.linalg.norm(direction, axis=1, keepdims=True)
     return result
@@ -217,7 +219,7 @@ class Sky:
 
 
 def sky(now: Weather, box: tuple[float, float, float, float]) -> Sky:
-    """The sky over a box (west, south, east, north) in Web Mercator metres."""
+    """Return the sky over a box (west, south, east, north) in Web Mercator metres."""
     i0, j0, columns, rows = lattice(box, STEP, margin=0.0, ring=1)
     latitude = np.arctan(np.sinh((j0 + np.arange(rows)) * STEP / RADIUS))
     east, north = sun(now.declination, latitude)
@@ -234,7 +236,7 @@ def sky(now: Weather, box: tuple[float, float, float, float]) -> Sky:
 
 
 def cloud_cover(now: Weather, x: float, y: float) -> float:
-    """Percent of the sky that clouds cover around a place, thin ones counted by half."""
+    """Return the percent of the sky that clouds cover around a place, thin ones counted by half."""
     ox, oy = float(draw(now.salt, 20)) * 512.0, float(draw(now.salt, 21)) * 512.0
     w = fractal_noise(x / _WEATHER_WIDTH + ox, y / _WEATHER_WIDTH + oy, now.salt ^ _WEATHER, 2, 0.5)
     threshold = float(np.interp(w, _weather_values(), now.thresholds))

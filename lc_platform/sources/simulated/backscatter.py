@@ -49,7 +49,7 @@ SMOOTH_WATER = 8
 
 @lru_cache(maxsize=1)
 def _calendar() -> NDArray[np.float64]:
-    """(class, day of 365, polarization), decibels."""
+    """Return (class, day of 365, polarization), decibels."""
     days = np.arange(365)
     out = np.zeros((11, 365, len(POLARIZATIONS)))
     for code, points in _YEARS.items():
@@ -62,8 +62,8 @@ def _calendar() -> NDArray[np.float64]:
 def season(
     days: tuple[float, ...], polarizations: tuple[str, ...], wind: float
 ) -> NDArray[np.float32]:
-    """Backscatter in decibels (day, class 0 to 10, shift, polarization) on days of the northern
-    year.
+    """Return the backscatter in decibels (day, class 0 to 10, shift, polarization) on days of the
+    northern year.
 
     wind  0 to 1; water is up to 6 dB brighter in VV, half as much in VH
     """

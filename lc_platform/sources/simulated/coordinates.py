@@ -36,14 +36,14 @@ def check_one_side(x: NDArray[np.float64], where: str) -> None:
 
 
 def metres_per_unit(crs: CRS) -> float:
-    """Metres in one unit of a CRS; of a geographic one, along the meridian."""
+    """Return the metres in one unit of a CRS; of a geographic one, along the meridian."""
     if crs.geographic:
         return RADIUS * np.pi / 180.0
     return float(crs.proj.axis_info[0].unit_conversion_factor)
 
 
 def resolution(geobox: GeoBox) -> float:
-    """Metres between the pixels of a grid, the finer of the two directions."""
+    """Return the metres between the pixels of a grid, the finer of the two directions."""
     a = geobox.affine
     return float(min(np.hypot(a.a, a.d), np.hypot(a.b, a.e))) * metres_per_unit(_crs(geobox))
 

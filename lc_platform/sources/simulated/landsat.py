@@ -79,8 +79,8 @@ class SimulatedLandsat(SimulatedArchive):
     def _on(
         self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str], split: int
     ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """Digital numbers (band, y, x) and data mask (y, x) on a grid no finer than the archive's,
-        means of ``split`` x ``split`` places a pixel."""
+        """Return the digital numbers (band, y, x) and data mask (y, x) on a grid no finer than the
+        archive's, means of ``split`` x ``split`` places a pixel."""
         flown = self._pass(acquisition)
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
@@ -97,7 +97,8 @@ class SimulatedLandsat(SimulatedArchive):
         return values, data_mask
 
     def quality(self, acquisition: Acquisition, geobox: GeoBox) -> NDArray[np.uint16]:
-        """QA_PIXEL at each pixel centre of a grid, (y, x), whether the swath covers it or not."""
+        """Return QA_PIXEL at each pixel centre of a grid, (y, x), whether the swath covers it or
+        not."""
         reach = max(1, round(DILATED / resolution(geobox)))
         thick, _, _ = self.cloud_truth(acquisition, geobox.pad(reach))
         around = np.lib.stride_tricks.sliding_window_view(thick, (2 * reach + 1,) * 2)
@@ -124,8 +125,8 @@ class SimulatedLandsat(SimulatedArchive):
 
 
 def own_pixels(geobox: GeoBox) -> tuple[GeoBox, NDArray[np.intp], NDArray[np.intp]]:
-    """The archive's grid under another one, and the row and column in it of each pixel centre of
-    that, both (y, x)."""
+    """Return the archive's grid under another one, and the row and column in it of each pixel
+    centre of that, both (y, x)."""
     assert geobox.crs is not None
     step = PIXEL / metres_per_unit(geobox.crs)
     rows, columns = geobox.shape

@@ -334,8 +334,8 @@ def _parcels_at(  # type: ignore[no-untyped-def]
 def parcels_at(
     x: NDArray[np.float64], y: NDArray[np.float64], seed: np.uint64
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash and class of the parcels at places in Web Mercator, each (n,); class 0 in a river, of
-    which a place does not say in which parcel it lies."""
+    """Return the hash and class of the parcels at places in Web Mercator, each (n,); class 0 in a
+    river, of which a place does not say in which parcel it lies."""
     box = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
     i0, j0, columns, rows = lattice(box, DISTRICT, margin=350.0, ring=1)
     parcels, codes = np.empty(x.size, np.uint64), np.empty(x.size, np.int64)
@@ -472,7 +472,7 @@ class Landscape:
         self._lock = Lock()
 
     def ground(self, geobox: GeoBox) -> Ground:
-        """The ground at the pixel centres of a grid."""
+        """Return the ground at the pixel centres of a grid."""
         with self._lock:
             if geobox in self._kept:
                 self._kept.move_to_end(geobox)
@@ -519,8 +519,8 @@ class Landscape:
 def lattice(
     box: tuple[float, float, float, float], spacing: float, margin: float, ring: int
 ) -> tuple[int, int, int, int]:
-    """First column and row, and number of columns and rows, of the lattice cells that a box
-    (west, south, east, north) with a margin touches, and ``ring`` more on every side."""
+    """Return the first column and row, and number of columns and rows, of the lattice cells that a
+    box (west, south, east, north) with a margin touches, and ``ring`` more on every side."""
     i0 = int(np.floor((box[0] - margin) / spacing)) - ring
     j0 = int(np.floor((box[1] - margin) / spacing)) - ring
     i1 = int(np.floor((box[2] + margin) / spacing)) + ring + 1

@@ -82,7 +82,8 @@ def fractal_noise(x, y, salt, octaves, gain):  # type: ignore[no-untyped-def]
 
 
 def salt(seed: int, *parts: int) -> np.uint64:
-    """A 64-bit salt from a seed and further whole numbers; any two that differ are unrelated."""
+    """Return a 64-bit salt from a seed and further whole numbers; any two that differ are
+    unrelated."""
     mask = (1 << 64) - 1
     h = seed & mask
     for part in parts:

@@ -61,11 +61,12 @@ class Mission:
         return self.cycle / self.orbits
 
     def passes(self, start: datetime, end: datetime) -> tuple[Pass, ...]:
-        """All passes over anywhere in the half-open period [start, end), in order of time."""
+        """Return all passes over anywhere in the half-open period [start, end), in order of
+        time."""
         return _passes(self, start, end)
 
     def pass_of(self, key: str) -> Pass:
-        """The pass with a key. Raises ValueError where there is none."""
+        """Return the pass with a key. Raises ValueError where there is none."""
         satellite, _, rest = key.partition("_")
         date = rest.partition("_")[0]
         day = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
@@ -108,8 +109,8 @@ class Pass:
         return _wrapped(15.0 * (self.mission.nodes[self.direction] - hours))
 
     def across_track(self, longitude: ArrayLike, latitude: ArrayLike) -> NDArray[np.float64]:
-        """How far places lie from the swath's middle: -1 and 1 at its western and eastern edge,
-        beyond that outside; NaN nearer to the poles than the satellite goes.
+        """Return how far places lie from the swath's middle: -1 and 1 at its western and eastern
+        edge, beyond that outside; NaN nearer to the poles than the satellite goes.
 
         longitude, latitude: degrees, any one shape; that of the result.
         """

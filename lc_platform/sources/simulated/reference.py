@@ -62,7 +62,7 @@ NO_MISTAKES = ReferenceMistakes(0.0, 0.0, 0.0, 0.0)
 def reference_polygons(
     seed: int, area: Geometry, mistakes: ReferenceMistakes
 ) -> geopandas.GeoDataFrame:
-    """The reference polygons that intersect ``area``, whole, in the area's CRS.
+    """Return the reference polygons that intersect ``area``, whole, in the area's CRS.
 
     Columns: ``class_id``, ``class_name``, ``parcel`` (16 hexadecimal digits), ``geometry``.
     """
@@ -104,8 +104,8 @@ def reference_polygons(
 def reference_at(
     seed: int, x: NDArray[np.float64], y: NDArray[np.float64], mistakes: ReferenceMistakes
 ) -> pandas.DataFrame:
-    """The attributes of the polygons that are drawn, where they should be, around places in Web
-    Mercator; nothing of places for which that takes more than arithmetic.
+    """Return the attributes of the polygons that are drawn, where they should be, around places in
+    Web Mercator; nothing of places for which that takes more than arithmetic.
 
     Columns: ``class_id``, ``class_name``, ``parcel``.
     """
@@ -167,7 +167,8 @@ def _draws(hashes: NDArray[np.uint64], n: int) -> NDArray[np.float64]:
 def _parcels(
     seed: np.uint64, within: shapely.Geometry
 ) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.uint64]]:
-    """Parcels of all districts that may touch an area in Web Mercator: outlines, class, hash."""
+    """Return parcels of all districts that may touch an area in Web Mercator: outlines, class,
+    hash."""
     ring = 3  # a district's neighbours are up to two cells away, its own edge one
     i0, j0, columns, rows = land.lattice(within.bounds, land.DISTRICT, margin=0.0, ring=ring)
     table = land.districts(i0, j0, columns, rows, seed)

@@ -164,7 +164,7 @@ _LACK = {1: 0.32, 2: 0.30, 3: 0.40, 4: 0.30, 5: 0.30, 6: 0.16, 7: 0.16, 8: 0.0, 
 
 @lru_cache(maxsize=1)
 def _calendar() -> NDArray[np.float64]:
-    """(class, vigour, day of 365, band), reflectance."""
+    """Return (class, vigour, day of 365, band), reflectance."""
     days = np.arange(365)
     out = np.zeros((11, VIGOURS, 365, len(SENTINEL2_BANDS)))
     lack = 1.0 - (np.arange(VIGOURS) + 0.5) / VIGOURS
@@ -183,7 +183,8 @@ def _calendar() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def season(days: tuple[float, ...], bands: tuple[str, ...]) -> NDArray[np.float32]:
-    """Reflectance (day, class 0 to 10, vigour, shift, band) on days of the northern year."""
+    """Return the reflectance (day, class 0 to 10, vigour, shift, band) on days of the northern
+    year."""
     calendar = _calendar()[..., [SENTINEL2_BANDS.index(band) for band in bands]]
     own = np.floor(np.array(days)).astype(int)[:, None] - (np.arange(SHIFTS) - 32)
     return np.ascontiguousarray(np.moveaxis(calendar[:, :, own % 365], 2, 0), dtype=np.float32)

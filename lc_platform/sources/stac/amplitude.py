@@ -29,7 +29,8 @@ of land and water are below -1 nearly everywhere."""
 
 
 def apparent_unit(values: NDArray[Any]) -> Unit | None:
-    """The unit that backscatter, finite numbers, can only be in; None where nobody can tell."""
+    """Return the unit that backscatter, finite numbers, can only be in; None where nobody can
+    tell."""
     if not values.size:
         return None
     if values.min() > _NOISE:
@@ -38,14 +39,14 @@ def apparent_unit(values: NDArray[Any]) -> Unit | None:
 
 
 def power(values: np.ma.MaskedArray[Any, Any], unit: Unit) -> np.ma.MaskedArray[Any, Any]:
-    """Backscatter in linear power, masked where it is none or not finite."""
+    """Return the backscatter in linear power, masked where it is none or not finite."""
     known = np.ma.masked_invalid(values)
     found = 10.0 ** (known / 10.0) if unit == "decibel" else known
     return np.ma.masked_less_equal(found, 0.0)
 
 
 def digital_numbers(power: np.ma.MaskedArray[Any, Any]) -> np.ma.MaskedArray[Any, Any]:
-    """Amplitude as uint16, 1 to 65535; what is brighter is cut off."""
+    """Return the amplitude as uint16, 1 to 65535; what is brighter is cut off."""
     amplitude = np.rint(np.sqrt(power.filled(0.0)) / SCALE)
     numbers = np.clip(amplitude, 1, 65535).astype(np.uint16)
     return np.ma.MaskedArray(numbers, np.ma.getmaskarray(power))

@@ -158,7 +158,8 @@ class StacArchive:
         self._items = Items({})
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        """Acquisitions that touch ``area`` (any CRS) in the half-open period [start, end), UTC.
+        """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
+        end), UTC.
 
         In order of time then key. Raises SourceError where the catalog is not there, is not
         STAC, has not the collection or lists an item that cannot be read, and
@@ -186,7 +187,7 @@ class StacArchive:
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
-        """The acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
+        """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
 
         Where the grid's pixels are those of the archive nothing is resampled. A finer grid takes
         the nearest archive pixel; a grid at least twice as coarse, the mean of the archive's
@@ -263,7 +264,7 @@ class StacArchive:
                 self._ledger.settle(reserved, spent)
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
-        """An estimate for an archive of Cloud-Optimized GeoTIFFs in tiles of 1024 x 1024.
+        """Return an estimate for an archive of Cloud-Optimized GeoTIFFs in tiles of 1024 x 1024.
 
         Of each band the file's head, and the tiles that a box of this size touches on average: a
         request a row of tiles, and the tiles' bytes at a usual compression. A band's resolution
@@ -297,7 +298,8 @@ class StacArchive:
             self._opened = True
 
     def _document(self, href: str, where: str, advice: str) -> dict[str, Any]:
-        """The JSON object in a file; ``where`` begins the errors, and ``advice`` ends them."""
+        """Return the JSON object in a file; ``where`` begins the errors, and ``advice`` ends
+        them."""
         try:
             document = json.loads(self._io.read_text(href))
         except FileNotFoundError as error:
@@ -317,7 +319,7 @@ class StacArchive:
         return document
 
     def _read(self, href: str, where: str, kind: type[_Kind], advice: str) -> _Kind:
-        """The catalog, collection or item in a file, with errors as those of `_document`."""
+        """Return the catalog, collection or item in a file, with errors as those of `_document`."""
         return self._parsed(self._document(href, where, advice), href, where, kind, advice)
 
     def _parsed(
@@ -490,7 +492,7 @@ class StacArchive:
 
 
 def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
-    """Tile by tile, the newest processing first, without what it replaces.
+    """Return tile by tile, the newest processing first, without what it replaces.
 
     Two items of a tile may be two processings of one granule, or the two halves of a tile that a
     datastrip's end cuts: an older one goes only where newer ones cover it.
@@ -516,13 +518,13 @@ def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
 
 
 def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
-    """Share of an area in degrees that footprints cover."""
+    """Return the share of an area in degrees that footprints cover."""
     covered = shapely.union_all([granule.footprint for granule in granules]) & area
     return float(covered.area / area.area) if area.area else 1.0
 
 
 def _granules_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
-    """Which granules to read, in order: those near the grid, those in its CRS first."""
+    """Return which granules to read, in order: those near the grid, those in its CRS first."""
     if len(granules) == 1:
         return [0]
     # Footprints are drawn roughly (straight lines between far corners), hence the margin.
@@ -548,7 +550,8 @@ def _left_out(document: dict[str, Any]) -> str:
 
 
 def _name_of(href: str) -> str:
-    """What an item that cannot be read is called: its file's name, which is its id by custom."""
+    """Return what an item that cannot be read is called: its file's name, which is its id by
+    custom."""
     path = PurePosixPath(href.partition("?")[0])
     return path.parent.name if path.stem == "item" else path.stem
 

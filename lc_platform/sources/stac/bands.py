@@ -101,7 +101,7 @@ class Bands(Mapping[str, BandContent]):
 def common_calibration(
     key: str, bands: Sequence[str], layers: Sequence[Sequence[Layer]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Scale and offset (band,) for all granules, and what to add to their digital numbers,
+    """Return scale and offset (band,) for all granules, and what to add to their digital numbers,
     (granule, band).
 
     Raises SourceError naming the acquisition and two files that cannot be reconciled.

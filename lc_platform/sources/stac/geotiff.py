@@ -63,8 +63,8 @@ class _Stored(NamedTuple):
 def blocks(
     file: rasterio.DatasetReader, index: int, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> Iterator[Block]:
-    """The tiles or strips that hold a band's pixels; ``rows`` and ``columns`` may lie outside of
-    the file. None of a file that is no GeoTIFF."""
+    """Yield the tiles or strips that hold a band's pixels; ``rows`` and ``columns`` may lie outside
+    of the file. None of a file that is no GeoTIFF."""
     if file.driver != "GTiff":
         return
     height, width = file.block_shapes[index - 1]
@@ -78,8 +78,8 @@ def blocks(
 
 
 def _stored(file: rasterio.DatasetReader, index: int, content: Content) -> _Stored | None:
-    """How a band is stored; None where it is compressed in another way than by deflate, or its
-    numbers are not of 8 or 16 bits each."""
+    """Return how a band is stored; None where it is compressed in another way than by deflate, or
+    its numbers are not of 8 or 16 bits each."""
     if file.driver != "GTiff" or sys.byteorder != "little":
         return None
     dtype = np.dtype(file.dtypes[index - 1])
@@ -114,7 +114,8 @@ def window(
     rows: slice,
     columns: slice,
 ) -> NDArray[Any] | None:
-    """The pixels of some rows and columns of a band, (y, x), where ``wanted`` holds them all.
+    """Return the pixels of some rows and columns of a band, (y, x), where ``wanted`` holds them
+    all.
 
     None where GDAL has to read them: they are stored in another way than `_stored` knows, not
     there, or damaged.
@@ -182,8 +183,8 @@ _SHORT, _LONG = 3, 4
 
 
 def _tags(content: Content) -> dict[int, int] | None:
-    """Tags of the file's first image that are one number; None where they are not there, or the
-    numbers are in the order of other machines."""
+    """Return tags of the file's first image that are one number; None where they are not there, or
+    the numbers are in the order of other machines."""
     start = content(0, 16)
     if start is None or bytes(start[:2]) != b"II":
         return None

@@ -17,7 +17,7 @@ _FILE = "file://"
 
 
 def located(href: str, document: str | None = None) -> str:
-    """The URL, or the absolute path, that a reference in a document leads to.
+    """Return the URL, or the absolute path, that a reference in a document leads to.
 
     document  URL or path; None where the reference stands in none and is from the working folder
 

@@ -54,13 +54,13 @@ class Granule:
     """What granules of one pass have in common; empty where it is not told."""
 
     def bands(self) -> tuple[str, ...]:
-        """Sentinel-2 names in their order, then asset keys."""
+        """Return Sentinel-2 names in their order, then asset keys."""
         named = [band for band in SENTINEL2_ASSETS if self._locate(band) is not None]
         return tuple(dict.fromkeys(named + [asset for asset, _ in self._parsed.bands]))
 
     def layer(self, band: str, acquisition: str, hosted: HostedCollection) -> Layer:
-        """The item's band; raises SourceError naming the acquisition where it has none, or where
-        nobody tells its offset."""
+        """Return the item's band; raises SourceError naming the acquisition where it has none, or
+        where nobody tells its offset."""
         key = self._locate(band)
         if key is None:
             raise MissingBandError(
@@ -135,8 +135,9 @@ class Granule:
             ) from error
 
     def _locate(self, band: str) -> tuple[str, int] | None:
-        """Asset key and band in it: by asset key, by ``eo:bands``, by what Sentinel-2's are named
-        in Earth Search and in the Copernicus Data Space, by asset key in other letters (VV, vv)."""
+        """Return asset key and band in it: by asset key, by ``eo:bands``, by what Sentinel-2's are
+        named in Earth Search and in the Copernicus Data Space, by asset key in other letters (VV,
+        vv)."""
         found = [(band, 1), *self._parsed.collection.aliases.get(band, ())]
         if self._is_sentinel2 and band in SENTINEL2_ASSETS:
             usual = (SENTINEL2_ASSETS[band], *(f"{band}_{metres}m" for metres in (10, 20, 60)))
@@ -177,7 +178,7 @@ class Items:
 
 
 def parsed(items: Iterable[pystac.Item]) -> Items:
-    """What is to be known of items, each for itself."""
+    """Return what is to be known of items, each for itself."""
     granules: dict[str, Granule] = {}
     invalid: list[InvalidItem] = []
     without_geometry: list[str] = []
@@ -208,7 +209,7 @@ def parsed(items: Iterable[pystac.Item]) -> Items:
 
 
 def merged(answers: Iterable[Items]) -> Items:
-    """Those of several answers, of which one item may be in more than one."""
+    """Return those of several answers, of which one item may be in more than one."""
     granules: dict[str, Granule] = {}
     invalid: list[InvalidItem] = []
     without_geometry: dict[str, None] = {}
@@ -291,8 +292,8 @@ _MEND = "Correct the item, or leave the acquisition out by imagery.exclude."
 
 
 def _number(told: Mapping[str, Any], name: str, where: str) -> float | None:
-    """What is told under a name; None where nothing is. Raises SourceError where it is no finite
-    number."""
+    """Return what is told under a name; None where nothing is. Raises SourceError where it is no
+    finite number."""
     value = told.get(name)
     if value is None:
         return None
@@ -306,8 +307,8 @@ def _number(told: Mapping[str, Any], name: str, where: str) -> float | None:
 
 
 def _no_data(asset: pystac.Asset, index: int, usual: float | None) -> tuple[float, ...]:
-    """Every value of no data that an asset tells of itself or of a band, in any of the ways; the
-    usual one where it tells none."""
+    """Return every value of no data that an asset tells of itself or of a band, in any of the ways;
+    the usual one where it tells none."""
     places: list[Mapping[str, Any]] = [asset.extra_fields]
     for name in ("bands", "raster:bands"):
         of = dict(enumerate(asset.extra_fields.get(name) or (), 1)).get(index)

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def unsigned(uri: str) -> str:
-    """A link as it may be told: its query may be a signature."""
+    """Return a link as it may be told: its query may be a signature."""
     return uri.partition("?")[0] if "://" in uri else uri
 
 
@@ -95,7 +95,7 @@ class Read:
 
 
 def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
-    """A layer's digital numbers on a grid.
+    """Return a layer's digital numbers on a grid.
 
     The file's pixel at each grid pixel's centre, or, from twice its size on, the mean of its valid
     pixels (of a classification never). No data outside the file.
@@ -137,7 +137,8 @@ def _opened(
 def _on_grid(
     layer: Layer, file: rasterio.DatasetReader, remote: RemoteFile | None, geobox: GeoBox
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Digital numbers, of the file's type or rounded, and where they are data, both (y, x)."""
+    """Return the digital numbers, of the file's type or rounded, and where they are data, both (y,
+    x)."""
     dtype = np.dtype(file.dtypes[layer.index - 1])
     if dtype.kind not in ("f" if layer.backscatter else "ui"):
         raise _unexpected_type(layer, dtype)
@@ -168,7 +169,7 @@ def _at_centres(
     grid: GeoBox,
     nodata: Sequence[float],
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    """Return the file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
     where = None if file.crs is None else sampling.pixel_indices(own, grid)
     blocks: list[geotiff.Block] = []
     if remote is not None and file.crs is not None:
@@ -192,9 +193,9 @@ def _at_centres(
 
 
 def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
-    """The file's grid; of a file that has ground control points alone (Sentinel-1 GRD), one in
-    ``crs`` of about its pixels: a polynomial through the points, without terrain correction. None
-    where it tells neither."""
+    """Return the file's grid; of a file that has ground control points alone (Sentinel-1 GRD), one
+    in ``crs`` of about its pixels: a polynomial through the points, without terrain correction.
+    None where it tells neither."""
     if file.crs is None and file.gcps[0]:
         points, of_points = file.gcps
         transform, width, height = calculate_default_transform(
@@ -206,7 +207,7 @@ def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
 
 
 def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
-    """How many points, spread evenly, a grid pixel's mean is taken of in each direction.
+    """Return how many points, spread evenly, a grid pixel's mean is taken of in each direction.
 
     1 where the grid is not twice as coarse as the file. Otherwise one a file pixel where a whole
     number of these fits the grid pixel, more where not. The same for every window of a grid.
@@ -225,8 +226,8 @@ def _resolution_in(own: GeoBox, crs: CRS) -> Resolution:
 
 
 def _no_data(layer: Layer, file: rasterio.DatasetReader) -> tuple[float, ...]:
-    """The values of no data: all that the item and the file tell and the file's type can hold,
-    or else 0, of floating-point numbers NaN."""
+    """Return the values of no data: all that the item and the file tell and the file's type can
+    hold, or else 0, of floating-point numbers NaN."""
     dtype, own = np.dtype(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]
     told = [*layer.nodata, *(() if own is None else (own,))]
     if dtype.kind == "f":

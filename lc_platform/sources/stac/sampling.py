@@ -31,7 +31,7 @@ class PixelIndices(NamedTuple):
 
 
 def pixel_indices(own: GeoBox, grid: GeoBox) -> PixelIndices | None:
-    """Where a grid's pixels are in a file of the grid ``own``.
+    """Return where a grid's pixels are in a file of the grid ``own``.
 
     None where the axes are not the same: in another coordinate system, or turned.
     """
@@ -46,7 +46,7 @@ def pixel_indices(own: GeoBox, grid: GeoBox) -> PixelIndices | None:
 
 
 def pixels_around(file: rasterio.DatasetReader, grid: GeoBox) -> PixelIndices:
-    """All pixels of a file that a grid's box touches, by row and column."""
+    """Return all pixels of a file that a grid's box touches, by row and column."""
     west, south, east, north = transform_bounds(grid.crs, file.crs, *grid.boundingbox)
     turns = _turns(file)
     if west > east:  # across 180 degrees
@@ -74,7 +74,7 @@ def _turns(file: rasterio.DatasetReader) -> tuple[float, ...]:
 def warped(
     file: rasterio.DatasetReader, index: int, grid: GeoBox, nodata: Sequence[float]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    """Return the file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
     height, width = grid.shape
     nothing = nodata[0]
     transform = grid.transform * Affine.translation(_NUDGE, _NUDGE)
@@ -122,7 +122,7 @@ def picked(
     nodata: Sequence[float],
     window: Callable[[slice, slice], NDArray[Any]],
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Pixels of a file by row and column, and where they are data, both (y, x).
+    """Return pixels of a file by row and column, and where they are data, both (y, x).
 
     size    (rows, columns) of the file
     window  reads some of its rows and columns
@@ -144,7 +144,7 @@ def picked(
 
 
 def _is_data(numbers: NDArray[Any], nodata: Sequence[float]) -> NDArray[np.bool_]:
-    """Where numbers are none of the values of no data."""
+    """Return where numbers are none of the values of no data."""
     # As the file has them: a value that a float32 cannot hold exactly is rounded there too.
     first, *others = (numbers.dtype.type(value) for value in nodata)
     valid: NDArray[np.bool_] = numbers != first
@@ -154,7 +154,7 @@ def _is_data(numbers: NDArray[Any], nodata: Sequence[float]) -> NDArray[np.bool_
 
 
 def _inside(positions: NDArray[np.int64], length: int) -> tuple[slice, NDArray[np.int64]]:
-    """Which positions along an axis lie in the file, and these."""
+    """Return which positions along an axis lie in the file, and these."""
     inside = np.flatnonzero((positions >= 0) & (positions < length))
     if not inside.size:
         return slice(0, 0), positions[:0]

@@ -51,7 +51,7 @@ class Signing:
         logging.getLogger("urllib3.connectionpool").addFilter(_without_signature)
 
     def token(self, uri: str, *, instead_of: str = "") -> str:
-        """The query that a link is to have; empty where it needs none.
+        """Return the query that a link is to have; empty where it needs none.
 
         One that is about to end is replaced, and so is ``instead_of``, a token that the archive
         does not take. Raises SourceError where the archive gives none.
