@@ -47,14 +47,50 @@ def score_intervals(
     The bounds of a class are of the draws that have it; see ``Scores`` for where there are none.
     Raises ValueError where fewer than two blocks have a pixel, and for a confidence out of range.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"A confidence of {confidence} is not between 0 and 1.")
-    blocks = matrices[matrices.any(axis=(1, 2))]
-    if len(blocks) < 2:
+    blocks = _with_pixels(matrices[:, np.newaxis])
+    resampled = scores(_resampled(blocks, seed, draws)[:, 0])
+    low, high = _bounds([resampled], confidence)
+    return ScoreIntervals(scores(blocks[:, 0].sum(axis=0)), low, high)
+
+
+def score_differences(
+    before: NDArray[np.integer[Any]],
+    after: NDArray[np.integer[Any]],
+    *,
+    seed: int,
+    draws: int = 2000,
+    confidence: float = 0.95,
+) -> ScoreIntervals:
+    """How much better one classifier is than another on the same ground: scores of the second less
+    those of the first, each draw of blocks the same for both.
+
+    before, after  (block, reference class, predicted class), pixels of the same blocks; see
+                   ``score_intervals`` for the rest
+
+    Raises ValueError where the shapes differ, and as ``score_intervals`` does.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"Matrices {before.shape} and {after.shape} are not of the same blocks.")
+    blocks = _with_pixels(np.stack([before, after], axis=1))
+    drawn = _resampled(blocks, seed, draws)
+    low, high = _bounds([scores(drawn[:, 0]), scores(drawn[:, 1])], confidence)
+    whole = [scores(blocks[:, one].sum(axis=0)) for one in (0, 1)]
+    return ScoreIntervals(Scores(*_values(whole)), low, high)
+
+
+def _with_pixels(blocks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """blocks  (block, map, reference class, predicted class)"""
+    labelled = blocks[blocks.any(axis=(1, 2, 3))]
+    if len(labelled) < 2:
         raise ValueError(
-            f"{len(blocks)} block{'' if len(blocks) == 1 else 's'} of ground with a reference: an "
-            "interval needs at least two. Take smaller blocks, or extend the reference."
+            f"{len(labelled)} block{'' if len(labelled) == 1 else 's'} of ground with a reference: "
+            "an interval needs at least two. Take smaller blocks, or extend the reference."
         )
+    return labelled
+
+
+def _resampled(blocks: NDArray[np.integer[Any]], seed: int, draws: int) -> NDArray[np.float64]:
+    """The sums of blocks that are drawn anew: (draw, map, reference class, predicted class)."""
     rng = np.random.default_rng((abs(seed), int(seed < 0)))
     flat = blocks.reshape(len(blocks), -1).astype(np.float64)
     chance = np.full(len(blocks), 1 / len(blocks))
@@ -64,11 +100,24 @@ def score_intervals(
         part = drawn[first : first + step]
         times = rng.multinomial(len(blocks) - 1, chance, len(part))
         np.matmul(times.astype(np.float64), flat, out=part)
-    resampled = scores(drawn.reshape(draws, *matrices.shape[1:]))
+    return drawn.reshape(draws, *blocks.shape[1:])
+
+
+def _values(found: list[Scores]) -> list[NDArray[np.float64]]:
+    """By score: of one, or the second less the first."""
+    return [
+        np.asarray(getattr(found[-1], field.name))
+        - (getattr(found[0], field.name) if len(found) > 1 else 0)
+        for field in fields(Scores)
+    ]
+
+
+def _bounds(found: list[Scores], confidence: float) -> tuple[Scores, Scores]:
+    if not 0 < confidence < 1:
+        raise ValueError(f"A confidence of {confidence} is not between 0 and 1.")
     tails = [50 * (1 - confidence), 50 * (1 + confidence)]
-    bounds = [_percentiles(getattr(resampled, field.name), tails) for field in fields(Scores)]
-    low, high = (Scores(*(bound[side] for bound in bounds)) for side in (0, 1))
-    return ScoreIntervals(scores(blocks.sum(axis=0)), low, high)
+    bounds = [_percentiles(values, tails) for values in _values(found)]
+    return Scores(*(one[0] for one in bounds)), Scores(*(one[1] for one in bounds))
 
 
 def _percentiles(values: NDArray[np.float64], tails: list[float]) -> NDArray[np.float64]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from benchmarks import intervals
 from lc_platform.eo import accuracy
-from lc_platform.eo.bootstrap import score_intervals
+from lc_platform.eo.bootstrap import score_differences, score_intervals
 
 CLASSES = [(1, "cropland"), (4, "forest"), (200, "water")]
 IDS = [1, 4, 200]
@@ -70,6 +71,45 @@ def test_pixels_of_one_block_are_no_more_than_the_block() -> None:
 
     assert width(same) == pytest.approx(width(few))
     assert width(many) == pytest.approx(width(few) / np.sqrt(10), rel=0.25)
+
+
+def better(blocks: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
+    """The same blocks by a classifier that is right in a share of what was wrong."""
+    wrong = np.where(np.eye(blocks.shape[1], dtype=np.bool_), 0, blocks)
+    righted = np.random.default_rng(seed).binomial(wrong, share)
+    found = blocks - righted
+    for class_ in range(blocks.shape[1]):
+        found[:, class_, class_] += righted[:, class_].sum(axis=1)
+    return found
+
+
+def test_a_difference_on_the_same_blocks_is_known_better_than_either() -> None:
+    ground = intervals.blocks_of_ground()
+    improved = better(ground, 0.1, 1)
+    true = accuracy.scores(improved.sum(axis=0)).f1_weighted - (
+        accuracy.scores(ground.sum(axis=0)).f1_weighted
+    )
+    held = 0
+    for sample in range(100):
+        chosen = np.random.default_rng(sample).choice(len(ground), 40, replace=False)
+        found = score_differences(ground[chosen], improved[chosen], seed=sample, draws=500)
+        held += int(found.low.f1_weighted <= true <= found.high.f1_weighted)
+    alone = score_intervals(ground[chosen], seed=1, draws=500)
+    width = found.high.f1_weighted - found.low.f1_weighted
+    assert 85 <= held <= 99
+    assert width < 0.5 * (alone.high.f1_weighted - alone.low.f1_weighted)
+    assert found.value.f1_weighted == pytest.approx(
+        accuracy.scores(improved[chosen].sum(axis=0)).f1_weighted
+        - accuracy.scores(ground[chosen].sum(axis=0)).f1_weighted
+    )
+
+
+def test_a_classifier_is_no_better_than_itself() -> None:
+    blocks = intervals.blocks_of_ground(30)
+    found = score_differences(blocks, blocks, seed=1)
+    assert found.low.f1.tolist() == found.high.f1.tolist() == [0] * 5
+    with pytest.raises(ValueError, match="not of the same blocks"):
+        score_differences(blocks, blocks[1:], seed=1)
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
