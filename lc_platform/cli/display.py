@@ -31,6 +31,9 @@ _SILENT = 5.0
 _EARLY = 0.05
 """Share of a stage before which nothing is said of the time left."""
 
+_ALMOST = 0.99
+"""Share of a stage that is shown where all of its steps are done and it has not ended."""
+
 
 class Display:
     """Stages of the work and what is being done in them, while the block lasts."""
@@ -87,7 +90,9 @@ class Display:
     def _refresh(self) -> None:
         if self._total:
             done = self._ended + sum(step.share for step in self._steps.values())
-            self._shown = max(self._shown, min(done, self._total))
+            # The work's end is told by who does it: until then a full bar would stand still.
+            most = self._total if self._ended >= self._total else _ALMOST * self._total
+            self._shown = max(self._shown, min(done, most))
         self._lines.show(self)
 
     def note(self, words: str) -> None:
