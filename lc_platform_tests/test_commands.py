@@ -40,3 +40,20 @@ def test_status_tells_of_every_folder(made: Site, state: str) -> None:
         ended = given("status", state, one, terminal=state == "cut COG")
         assert ended.status == 0, ended.words
         assert "Traceback" not in ended.words
+
+
+def test_verify_says_what_is_wrong_with_a_cut_file_in_words_of_its_own(made: Site) -> None:
+    with in_state("cut COG", made) as one:
+        ended = given("verify", "cut COG", one, terminal=False)
+        assert "is damaged (TIFFFillTile:Read error" in ended.words
+        assert "See previous exception" not in ended.words
+
+
+def test_verify_names_a_cut_map_without_a_warning_of_a_library(made: Site) -> None:
+    with in_state("finished", made) as one:
+        land_cover = (one.store / "mosaic/2021/land_cover.tif").resolve()
+        land_cover.write_bytes(land_cover.read_bytes()[: land_cover.stat().st_size // 2])
+        ended = given("verify", "finished", one, terminal=False)
+        assert ended.status == 1, ended.words
+        assert "land_cover.tif is damaged (it has no coordinate system)." in ended.words
+        assert "NotGeoreferencedWarning" not in ended.words

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
@@ -31,6 +32,9 @@ from lc_platform.storage.store import PART, Staging, Store
 
 # GDAL's own default, a twentieth of the memory in every process, is too much for many workers.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
+
+# A file of the store that does not tell its place is damaged, and refused by name.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio")
 
 _ATTRIBUTES = "LC_PLATFORM"
 _BLOCK = 256
@@ -168,13 +172,22 @@ def check_file(store: Store, key: str, physical: str) -> None:
     opening = None if store.local else Opening(ByteRanges(store.fs, physical))
     try:
         with rasterio.open(opening.name if opening else physical, opener=opening) as raster:
+            if raster.crs is None:
+                raise RasterioError("it has no coordinate system")
             _read_all(raster)
     except (RasterioError, CPLE_BaseError) as error:
         why = (opening and opening.failure) or error
         name = PurePosixPath(physical).name
         raise store.fault(store.path(key), why) or DamagedArtefactError(
-            f"{store.path(key)}: {name} is damaged ({why}). Materialize it again", key
+            f"{store.path(key)}: {name} is damaged ({_first(why)}). Materialize it again", key
         ) from why
+
+
+def _first(error: BaseException) -> BaseException:
+    """What an error began with: rasterio's own words may point to it alone."""
+    while (before := error.__cause__) is not None:
+        error = before
+    return error
 
 
 def _read_all(raster: Any) -> None:
@@ -304,7 +317,7 @@ class RasterCube:
                 raise RasterioError(str(opening.failure))
         except (RasterioError, CPLE_BaseError) as error:
             why = (opening and opening.failure) or error
-            problem = f"is no GeoTIFF, or is damaged ({why})"
+            problem = f"is no GeoTIFF, or is damaged ({_first(why)})"
             raise self._store.fault(self.path, why) or self._store.unreadable(
                 self._key, self._physical, problem
             ) from why
