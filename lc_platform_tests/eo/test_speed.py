@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from s2cloudless.cloud_detector import S2PixelCloudDetector
 
 from benchmarks.numpy_interpolation import regularize as plain_regularize
+from benchmarks.numpy_smoothing import smooth as plain_smooth
+from lc_platform.eo import applicability, clouds, smoothing, timeseries
 from lc_platform.eo import classifier as classify
-from lc_platform.eo import clouds, timeseries
 
 
 def ratio(plain: Callable[[], Any], ours: Callable[[], Any], pairs: int = 5) -> float:
@@ -97,3 +98,47 @@ def test_a_year_is_interpolated_several_times_as_fast_as_by_numpy(
     )
     record_property("figure", f"interpolation: {found:.1f} times vectorized numpy")
     assert found > 3
+
+
+def test_probabilities_are_smoothed_faster_than_by_numpy(
+    record_property: Callable[[str, object], None],
+) -> None:
+    rng = np.random.default_rng(9)
+    drawn = rng.dirichlet(np.full(5, 0.3), (200, 200)).astype(np.float32)
+    probabilities = np.ascontiguousarray(drawn.transpose(2, 0, 1))
+    variances = [20.0] * 5
+    found = ratio(
+        lambda: plain_smooth(probabilities, variances, 7),
+        lambda: smoothing.smooth(probabilities, variances, threads=1),
+    )
+    record_property("figure", f"smoothing: {found:.1f} times vectorized numpy")
+    assert found > 1.5
+
+
+def test_applicability_takes_no_longer_than_lightgbms_classification(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Of features that vary together, as those of a season do."""
+    rng = np.random.default_rng(10)
+    axes, labels = rng.normal(size=(6, 100)), rng.integers(1, 11, 12_000)
+    features = (rng.normal(size=(11, 6)) * 3)[labels] @ axes + rng.normal(size=(12_000, 6)) @ axes
+    features = (features + rng.normal(0, 0.2, features.shape)).astype(np.float32)
+    samples, pixels = features[:8000], features[8000:]
+    trained = classify.train(
+        samples,
+        labels[:8000],
+        feature_names=[f"f{i}" for i in range(100)],
+        parameters={"num_leaves": 31},
+        seed=1,
+        rounds=100,
+        threads=1,
+    )
+    importance = trained.booster.feature_importance("gain")
+    space = applicability.fit(samples, importance, np.arange(8000) % 4)
+    window = np.ascontiguousarray(pixels.T)[:, None]
+    found = ratio(
+        lambda: trained.booster.predict(pixels, num_threads=1),
+        lambda: applicability.dissimilarity(space, window, threads=1),
+    )
+    record_property("figure", f"applicability: {found:.1f} times LightGBM's classification")
+    assert found > 1
