@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from lc_platform_tests import left_out
 from lc_platform_tests.command_line import lc
+from lc_platform_tests.left_out import (
+    pytest_collection_modifyitems,
+    pytest_sessionfinish,
+    pytest_testnodedown,
+)
 from lc_platform_tests.object_stores import azure, emulator, google, server
 
-__all__ = ["azure", "emulator", "google", "lc", "server"]
+__all__ = [
+    "azure",
+    "emulator",
+    "google",
+    "lc",
+    "pytest_collection_modifyitems",
+    "pytest_sessionfinish",
+    "pytest_testnodedown",
+    "server",
+]
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +49,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _databases_do_not_wait_for_the_disk() -> Iterator[None]:
+    """Dagster commits each event by itself, and no test needs it after a power cut."""
+    event.listen(Engine, "connect", _without_waiting)
+    yield
+    event.remove(Engine, "connect", _without_waiting)
+
+
+def _without_waiting(connection: object, _: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the figures that tests have measured, passed or not."""
+    """Show the figures that tests have measured, passed or not, and what was left out."""
     reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
     figures = [value for r in reports for name, value in r.user_properties if name == "figure"]
     if figures:
         terminalreporter.section("measured")
         for figure in figures:
             terminalreporter.write_line(str(figure))
+    left_out.write_summary(terminalreporter)

@@ -23,8 +23,7 @@ from typing import Any, NoReturn
 import pytest
 from fsspec import AbstractFileSystem
 
-REQUIRED = "LC_PLATFORM_REQUIRE_SERVERS"
-"""With this environment variable set, a server that is not installed is a failure."""
+from lc_platform_tests.left_out import REQUIRED
 
 
 def lacking(package: str) -> NoReturn:

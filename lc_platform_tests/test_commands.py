@@ -7,6 +7,8 @@ import pytest
 from lc_platform_tests.command_states import finished, given, in_state
 from lc_platform_tests.sites import Site
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Site:

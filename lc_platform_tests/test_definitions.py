@@ -194,6 +194,7 @@ def test_definitions_load_in_an_empty_folder_and_leave_it_empty(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_definitions_load_the_configuration_that_the_variable_names(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     text = config.template("simulated").replace("name: demo", "name: mine")
@@ -202,6 +203,7 @@ def test_definitions_load_the_configuration_that_the_variable_names(tmp_path: Pa
     assert done.stdout.split() == ["mine", str(len(ASSETS))], done.stderr
 
 
+@pytest.mark.slow
 def test_dagster_accepts_the_workspace(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w",

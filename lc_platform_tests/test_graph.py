@@ -156,6 +156,7 @@ def test_the_same_names_mean_the_same_on_every_page(built: Platform) -> None:
     )
 
 
+@pytest.mark.slow
 def test_features_that_are_not_stored_give_the_same_map_to_the_bit(
     built: Platform, tmp_path: Path
 ) -> None:
@@ -336,6 +337,7 @@ def test_a_patch_without_data_stops_no_other_of_its_chunk(
     assert "no acquisition has data on the patch" in alone.errors[blind]
 
 
+@pytest.mark.slow
 def test_neither_workers_nor_chunks_change_the_result(
     built: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

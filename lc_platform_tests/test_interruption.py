@@ -28,7 +28,7 @@ from lc_platform_tests.production import artefacts
 from lc_platform_tests.sites import Site, half_written, site
 from lc_platform_tests.terminal import CTRL_C, started
 
-SECONDS = 60.0
+SECONDS = 600.0
 """In which a process must be gone: many times what a quiet machine takes."""
 
 
@@ -172,10 +172,10 @@ def test_an_interrupted_step_is_not_started_again(interrupt: type[BaseException]
 @pytest.mark.parametrize(
     ("workers", "terminal", "which", "status"),
     [
-        (1, True, CTRL_C, 130),
+        pytest.param(1, True, CTRL_C, 130, marks=pytest.mark.slow),
         (1, False, signal.SIGTERM, 143),
-        (2, False, CTRL_C, 130),
-        (2, True, signal.SIGTERM, 143),
+        pytest.param(2, False, CTRL_C, 130, marks=pytest.mark.slow),
+        pytest.param(2, True, signal.SIGTERM, 143, marks=pytest.mark.slow),
     ],
 )
 def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
@@ -197,6 +197,7 @@ def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
     assert report.succeeded, report.failures
 
 
+@pytest.mark.slow
 def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_path: Path) -> None:
     with started("demo", tmp_path / "demo", terminal=True, folder=tmp_path) as one:
         one.until("reference.gpkg")
@@ -207,6 +208,7 @@ def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_
         assert "Traceback" not in one.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "terminal"), [(1, False), (2, True)])
 def test_the_second_signal_ends_at_once_and_leaves_no_process(
     small: Site, workers: int, terminal: bool
@@ -225,6 +227,7 @@ def test_the_second_signal_ends_at_once_and_leaves_no_process(
     assert half_written(small.store) == []
 
 
+@pytest.mark.slow
 def test_workers_end_where_who_started_them_is_killed(small: Site) -> None:
     command = ("run", "-c", small.folder / "lc.yaml", "--workers", "2")
     with started(*command, terminal=False, folder=small.folder) as one:
@@ -234,6 +237,7 @@ def test_workers_end_where_who_started_them_is_killed(small: Site) -> None:
         assert one.left(SECONDS) == []
 
 
+@pytest.mark.slow
 def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) -> None:
     lots = site(tmp_path, patches=6)
     lots.configure(processing={"chunk": 1})
@@ -247,6 +251,7 @@ def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) 
         assert re.search(r"artefacts made.*, in \d+ s, 0 failed", one.words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -297,6 +302,7 @@ def _handles(process: int) -> bool:
     return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
+@pytest.mark.slow
 def test_a_signal_that_was_ignored_before_stays_ignored(small: Site) -> None:
     """As under `nohup`, or in a shell's background."""
     environment = {"PYTHONSTARTUP": os.devnull}

@@ -102,7 +102,7 @@ def test_the_series_of_68_dates_has_the_published_counts_and_maxima(shared_data:
     )
 
 
-@pytest.mark.parametrize("resolution", [10, 80])
+@pytest.mark.parametrize("resolution", [pytest.param(10, marks=pytest.mark.slow), 80])
 def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_cloudy(
     shared_data: Path, tmp_path: Path, resolution: int
 ) -> None:
@@ -148,6 +148,7 @@ def lc_platform(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
     shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

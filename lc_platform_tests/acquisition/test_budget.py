@@ -286,6 +286,7 @@ def worker(url: str, budget: float, seed: int, barrier: Any, results: Any) -> No
     results.put(charged)
 
 
+@pytest.mark.slow
 def test_four_processes_spend_no_more_than_the_budget_and_most_of_it(store: Store) -> None:
     budget = 800.0
     spawn = multiprocessing.get_context("spawn")

@@ -686,6 +686,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     return met
 
 
+@pytest.mark.slow
 def test_the_daemon_has_a_sensor_s_backfill_made(deployment: Deployment) -> None:
     open_minded = deployment.changed(
         imagery={"max_cloud_cover": 30}, operations={"acquisitions": {"enabled": True}}

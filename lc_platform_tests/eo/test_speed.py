@@ -19,6 +19,8 @@ from benchmarks.numpy_smoothing import smooth as plain_smooth
 from lc_platform.eo import applicability, clouds, smoothing, timeseries
 from lc_platform.eo import classifier as classify
 
+pytestmark = pytest.mark.slow
+
 
 def ratio(plain: Callable[[], Any], ours: Callable[[], Any], pairs: int = 5) -> float:
     """How many times as long the plain version takes: the median of pairs, one after the other."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lc_platform_tests.infra.servers import program
-from lc_platform_tests.servers import REQUIRED
+from lc_platform_tests.left_out import REQUIRED
 
 Instructions = list[tuple[str, str]]
 

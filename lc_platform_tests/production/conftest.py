@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lc_platform_tests.left_out import REQUIRED
 from lc_platform_tests.production import areas
 from lc_platform_tests.production.artefacts import Digests
-from lc_platform_tests.servers import REQUIRED
 
 # What they start is not installed where it is not asked for.
 collect_ignore_glob = [] if os.environ.get(REQUIRED) else ["test_*.py"]

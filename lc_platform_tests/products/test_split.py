@@ -96,6 +96,7 @@ def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_tells_of_it(lopsided: Site) -> None:
     report = lopsided.run()
     assert report.succeeded, report.failures
