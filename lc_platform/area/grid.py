@@ -42,7 +42,6 @@ _STEP = 0.01
 """Degrees between vertices of a box in which patches are searched."""
 _TOLERANCE = 0.05
 """Pixels that an edge of the area may be off after reprojection."""
-_METRES_PER_DEGREE = 111_320.0
 _WGS84 = CRS.from_epsg(4326)
 PATCH_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 """What a patch may be called: it is a file's name, with room for a version's beside it."""
@@ -221,7 +220,7 @@ def patches_from_table(table: GeoDataFrame) -> list[Patch]:
 
 
 def patches_from_columns(table: Mapping[str, Sequence[Any]]) -> list[Patch]:
-    """Return the patches of the columns that ``grid_table`` made, exactly; further ones are
+    """Return the patches of the columns that ``grid_table`` made, exactly; others are
     ignored.
 
     Raises ValueError naming the column or the key that a patch grid can't have.
@@ -321,7 +320,7 @@ def _split_utm(
     patches: list[Patch] = []
     edge = size * resolution
     tolerance = _TOLERANCE * resolution
-    lon_lat = _reprojected(area, crs, _WGS84, tolerance / _METRES_PER_DEGREE)
+    lon_lat = _reprojected(area, crs, _WGS84, tolerance / polygons.METRES_PER_DEGREE)
     for zone, piece in _zone_pieces(lon_lat, buffer, tolerance):
         local = _reprojected(piece, _WGS84, zone, tolerance)
         if len(patches) + (estimate := local.area / edge**2) > MAX_PATCHES:
@@ -374,7 +373,7 @@ def _zone_pieces(
             zone = CRS.from_epsg(base + number)
             if buffer:
                 local = _widened(_reprojected(piece, _WGS84, zone, tolerance), buffer)
-                back = _reprojected(local, zone, _WGS84, tolerance / _METRES_PER_DEGREE)
+                back = _reprojected(local, zone, _WGS84, tolerance / polygons.METRES_PER_DEGREE)
                 piece = polygons.polygonal(
                     shapely.intersection(
                         polygons.unwrapped(back, west + 3),

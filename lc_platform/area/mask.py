@@ -41,7 +41,7 @@ class Area:
 
     @property
     def described(self) -> Mapping[str, Any]:
-        """What tells the area from another."""
+        """What distinguishes the area from another."""
         geometry = self.geometry.normalize().wkt
         return {"geometry": geometry, "crs": self.crs.to_wkt(), "buffer": self.buffer}
 
@@ -54,7 +54,7 @@ class ConfiguredArea:
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
-        """What tells the area from another."""
+        """What distinguishes the area from another."""
         return self.options.counted("data")
 
     @cached_property
@@ -73,7 +73,7 @@ class ConfiguredArea:
 class AreaMask:
     """The pixels of a grid whose centres lie in an area, or no further from it than its buffer.
 
-    A pixel's answer hangs on its centre alone, not on the grid that it is asked in.
+    Whether a pixel is in the area depends on its centre alone, not on the grid.
     """
 
     area: Area
@@ -83,7 +83,7 @@ class AreaMask:
     def _near(self) -> BaseGeometry:
         """The area around the grid, in its CRS."""
         crs, resolution = CRS(str(self.geobox.crs)), abs(self.geobox.resolution.x)
-        # What is further away than the buffer has no say; some pixels more are room for rounding.
+        # What is further away than the buffer does not count; some pixels more allow for rounding.
         reach = shapely.box(*self.geobox.boundingbox).buffer(
             self.area.buffer + 8 * resolution, join_style="mitre"
         )

@@ -20,7 +20,7 @@ from lc_platform.config.fields import Fraction, Number, PositiveWhole, Section, 
 from lc_platform.config.problems import nearest
 
 _RESERVED = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
-"""What raw_bands holds under names of the platform's own."""
+"""Names that raw_bands has for layers and dimensions of its own."""
 
 
 class SimulatedMistakes(Section):
@@ -47,7 +47,7 @@ class Simulation(Section):
 
 
 class AuxiliaryImagery(Section):
-    """A further collection: its bands become features beside the main one's.
+    """An auxiliary collection: its bands become features beside the main one's.
 
     In the file, an id in place of the keys takes the defaults.
     """
@@ -55,7 +55,8 @@ class AuxiliaryImagery(Section):
     collection: Text
     """The id of the collection."""
     bands: tuple[Text, ...] = ()
-    """That become features; by default the collection's usual ones. What tells clouds is added."""
+    """That become features; by default the collection's usual ones. The band that says where it is
+    cloudy is added."""
     name: Text = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     """What the features' names begin with, such as S1 of S1_VV; by default the collection's."""
     catalog: Text | None = None
@@ -112,7 +113,7 @@ class AuxiliaryImagery(Section):
 
     @property
     def acquired_bands(self) -> tuple[str, ...]:
-        """Those of features, and the one that tells clouds."""
+        """The bands of features, and the one that says where it is cloudy."""
         return self.bands if self.quality_band is None else (*self.bands, self.quality_band)
 
 
@@ -143,7 +144,7 @@ class Imagery(Section):
     exclude: tuple[Text, ...] = ()
     """Keys of acquisitions, and ids of items, that are left out."""
     also: tuple[AuxiliaryImagery, ...] = ()
-    """Further collections, resampled to the same grid."""
+    """Auxiliary collections, resampled to the same grid."""
     deployment: Literal["sentinel_hub", "cdse"] | None = None
     """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
     the first."""
@@ -247,14 +248,14 @@ class Imagery(Section):
     def auxiliary_source(
         self, auxiliary: AuxiliaryImagery
     ) -> Literal["sentinel_hub", "stac", "simulated"]:
-        """Return where a further collection is: in the STAC catalog that it names, or where the
-        main one is."""
+        """Return the source of an auxiliary collection: the STAC catalog that it names, or that
+        of the main collection."""
         return self.source if auxiliary.catalog is None else "stac"
 
     def auxiliary_quantity(
         self, auxiliary: AuxiliaryImagery
     ) -> Literal["reflectance", "power", "amplitude"]:
-        """Return what the archive's numbers are of; a radar's are as its source gives them."""
+        """Return the quantity of the archive's numbers; a radar's is the one its source gives."""
         if auxiliary.quality_band is not None:
             return "reflectance"
         return "amplitude" if self.auxiliary_source(auxiliary) == "stac" else "power"

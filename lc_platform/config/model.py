@@ -20,7 +20,7 @@ LIGHTGBM_DEFAULTS: dict[str, Any] = {
     "max_bin": 127,
 }
 LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministic")
-"""Parameters that the platform sets itself: the classes and the reproducibility hang on them."""
+"""Parameters that the platform sets itself: the classes and the reproducibility depend on them."""
 
 
 def lightgbm_parameters() -> dict[str, str]:

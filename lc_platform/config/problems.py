@@ -104,8 +104,8 @@ def _description(problem: Any, annotation: Any) -> str:
     if kind == "literal_error":
         choices = [str(c) for c in get_args(annotation)]
         hint = nearest(str(value).lower(), choices)
-        told = f"{shown(value)} is not known. It is one of {', '.join(choices)}"
-        return f"{told}.{hint}" if hint else told
+        text = f"{shown(value)} is not known. It is one of {', '.join(choices)}"
+        return f"{text}.{hint}" if hint else text
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not allowed. Take letters, digits, _ and -"
     if kind == "string_too_short":

@@ -383,23 +383,19 @@ class Config(Section):
             for i, first in alike([one.color for one in classes])
         ]
 
-    @property
-    def class_colors(self) -> dict[int, str]:
-        return {one.id: one.color for one in self.reference.classes}
-
 
 _READ_BY_GDAL = ("aoi.boundary", "aoi.natural_earth", "reference.path")
 
 
 def _located(folder: Path, path: str, key: str) -> str:
-    """Return a path made absolute. ``~`` is a home where the path begins with it, and somebody has
-    it.
+    """Return a path made absolute. ``~`` at its beginning is a home, if there is such a
+    user.
 
     Raises ConfigError where GDAL would take a file's name apart.
     """
     named = Path(path)
     if path.startswith("~"):
-        with suppress(RuntimeError):  # nobody is called so, and a folder may be
+        with suppress(RuntimeError):  # there is no such user, and there may be such a folder
             named = named.expanduser()
     found = (folder / named).resolve()
     apart = [c for c in ("!", "\n") if c in str(found)] + [c for c in ";" if c in found.name]

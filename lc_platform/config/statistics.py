@@ -25,7 +25,7 @@ def _index(entry: Any) -> IndexEntry:
 
 
 class Statistics(Section):
-    """What `observation_stats` tells beside how often the ground was seen."""
+    """The contents of `observation_stats` beside the counts of observations."""
 
     index: Annotated[IndexEntry, PlainValidator(_index)] = "NDVI"
     """Whose mean is kept of each pixel and each date: one that `features.indices` may have, or

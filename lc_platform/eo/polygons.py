@@ -24,6 +24,9 @@ from pyproj import CRS, Transformer
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+METRES_PER_DEGREE = 111_320.0
+"""Of latitude, and of longitude at the equator."""
+
 Points: TypeAlias = NDArray[np.float64]
 """(point, (x, y))"""
 Box: TypeAlias = tuple[float, float, float, float]

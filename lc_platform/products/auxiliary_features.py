@@ -1,4 +1,4 @@
-"""Bands of further collections, as they become features beside those of the main one."""
+"""Bands of auxiliary collections, as they become features beside those of the main one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lc_platform.products.raw_bands import AcquisitionStack
 
 @dataclass(frozen=True, slots=True)
 class AuxiliaryBands:
-    """Which bands of a further collection are features, and what they are of."""
+    """The bands of an auxiliary collection that are features, and their quantity."""
 
     name: str
     """Of the collection in raw_bands; the features' names begin with it."""
@@ -38,13 +38,13 @@ class AuxiliaryBands:
 
     def of(self, raw_bands: AcquisitionStack) -> AuxiliaryFeatures:
         """Raises DataError where raw_bands does not have the collection, or one of the bands."""
-        there = raw_bands.auxiliary
-        if self.name not in there:
+        acquired = raw_bands.auxiliary
+        if self.name not in acquired:
             raise DataError(
                 f"{raw_bands.name}: raw_bands has no collection {self.name} beside the main one "
-                f"(it has {', '.join(there) or 'none'}). Acquire it: materialize raw_bands again"
+                f"(it has {', '.join(acquired) or 'none'}). Acquire it: materialize raw_bands again"
             )
-        found = AuxiliaryFeatures(self, there[self.name])
+        found = AuxiliaryFeatures(self, acquired[self.name])
         if len(found.stack):
             found.stack.calibration(found.needed)
         return found
@@ -52,7 +52,7 @@ class AuxiliaryBands:
 
 @dataclass(frozen=True, slots=True)
 class AuxiliaryFeatures:
-    """A further collection's acquisitions of a patch in a year, and what becomes of them."""
+    """An auxiliary collection's acquisitions of a patch in a year, as features."""
 
     which: AuxiliaryBands
     stack: AcquisitionStack

@@ -51,7 +51,7 @@ class FeatureStack(PatchYearHandle):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of every feature, in order: ``NDVI_017`` is NDVI on the 17th day of the year."""
+        """The name of every feature, in order: ``NDVI_017`` is NDVI on the 17th day of the year."""
         days = [int(day) + 1 for day in self.cube.attributes["days"]]
         return tuple(
             f"{feature}_{day:03d}" for day in days for feature in self.cube.attributes["features"]
@@ -71,12 +71,12 @@ class Observed(NamedTuple):
     valid: NDArray[np.bool_]
     """(time, y, x), where they show the ground."""
     auxiliary: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
-    """The same of each further collection, with its own times."""
+    """The same of each auxiliary collection, with its own times."""
 
 
 @dataclass(frozen=True)
 class LazyFeatures:
-    """A cube of features that holds none: a window is computed when it is read."""
+    """A cube of features whose windows are computed when they are read."""
 
     raw_bands: AcquisitionStack
     cloud_masks: CloudMasks
@@ -96,12 +96,12 @@ class LazyFeatures:
 
     @property
     def main_names(self) -> tuple[str, ...]:
-        """Of the main collection's bands and indices, in order."""
+        """The names of the main collection's bands and indices, in order."""
         return (*self.bands, *(index.name for index in self.indices))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of those, and after them of the further collections' bands, in order."""
+        """The names of the main collection's features, then those of the auxiliary ones."""
         return (*self.main_names, *(name for one in self.auxiliary for name in one.which.features))
 
     @property
@@ -197,8 +197,8 @@ def on_the_fly(
 
     The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
     valid observation in the feature's collection. Raises DataError where no acquisition of the
-    main collection is left, where raw_bands lacks a further one, or where the masks are not those
-    of these acquisitions.
+    main collection is left, where raw_bands lacks an auxiliary one, or where the masks are not
+    those of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
     inside = options.area.on(raw_bands.geobox) if options.area is not None else None
@@ -229,7 +229,8 @@ def _valid_shares(
     raw_bands: AcquisitionStack, cloud_masks: CloudMasks, inside: AreaMask | None
 ) -> tuple[NDArray[np.float64], str]:
     """Return (time,), the share that is valid of what the area covers of a patch and any
-    acquisition has data of; and what that is. An area that is nowhere in the patch has no say."""
+    acquisition has data of; and what that is. An area that does not touch the patch does not
+    count."""
     of_all = inside is None or inside.covers_all or not inside.count()
     if of_all and any(one.get("data_fraction") == 1 for one in raw_bands.acquisitions):
         return cloud_masks.valid_fraction, "the patch"

@@ -1,4 +1,4 @@
-"""How often, and how well, each pixel and each date was seen."""
+"""How often each pixel was observed, and how much of the patch each date shows."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ def observe(
     to 1) and, where there is an ``index``, one of its name in small letters (mean over valid
     observations); NaN where nothing was observed. The summary's table has a row a date: valid
     fraction, the shares that have data and that are valid and snow, and the mean index with and
-    without clouds (``ndvi_with_clouds``), of these without snow and of snow alone. Snow is told by
-    the masks, else by the bands green, near and shortwave infrared; by none where neither is there.
+    without clouds (``ndvi_with_clouds``), of these without snow and of snow alone. Snow is found
+    by the masks, else by the bands green, near and shortwave infrared, and not at all without
+    these.
 
     Raises DataError where the masks are not those of these acquisitions.
     """

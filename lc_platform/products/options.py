@@ -1,5 +1,4 @@
-"""What each product depends on beside its inputs: what computes it takes it, and versions are made
-of it.
+"""The options of each product: the computing function takes them, and versions are made of them.
 
 The names under which options count are those of keys of the configuration, as they were when
 versions were first made of them: another name makes every artefact stale.
@@ -131,7 +130,7 @@ class AcquisitionOptions(Options):
     )
     """Seed and cloudiness of the simulated archive; None of another."""
     bands: tuple[str, ...] = option(data("acquired_bands"), default=())
-    """At the patch's resolution, without those that only tell clouds."""
+    """At the patch's resolution, without the bands that only the cloud detector reads."""
     auxiliary: tuple[AuxiliaryCollection, ...] = option(
         data("further_imagery", value=lambda several: [one.counted for one in several]), default=()
     )
@@ -148,7 +147,7 @@ class AcquisitionOptions(Options):
     connections: int = option(SPEED, default=Imagery.model_fields["connections"].default)
     """Requests that are under way at the same time."""
     needed_for: Mapping[str, Sequence[str]] = option(
-        NotCounted("only errors tell of it"), default_factory=dict
+        NotCounted("only messages of errors use it"), default_factory=dict
     )
     """Of each band, the keys of the configuration that it is acquired for."""
 
@@ -220,7 +219,7 @@ def _unless_ndvi(index: Index | None) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsOptions(Options):
-    """What observation statistics tell."""
+    """What observation statistics are computed of."""
 
     index: Index | None = option(
         data("statistics_index", value=_unless_ndvi), default=KNOWN["NDVI"]
@@ -260,7 +259,7 @@ class FeatureOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions(Options):
-    """Which pixels the classifier learns from."""
+    """Which pixels the classifier is trained on."""
 
     pixels_per_patch: int = option(
         data("sampling.pixels_per_patch"), default=_SAMPLING.pixels_per_patch
@@ -281,7 +280,7 @@ class SamplingOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
-    """How the classifier learns."""
+    """How the classifier is trained."""
 
     classes: Mapping[int, str] = option(
         data("reference.classes.id", value=list),
@@ -304,7 +303,7 @@ class TrainingOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(Options):
-    """What the model is judged on."""
+    """What the model is tested on."""
 
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     """Also those without samples."""

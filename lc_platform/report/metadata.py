@@ -1,4 +1,4 @@
-"""What an artefact says of itself on its partition's page."""
+"""The description of an artefact on its partition's page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Describer:
         return metadata
 
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what the archive has been asked for until now, of what has had requests to it."""
+        """Return what is spent in the archive until now, if the artefact made requests to it."""
         return self._account() if description.get("facts", {}).get("requests") else {}
 
 

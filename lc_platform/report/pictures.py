@@ -1,4 +1,4 @@
-"""Pictures small enough to stand in the UI's own text."""
+"""Pictures that are small enough for the text of the UI."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lc_platform.area.grid import PatchGrid
+from lc_platform.eo.polygons import METRES_PER_DEGREE
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.training_samples import Samples
@@ -30,7 +31,7 @@ _ATTEMPTS = tuple(
 
 def picture_of(value: Any) -> NDArray[np.uint8] | None:
     """Return an artefact's picture (y, x, 3): the one in its summary, or for what has none there
-    the patches, where samples were drawn, or how much each feature tells a model. None for
+    the patches, where samples were drawn, or the importance of a model's features. None for
     others."""
     summary = getattr(value, "summary", None)
     if summary is not None and summary.picture is not None:
@@ -60,7 +61,7 @@ def _patches(grid: PatchGrid) -> NDArray[np.uint8] | None:
     centres = np.array([patch.centre for patch in grid.patches])
     narrower = np.cos(np.radians(centres[:, 1].mean()))
     east, north = centres[:, 0] * narrower, centres[:, 1]
-    degrees = [max(p.shape) * p.resolution / 111_000 for p in grid.patches]
+    degrees = [max(p.shape) * p.resolution / METRES_PER_DEGREE for p in grid.patches]
     reach = np.array(degrees) / 2
     west, top = (east - reach).min(), (north + reach).max()
     scale = SIZE / max((east + reach).max() - west, top - (north - reach).min())

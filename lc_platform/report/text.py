@@ -1,4 +1,4 @@
-"""Text in pictures: as it is written, in fonts that have its characters."""
+"""Text in pictures, drawn as it is written, in fonts that have its characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where data come from: imagery archives, the area's boundary, the reference map."""
+"""Where data come from: imagery archives and the reference map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lc_platform.sources.protocol import Ledger, Source
 def open_source(config: Config, ledger: Ledger | None = None) -> Source:
     """Return the archive that ``imagery.source`` names.
 
-    ledger  counts what is spent; where None nobody does
+    ledger  counts what is spent; None where nothing is counted
 
     Raises SourceError where the platform cannot read it.
     """

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Granule(Protocol):
-    """What tells the pass that an archive's item belongs to."""
+    """What of an archive's item says to which pass it belongs."""
 
     @property
     def id(self) -> str: ...
@@ -40,7 +40,7 @@ class Granule(Protocol):
 
     @property
     def track(self) -> str:
-        """What granules of one pass have in common; empty where it is not told."""
+        """What granules of one pass have in common; empty where it is not known."""
         ...
 
 
@@ -74,16 +74,16 @@ def as_acquisition(
 ) -> Acquisition:
     """Return the granules of one pass, in order of preference, as an acquisition.
 
-    clouds    what is told of each granule's cloud cover, None where nothing is
-    facts     properties by name: of each granule, None where it is not told
+    clouds    the cloud cover of each granule as its item has it, None where it has none
+    facts     properties by name: of each granule, None where it has none
     coverage  see `Acquisition`
     """
     known = []
-    for granule, told in zip(granules, clouds, strict=True):
-        if (found := percent(told)) is not None:
+    for granule, cover in zip(granules, clouds, strict=True):
+        if (found := percent(cover)) is not None:
             known.append(found)
-        elif told is not None:
-            _warn_of_cloud_cover(granule.id, repr(told))
+        elif cover is not None:
+            _warn_of_cloud_cover(granule.id, repr(cover))
     distinct = {
         name: dict.fromkeys(str(value) for value in of if value is not None)
         for name, of in facts.items()
@@ -99,28 +99,28 @@ def as_acquisition(
     )
 
 
-def percent(told: object) -> float | None:
-    """Return what is told as a percentage; None where it is none, which says that nothing is known:
-    NaN, a word, empty text, or a number beyond 0 to 100 such as the -1 of scenes that nobody
+def percent(cover: object) -> float | None:
+    """Return a cloud cover as a percentage; None where it is not one and so is not known: NaN, a
+    word, empty text, or a number beyond 0 to 100 such as the -1 of scenes that were not
     assessed."""
-    if isinstance(told, bool):
+    if isinstance(cover, bool):
         return None
     try:
-        value = float(told)  # type: ignore[arg-type]
+        value = float(cover)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
     return min(value, 100.0) if 0 <= value < 100.5 else None  # a sum of rounded shares
 
 
 @lru_cache(maxsize=10_000)
-def _warn_of_cloud_cover(item: str, told: str) -> None:
+def _warn_of_cloud_cover(item: str, cover: str) -> None:
     _log.warning(
-        "item %s: its cloud cover is %s, which is no percentage: it is unknown", item, told
+        "item %s: its cloud cover is %s, which is no percentage: it is unknown", item, cover
     )
 
 
 def utc(when: datetime) -> datetime:
-    """A time without a zone is one already."""
+    """Return a time in UTC; a time without a zone is in UTC."""
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 

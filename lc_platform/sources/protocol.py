@@ -1,4 +1,4 @@
-"""What the platform asks of an imagery archive, and nothing more.
+"""The protocol of imagery archives.
 
 A source answers two questions: which acquisitions touch a box in a period, and what are the
 digital numbers of one of them on a given grid. Everything an archive does its own way
@@ -45,7 +45,7 @@ class QuotaError(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What requests to an archive take."""
+    """The cost of requests to an archive."""
 
     requests: int = 0
     processing_units: float = 0.0
@@ -62,7 +62,7 @@ class Cost:
 
 
 class Ledger(Protocol):
-    """Counts what all workers spend, and ends it at the budget."""
+    """Counts what all workers spend, and stops them at the budget."""
 
     def reserve(self, cost: Cost) -> None:
         """Set ``cost`` aside before it is spent. Raises QuotaError where the budget does not
@@ -76,14 +76,14 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BandContent:
-    """What an archive tells of a band of an acquisition before its pixels are read."""
+    """What is known of a band of an acquisition before its pixels are read."""
 
     scale: float
     """Reflectance = digital number * scale + offset."""
     offset: float
     state: str
-    """Names the files as they are now, and how they are read: of one state, the digital numbers are
-    the same."""
+    """Identifies the files as they are now and how they are read: with one state, the digital
+    numbers are the same."""
     link: str = ""
     """The same without the times that the archive tells, where nothing else tells one content of
     the files from another: they may be the same files all the same."""
@@ -112,8 +112,8 @@ class Acquisition:
     coverage: float = 0.0
     """Share of the area searched that its footprints cover, 0 to 1; 0 where it is not known."""
     bands: Mapping[str, BandContent] = field(default_factory=dict, compare=False, repr=False)
-    """What is told of each band; empty of an archive that tells nothing, where what was acquired
-    once is taken to stay as it is."""
+    """The content of each band; empty if the archive does not say it, and then an acquisition is
+    taken to stay as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Pixels:
     cost: Cost = Cost()
     """What it took to read them."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """By band, what the server of its one file tells this state of it from others by."""
+    """By band, what its file's server identifies the file's state by (ETag, Last-Modified)."""
 
 
 @runtime_checkable
@@ -139,7 +139,7 @@ class Source(Protocol):
     """An imagery archive. Its methods may be called by several threads at the same time."""
 
     remote: bool
-    """Whether it is waited for, so that it is worth to read several acquisitions together."""
+    """Whether it is on the network, so that several acquisitions are read at the same time."""
 
     def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
         """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,

@@ -28,7 +28,6 @@ _TOLERANCE = 1e-3
 """Pixels that an edge may be off: few centres of pixels lie so near to it."""
 _FEW = (16, 1024, None)
 """Features that are read to see whether there is one on a grid; of the next only where not."""
-_METRES_PER_DEGREE = 111_320.0
 _NAMED = 5
 _log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class _Sheet:
     polygons: IndexedLayer
     crs: CRS
     extent: tuple[float, float, float, float] | None
-    told: set[int] = field(default_factory=set)
+    reported: set[int] = field(default_factory=set)
     """Features of which it has been said that they are repaired, or left out."""
 
 
@@ -108,7 +107,7 @@ class PolygonReference:
         half_a_pixel = abs(geobox.resolution.x) / 2
         turning = polygons.wraps(sheet.crs)
         try:
-            units = _METRES_PER_DEGREE if sheet.crs.is_geographic else 1.0
+            units = polygons.METRES_PER_DEGREE if sheet.crs.is_geographic else 1.0
             there = polygons.reprojected(ground, crs, sheet.crs, half_a_pixel / units)
             boxes = (
                 polygons.search_boxes(ground, crs, sheet.crs, half_a_pixel, sheet.extent)
@@ -184,8 +183,8 @@ class PolygonReference:
         drawn = found.geometry
         odd = ~shapely.is_missing(drawn) & ~shapely.is_empty(drawn)
         odd &= ~shapely.is_valid(drawn) | (shapely.get_dimensions(drawn) < 2)
-        fresh = [i for i in np.flatnonzero(odd) if int(found.number[i]) not in sheet.told]
-        sheet.told.update(int(found.number[i]) for i in fresh)
+        fresh = [i for i in np.flatnonzero(odd) if int(found.number[i]) not in sheet.reported]
+        sheet.reported.update(int(found.number[i]) for i in fresh)
         left_out, repaired = [], []
         for i in fresh:
             whole = polygons.cleaned(drawn[i], sheet.crs)

@@ -242,7 +242,7 @@ class RasterReference:
     ) -> NDArray[np.int64]:
         """Return (y, x), class ids of the values that the centres of a grid's pixels lie in.
 
-        unknown  is told of the values that no class has
+        unknown  counts the values that no class has
 
         Not by GDAL's warp, which approximates: a pixel's value would hang on its window.
         """

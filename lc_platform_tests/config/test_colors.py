@@ -19,7 +19,7 @@ def taken(*given: str | None) -> list[str]:
         for i, color in enumerate(given, 1)
     ]
     config = parse(merged(yaml.safe_load(SMALLEST), {"reference": {"classes": classes}}))
-    return list(config.class_colors.values())
+    return [one.color for one in config.reference.classes]
 
 
 # https://www.w3.org/TR/css-color-4/#named-colors

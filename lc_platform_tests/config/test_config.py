@@ -182,7 +182,7 @@ def test_the_simulated_archive_brings_its_own_reference_and_ten_classes() -> Non
     assert settings.reference.attribute == "class_id"
     assert len(settings.class_names) == 10
     assert settings.class_names[8] == "water"
-    assert settings.class_colors[8] == "#2f6fd0"
+    assert {one.id: one.color for one in settings.reference.classes}[8] == "#2f6fd0"
 
 
 def test_years_are_in_order_and_each_once() -> None:

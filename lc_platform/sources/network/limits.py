@@ -47,7 +47,7 @@ class Refused(TransientSourceError):  # noqa: N818
 
 
 class _Gate:
-    """What the requests of this process to one archive have in common."""
+    """The state that all requests of this process to one archive share."""
 
     def __init__(self) -> None:
         self.changed = Condition()
@@ -65,7 +65,7 @@ class Limits:
 
     name                 the archive and the account: requests of this process with the same name
                          wait for one another, and those of all processes of this user and machine
-                         count towards one rate. It is not told
+                         count towards one rate. No message shows it
     connections          requests that are under way at the same time, of this process
     requests_per_minute  evenly spaced, None for as fast as they come
     retries              of a request that failed for no fault of its own
@@ -88,8 +88,8 @@ class Limits:
     def send(self, what: str, request: Callable[[], _T]) -> _T:
         """Call ``request`` when it is its turn, and again where it raises TransientSourceError.
 
-        Before the next attempt it waits for what `Refused` tells, and where that did not help or
-        nothing is told for a random time up to a limit that doubles. After status 429, and
+        Before the next attempt it waits as long as `Refused` says. Where that did not help, or
+        nothing is said, it waits a random time up to a limit that doubles. After status 429, and
         wherever the archive says how long to wait, this process' other requests wait too. Errors
         of other kinds pass.
 
@@ -170,15 +170,15 @@ class Limits:
             self._gate.changed.notify_all()
 
     def _wait_after(self, failure: TransientSourceError, attempt: int) -> float:
-        told = failure.retry_after if isinstance(failure, Refused) else None
+        asked = failure.retry_after if isinstance(failure, Refused) else None
         grown = min(LAST_WAIT, FIRST_WAIT * 2.0**attempt)
-        if told is None:
+        if asked is None:
             wait = random.uniform(0.0, grown)
         else:
             # Who refuses again and again says too short a time.
-            wait = told + random.uniform(0.0, max(0.05 + 0.05 * told, grown if attempt else 0.0))
-            wait = min(wait, max(told, LONGEST_WAIT))
-        if told is not None or getattr(failure, "status", None) == _TOO_MANY_REQUESTS:
+            wait = asked + random.uniform(0.0, max(0.05 + 0.05 * asked, grown if attempt else 0.0))
+            wait = min(wait, max(asked, LONGEST_WAIT))
+        if asked is not None or getattr(failure, "status", None) == _TOO_MANY_REQUESTS:
             until = time.monotonic() + wait
             with self._gate.changed:
                 self._gate.paused_until = max(self._gate.paused_until, until)

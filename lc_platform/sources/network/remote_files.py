@@ -183,12 +183,13 @@ class RemoteFiles:
 
 
 def tag(part: Part) -> str:
-    """Return what tells a file's state from others, by a part of it; empty where nobody told."""
+    """Return what identifies a file's state, from a part of it; empty where the server gives
+    nothing."""
     return f"{part.tag} {part.size}" if part.tag else ""
 
 
 class RemoteFile:
-    """What is held of one file, and what it took."""
+    """The cached parts of one remote file, and the cost of fetching them."""
 
     def __init__(
         self,
@@ -233,7 +234,7 @@ class RemoteFile:
         return memoryview(found)
 
     def fetch(self, ranges: Iterable[tuple[int, int]], before: int = 0, after: int = 0) -> None:
-        """Ask for what is not held of some ranges (first, size), in as few requests as they can be
+        """Fetch what is not cached of some ranges (first, size), in as few requests as they can be
         joined to.
 
         before, after  bytes around each that are wanted too where the file has them
@@ -269,7 +270,7 @@ class RemoteFile:
         return b"" if found is None else bytes(found)
 
     def _gaps(self, first: int, end: int) -> list[tuple[int, int]]:
-        """Return what is not held of a half-open range."""
+        """Return the parts of a half-open range that are not cached."""
         gaps = []
         for part in sorted(self.content.parts, key=lambda part: part.first):
             if first < end and part.first < end and part.end > first:
@@ -324,7 +325,7 @@ def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 class Content:
-    """What has come of a file. It is kept as long as somebody has it, and the latest longer."""
+    """The fetched parts of a file. They are kept while they are in use, and the latest longer."""
 
     def __init__(self, parts: tuple[Part, ...] = (), since: float | None = None) -> None:
         self.parts = parts
@@ -338,7 +339,7 @@ class Content:
 
 
 class _Cache:
-    """What has come of files: all of those in use and of the latest, of others their heads."""
+    """The fetched parts of files: all of files in use and of the latest, of others the heads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

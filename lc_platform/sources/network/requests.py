@@ -93,30 +93,32 @@ class Web:
         raise failure
 
     def _received(self, answer: requests.Response, first: int, until: float) -> Part:
-        told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
-        if answer.status_code == 206 and (told is None or int(told[1]) != first):
+        content_range = re.fullmatch(
+            r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", "")
+        )
+        if answer.status_code == 206 and (content_range is None or int(content_range[1]) != first):
             raise TransientSourceError("answered with another part of the file than was asked for.")
         found, size = [], 0
         for piece in pieces(answer, until):
             found.append(piece)
             size += len(piece)
-            if told is None and size > _WHOLE_FILE_BYTES:
+            if content_range is None and size > _WHOLE_FILE_BYTES:
                 raise SourceError(
                     "comes only as a whole: its server gives no ranges of files (HTTP Range). Use "
                     "another archive, or a copy on a server that does."
                 )
         content = b"".join(found)
-        if (first == 0 or told is None) and MARKUP.match(content):
+        if (first == 0 or content_range is None) and MARKUP.match(content):
             raise SourceError(
                 "is a web page and no image: a proxy or a login page answers instead of the "
                 "archive. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
             )
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-        if told is None:
+        if content_range is None:
             return Part(0, content, len(content), tag)
-        if size != int(told[2]) - first + 1:
+        if size != int(content_range[2]) - first + 1:
             raise TransientSourceError("answered with a body that was cut short.")
-        return Part(first, content, int(told[3]), tag)
+        return Part(first, content, int(content_range[3]), tag)
 
 
 class Buckets:
@@ -160,10 +162,10 @@ class Buckets:
         except NoCredentialsError as error:
             raise SourceError(_NO_ACCOUNT) from error
         except ClientError as error:
-            told = error.response.get("ResponseMetadata", {})
-            status = int(told.get("HTTPStatusCode", 0))
+            metadata = error.response.get("ResponseMetadata", {})
+            status = int(metadata.get("HTTPStatusCode", 0))
             if is_passing(status) or status in (404, 410, 416):
-                _refuse(status, told.get("HTTPHeaders", {}))
+                _refuse(status, metadata.get("HTTPHeaders", {}))
             # S3 says why: an unknown account, a right that lacks, a clock that is off.
             kind = AccessError if status in (401, 403) else SourceError
             raise kind(
@@ -295,13 +297,13 @@ def _refuse(status: int, headers: Mapping[str, str]) -> None:
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """Return what Retry-After says, a number of seconds or a date; None where it says nothing."""
-    told = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+    header = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
     try:
-        return max(0.0, float(told))
+        return max(0.0, float(header))
     except ValueError:
         pass
     try:
-        when = parsedate_to_datetime(told)
+        when = parsedate_to_datetime(header)
     except (TypeError, ValueError):
         return None
     return max(0.0, (when.astimezone(UTC) - datetime.now(UTC)).total_seconds())

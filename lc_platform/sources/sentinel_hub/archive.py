@@ -111,7 +111,7 @@ class SentinelHubArchive:
     connections          requests under way at the same time, of this process
     requests_per_minute  of this machine and account, None for no limit but Sentinel Hub's
     retries              of a request that failed for no fault of its own
-    ledger               that is asked before each request, and told what it took
+    ledger               that reserves the cost of each request and counts what it took
     exclude              ids of items that are left out of the catalog
 
     The account comes from SH_CLIENT_ID and SH_CLIENT_SECRET in the environment or from the
@@ -310,8 +310,8 @@ class SentinelHubArchive:
         self, acquisition: Acquisition, asked: GeoBox, crs: CRS, script: str
     ) -> DownloadRequest:
         box, (height, width) = asked.boundingbox, asked.shape
-        told = acquisition.properties.get(END)
-        last = _time(told) if told else acquisition.datetime + PASS_GAP
+        end = acquisition.properties.get(END)
+        last = _time(end) if end else acquisition.datetime + PASS_GAP
         second = timedelta(seconds=1)
         data = SentinelHubRequest.input_data(
             self._of.definition,
@@ -354,7 +354,7 @@ class _Granule:
 
 
 def _take(granules: dict[str, _Granule], item: Mapping[str, Any], what: str) -> None:
-    """Add an item's granule, unless it lies nowhere."""
+    """Add an item's granule, unless it has no geometry."""
     name, properties = str(item["id"]), item["properties"]
     if not item.get("geometry"):
         logger.warning(

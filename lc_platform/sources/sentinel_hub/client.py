@@ -141,13 +141,13 @@ class Service:
                     error = self._failed[1]  # that others waited for meanwhile
                     raise self._refused_account(error) from error
                 try:
-                    told = self._fetched()
+                    token = self._fetched()
                 except (OAuth2Error, DownloadFailedException, requests.RequestException) as error:
                     redaction.conceal(error)
                     self._failed = (time.monotonic(), error)
                     raise self._refused_account(error) from error
-                self._token = str(told["access_token"])
-                self._renewed_from = float(told.get("expires_at", 0.0)) - _RENEWED_SECONDS
+                self._token = str(token["access_token"])
+                self._renewed_from = float(token.get("expires_at", 0.0)) - _RENEWED_SECONDS
             return self._token
 
     def _fetched(self) -> dict[str, Any]:
@@ -225,8 +225,8 @@ class Service:
             if refused and response.status_code < _FROM_HERE_ON_SERVERS and not _is_page(response):
                 return _wrong_credentials(where, _message(response))
             return self.refusal(response)
-        told = getattr(error, "description", None) or getattr(error, "error", None)
-        return _wrong_credentials(where, f" ({told})" if told else "")
+        detail = getattr(error, "description", None) or getattr(error, "error", None)
+        return _wrong_credentials(where, f" ({detail})" if detail else "")
 
 
 class Client(SentinelHubDownloadClient):
@@ -304,7 +304,7 @@ class Client(SentinelHubDownloadClient):
                 timeout=seconds,
                 stream=True,
             ) as response:
-                # What it costs is told before the body, which may break off.
+                # The headers have the cost; the body may break off.
                 spent, answered = Cost(1, _units(response, price)), True
                 until = time.monotonic() + seconds + price.bytes / SLOWEST
                 receive(response, until)
@@ -374,8 +374,8 @@ def _units(response: requests.Response, price: Cost) -> float:
 
 def _retry_after(response: requests.Response) -> float | None:
     """Return seconds; Sentinel Hub's Retry-After is in milliseconds."""
-    told = response.headers.get("Retry-After", "")
-    return int(told) / 1000 if told.isdecimal() else None
+    header = response.headers.get("Retry-After", "")
+    return int(header) / 1000 if header.isdecimal() else None
 
 
 def _is_page(response: requests.Response) -> bool:
@@ -397,12 +397,12 @@ def _message(response: requests.Response) -> str:
     if _is_page(response):
         return ""
     try:
-        told: Any = json.loads(response.content)
+        message: Any = json.loads(response.content)
     except ValueError:
-        told = response.text.strip()
-    if isinstance(told, dict):
-        inner = told.get("error", told)
-        inner = inner if isinstance(inner, dict) else told
+        message = response.text.strip()
+    if isinstance(message, dict):
+        inner = message.get("error", message)
+        inner = inner if isinstance(inner, dict) else message
         parts = [
             inner.get(key) for key in ("message", "description", "error_description", "detail")
         ]
@@ -411,8 +411,8 @@ def _message(response: requests.Response) -> str:
             for one in inner.get("errors") or ()
             if isinstance(one, dict)
         ]
-        told = "; ".join(str(part) for part in parts if part) or json.dumps(inner)
-    words = " ".join(str(told).split())[:500]
+        message = "; ".join(str(part) for part in parts if part) or json.dumps(inner)
+    words = " ".join(str(message).split())[:500]
     return f" ({words})" if words else ""
 
 

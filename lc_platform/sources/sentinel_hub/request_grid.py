@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from lc_platform.eo.polygons import METRES_PER_DEGREE
 from lc_platform.sources.oversampling import MOST_POINTS
 
 
@@ -26,7 +27,7 @@ def points_a_side(geobox: GeoBox, native: float) -> int:
 def _metres_per_unit(geobox: GeoBox) -> float:
     if geobox.crs is not None and geobox.crs.geographic:
         latitude = float(geobox.extent.centroid.coords[0][1])
-        return 111_320.0 * float(np.cos(np.radians(latitude)))
+        return METRES_PER_DEGREE * float(np.cos(np.radians(latitude)))
     return 1.0
 
 

@@ -238,9 +238,9 @@ class StacArchive:
     def _acquisition(
         self, key: str, granules: Sequence[Granule], area: shapely.Geometry
     ) -> Acquisition:
-        told = [granule.item.properties for granule in granules]
-        clouds = [of.get("eo:cloud_cover") for of in told]
-        facts = {name: [of.get(name) for of in told] for name in _KEPT_PROPERTIES}
+        properties = [granule.item.properties for granule in granules]
+        clouds = [of.get("eo:cloud_cover") for of in properties]
+        facts = {name: [of.get(name) for of in properties] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
         return replace(found, bands=Bands(found.key, granules, self._hosted, self._files))
@@ -499,8 +499,12 @@ def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
     """
 
     def age(granule: Granule) -> tuple[tuple[int, ...], str, str]:
-        told = granule.item.properties
-        return granule.baseline, str(told.get("updated") or told.get("created") or ""), granule.id
+        properties = granule.item.properties
+        return (
+            granule.baseline,
+            str(properties.get("updated") or properties.get("created") or ""),
+            granule.id,
+        )
 
     kept: list[Granule] = []
     for granule in sorted(granules, key=age, reverse=True):
@@ -535,7 +539,7 @@ def _granules_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
 
 def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:
     """Of one band; ``metres`` is its resolution, None where it is taken to be the grid's."""
-    unit = 111_320.0 if geobox.crs is not None and geobox.crs.geographic else 1.0
+    unit = polygons.METRES_PER_DEGREE if geobox.crs is not None and geobox.crs.geographic else 1.0
     sides = []
     for pixels, step in zip(geobox.shape, geobox.resolution.xy[::-1], strict=True):
         of_file = pixels * abs(step) * unit / metres if metres else pixels

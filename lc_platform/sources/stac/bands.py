@@ -46,10 +46,10 @@ _LINK, _TIMELESS = "link", 3
 
 
 class Bands(Mapping[str, BandContent]):
-    """What a pass's granules tell of their bands, by band; looked up when it is asked for.
+    """The content of each band of a pass's granules, looked up when it is asked for.
 
-    A band that is not in all granules, or whose calibration is not known, is not in it: whoever
-    reads it is told why.
+    A band that is not in all granules, or whose calibration is not known, is not in it; reading
+    it raises an error that says why.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Bands(Mapping[str, BandContent]):
             scale, offset, shifts = common_calibration(key, [band], layers)
         except SourceError as error:
             raise KeyError(band) from error
-        told = [
+        states = [
             _state(granule, layer, int(shift))
             for granule, (layer,), (shift,) in zip(self._granules, layers, shifts, strict=True)
         ]
-        known = BandContent(float(scale[0]), float(offset[0]), _digest(told))
-        if len(told) > 1 or told[0][1][0] != _LINK:
+        known = BandContent(float(scale[0]), float(offset[0]), _digest(states))
+        if len(states) > 1 or states[0][1][0] != _LINK:
             return known
-        name, file, read_as = told[0]
+        name, file, read_as = states[0]
         layer = layers[0][0]
         return replace(
             known,
@@ -127,7 +127,7 @@ def _state(granule: Granule, layer: Layer, shift: int) -> list[Any]:
 
 
 def _file(granule: Granule, layer: Layer) -> list[Any]:
-    asset, told = granule.item.assets[layer.asset].extra_fields, granule.item.properties
+    asset, properties = granule.item.assets[layer.asset].extra_fields, granule.item.properties
     checksums = {
         name: value
         for name, value in asset.items()
@@ -139,13 +139,13 @@ def _file(granule: Granule, layer: Layer) -> list[Any]:
         try:
             status = Path(layer.uri).stat()
         except OSError:
-            return ["file", layer.uri, None]  # whoever reads it is told
+            return ["file", layer.uri, None]  # reading it raises an error
         return ["file", layer.uri, status.st_size, status.st_mtime_ns]
-    processing = {name: told[name] for name in _PROCESSING if name in told}
-    updated = asset.get("updated") or told.get("updated")
+    processing = {name: properties[name] for name in _PROCESSING if name in properties}
+    updated = asset.get("updated") or properties.get("updated")
     return [_LINK, layer.link, asset.get("file:size"), updated, processing]
 
 
-def _digest(told: Any) -> str:
-    text = json.dumps(told, sort_keys=True, default=str)
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]

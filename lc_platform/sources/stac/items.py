@@ -1,4 +1,4 @@
-"""What the platform needs to know of a STAC item."""
+"""STAC items, and what of their metadata the platform reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOT_STAC = (AttributeError, KeyError, TypeError, ValueError, pystac.STACError)
 
 @dataclass(frozen=True)
 class Granule:
-    """An item and what the platform needs to know of it."""
+    """An item, and the part of its metadata that the platform reads."""
 
     item: pystac.Item
     id: str
@@ -46,12 +46,12 @@ class Granule:
     """In degrees, with longitudes from -180 to 180."""
     platform: str
     crs: str
-    """For example ``EPSG:32633``, empty where it is not told."""
+    """For example ``EPSG:32633``, empty where it is not known."""
     baseline: tuple[int, ...]
     tile: str
-    """Of the military grid, for example ``33TVM``; empty where it is not told."""
+    """The tile of the military grid, for example ``33TVM``; empty where it is not known."""
     track: str
-    """What granules of one pass have in common; empty where it is not told."""
+    """What granules of one pass have in common; empty where it is not known."""
 
     def bands(self) -> tuple[str, ...]:
         """Return Sentinel-2 names in their order, then asset keys."""
@@ -77,14 +77,14 @@ class Granule:
                 f"where the files of {self.item.collection_id} are (item {self.id}). Use another "
                 f"archive."
             )
-        told = _band_metadata(asset, key[1])
+        metadata = _band_metadata(asset, key[1])
         where = f"acquisition {acquisition}, band {band}: item {self.id}"
-        scale, offset = (_number(told, name, where) for name in ("scale", "offset"))
+        scale, offset = (_number(metadata, name, where) for name in ("scale", "offset"))
         if scale == 0:
             raise SourceError(f"{where} tells scale 0, which is no scale. {_MEND}")
         classification = (
             "classification" in (asset.roles or ())
-            or not {"classification:classes", "classification:bitfields"}.isdisjoint(told)
+            or not {"classification:classes", "classification:bitfields"}.isdisjoint(metadata)
             or (scale is None and (band.upper() == "SCL" or source.meta.data_type == "uint8"))
         )
         if not classification:
@@ -102,8 +102,8 @@ class Granule:
                         f"that tells it."
                     )
         backscatter: amplitude.DeclaredUnit | None = None
-        if self._is_radar and str(told.get("data_type", "")).startswith("float"):
-            unit = str(told.get("unit") or "").strip().lower()
+        if self._is_radar and str(metadata.get("data_type", "")).startswith("float"):
+            unit = str(metadata.get("unit") or "").strip().lower()
             backscatter = amplitude.UNITS.get(unit, "unknown")
             scale, offset = amplitude.SCALE, 0.0
         return Layer(
@@ -166,15 +166,15 @@ class InvalidItem:
 
 @dataclass(frozen=True)
 class Items:
-    """Those of a catalog, or of an answer to a search."""
+    """The items of a catalog, or of an answer to a search."""
 
     granules: Mapping[str, Granule]
     """By id."""
     invalid: Sequence[InvalidItem] = ()
     without_geometry: Sequence[str] = ()
-    """Ids of those that tell no place."""
+    """Ids of the items without a geometry."""
     without_area: Sequence[str] = ()
-    """Ids of those whose geometry has no polygonal part."""
+    """Ids of the items whose geometry has no polygonal part."""
 
 
 def parsed(items: Iterable[pystac.Item]) -> Items:
@@ -228,21 +228,23 @@ def _content(item: pystac.Item) -> tuple[Any, ...]:
 
 def _granule(item: pystac.Item, where: shapely.Geometry) -> Granule:
     try:
-        told = item.properties
+        properties = item.properties
         when = item.datetime or item.common_metadata.start_datetime
         if when is None:
             raise ValueError("it has neither datetime nor start_datetime")
-        platform = str(told.get("platform") or told.get("constellation") or "").lower()
+        platform = str(properties.get("platform") or properties.get("constellation") or "").lower()
         return Granule(
             item=item,
             id=item.id,
             datetime=utc(when),
             footprint=where,
             platform=platform,
-            crs=str(told.get("proj:code") or f"EPSG:{told.get('proj:epsg', '')}"),
-            baseline=tuple(map(int, re.findall(r"\d+", str(told.get("s2:processing_baseline"))))),
+            crs=str(properties.get("proj:code") or f"EPSG:{properties.get('proj:epsg', '')}"),
+            baseline=tuple(
+                map(int, re.findall(r"\d+", str(properties.get("s2:processing_baseline"))))
+            ),
             tile=_tile(item),
-            track=_track(told, utc(when), platform),
+            track=_track(properties, utc(when), platform),
         )
     except NOT_STAC as error:
         raise SourceError(
@@ -263,38 +265,38 @@ def _footprint(item: pystac.Item) -> shapely.Geometry:
 
 
 def _tile(item: pystac.Item) -> str:
-    told = item.properties.get("grid:code") or item.properties.get("s2:mgrs_tile")
-    if told:
-        return str(told).upper().removeprefix("MGRS-")
+    tile = item.properties.get("grid:code") or item.properties.get("s2:mgrs_tile")
+    if tile:
+        return str(tile).upper().removeprefix("MGRS-")
     in_id = re.search(r"(?:^|_)T?(\d{2}[A-Z]{3})(?:_|$)", item.id)
     return in_id.group(1) if in_id else ""
 
 
-def _track(told: Mapping[str, Any], when: datetime, platform: str) -> str:
-    product = f"{told.get('s2:product_uri')}_"
-    datatake = re.search(r"_(\d{8}T\d{6})_", str(told.get("s2:datatake_id")))
+def _track(properties: Mapping[str, Any], when: datetime, platform: str) -> str:
+    product = f"{properties.get('s2:product_uri')}_"
+    datatake = re.search(r"_(\d{8}T\d{6})_", str(properties.get("s2:datatake_id")))
     datatake = datatake or re.search(r"_MSIL\w\w_(\d{8}T\d{6})_", product)
     if datatake:
         return f"{datatake.group(1)}_{platform}"
-    orbit = re.fullmatch(r"\s*(\d+)(\.0*)?\s*", str(told.get("sat:relative_orbit")))
+    orbit = re.fullmatch(r"\s*(\d+)(\.0*)?\s*", str(properties.get("sat:relative_orbit")))
     return f"{when:%Y%m%d}_{platform}_R{int(orbit.group(1)):03d}" if orbit else ""
 
 
 def _band_metadata(asset: pystac.Asset, index: int) -> dict[str, Any]:
     """Of the asset and of its band: STAC 1.0's ``raster:bands``, 1.1's ``bands``."""
-    told = dict(asset.extra_fields)
+    metadata = dict(asset.extra_fields)
     for name in ("bands", "raster:bands"):
-        told |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
-    return {name.removeprefix("raster:"): value for name, value in told.items()}
+        metadata |= dict(enumerate(asset.extra_fields.get(name, ()), 1)).get(index, {})
+    return {name.removeprefix("raster:"): value for name, value in metadata.items()}
 
 
 _MEND = "Correct the item, or leave the acquisition out by imagery.exclude."
 
 
-def _number(told: Mapping[str, Any], name: str, where: str) -> float | None:
-    """Return what is told under a name; None where nothing is. Raises SourceError where it is no
-    finite number."""
-    value = told.get(name)
+def _number(metadata: Mapping[str, Any], name: str, where: str) -> float | None:
+    """Return a number of a band's metadata; None where there is none. Raises SourceError where it
+    is not a finite number."""
+    value = metadata.get(name)
     if value is None:
         return None
     try:

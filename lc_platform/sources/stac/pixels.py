@@ -53,13 +53,14 @@ class Layer:
     index: int
     """Of the band in the file, from 1."""
     nodata: tuple[float, ...]
-    """All that the item tells; the file's own counts beside it, and 0 where neither tells any."""
+    """The item's values of no data; the file's own counts too, and 0 where neither has one."""
     scale: float
     offset: float
     classification: bool
     """Never averaged."""
     backscatter: amplitude.DeclaredUnit | None = None
-    """What floating-point numbers of a radar are by the item; they come as amplitude."""
+    """The unit that the item declares of a radar's floating-point numbers; they are read as
+    amplitude."""
     radar: bool = False
     asset: str = ""
     """Its key in the item."""
@@ -229,12 +230,12 @@ def _no_data(layer: Layer, file: rasterio.DatasetReader) -> tuple[float, ...]:
     """Return the values of no data: all that the item and the file tell and the file's type can
     hold, or else 0, of floating-point numbers NaN."""
     dtype, own = np.dtype(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]
-    told = [*layer.nodata, *(() if own is None else (own,))]
+    declared = [*layer.nodata, *(() if own is None else (own,))]
     if dtype.kind == "f":
-        return tuple(dict.fromkeys(told)) or (np.nan,)
+        return tuple(dict.fromkeys(declared)) or (np.nan,)
     limits = np.iinfo(dtype)
-    held = [v for v in told if float(v).is_integer() and limits.min <= v <= limits.max]
-    return tuple(dict.fromkeys(held)) or (0,)
+    representable = [v for v in declared if float(v).is_integer() and limits.min <= v <= limits.max]
+    return tuple(dict.fromkeys(representable)) or (0,)
 
 
 def _unit(layer: Layer, numbers: np.ma.MaskedArray[Any, Any]) -> amplitude.Unit:
@@ -292,15 +293,15 @@ def _not_whole_numbers(layer: Layer, holds: str) -> SourceError:
 
 
 def _damaged(layer: Layer, error: BaseException) -> SourceError:
-    where, told = layer.where, "; ".join(dict.fromkeys(str(cause) for cause in _causes(error)))
+    where, causes = layer.where, "; ".join(dict.fromkeys(str(cause) for cause in _causes(error)))
     if "://" not in layer.uri and not Path(layer.uri).exists():
         return SourceError(
             f"{where} is listed in the catalog but is not there. Restore the file, take the "
             f"item out of the catalog, {layer.otherwise}."
         )
     return SourceError(
-        f"{where} cannot be read; it is damaged, cut short or not what the catalog says ({told}). "
-        f"Fetch the file again, {layer.otherwise}."
+        f"{where} cannot be read; it is damaged, cut short or not what the catalog says "
+        f"({causes}). Fetch the file again, {layer.otherwise}."
     )
 
 

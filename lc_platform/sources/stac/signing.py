@@ -41,7 +41,7 @@ class Signing:
 
     ask    gets the JSON document at a URL. Raises SourceError where it cannot
     url    that gives the collection's token
-    hosts  how the hosts' names end whose links are signed; a token is told to no other
+    hosts  how the hosts' names end whose links are signed; no other host gets a token
     """
 
     def __init__(self, ask: Callable[[str], Mapping[str, Any]], url: str, hosts: str) -> None:
