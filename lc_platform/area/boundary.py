@@ -1,4 +1,4 @@
-"""Where the area of interest comes from: a file, a bounding box or a country's name."""
+"""The boundary of the area of interest: from a file, a bounding box or a country's name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Boundary:
     """Polygon or MultiPolygon, valid, not empty, two-dimensional."""
     crs: CRS
     note: str | None = None
-    """What was repaired or left out, for the user to read; None where nothing was."""
+    """A note to the user of what was repaired or left out; None where nothing was."""
 
 
 def read_boundary(

@@ -44,7 +44,7 @@ _TOLERANCE = 0.05
 """Pixels that an edge of the area may be off after reprojection."""
 _WGS84 = CRS.from_epsg(4326)
 PATCH_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""What a patch may be called: it is a file's name, with room for a version's beside it."""
+"""The keys that a patch may have: one is a file's name, with room for a version's beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which pixels of a grid lie in the area of interest."""
+"""The mask of the area of interest on a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the area of interest is read and split by; versions are made of it too."""
+"""Options of the area of interest and of its split, of which versions are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _if_given(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class AreaOptions(Options):
-    """Where the area of interest is: a boundary, a box or a country, and what is around it."""
+    """The area of interest: a boundary, a box or a country, and a buffer."""
 
     boundary: InputFile | None = option(data("boundary", value=digest_of), default=None)
     layer: str | None = option(data("layer", value=_if_given), default=None)
@@ -50,7 +50,7 @@ class AreaOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions(AreaOptions):
-    """Where the area of interest is, and how it is split into patches."""
+    """The area of interest, and its split into patches."""
 
     crs: str = option(data("crs"), default="utm")
     """A projected CRS in metres; ``utm`` gives every patch its own zone."""

@@ -22,7 +22,7 @@ from lc_platform.errors import PlatformError
 
 _BATCH = 65536
 _LINES = ("Point", "LineString", "CircularString", "CompoundCurve", "MultiCurve")
-"""What stands in the names of geometries that enclose no area."""
+"""Parts of the names of geometries that enclose no area."""
 _IN_ARCHIVES = {".shp", ".gpkg", ".geojson", ".json", ".fgb", ".tab", ".mif", ".kml", ".gml"}
 """Endings of what is looked for in the folders of a zip."""
 

@@ -23,7 +23,7 @@ class Aoi(Section):
     boundary: Text | None = None
     """Any vector file or URL that GDAL reads."""
     layer: Text | None = None
-    """Of a boundary file that has several layers of polygons."""
+    """The layer of a boundary file that has several layers of polygons."""
     bbox: tuple[Number, Number, Number, Number] | None = None
     """West, south, east, north in degrees (EPSG:4326), in place of a boundary; across 180 degrees
     west is above east."""

@@ -53,7 +53,7 @@ def index_entry(entry: Any) -> IndexEntry:
 
 
 class Features(Section):
-    """What the classifier sees."""
+    """The features of the classifier."""
 
     indices: tuple[Annotated[IndexEntry, PlainValidator(index_entry)], ...] = (
         "NDVI",

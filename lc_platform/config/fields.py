@@ -1,4 +1,4 @@
-"""What the values of the configuration are: text, whole numbers, numbers, and kinds of them."""
+"""The types of the configuration's values: text, whole numbers, numbers, and kinds of them."""
 
 from __future__ import annotations
 

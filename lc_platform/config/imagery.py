@@ -27,20 +27,20 @@ class SimulatedMistakes(Section):
     """Share of the simulated reference's polygons that carry each mistake of a real one."""
 
     shifted: Fraction = 0.05
-    """Of the polygons that are moved."""
+    """The share of polygons that are moved."""
     mislabelled: Fraction = 0.03
-    """Of those with the class of another."""
+    """The share of polygons that have the class of another."""
     overlapping: Fraction = 0.02
-    """Of those that reach into others."""
+    """The share of polygons that reach into others."""
     missing: Fraction = 0.05
-    """Of those left out."""
+    """The share of polygons that are left out."""
 
 
 class Simulation(Section):
-    """The simulated archive's knobs."""
+    """The simulated archive."""
 
     seed: Whole = 42
-    """Another seed, another landscape."""
+    """Another seed gives another landscape."""
     cloudiness: Number = Field(1.0, ge=0)
     """0 is a sky without clouds, 1 that of central Europe."""
     mistakes: SimulatedMistakes = SimulatedMistakes()
@@ -55,10 +55,10 @@ class AuxiliaryImagery(Section):
     collection: Text
     """The id of the collection."""
     bands: tuple[Text, ...] = ()
-    """That become features; by default the collection's usual ones. The band that says where it is
-    cloudy is added."""
+    """The bands that become features; by default the collection's usual ones. The band that says
+    where it is cloudy is added."""
     name: Text = Field("", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    """What the features' names begin with, such as S1 of S1_VV; by default the collection's."""
+    """The beginning of the features' names, such as S1 of S1_VV; by default the collection's."""
     catalog: Text | None = None
     """A STAC catalog that has it; by default it is where the main collection is."""
 
@@ -118,10 +118,10 @@ class AuxiliaryImagery(Section):
 
 
 class Budget(Section):
-    """What may be spent in a calendar month (UTC), by all workers together."""
+    """The limits of a calendar month (UTC), for all workers together."""
 
     processing_units: Annotated[Number, Field(gt=0)] | None = None
-    """Sentinel Hub's."""
+    """Processing units of Sentinel Hub."""
     requests: PositiveWhole | None = None
     """Requests to the archive."""
 
@@ -134,7 +134,7 @@ class Imagery(Section):
     collection: Text = "sentinel-2-l1c"
     """The id of the collection, as the archive has it."""
     catalog: Text | None = None
-    """Of source stac: the path or URL of a STAC API or of a catalog.json, or earth-search
+    """For source stac: the path or URL of a STAC API or of a catalog.json, or earth-search
     or planetary-computer."""
     bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
     """Bands of the features, by Sentinel-2's names or the catalog's keys of assets. What the cloud
@@ -146,19 +146,20 @@ class Imagery(Section):
     also: tuple[AuxiliaryImagery, ...] = ()
     """Auxiliary collections, resampled to the same grid."""
     deployment: Literal["sentinel_hub", "cdse"] | None = None
-    """Of source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
+    """For source sentinel_hub: Sentinel Hub's own, or the Copernicus Data Space's; by default
     the first."""
     profile: Text | None = None
-    """Of sentinelhub's configuration file, that has the account; by default its usual one."""
+    """The profile of sentinelhub's configuration file that has the account; by default its usual
+    one."""
     connections: PositiveWhole = 4
-    """Requests to an archive that a worker has under way at the same time."""
+    """Requests to an archive that a worker makes at the same time."""
     requests_per_minute: PositiveWhole | None = None
-    """That all workers of a machine make at most; by default what the archive allows."""
+    """The most that all workers of a machine make; by default what the archive allows."""
     retries: Whole = Field(5, ge=0)
-    """Of a request that failed for no fault of its own."""
+    """Retries of a request that failed for a transient reason."""
     budget: Budget = Budget()
     simulation: Simulation | None = None
-    """Of source simulated."""
+    """For source simulated."""
 
     @field_validator("bands")
     @classmethod

@@ -14,7 +14,7 @@ GCS, AZURE = ("gs", "gcs"), ("az", "abfs", "abfss")
 
 
 class ObjectStore(Section):
-    """How an object store is reached; credentials come by the usual chain of its provider.
+    """The connection to an object store; credentials come from the usual chain of its provider.
 
     S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's role. Google Cloud
     Storage: the application default credentials, such as the file that
@@ -38,7 +38,7 @@ class ObjectStore(Section):
     connections: PositiveWhole = 32
     """Requests of a process that are under way at the same time, for cubes and for files each."""
     retries: Whole = Field(5, ge=0)
-    """Of a request that failed for no fault of its own, ever later, at random intervals."""
+    """Retries of a request that failed for a transient reason, ever later, at random intervals."""
     connect_timeout: Number = Field(10.0, gt=0)
     """Seconds."""
     read_timeout: Number = Field(60.0, gt=0)

@@ -105,9 +105,9 @@ class Email(Section):
     port: Whole = Field(587, ge=1, le=65535)
     """The mail server's port."""
     security: Literal["starttls", "tls", "none"] = "starttls"
-    """How the connection is encrypted."""
+    """The encryption of the connection."""
     user: Text | None = None
-    """Of the account at the mail server."""
+    """The user name at the mail server."""
     password: Secret | None = None
     """The environment variable that has it."""
     sender: Text
@@ -148,7 +148,7 @@ class Notifying(Section):
 
 
 class Operations(Section):
-    """What the platform does by itself. Nothing, unless it is enabled here or in the UI."""
+    """Schedules and sensors. They are off unless they are enabled here or in the UI."""
 
     timezone: Annotated[Text, BeforeValidator(_zone)] = "UTC"
     """Of the cron strings, and of where a year begins; east of Greenwich it begins with UTC's."""

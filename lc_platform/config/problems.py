@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in plain words: one line a problem."""
+"""The problems of a configuration in plain words, one line each."""
 
 from __future__ import annotations
 

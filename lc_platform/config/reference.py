@@ -89,7 +89,7 @@ class Reference(Section):
     path: Text | None = None
     """A vector file or a raster that GDAL reads."""
     layer: Text | None = None
-    """Of a file of several layers; by default all that have the attribute."""
+    """The layer of a file that has several; by default all that have the attribute."""
     attribute: Text | None = None
     """The attribute of a vector file that holds the class."""
     classes: tuple[LandCoverClass, ...] = Field(min_length=1)

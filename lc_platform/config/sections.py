@@ -58,12 +58,12 @@ SPLIT_PATCH_SIZE = 10_000.0
 
 
 class Clouds(Section):
-    """How clouds are found."""
+    """The detection of clouds."""
 
     method: Literal["s2cloudless", "scl", "provider"] = "s2cloudless"
     """s2cloudless needs L1C, scl L2A; provider takes the masks of source sentinel_hub."""
     threshold: Fraction = 0.4
-    """Of the cloud probability, between 0 and 1."""
+    """The cloud probability, between 0 and 1, above which a pixel is cloud."""
     average_over: Whole = Field(4, ge=0)
     """Pixels of the detector's grid that the probability is averaged over."""
     dilation: Whole = Field(2, ge=0)
@@ -75,16 +75,16 @@ class Clouds(Section):
 
 
 class Sampling(Section):
-    """Which pixels the classifier learns from, and which patches judge it."""
+    """The pixels that the classifier is trained on, and the patches that it is tested on."""
 
     pixels_per_patch: PositiveWhole = 40_000
-    """Pixels drawn from a patch at most."""
+    """The most pixels that are drawn from a patch."""
     erosion: Whole = Field(1, ge=0)
     """Pixels; what is that near to another class is not drawn."""
     test_fraction: Number = Field(0.2, gt=0, lt=1)
-    """Share of the patches that judge the classifier, and train it never."""
+    """Share of the patches that the classifier is tested on, and never trained on."""
     seed: Whole = Field(42, ge=0)
-    """Of what is drawn at random; another seed, another draw."""
+    """Seed of random draws; another seed gives another draw."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: every class weighs the same in training, however many pixels it has."""
 
@@ -92,7 +92,7 @@ class Sampling(Section):
 
 
 class Processing(Section):
-    """How the work is cut; the results do not depend on it."""
+    """The size of the work's pieces; the results do not depend on it."""
 
     window: Whole = Field(256, ge=16)
     """Pixels along the side of the windows that patches are streamed by."""

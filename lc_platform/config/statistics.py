@@ -28,5 +28,5 @@ class Statistics(Section):
     """The contents of `observation_stats` beside the counts of observations."""
 
     index: Annotated[IndexEntry, PlainValidator(_index)] = "NDVI"
-    """Whose mean is kept of each pixel and each date: one that `features.indices` may have, or
-    none. Its bands are acquired."""
+    """The index whose mean is kept for each pixel and each date: one that `features.indices` may
+    have, or none. Its bands are acquired."""

@@ -1,4 +1,4 @@
-"""How right a model is on the patches that it has not seen."""
+"""The accuracy of a model on patches that it was not trained on."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class FeatureStack(PatchYearHandle):
 
 
 class Observed(NamedTuple):
-    """What the features of a window are computed of."""
+    """The observations that the features of a window are computed from."""
 
     numbers: NDArray[np.uint16]
     """(time, band, y, x), digital numbers of the main collection."""

@@ -1,4 +1,4 @@
-"""What all handles of a patch's artefacts have in common."""
+"""The base of all handles of a patch's artefacts."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from lc_platform.products.options import StatisticsOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 
 WITH_CLOUDS, WITHOUT_CLOUDS = "_with_clouds", "_without_clouds"
-"""What the columns of the index end with."""
+"""The ends of the names of the index's columns."""
 OF_GROUND, OF_SNOW = "_of_ground", "_of_snow"
 """Likewise, of what is without clouds: apart from snow, and under it."""
 _SNOW_BANDS = ("B03", "B08", "B11")

@@ -67,7 +67,7 @@ def _of_each_class(name: str) -> Callable[[ReferenceOptions], Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class GridOptions(Options):
-    """What the patches are laid by."""
+    """The options of `patch_grid`."""
 
     area: SplitOptions = option(data("split_area", value=lambda area: area.counted("data")))
     reference: ReferenceOptions = option(
@@ -77,12 +77,12 @@ class GridOptions(Options):
         data("reference.classes.values", value=_of_each_class("values")),
         data("reference.classes.attribute", value=_of_each_class("attribute")),
     )
-    """Which patches it covers."""
+    """The reference, which covers some of the patches."""
 
 
 @dataclass(frozen=True)
 class DetectorGrid:
-    """What the cloud detector's imagery is acquired by."""
+    """The grid that the cloud detector's imagery is acquired on."""
 
     resolution: float
     """Metres."""
@@ -92,7 +92,7 @@ class DetectorGrid:
 
 @dataclass(frozen=True)
 class AuxiliaryCollection:
-    """What is acquired of an auxiliary collection."""
+    """An auxiliary collection, and the bands of it that are acquired."""
 
     name: str
     source: str
@@ -102,7 +102,7 @@ class AuxiliaryCollection:
     """Its own; None where it is in that of the main collection."""
     bands: tuple[str, ...]
     quantity: str = "reflectance"
-    """What calibrated values are; it follows from the source and the collection."""
+    """The quantity of calibrated values; it follows from the source and the collection."""
 
     @property
     def counted(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _drawn(simulation: tuple[int, float] | None) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class AcquisitionOptions(Options):
-    """What is acquired of the archives."""
+    """The options of `raw_bands`."""
 
     source: str = option(data("imagery.source"))
     collection: str = option(data("imagery.collection"))
@@ -194,7 +194,7 @@ def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionOptions(Options):
-    """How clouds are found."""
+    """The options of `cloud_masks`."""
 
     method: Literal["s2cloudless", "scl", "provider"] = option(
         data("clouds", "method"), default=_CLOUDS.method
@@ -219,19 +219,19 @@ def _unless_ndvi(index: Index | None) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsOptions(Options):
-    """What observation statistics are computed of."""
+    """The options of `observation_stats`."""
 
     index: Index | None = option(
         data("statistics_index", value=_unless_ndvi), default=KNOWN["NDVI"]
     )
-    """Whose mean is kept; None where there is to be none."""
+    """The index whose mean is kept; None for none."""
     window: int = option(SPEED, default=_PROCESSING.window)
     """Pixels along the side of the windows that are computed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions(Options):
-    """What features are made of, and when."""
+    """The options of `features`."""
 
     bands: tuple[str, ...] = option(
         data("imagery.bands"), default=Imagery.model_fields["bands"].default
@@ -248,18 +248,18 @@ class FeatureOptions(Options):
     """0 to 1; an acquisition is left out where less is valid of what the area covers of the patch
     and any acquisition of the year has data of."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """Where the map ends at it; None where the map is of the whole patch."""
+    """The area that the map ends at; None where the map is of the whole patch."""
     stored: bool = option(appearance("features.stored"), default=_FEATURES.stored)
-    """Where False, the features are described, and computed when they are read."""
+    """False where only the description is stored and features are computed when they are read."""
     window: int = option(SPEED, default=_PROCESSING.window)
     """Pixels along the side of the windows that are computed at a time."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
-    """That may be used, 0 for all."""
+    """Threads that may be used, 0 for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions(Options):
-    """Which pixels the classifier is trained on."""
+    """The options of `training_samples`."""
 
     pixels_per_patch: int = option(
         data("sampling.pixels_per_patch"), default=_SAMPLING.pixels_per_patch
@@ -268,7 +268,7 @@ class SamplingOptions(Options):
     """Pixels; what is that near to another class is not drawn, nor what is ambiguous."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """Where the map ends at it: what lies beyond is not drawn."""
+    """The area that the map ends at: pixels beyond are not drawn."""
     classes: Legend = option(
         appearance("reference.classes.name", value=_names), default_factory=dict
     )
@@ -280,7 +280,7 @@ class SamplingOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
-    """How the classifier is trained."""
+    """The options of `model`."""
 
     classes: Mapping[int, str] = option(
         data("reference.classes.id", value=list),
@@ -303,19 +303,19 @@ class TrainingOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(Options):
-    """What the model is tested on."""
+    """The options of `evaluation`."""
 
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     """Also those without samples."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """Where the map ends at it: what lies beyond is not counted."""
+    """The area that the map ends at: pixels beyond are not counted."""
     window: int = option(SPEED, default=_PROCESSING.window)
     threads: int = option(SPEED, default=_PROCESSING.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionOptions(Options):
-    """What is predicted, and kept."""
+    """The options of `predictions`."""
 
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     probabilities: bool = option(
@@ -323,17 +323,17 @@ class PredictionOptions(Options):
     )
     """Whether the probability of each class is kept."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """Where the map ends at it; None where it is of the whole patch."""
+    """The area that the map ends at; None where it is of the whole patch."""
     window: int = option(SPEED, default=_PROCESSING.window)
     threads: int = option(SPEED, default=_PROCESSING.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MosaicOptions(Options):
-    """What the patches are joined into."""
+    """The options of `mosaic`."""
 
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     crs: str | None = option(data("mosaic_crs"), default=None)
     """By default that of most patches."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """Where the map ends at it."""
+    """The area that the map ends at."""

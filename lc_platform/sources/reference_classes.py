@@ -1,4 +1,4 @@
-"""Which class the values of a reference make its features or pixels."""
+"""The classes of a reference's features or pixels, by their values."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _in_order(value: str) -> tuple[float, str]:
 
 
 class FeatureClasses:
-    """Which class a feature's attributes make it."""
+    """The classes of features, by their attributes."""
 
     def __init__(self, options: ReferenceOptions, name: str) -> None:
         self.name = name
@@ -202,7 +202,7 @@ _RANGE = re.compile(r"\s*(-?\d+)\s*[-\u2013]\s*(-?\d+)\s*")
 
 
 class PixelClasses:
-    """Which class a raster's values make its pixels: whole numbers, and ranges such as 0-30."""
+    """The classes of pixels, by their values: whole numbers, and ranges such as 0-30."""
 
     def __init__(self, options: ReferenceOptions) -> None:
         self.ids = tuple(one.id for one in options.classes)

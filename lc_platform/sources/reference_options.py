@@ -1,4 +1,4 @@
-"""What a reference is read by, of which the versions of what is made of it are made too."""
+"""Options of the reference map, of which versions are made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _each(field: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceOptions(Options):
-    """What the reference is read and drawn by."""
+    """The options of `reference_rasters`, and of all that reads the reference."""
 
     file: InputFile | None = option(data("reference.path", value=digest_of), default=None)
     simulated: Mapping[str, Any] | None = option(data("simulated_reference"), default=None)

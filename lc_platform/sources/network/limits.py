@@ -1,4 +1,4 @@
-"""How many requests an archive gets, how fast, and what happens after one that failed."""
+"""Limits of the requests to an archive: their number, their rate, and retries."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from lc_platform.sources.network.limits import Refused
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 
 HTTP_SECONDS = 60.0
-"""How long an archive may take to answer."""
+"""Seconds that an archive may take to answer."""
 SLOWEST = 100_000
 """Bytes a second."""
 MARKUP = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
-"""How a web page begins."""
+"""The beginning of a web page."""
 
 _WHOLE_FILE_BYTES = 100_000_000
 _BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -41,7 +41,7 @@ class Part:
     size: int
     """Of the whole file."""
     tag: str = ""
-    """What the server tells this state of the file from others by; empty where it tells nothing."""
+    """What the server identifies the file's state by; empty where it gives nothing."""
 
     @property
     def end(self) -> int:

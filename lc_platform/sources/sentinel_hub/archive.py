@@ -346,7 +346,7 @@ class _Granule:
     """In degrees, with longitudes from -180 to 180."""
     platform: str
     track: str
-    """What granules of one pass have in common; empty where it is not told."""
+    """What granules of one pass have in common; empty where it is not known."""
     baseline: str
     cloud_cover: object
     """Percent, as the catalog tells it."""

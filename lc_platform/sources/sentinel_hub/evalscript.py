@@ -37,13 +37,13 @@ _CLASSIFICATIONS = {"SCL", "CLM", "BQA", "QA_RADSAT", "SR_QA_AEROSOL", "shadowMa
 
 @dataclass(frozen=True, slots=True)
 class BandEncoding:
-    """How a band's values come as whole numbers from 0 to 65535."""
+    """The encoding of a band's values as whole numbers from 0 to 65535."""
 
     name: str
     unit: str
     """As the service names it."""
     factor: int
-    """That the evalscript multiplies with."""
+    """The factor that the evalscript multiplies with."""
     scale: float
     """Of the digital numbers that come: physical value = digital number * scale."""
     classification: bool

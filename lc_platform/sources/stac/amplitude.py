@@ -16,7 +16,7 @@ SCALE = 1e-4
 
 Unit = Literal["power", "decibel"]
 DeclaredUnit = Literal["power", "decibel", "unknown"]
-"""What an item says of the unit."""
+"""The unit as an item declares it."""
 UNITS: dict[str, DeclaredUnit] = {
     "": "unknown",
     **dict.fromkeys(("db", "decibel", "decibels"), "decibel"),

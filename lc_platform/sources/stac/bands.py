@@ -42,7 +42,7 @@ _PROCESSING = (
 """Properties of an item that another processing of it changes."""
 _LENGTH = 16
 _LINK, _TIMELESS = "link", 3
-"""What a file is told by that has no more than a link; and how much of that are no times."""
+"""The kind of a state that has no more than a link; and its entries that are no times."""
 
 
 class Bands(Mapping[str, BandContent]):

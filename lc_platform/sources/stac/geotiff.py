@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """How the pixels of a band are stored."""
+    """The layout of a band's pixels in the file."""
 
     shape: tuple[int, int]
     """(rows, columns) of a tile or strip."""

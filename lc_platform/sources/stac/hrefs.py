@@ -1,4 +1,4 @@
-"""Where the references of STAC documents lead.
+"""The targets of references in STAC documents.
 
 pystac takes a path for a URL, and loses what follows ``#`` and ``?`` in it. A folder may be called
 "site #2", so what a document of this machine refers to is found here.

@@ -86,7 +86,7 @@ class Read:
     """(y, x)"""
     cost: Cost
     content: Content | None = None
-    """What has come of a remote file; as long as somebody has it, nothing of it is fetched again.
+    """The fetched parts of a remote file; while this object lives, none is fetched again.
     """
 
     @property
