@@ -46,6 +46,7 @@ EXAMPLES: Mapping[str, Any] = {
     "reference.classes": [
         {"id": 1, "name": "cropland", "color": "gold", "values": [10, 11]},
         {"id": 2, "name": "forest", "color": "forestgreen", "values": [20]},
+        {"id": 3, "name": "water", "color": "steelblue", "values": [30]},
     ],
     "reference.classes.color": "forestgreen",
     "reference.classes.attribute": "class_id",
@@ -74,12 +75,15 @@ _COLUMN, _WIDTH = 36, 100
 def template(source: str) -> str:
     """Return the commented configuration of a source."""
     chosen = (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
+    given = yaml.safe_load(chosen)
+    if source != "simulated":  # whose classes are its landscape's
+        given["reference"]["classes"] = EXAMPLES["reference.classes"]
     head = "".join(re.findall(r"^#.*\n", chosen, re.MULTILINE))
     lines: list[str] = []
     for name, field in Config.model_fields.items():
         if not field.is_required() or _section(field) is not None:
             lines.append("")
-        lines += _Entry(name, field, Config).lines(yaml.safe_load(chosen))
+        lines += _Entry(name, field, Config).lines(given)
     return head + _HEAD + "\n".join(lines) + "\n"
 
 
