@@ -45,8 +45,8 @@ class Constants:
     other_objects: int = 62
     """Of a patch-year: coordinates and metadata of three Zarr stores, samples, statistics,
     predictions, and the records of six artefacts."""
-    pointers: int = 10
-    """Of a patch-year in an object store: pointers, and copies of files that lie side by side."""
+    pointers: int = 3
+    """Of a patch-year in an object store: one of each Zarr store."""
     reads: float = 11.3
     """Requests of an acquisition, of one window."""
     reads_a_window: float = 21.7

@@ -381,7 +381,7 @@ class NotInstalled:
         if name.split(".")[0] in ("dagster", "dagster_shared"):
             raise ModuleNotFoundError(f"No module named {{name!r}}")
 sys.meta_path.insert(0, NotInstalled())
-DRIVERS = ("adlfs", "gcsfs", "aiohttp", "google")  # extras that are not installed everywhere
+DRIVERS = ("adlfs", "gcsfs", "s3fs", "aiohttp", "google")  # not installed everywhere
 for name in {names}:
     try:
         importlib.import_module(name)

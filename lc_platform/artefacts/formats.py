@@ -23,13 +23,15 @@ from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
 from lc_platform.products.model import LandCoverModel
-from lc_platform.products.mosaic import Mosaic
+from lc_platform.products.mosaic import LAND_COVER, Mosaic
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage import raster_cube, zarr_cube
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
-from lc_platform.storage.store import PART, Store
+from lc_platform.storage.file_sets import content_and_writing, of_one_writing
+from lc_platform.storage.staging import PART
+from lc_platform.storage.store import Store
 
 
 class Format(Protocol):
@@ -138,7 +140,7 @@ class CogFormat:
     handle: Callable[[raster_cube.RasterCube], Any]
 
     def write(self, store: Store, key: str, value: LazyCube) -> int:
-        with store.siblings(key.removesuffix(".tif")) as staging:
+        with store.siblings(key.removesuffix(".tif"), f"{PART}.tif") as staging:
             size = raster_cube.write(staging, value, value.legend)
             if value.summary.table:
                 with staging.file(f"{PART}.parquet") as path:
@@ -154,15 +156,21 @@ class CogFormat:
         return self.handle(raster_cube.RasterCube(store, key))
 
     def check(self, store: Store, key: str) -> None:
-        raster_cube.RasterCube(store, key).check()
         table = f"{key.removesuffix('.tif')}.parquet"
-        if store.exists(table):
-            try:
-                tables.check(store.read_bytes(table))
-            except (pa.ArrowException, OSError) as error:
-                raise DamagedArtefactError(
-                    f"{store.path(table)}: is damaged ({error}). Materialize it again", key
-                ) from error
+
+        def read() -> tuple[bytes | None, set[str | None]]:
+            writing = raster_cube.RasterCube(store, key).check()
+            content, of = content_and_writing(store, table)
+            return content, {writing} if content is None else {writing, of}
+
+        content = of_one_writing(store, key, read)
+        try:
+            if content is not None:
+                tables.check(content)
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(table)}: is damaged ({error}). Materialize it again", key
+            ) from error
 
 
 class SamplesFormat(ReadWhole):
@@ -180,7 +188,7 @@ class SamplesFormat(ReadWhole):
 class ModelFormat(ReadWhole):
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
-        with store.folder(key) as staging:
+        with store.bundle(key, MODEL_TEXT) as staging:
             for name, content in ((MODEL_TEXT, value.text), (MODEL_CARD, card)):
                 with staging.file(name) as path:
                     path.write_text(content, encoding="utf-8")
@@ -213,7 +221,7 @@ class EvaluationFormat(ReadWhole):
     def write(self, store: Store, key: str, value: Evaluation) -> int:
         content = json.dumps(value.metrics, indent=2).encode()
         files = {METRICS: content, **value.pictures}
-        with store.folder(key) as staging:
+        with store.bundle(key, METRICS) as staging:
             for name, data in files.items():
                 with staging.file(name) as path:
                     path.write_bytes(data)
@@ -232,30 +240,33 @@ class EvaluationFormat(ReadWhole):
 
 class MosaicFormat:
     def write(self, store: Store, key: str, value: Mosaic) -> int:
-        with store.folder(key) as staging:
+        with store.bundle(key, LAND_COVER) as staging:
             return value.write(staging)
 
     def open(self, store: Store, key: str) -> Mapping[str, str]:
         """The maps' paths by file name."""
-        if not store.exists(key):
-            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
-        return store.current(
+        found = store.current(
             key,
-            lambda folder: {PurePosixPath(str(p)).name: str(p) for p in store.fs.ls(folder, False)},
+            lambda folder: {
+                PurePosixPath(one["name"]).name: str(one["name"]) for one in store.children(folder)
+            },
         )
+        if LAND_COVER not in found:
+            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+        return found
 
     def check(self, store: Store, key: str) -> None:
-        for name, path in self.open(store, key).items():
-            if name.endswith(".tif"):
-                raster_cube.check_file(store, key, path)
+        def read() -> tuple[None, list[str | None]]:
+            rasters = [path for n, path in self.open(store, key).items() if n.endswith(".tif")]
+            return None, [raster_cube.check_file(store, key, path) for path in rasters]
+
+        of_one_writing(store, key, read)
 
 
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
-    """Files of one version of a folder."""
+    """Files of a folder, of one writing of it."""
     try:
-        return store.current(
-            key, lambda folder: [store.content(f"{folder}/{name}") for name in names]
-        )
+        return store.read_together(key, *names)
     except FileNotFoundError as error:
         raise MissingArtefactError(
             f"{store.path(key)}: {' and '.join(names)} are not there, or not all. Materialize it "

@@ -96,7 +96,7 @@ class Records:
         """Without its record while an artefact is changed; it has it again where that fails and
         leaves the artefact as it was."""
         target = key(asset, where.patch, where.year)
-        before = self.store.physical(target)
+        before = self.store.state(target)
         version = self.of(asset, where)
         content = self.read(asset, {where: version}) if version else {}
         self.forget(asset, where)
@@ -104,14 +104,9 @@ class Records:
             yield
         except Exception:
             with contextlib.suppress(StorageError):  # what failed first is what is told
-                if version and where in content and self._is_as_before(target, before):
+                if version and where in content and self.store.state(target) == before:
                     self.write(asset, where, version, content[where])
             raise
-
-    def _is_as_before(self, target: str, physical: str) -> bool:
-        # A file of its own in an object store may have been replaced though its answer was lost.
-        told = self.store.local or physical != self.store.plain(target)
-        return told and self.store.physical(target) == physical
 
     def of(self, asset: str, where: Partition) -> Version | None:
         """The version of one artefact; None where it has none, or several."""

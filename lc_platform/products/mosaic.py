@@ -25,7 +25,7 @@ from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 from lc_platform.runtime.threads import available
 from lc_platform.storage.raster_cube import Draft, RasterCube, palette, rgba, tiled
-from lc_platform.storage.store import Staging
+from lc_platform.storage.staging import Staging
 
 LAND_COVER = "land_cover.tif"
 CONFIDENCE = "confidence.tif"

@@ -40,6 +40,21 @@ class DamagedArtefactError(StorageError):
         self.key = key
 
 
+class ReplacedError(OSError):
+    """An object was replaced by another one while it was read."""
+
+
+def was_replaced(error: BaseException | None) -> bool:
+    """Whether an error came of an object that was replaced while it was read."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ReplacedError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def explained(error: OSError, path: str) -> Exception:
     """What to tell a person about a failed write to ``path``."""
     reason = os.strerror(error.errno or 0)

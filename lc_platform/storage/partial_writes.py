@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Checkpoint, Cube
 from lc_platform.storage.errors import DamagedArtefactError, UnavailableError
-from lc_platform.storage.store import MARKS, Store
+from lc_platform.storage.staging import MARKS
+from lc_platform.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lc_platform.storage import remote
-from lc_platform.storage.store import MARKS, Store
-from lc_platform.storage.writers import VERSION, at_work, key_of, pointer, version_in
+from lc_platform.storage.staging import MARKS
+from lc_platform.storage.store import Store
+from lc_platform.storage.writers import (
+    CURRENT,
+    POINTER,
+    VERSION,
+    ZARR,
+    at_work,
+    key_of,
+    pointer,
+    version_in,
+)
 
 _MODIFIED = ("LastModified", "mtime", "last_modified", "created")
 """What the drivers call the time an object was last written."""
@@ -35,6 +45,9 @@ def prune(
 ) -> list[Orphan]:
     """Remove versions that no key stands for, where they, and what replaced them, are older
     than a time; of uploads that never ended too. Returns what was removed, or would be.
+
+    What an object store holds by the layout before, where files lay in hidden versions, is laid
+    out anew, and what is left of it is removed.
 
     unfinished  of versions with marks that nothing has replaced since: the next writer goes on
                 from there. By default what the settings say
@@ -60,14 +73,17 @@ def prune(
             latest[one] = max(modified, latest.get(one, modified))
             if key.startswith(f"{one}/{MARKS}/"):
                 marked.add(one)
-        found = []
+        old = [] if store.local else [key for key in _old(sizes) if latest[pointer(key)] <= before]
+        found = [Orphan(pointer(key), sizes[pointer(key)]) for key in old]
+        for key in () if dry_run else old:
+            _lay_out(store, key)
         for one, size in sorted(sizes.items()):
             if (of := key_of(one)) is None:
                 continue
             replaced = latest.get(of if store.local else pointer(of))
             left = one in marked and (replaced is None or replaced < latest[one])
             since = latest[one] if replaced is None else max(latest[one], replaced)
-            if since <= (long_before if left else before) and not _used(store, one):
+            if since <= (long_before if left else before) and (of in old or not _used(store, one)):
                 found.append(Orphan(one, size))
                 if not dry_run and store.local:
                     store.discard(store.plain(one))
@@ -76,6 +92,26 @@ def prune(
         if not store.local:
             found += _abandoned(store, before, dry_run)
     return found
+
+
+def _old(keys: Iterable[str]) -> list[str]:
+    """What the layout before pointed at, where now each file lies at its key."""
+    names = [path for path in map(PurePosixPath, sorted(keys)) if path.name.endswith(POINTER)]
+    found = [str(path.with_name(path.name[1:].removesuffix(POINTER))) for path in names]
+    return [key for key in found if not key.endswith(ZARR)]
+
+
+def _lay_out(store: Store, key: str) -> None:
+    """Put the files of the layout before at their keys."""
+    # Siblings lie there as it is.
+    found = [] if key.endswith(CURRENT) else store.children(store.physical(key))
+    if not found:
+        store.remove_object(store.plain(pointer(key)))
+        return
+    with store.bundle(key, "") as staging:
+        for one in found:
+            with staging.file(PurePosixPath(one["name"]).name) as path:
+                store.fs.get_file(one["name"], str(path))
 
 
 def _used(store: Store, version_key: str) -> bool:

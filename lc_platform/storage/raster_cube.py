@@ -28,7 +28,8 @@ from lc_platform.cube import MAIN, Layer, LazyCube, Window
 from lc_platform.runtime.threads import available
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.raster_opener import ByteRanges, Opening
-from lc_platform.storage.store import PART, Staging, Store
+from lc_platform.storage.staging import PART, Staging
+from lc_platform.storage.store import Store
 
 # GDAL's own default, a twentieth of the memory in every process, is too much for many workers.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
@@ -163,18 +164,23 @@ def tiled(
         draft.unlink(missing_ok=True)
 
 
-def check_file(store: Store, key: str, physical: str) -> None:
-    """Read all of a GeoTIFF that is a part of what a key names.
+def check_file(store: Store, key: str, physical: str) -> str | None:
+    """Read all of a GeoTIFF that is a part of what a key names; returns the writing that it came
+    by, where the store tells.
 
     Raises DamagedArtefactError where it is damaged, UnavailableError where the store cannot be
     reached.
     """
-    opening = None if store.local else Opening(ByteRanges(store.fs, physical))
+    ranges = None if store.local else ByteRanges(store.fs, physical)
+    opening = None if ranges is None else Opening(ranges)
     try:
         with rasterio.open(opening.name if opening else physical, opener=opening) as raster:
             if raster.crs is None:
                 raise RasterioError("it has no coordinate system")
             _read_all(raster)
+        if opening is not None and opening.failure is not None:
+            raise RasterioError(str(opening.failure))
+        return None if ranges is None else ranges.writing()
     except (RasterioError, CPLE_BaseError) as error:
         why = (opening and opening.failure) or error
         name = PurePosixPath(physical).name
@@ -273,12 +279,17 @@ class RasterCube:
     """A stored COG, read by window; holds no pixels."""
 
     def __init__(self, store: Store, key: str) -> None:
-        if not store.exists(key):
-            raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
         self._store = store
         self._key = key
-        store.current(key, self._describe)
+        try:
+            if store.local and not store.exists(key):
+                raise FileNotFoundError(key)
+            store.current(key, self._describe)
+        except FileNotFoundError as error:
+            raise MissingArtefactError(
+                f"{self.path}: is not there. Materialize it first"
+            ) from error
         self.coordinates: Mapping[str, NDArray[Any]] = {}
 
     def _describe(self, physical: str) -> None:
@@ -322,10 +333,15 @@ class RasterCube:
                 self._key, self._physical, problem
             ) from why
 
-    def check(self) -> None:
-        """Read all of it. Raises StorageError where it is damaged."""
+    def check(self) -> str | None:
+        """Read all of it; returns the writing that it came by, where the store tells.
+
+        Raises StorageError where it is damaged.
+        """
         with self.opened() as raster:
             _read_all(raster)
+        with self._store.reaching(self.path):
+            return None if self._ranges is None else self._ranges.writing()
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
         """A layer's values, (y, x), in a window. Raises StorageError where it is damaged."""

@@ -6,9 +6,12 @@ import bisect
 import uuid
 from typing import Any, Protocol
 
-import fsspec
 from fsspec.utils import merge_offset_ranges
 from rasterio.abc import MultiByteRangeResourceContainer
+
+from lc_platform.storage import remote
+from lc_platform.storage.errors import ReplacedError
+from lc_platform.storage.remote.objects import ObjectPart, Objects
 
 _HEAD = 2**14
 """Bytes from the beginning that are kept: a COG's directory, which each opening of it reads."""
@@ -32,18 +35,23 @@ class RangedFile(Protocol):
 
 
 class ByteRanges:
-    """One object of an object store, which several threads may read at once."""
+    """One object, in the state that it has now; several threads may read it at once."""
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, path: str) -> None:
+    def __init__(self, fs: Objects, path: str) -> None:
         """Raises FileNotFoundError where there is no such object."""
         self.fs, self.path = fs, path
-        self.size = int(fs.info(path)["size"])
-        self.head = bytes(fs.cat_file(path, start=0, end=min(_HEAD, self.size)))
+        head = fs.fetch(path, 0, _HEAD)
+        self.size, self.head, self._state = head.size, head.content, head.state
+
+    def writing(self) -> str | None:
+        """Which writing it came by. Raises ReplacedError where it was replaced meanwhile."""
+        return self._same(self.fs.fetch(self.path, 0, 1, origin=True)).writing
 
     def read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges, (start, stop), asked for at the same time.
 
-        Raises OSError where the object is shorter than it was, and what the driver raises.
+        Raises ReplacedError where another object is there meanwhile, OSError where an answer is too
+        short, and what the driver raises.
         """
         ranges = [(start, max(start, min(stop, self.size))) for start, stop in ranges]
         beyond = [one for one in ranges if one[1] > max(len(self.head), one[0])]
@@ -55,7 +63,8 @@ class ByteRanges:
         first, last = ([one[side] for one in ranges] for side in (0, 1))
         path = [self.path] * len(ranges)
         paths, starts, stops = merge_offset_ranges(path, first, last, max_gap=_GAP)
-        contents = self.fs.cat_ranges(paths, starts, stops, on_error="raise")
+        asked = self._asked(list(zip(paths, starts, stops, strict=True)))
+        contents = [self._same(one).content for one in asked]
         for start, stop, content in zip(starts, stops, contents, strict=True):
             if len(content) < stop - start:
                 raise OSError(f"{self.path} ends at {start + len(content)} of {self.size} bytes")
@@ -64,6 +73,19 @@ class ByteRanges:
             at = bisect.bisect_right(starts, start) - 1
             found[start, stop] = bytes(contents[at][start - starts[at] : stop - starts[at]])
         return found
+
+    def _asked(self, wanted: list[tuple[str, int, int]]) -> list[ObjectPart]:
+        try:
+            return self.fs.fetch_all(wanted)
+        except Exception as error:
+            if remote.answer(error) in remote.EMPTY:
+                raise ReplacedError(f"{self.path} is shorter than it was") from error
+            raise
+
+    def _same(self, part: ObjectPart) -> ObjectPart:
+        if part.state != self._state:
+            raise ReplacedError(f"{self.path} is another object now")
+        return part
 
 
 class Opening(MultiByteRangeResourceContainer):  # type: ignore[misc]

@@ -1,10 +1,11 @@
 """The folder or object store that artefacts lie in, and how they appear there: whole, or not.
 
-A file appears by one rename (or one put). What consists of many files (a Zarr store, a model and
-its card) is written under a new name of its own, and appears when one pointer to it is replaced:
-a symbolic link in a folder, a small object in an object store. A writer that is killed leaves
-what was there before. What it left behind, and what was replaced, is removed in a folder by the
-next writer, in an object store by `prune`: there a reader may still be at it.
+A file appears by one rename (or one put). What consists of many files is written under a new name
+of its own in a folder, and appears when one symbolic link to it is replaced; so does a Zarr store
+in an object store, where the link is a small object. Other files lie at their keys in an object
+store, see `lc_platform.storage.file_sets`. A writer that is killed leaves what was there before.
+What it left behind, and what was replaced, is removed in a folder by the next writer, in an object
+store by `prune`: there a reader may still be at it.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ from lc_platform.storage.errors import (
     StorageError,
     UnavailableError,
     explained,
+    was_replaced,
 )
-from lc_platform.storage.remote.http import PART as UPLOAD_PART
+from lc_platform.storage.file_sets import FileSet, ending
 from lc_platform.storage.remote.http import UnusableError
+from lc_platform.storage.staging import Staging
 from lc_platform.storage.writers import (
+    CURRENT,
     POINTER,
     VERSION,
+    ZARR,
     at_work,
     pointer,
     writer,
@@ -47,6 +52,8 @@ from lc_platform.storage.writers import (
 
 _ASKED_ONE_BY_ONE = 8
 """Keys, whether they are there; of more their folders are listed."""
+
+_REPLACED = "{}: was replaced while it was read. Run again"
 
 _Read = TypeVar("_Read")
 
@@ -75,9 +82,8 @@ class Store:
         except UnusableError as error:
             raise StorageError(f"{url}: {error}") from error
         self.local = isinstance(self.fs, LocalFileSystem)
-        if not self.local:
-            remote.prepare(self.fs)
-        self._upload = remote.upload(url)
+        self.patience = 30.0
+        """Seconds that files are read again which should belong together, and do not."""
 
     @classmethod
     def of(cls, config: Config) -> Store:
@@ -91,9 +97,7 @@ class Store:
             from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 
             return AsyncFileSystemWrapper(self.fs, asynchronous=True)
-        fs = type(self.fs)(**{**self.fs.storage_options, "asynchronous": True})
-        remote.prepare(fs)
-        return fs
+        return type(self.fs)(**{**self.fs.storage_options, "asynchronous": True})
 
     def __str__(self) -> str:
         return str(self.root)
@@ -111,13 +115,17 @@ class Store:
         path = self._raw(key)
         if self.local:
             return os.path.realpath(path)
-        if version := self.version_of(key):
+        if not _is_file(key) and (version := self.version_of(key)):
             return self._raw(self._version_key(key, version))
-        side = PurePosixPath(key)
-        group = self._group(str(side.with_suffix("")))
-        if version := self.version_of(group):
-            return f"{self._raw(self._version_key(group, version))}/{PART}{side.suffix}"
         return path
+
+    def state(self, key: str) -> object:
+        """What differs where an artefact was replaced since, or a part of it."""
+        physical = self.physical(key)
+        if self.local or physical != self._raw(key):
+            return physical
+        with self.reaching(self.path(key)):
+            return self._files(key).states()
 
     def current(self, key: str, read: Callable[[str], _Read]) -> _Read:
         """What ``read`` makes of a key's physical path: of one version, never of two.
@@ -129,8 +137,8 @@ class Store:
                 path = self.physical(key)
                 try:
                     return read(path)
-                except Exception:
-                    if self.physical(key) == path:
+                except Exception as error:
+                    if not was_replaced(error) and self.physical(key) == path:
                         raise
 
     @contextlib.contextmanager
@@ -148,6 +156,8 @@ class Store:
         """What an error says of the way to the store, None where it is about something else."""
         if self.local or isinstance(error, PlatformError):
             return None
+        if was_replaced(error):
+            return UnavailableError(_REPLACED.format(path))
         found = remote.fault(error, remote.place(self.fs, self.settings))
         if found is None:
             return None
@@ -158,7 +168,7 @@ class Store:
         """What to say where the version of a key that lies at a physical path cannot be read: it
         was replaced meanwhile, which another try mends, or it is damaged."""
         if self.physical(key) != physical:
-            return UnavailableError(f"{self.path(key)}: was replaced while it was read. Run again")
+            return UnavailableError(_REPLACED.format(self.path(key)))
         return DamagedArtefactError(f"{self.path(key)}: {problem}. Materialize it again", key)
 
     def opened(self, path: str) -> BinaryIO:
@@ -167,13 +177,7 @@ class Store:
 
     def content(self, path: str) -> bytes:
         """All bytes of a physical path: of one object, also where it is replaced meanwhile."""
-        # One request, where a driver would else ask for the size first, and then for parts.
-        try:
-            return bytes(self.fs.cat_file(path, start=0))
-        except OSError as error:
-            if remote.answer(error) in remote.EMPTY:
-                return b""  # which has no first byte to begin at
-            raise
+        return Path(path).read_bytes() if self.local else self.fs.fetch(path).content
 
     def check(self) -> None:
         """Write, read, list and delete a small file, so that what is wrong shows before any work.
@@ -189,7 +193,7 @@ class Store:
             )
         with self.reaching(str(self)):
             listed = [PurePosixPath(str(path)).name for path in self.fs.ls(self.base, False)]
-            self._remove_file(self._raw(key))
+            self.remove_object(self._raw(key))
         if key not in listed:
             raise StorageError(
                 f"{self}: what was written is not listed. Change `storage`, or "
@@ -210,7 +214,12 @@ class Store:
 
     def exists(self, key: str) -> bool:
         def there(path: str) -> bool:
-            if not self.fs.exists(path):
+            if not self.local and _is_file(key):
+                self.fs.fetch(path, 0, 1)  # whose refusal says more than that of asking alone
+            elif not self.local and path == self._raw(key) and not key.endswith(ZARR):
+                if not self._files(key).states():  # some stores keep an empty folder
+                    raise FileNotFoundError(path)
+            elif not self.fs.exists(path):
                 raise FileNotFoundError(path)
             return True
 
@@ -280,17 +289,20 @@ class Store:
     def remove(self, key: str) -> None:
         """Take an artefact away; where siblings do, they go together.
 
-        In a folder its versions go with it, in an object store they are left to `prune`.
+        In a folder its versions go with it, in an object store those of a Zarr store are left to
+        `prune`.
         """
         group = self._group(str(PurePosixPath(key).with_suffix("")))
         with self.reaching(self.path(key)):
-            if self.version_of(group):
+            if self.local and self.version_of(group):
                 base = key.removesuffix(PurePosixPath(key).suffix)
                 parts = self._parts(group)
                 self._take(group)
                 for name in parts:
-                    self._take(base + _ending(name))
+                    self._take(base + ending(name))
             self._take(key)
+            if not self.local and not key.endswith(ZARR):
+                self._files(key).remove()
 
     def _take(self, key: str) -> None:
         if self.local:
@@ -302,9 +314,10 @@ class Store:
             # Asked so, because "no file" is what some drivers answer where they cannot tell.
             with contextlib.suppress(FileNotFoundError):
                 if self.fs.info(path)["type"] == "file":
-                    self._remove_file(path)
+                    self.remove_object(path)
 
-    def _remove_file(self, path: str) -> None:
+    def remove_object(self, path: str) -> None:
+        """Take away what lies at a physical path of an object store, where it is there."""
         # It is not there either where the answer to its removal was lost, and it was tried again.
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(path)
@@ -325,17 +338,14 @@ class Store:
                 staged.replace(target)
             else:
                 folder = scratch.enter_context(tempfile.TemporaryDirectory())
-                staged = Path(folder) / f"{PART}{suffix}"
+                staged = Path(folder) / f"file{suffix}"
                 yield staged
                 self.send(staged, self._raw(key))
         self._sweep(key)
 
     def send(self, file: Path, path: str) -> None:
         """Send a local file to a physical path of an object store, in parts where it is large."""
-        if file.stat().st_size <= UPLOAD_PART:
-            self.fs.pipe_file(path, file.read_bytes())
-        else:
-            self.fs.put_file(str(file), path, **self._upload)
+        self.fs.send(str(file), path)
 
     def put(self, key: str, content: bytes) -> None:
         with self.file(key) as path:
@@ -364,27 +374,70 @@ class Store:
         self._sweep(key, done=previous)
 
     @contextlib.contextmanager
-    def siblings(self, key: str) -> Iterator[Staging]:
-        """Like `folder`, for files that lie side by side under names that start with ``key``.
+    def bundle(self, key: str, main: str) -> Iterator[Staging]:
+        """Like `folder`, for files that other programs open, each at its key.
 
-        A file ``part.tif`` of the staging appears as ``key`` + ``.tif``; all change in one step.
-        In an object store those are copies for other tools, made one after the other; what reads
-        through the store reads the version itself.
+        In a folder all change in one step. In an object store they do one after the other, the
+        main file last: see `read_together`.
         """
+        if self.local:
+            with self.folder(key) as staging:
+                yield staging
+            return
+        with self._explained(key):
+            with self._file_set(self._files(key), main) as staging:
+                yield staging
+            self.remove_object(self._raw(pointer(key)))  # of the layout before
+
+    @contextlib.contextmanager
+    def siblings(self, key: str, main: str) -> Iterator[Staging]:
+        """Like `bundle`, for files that lie side by side under names that start with ``key``.
+
+        A file ``part.tif`` of the staging appears as ``key`` + ``.tif``.
+        """
+        if not self.local:
+            files = FileSet(self, key, self._raw(key))
+            with self._explained(key), self._file_set(files, main) as staging:
+                yield staging
+            return
         group = self._group(key)
         previous = self._parts(group)
         with self._explained(key), self._folder(group) as staging:
             yield staging
             names = staging.names()
-            if self.local:
-                for name in names:
-                    link = self._raw(key + _ending(name))
-                    self._link(link, f"{PurePosixPath(group).name}/{name}", staging.path)
-        if not self.local:
-            with self._explained(key):
-                self.current(group, lambda folder: self._copy(folder, key))
+            for name in names:
+                link = self._raw(key + ending(name))
+                self._link(link, f"{PurePosixPath(group).name}/{name}", staging.path)
         for name in set(previous) - set(names):
-            self._take(key + _ending(name))
+            self._take(key + ending(name))
+
+    @contextlib.contextmanager
+    def _file_set(self, files: FileSet, main: str) -> Iterator[Staging]:
+        with writer() as version, tempfile.TemporaryDirectory() as folder:
+            staging = Staging(self, folder, here=True)
+            yield staging
+            written = {name: Path(folder) / name for name in staging.names()}
+            files.write(written, main, version)
+
+    def _files(self, key: str) -> FileSet:
+        """The files of an artefact in an object store."""
+        path = self._raw(key)
+        suffix = PurePosixPath(key).suffix
+        return FileSet(self, key, path.removesuffix(suffix) if suffix else f"{path}/")
+
+    def read_together(self, key: str, *names: str) -> list[bytes]:
+        """Files of a `bundle`, of one writing of it.
+
+        Raises FileNotFoundError where one is missing, DamagedArtefactError where they do not
+        belong together, and stay so.
+        """
+
+        def read(folder: str) -> list[bytes]:
+            if self.local or folder != self._raw(key):
+                return [self.content(f"{folder}/{name}") for name in names]
+            return self._files(key).read(names)
+
+        return self.current(key, read)
 
     def versions(self, key: str) -> list[str]:
         """Paths, in the store's file system, of a key's versions that are not the current one:
@@ -407,10 +460,6 @@ class Store:
             return self.current(group, lambda folder: Staging(self, folder).names())
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-    def _copy(self, folder: str, key: str) -> None:
-        for name in Staging(self, folder).names():
-            self.fs.cp_file(f"{folder}/{name}", self._raw(key + _ending(name)))
 
     def version_of(self, key: str) -> str | None:
         """The version that the pointer at ``key`` names, None where there is no pointer."""
@@ -504,13 +553,13 @@ class Store:
     def _group(key: str) -> str:
         """What siblings that start with ``key`` are the files of."""
         path = PurePosixPath(key)
-        return str(path.with_name(f".{path.name}{_CURRENT}"))
+        return str(path.with_name(f".{path.name}{CURRENT}"))
 
     def _shown(self, key: str) -> str:
         """The path of a key in messages: of siblings what their names start with."""
         path = PurePosixPath(key)
-        if path.name.startswith(".") and path.name.endswith(_CURRENT):
-            key = str(path.with_name(path.name[1:].removesuffix(_CURRENT)))
+        if path.name.startswith(".") and path.name.endswith(CURRENT):
+            key = str(path.with_name(path.name[1:].removesuffix(CURRENT)))
         return self.path(key)
 
     @staticmethod
@@ -544,41 +593,6 @@ class Store:
         return path == root or f"{path}/".startswith(f"{root}/") or root.startswith(f"{path}/")
 
 
-PART = "part"
-"""What siblings are called in their version, before the ending."""
-MARKS = ".marks"
-"""Folder in a version in the making. What a mark speaks of changes no more."""
-
-_CURRENT = ".current"
-
-
-def _ending(name: str) -> str:
-    return name[name.index(".") :]
-
-
-class Staging:
-    """A version being written."""
-
-    def __init__(self, store: Store, path: str) -> None:
-        self.store = store
-        self.path = path
-        """In the store's file system; not visible to readers yet."""
-        self.worth_keeping = False
-        """Whether it stays, for the next writer to take parts over, where its writing fails."""
-        self.marked = False
-        """Whether it has marks, which go when it is there."""
-
-    @contextlib.contextmanager
-    def file(self, name: str) -> Iterator[Path]:
-        """A local path to write the file ``name`` of this version to."""
-        if self.store.local:
-            yield Path(self.path) / name
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / name
-            yield local
-            self.store.send(local, f"{self.path}/{name}")
-
-    def names(self) -> list[str]:
-        listed = self.store.fs.ls(self.path, detail=False)
-        return sorted(PurePosixPath(str(path)).name for path in listed)
+def _is_file(key: str) -> bool:
+    """Whether a key names a file, and not what is made of many."""
+    return PurePosixPath(key).suffix not in ("", ZARR)

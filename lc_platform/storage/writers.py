@@ -15,6 +15,13 @@ from lc_platform.runtime.liveness import is_running
 POINTER = ".pointer"
 
 
+CURRENT = ".current"
+"""How the name of a group of siblings in a folder ends."""
+
+
+ZARR = ".zarr"
+
+
 VERSION = "@"
 
 

@@ -56,7 +56,8 @@ from lc_platform.storage.errors import (
 )
 from lc_platform.storage.partial_writes import PartialWrite
 from lc_platform.storage.selection import positive, runs_of
-from lc_platform.storage.store import MARKS, Staging, Store
+from lc_platform.storage.staging import MARKS, Staging
+from lc_platform.storage.store import Store
 
 _AT_ONCE = 2048
 """Pixels along the side of what is read together to see whether it can be."""

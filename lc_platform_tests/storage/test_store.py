@@ -98,7 +98,7 @@ def test_siblings_lie_side_by_side_and_only_they_are_visible(store: Store) -> No
 
 def test_a_sibling_that_is_no_longer_made_goes_with_its_version(store: Store) -> None:
     for names in (("part.tif", "part.png"), ("part.tif",)):
-        with store.siblings("f/p") as staging:
+        with store.siblings("f/p", "part.tif") as staging:
             for name in names:
                 with staging.file(name) as path:
                     path.write_bytes(b"x")
@@ -183,7 +183,7 @@ def test_a_cube_opened_before_it_was_replaced_says_so_and_never_gives_fill_value
         key, form = FORMATS[kind]
         opened = form.open(store, key)
         write(store, kind, 2)
-        if not store.local:
+        if not store.local and kind == "zarr":
             prune(store, timedelta(0))
         with pytest.raises(StorageError, match=r"p\.\w+: .*replaced while it was read.*Run again"):
             opened.read(next(iter(opened.layers)))

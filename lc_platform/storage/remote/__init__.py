@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 from upath import UPath
 
 from lc_platform.config import AZURE, GCS, ObjectStore
 from lc_platform.errors.transient import PASSING_CODES
-from lc_platform.storage.remote.http import _BODIES, PART, PARTS_AT_ONCE
 
 _S3 = ("s3", "s3a")
 _DRIVERS = (
@@ -43,37 +43,18 @@ def file_system(url: str, settings: ObjectStore) -> AbstractFileSystem:
 
         account = AzureFileSystem._get_kwargs_from_urls(url)
         return AzureFileSystem(settings=settings.model_dump(), use_listings_cache=False, **account)
-    return UPath(url, **(_s3(settings) if protocol in _S3 else {})).fs
+    if protocol in _S3:
+        from lc_platform.storage.remote.s3 import S3FileSystem
 
+        return S3FileSystem(settings=settings.model_dump(), use_listings_cache=False)
+    found = UPath(url).fs
+    if protocol == "memory":
+        from lc_platform.storage.remote.objects import MemoryObjects
 
-def _s3(settings: ObjectStore) -> dict[str, Any]:
-    styles = {None: "auto", True: "path", False: "virtual"}
-    given = {"endpoint_url": settings.endpoint, "profile": settings.profile}
-    return {
-        **{name: value for name, value in given.items() if value},
-        "client_kwargs": {"verify": settings.verify}
-        | ({"region_name": settings.region} if settings.region else {}),
-        "config_kwargs": {
-            "s3": {"addressing_style": styles[settings.path_style]},
-            "max_pool_connections": settings.connections,
-            "retries": {"mode": "standard", "total_max_attempts": settings.retries + 1},
-            "connect_timeout": settings.connect_timeout,
-            "read_timeout": settings.read_timeout,
-        },
-        "max_concurrency": PARTS_AT_ONCE,
-        "use_listings_cache": False,
-    }
-
-
-def prepare(fs: Any) -> None:
-    """Set on a file system what its options cannot say."""
-    if fs.protocol in (_S3, "s3") and hasattr(fs, "retries"):
-        fs.retries = _BODIES
-
-
-def upload(url: str) -> Mapping[str, Any]:
-    """What a large file is sent with."""
-    return {"chunksize": PART} if get_protocol(url) in (*_S3, *GCS) else {}
+        return MemoryObjects()
+    if not isinstance(found, LocalFileSystem):
+        raise ValueError(f"{protocol} is no object store that is known here")
+    return found
 
 
 def place(fs: Any, settings: ObjectStore) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 from adlfs import AzureBlobFileSystem
@@ -16,6 +17,7 @@ from aiohttp import ClientSession, DummyCookieJar
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
+from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 from fsspec.asyn import get_loop
 
@@ -28,12 +30,19 @@ from lc_platform.storage.remote.http import (
     connector,
     pause,
 )
+from lc_platform.storage.remote.objects import (
+    WRITING,
+    AsyncObjects,
+    ObjectPart,
+    content_type,
+    whole,
+)
 
 _ALL = 2**40
 """Bytes that one request may bring: an object is read as it was at one time."""
 
 
-class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
+class AzureFileSystem(AsyncObjects, AzureBlobFileSystem):  # type: ignore[misc]
     """The account that AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING names."""
 
     def __init__(self, *, settings: dict[str, Any], **given: Any) -> None:
@@ -100,20 +109,43 @@ class AzureFileSystem(AzureBlobFileSystem):  # type: ignore[misc]
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
-        container, name, _version = self.split_path(path)
-        async with self.service_client.get_blob_client(container, name) as blob:
+        if start is not None and start < 0:  # which this store cannot be asked
+            start = max(0, int((await self._info(path))["size"]) + start)
+        if end is not None and end <= (start or 0):
+            return b""
+        return (await self._fetch(path, start or 0, end)).content
+
+    async def _fetch(
+        self,
+        path: str,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        origin: bool = False,  # noqa: ARG002 - which this store tells anyway
+    ) -> ObjectPart:
+        length = None if end is None else end - start
+        async with self.service_client.get_blob_client(*self.split_path(path)[:2]) as blob:
             try:
-                if start is not None and start < 0:  # which this store cannot be asked
-                    start = max(0, (await blob.get_blob_properties()).size + start)
-                length = None if end is None else end - (start or 0)
-                if length is not None and length <= 0:
-                    return b""
                 # No start at all, where it is the beginning: an object may have no byte.
                 first = start or (None if length is None else 0)
                 found = await blob.download_blob(offset=first, length=length)
-                return bytes(await found.readall())
+                content = bytes(await found.readall())
             except ResourceNotFoundError as error:
                 raise FileNotFoundError(path) from error
+        about = found.properties
+        size = whole(about.content_range, content)
+        return ObjectPart(content, size, about.etag, about.metadata.get(WRITING))
+
+    async def _send(self, file: str, path: str, writing: str | None) -> None:
+        async with self.service_client.get_blob_client(*self.split_path(path)[:2]) as blob:
+            with Path(file).open("rb") as content:
+                await blob.upload_blob(
+                    content,
+                    overwrite=True,
+                    metadata={WRITING: writing} if writing else None,
+                    content_settings=ContentSettings(content_type=content_type(path)),
+                    max_concurrency=PARTS_AT_ONCE,
+                )
 
     async def _find(
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, **given: Any

@@ -20,14 +20,21 @@ from gcsfs.core import GCSFileSystem
 from google.auth.exceptions import DefaultCredentialsError, TransportError
 
 from lc_platform.config import ObjectStore
-from lc_platform.storage.remote.http import UnusableError, close_at_exit, connector, pause
+from lc_platform.storage.remote.http import PART, UnusableError, close_at_exit, connector, pause
+from lc_platform.storage.remote.objects import (
+    WRITING,
+    AsyncObjects,
+    ObjectPart,
+    content_type,
+    whole,
+)
 
 _PASSING = {408, 429, 500, 502, 503, 504}
 _CANCELLED = 499
 """The answer to taking an upload back."""
 
 
-class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
+class GoogleFileSystem(AsyncObjects, GCSFileSystem):  # type: ignore[misc]
     """What the application default credentials may reach.
 
     A server that is reached by http is none of Google's, and is told no credentials.
@@ -99,6 +106,30 @@ class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
                     raise
             await asyncio.sleep(pause(attempt, random.random()))
         raise AssertionError("the last attempt returns or raises")
+
+    async def _fetch(
+        self, path: str, start: int = 0, end: int | None = None, *, origin: bool = False
+    ) -> ObjectPart:
+        some = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        while True:
+            headers, content = await self._call(
+                "GET", self.url(path), headers=some if start or end is not None else {}
+            )
+            state = headers["X-Goog-Generation"]
+            size = whole(headers.get("Content-Range"), content)
+            if not origin:
+                return ObjectPart(content, size, state, None)
+            bucket, key, _ = self.split_path(path)
+            about = await self._call("GET", "b/{}/o/{}", bucket, key, json_out=True)
+            if str(about["generation"]) == state:
+                writing = about.get("metadata", {}).get(WRITING)
+                return ObjectPart(content, size, state, writing)
+
+    async def _send(self, file: str, path: str, writing: str | None) -> None:
+        given = {WRITING: writing} if writing else None
+        await self._put_file(
+            file, path, metadata=given, content_type=content_type(path), chunksize=PART
+        )
 
     async def _delete_files(self, files: list[str], batchsize: int) -> list[Any]:  # noqa: ARG002
         # Their errors are told one by one so, and a batch's are not.

@@ -24,8 +24,8 @@ PARTS_AT_ONCE = 4
 _LONGEST_PAUSE = 20.0
 
 
-# What the driver does itself again, over the retries below it: bodies that were cut short.
-_BODIES = 2
+BODIES = 2
+"""Times that the driver of S3 asks for a body that was cut short, over the retries below it."""
 
 
 class UnusableError(Exception):
