@@ -17,6 +17,10 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from lc_platform.monitoring.notify import (
+    Mail,
+)
+
 
 @dataclass
 class Webhook:
@@ -105,3 +109,14 @@ def mail_server(
         yield mail
     finally:
         controller.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def mail(port: int, **changed: object) -> Mail:
+    known = {"user": None, "password": None, "security": "none", "timeout": 5, **changed}
+    return Mail("127.0.0.1", port, sender="lc@a.org", to=["b@a.org", "c@a.org"], **known)  # type: ignore[arg-type]

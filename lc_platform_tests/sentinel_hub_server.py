@@ -142,6 +142,8 @@ class SentinelHubServer:
     """From which on requests are refused with status 429; the bucket holds one second's."""
     latency: float = 0.0
     """Seconds, before each answer of search and process."""
+    gathered: int = 0
+    """So many requests are under way at once before the first of them is answered."""
     page_size: int = 100
     """The most items of a catalog's page."""
     items: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda found: found
@@ -638,7 +640,10 @@ def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:
             self.do_POST()
 
         def _answer(self, kind: str, body: bytes, fault: Fault | None) -> None:
-            if kind != "token" and stand_in.latency:
+            if kind != "token":
+                stop = time.monotonic() + 60
+                while stand_in.at_once < stand_in.gathered and time.monotonic() < stop:
+                    time.sleep(0.01)
                 time.sleep(stand_in.latency)
             if isinstance(fault, Reset):
                 self.reset()

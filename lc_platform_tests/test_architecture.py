@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lc_platform.config import template
-from lc_platform_tests.test_definitions import PROJECT, ROOMS
+from lc_platform_tests.rooms import PROJECT, ROOMS
 
 PAGE = PROJECT / "docs" / "architecture.md"
 

@@ -16,16 +16,14 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
 
-import lc_platform
 from lc_platform import assets, config
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
 from lc_platform.assets import declaration, partitions
 from lc_platform.automation import backfills
 from lc_platform.graph import build
+from lc_platform_tests.rooms import PACKAGE, PROJECT, ROOMS
 
-PACKAGE = Path(lc_platform.__file__).parent
-PROJECT = PACKAGE.parent
 SNAPSHOT = Path(__file__).parent / "graph.json"
 
 
@@ -240,35 +238,6 @@ def room_of(file: Path, package: Path) -> str:
     return file.relative_to(package).parts[0].removesuffix(".py")
 
 
-ROOMS = (
-    "__main__",
-    "cli",
-    "definitions",
-    "viewer",
-    "commands",
-    "graph",
-    "automation",
-    "monitoring",
-    "assets",
-    "platform",
-    "acquisition",
-    "report",
-    "artefacts",
-    "products",
-    "sources",
-    "storage",
-    "area",
-    "config",
-    "eo",
-    "catalogue",
-    "cube",
-    "logs",
-    "errors",
-    "runtime",
-)
-"""The parts of the package from the top to the bottom: each may import those below it."""
-
-
 def test_every_module_is_in_a_room() -> None:
     parts = {room_of(file, PACKAGE) for file in modules()}
     assert sorted(parts - {*ROOMS, "__init__"}) == []
@@ -424,6 +393,21 @@ print(*sorted(sys.modules))
         )
     ]
     assert strangers == []
+
+
+def test_no_test_is_imported() -> None:
+    """What two modules need is in a module that is no test, also for the processes they start."""
+    wrong = [
+        f"{file.relative_to(PROJECT)}: {found[0]}: move what it needs to a module that is no test"
+        for folder in ("lc_platform_tests", "benchmarks")
+        for file in sorted((PROJECT / folder).rglob("*.py"))
+        if file.name not in ("test_object_store.py", "test_other_object_stores.py")
+        for found in re.finditer(
+            r"(from|import) lc_platform_tests\b[\w.]*( import \(?\s*|\.)test_\w+",
+            file.read_text(encoding="utf-8"),
+        )
+    ]
+    assert wrong == []
 
 
 def test_nothing_is_ever_pickled() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lc_platform.eo import change, markov
-from lc_platform_tests.eo.test_markov import IDS, rules, scene, sequences, years_of
+from lc_platform_tests.eo.class_sequences import IDS, rules, scene, sequences, years_of
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lc_platform.eo import conformal
-from lc_platform_tests.eo.test_calibration import IDS, sample
+from lc_platform_tests.eo.sharp_probabilities import IDS, sample
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])

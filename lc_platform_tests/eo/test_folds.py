@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lc_platform.eo import folds
 from lc_platform.eo.folds import Gap, assign_folds, block_keys, home_blocks
+from lc_platform_tests.eo.blocks import landscape
 
 tables = st.integers(2, 4).flatmap(
     lambda classes: st_numpy.arrays(
@@ -53,13 +54,6 @@ def test_no_way_to_deal_the_blocks_out_leaves_fewer_classes_missing(
     assert found.test.any(axis=1).all()
 
 
-def landscape(blocks: int = 400, seed: int = 4) -> NDArray[np.int64]:
-    rng = np.random.default_rng(seed)
-    often = np.array([0.9, 0.6, 0.3, 0.1, 0.03])
-    counts: NDArray[np.int64] = rng.poisson(60, (blocks, 5)) * (rng.random((blocks, 5)) < often)
-    return counts
-
-
 def test_each_fold_has_its_share_of_every_class() -> None:
     counts = landscape()
     found = assign_folds(counts, 5, 42, (1, 2, 3, 4, 9))
@@ -76,7 +70,7 @@ def test_each_fold_has_its_share_of_every_class() -> None:
 def test_the_seed_chooses_the_folds_in_any_process() -> None:
     counts = landscape(60)
     program = (
-        "from lc_platform_tests.eo.test_folds import landscape\n"
+        "from lc_platform_tests.eo.blocks import landscape\n"
         "from lc_platform.eo.folds import assign_folds\n"
         "print(assign_folds(landscape(60), 4, 7, range(5)).fold.tolist())"
     )

@@ -9,25 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from lc_platform.eo.point_sample import PointDraw, Points
-
-
-def land(height: int = 90, width: int = 70, seed: int = 1) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(seed)
-    return rng.choice([0, 3, 9, 200], (height, width), p=[0.1, 0.6, 0.25, 0.05]).astype(np.uint8)
-
-
-def drawn(strata: NDArray[np.uint8], allocation: dict[int, int], seed: int) -> Points:
-    draw = PointDraw(allocation, seed)
-    draw.add(strata, 0, 0)
-    return draw.points()
-
-
-def places(points: Points, stratum: int) -> list[tuple[int, int]]:
-    own = points.strata == stratum
-    return list(zip(points.rows[own].tolist(), points.columns[own].tolist(), strict=True))
+from lc_platform.eo.point_sample import PointDraw
+from lc_platform_tests.eo.drawn_points import drawn, land, places
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +73,7 @@ def test_rows_and_columns_of_a_large_map_are_told_apart() -> None:
 
 def test_another_process_draws_the_same_points() -> None:
     program = (
-        "from lc_platform_tests.eo.test_point_sample import drawn, land, places\n"
+        "from lc_platform_tests.eo.drawn_points import drawn, land, places\n"
         "print(places(drawn(land(), {3: 9}, 7), 3))"
     )
     there = subprocess.run(

@@ -20,20 +20,9 @@ from lc_platform.monitoring.notify import (
     channels,
 )
 from lc_platform_tests.automation.deployments import settings
-from lc_platform_tests.receivers import mail_server, webhook
+from lc_platform_tests.receivers import free_port, mail, mail_server, webhook
 
 MESSAGE = Message("demo: raw_bands failed (3 partitions)", "no acquisition\n\nPartitions: a, b, c")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def mail(port: int, **changed: object) -> Mail:
-    known = {"user": None, "password": None, "security": "none", "timeout": 5, **changed}
-    return Mail("127.0.0.1", port, sender="lc@a.org", to=["b@a.org", "c@a.org"], **known)  # type: ignore[arg-type]
 
 
 def test_slack_takes_the_message() -> None:

@@ -18,8 +18,7 @@ from lc_platform.monitoring.notify import Channel, Slack
 from lc_platform.monitoring.outbox import Outbox, deliver
 from lc_platform.monitoring.run_failures import Failure
 from lc_platform_tests.automation.deployments import YEAR, settings
-from lc_platform_tests.monitoring.test_notify import free_port, mail
-from lc_platform_tests.receivers import mail_server, webhook
+from lc_platform_tests.receivers import free_port, mail, mail_server, webhook
 
 CONFIG = parse(settings())
 BROKEN = Failure("raw_bands", "a 2023", "the archive is away", "r1")

@@ -440,7 +440,7 @@ def test_retry_after_is_in_milliseconds(
     server.misbehave(Refuse(429, retry_after=400))
     begun = datetime.now(UTC)
     archive.read(acquisition, GRID, BANDS)
-    assert 0.4 <= (datetime.now(UTC) - begun).total_seconds() < 2
+    assert 0.4 <= (datetime.now(UTC) - begun).total_seconds() < 100  # in seconds it would be 400
 
 
 def test_a_storm_of_refusals_ends_with_as_many_further_requests_as_were_refused(
@@ -514,16 +514,16 @@ def test_a_busy_service_of_tokens_is_no_refusal_of_the_account(
 def test_threads_wait_together_for_tokens_that_do_not_come(
     server: SentinelHubServer, environment: Callable[..., None]
 ) -> None:
-    environment(timeout=0.5)
+    environment(timeout=1.0)
     archive = archive_of("sentinel-2-l1c", retries=0)
-    server.misbehave(Slow(2.5), on="token")
+    server.misbehave(Slow(5.0), on="token")
     begun = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         sent = [pool.submit(archive.search, GRID.extent, *JUNE) for _ in range(4)]
         told = [one.exception() for one in sent]
-    assert time.monotonic() - begun < 1.5  # one after another it would be 2 s
+    assert time.monotonic() - begun < 3.5  # one after another it would be 4 s
     assert all(isinstance(one, TransientSourceError) for one in told)
-    time.sleep(max(0.0, 2.2 - (time.monotonic() - begun)))
+    time.sleep(max(0.0, 4.5 - (time.monotonic() - begun)))
     assert archive.search(GRID.extent, *JUNE)
     assert server.count("token") == 1
 
@@ -945,7 +945,7 @@ def test_what_is_broken_off_does_not_wait_for_the_retries(
     begun = time.monotonic()
     marks.close()
     parts.close()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 30  # a retry waits for a minute
     server.behave()
     for acquisition in found.acquisitions[:3]:
         assert source.read(acquisition, GRID, BANDS).values.any()
