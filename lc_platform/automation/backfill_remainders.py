@@ -32,8 +32,6 @@ LONGEST = 30 * 86400.0
 """Seconds that a backfill may take, to be looked at."""
 _TICK = 15.0
 """Seconds after which no further backfill is looked at."""
-_RUNS = 500
-"""Failed runs of a backfill; where there are more, something is wrong that is none of a patch."""
 _REST = "The rest of: "
 _PARTS = (frozenset({PATCH, YEAR}), frozenset({PATCH}), frozenset({YEAR}), frozenset[str]())
 
@@ -131,8 +129,11 @@ def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Parti
     """What failed by itself in a backfill's runs; empty where that is not to be worked around."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     wanted = dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill}, statuses=ended)
-    runs = instance.get_runs(wanted, limit=_RUNS + 1)
-    if len(runs) > _RUNS or any(run.status is dg.DagsterRunStatus.CANCELED for run in runs):
+    # Where more have failed, what is wrong is not one patch's.
+    runs = instance.get_runs(wanted, limit=run_failures.MOST_RUNS + 1)
+    if len(runs) > run_failures.MOST_RUNS or any(
+        run.status is dg.DagsterRunStatus.CANCELED for run in runs
+    ):
         return set()
     found: set[tuple[str, Partition]] = set()
     for run in runs:

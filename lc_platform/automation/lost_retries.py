@@ -17,10 +17,12 @@ from lc_platform.assets.dagster_internals import (
     WILL_RETRY_TAG,
     retry_cursor_key,
 )
-from lc_platform.monitoring.run_failures import _RUNS, DAY, GIVEN_UP, LOOK_BACK, _utc
+from lc_platform.monitoring.run_failures import GIVEN_UP, LOOK_BACK, MOST_RUNS, failed_runs
 
 PATIENCE = 60.0
 """Seconds that the daemon has to start a run again."""
+_RECENT = 86400.0
+"""Seconds for which failed runs are looked at that are not marked to be started again."""
 _TRIES = 10
 _COULD_NOT = "Failed to retry run"
 _WILL_NOT = ("Run does not have an external job origin", "Could not find ")
@@ -40,13 +42,13 @@ def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
     recent = instance.fetch_run_status_changes(
         dg.RunStatusChangeRecordsFilter(
             dg.DagsterEventType.RUN_FAILURE,
-            after_timestamp=now - DAY,
+            after_timestamp=now - _RECENT,
             before_timestamp=now - PATIENCE,
         ),
-        limit=_RUNS,
+        limit=MOST_RUNS,
     ).records
-    older = _waiting(instance, now - LOOK_BACK, now - DAY)
-    overdue = _waiting(instance, now - 2 * LOOK_BACK, now - LOOK_BACK)
+    older = failed_runs(instance, WILL_RETRY_TAG, now - LOOK_BACK, now - _RECENT)
+    overdue = failed_runs(instance, WILL_RETRY_TAG, now - 2 * LOOK_BACK, now - LOOK_BACK)
     runs = [*_found(instance, [record.run_id for record in recent]), *older, *overdue]
     too_old = {run.run_id for run in overdue}
     lost = []
@@ -68,19 +70,6 @@ def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
 
 def _found(instance: dg.DagsterInstance, runs: Sequence[str]) -> Sequence[dg.DagsterRun]:
     return instance.get_runs(dg.RunsFilter(run_ids=list(dict.fromkeys(runs)))) if runs else []
-
-
-def _waiting(instance: dg.DagsterInstance, after: float, before: float) -> Sequence[dg.DagsterRun]:
-    """Those that failed in a time, and that are to be started again, or were."""
-    return instance.get_runs(
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.FAILURE],
-            tags={WILL_RETRY_TAG: "true"},
-            updated_after=_utc(after),
-            updated_before=_utc(before),
-        ),
-        limit=_RUNS,
-    )
 
 
 def _failed_at(instance: dg.DagsterInstance, run: str) -> int:

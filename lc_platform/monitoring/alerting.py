@@ -13,7 +13,7 @@ from lc_platform.config import Config
 from lc_platform.monitoring import tick_failures
 from lc_platform.monitoring.notify import Channel
 from lc_platform.monitoring.outbox import Outbox, deliver
-from lc_platform.monitoring.run_failures import Failure, given_up, of_run
+from lc_platform.monitoring.run_failures import GIVEN_UP, LOOK_BACK, Failure, failed_runs, of_run
 
 _TICK = 45.0
 """Seconds that a tick may take; Dagster ends it after 60, and what it sent is sent again."""
@@ -60,7 +60,8 @@ class Alerting:
             self._gather_runs()
         name = self.config.name
         wrong = tick_failures.wrong(self.instance, name, location, self._now, self._since)
-        lost = {f"run {run}": run for run in given_up(self.instance, self._now)}
+        given_up = failed_runs(self.instance, GIVEN_UP, self._now - LOOK_BACK)
+        lost = {f"run {run.run_id}": run.run_id for run in given_up}
         seen = {*wrong, *lost} if self._seen is None else self._seen
         for key in wrong.keys() - seen:
             self._add([wrong[key]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -158,25 +158,23 @@ def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
     yield Failure(asset, partition, words, run, refused)
 
 
-DAY = 86400.0
-
-
-LOOK_BACK = 7 * DAY
-"""Seconds for which a run that is to be started again is waited for."""
-
-
 GIVEN_UP = "lc_platform/given_up"
 """Tag of failed runs that were to be started again, and never will be."""
+LOOK_BACK = 7 * 86400.0
+"""Seconds for which a run that is to be started again is waited for."""
+MOST_RUNS = 500
+"""Failed runs that are read at once."""
 
 
-_RUNS = 500
-
-
-def given_up(instance: dg.DagsterInstance, now: float) -> list[str]:
-    """The runs that were given up of late."""
-    wanted = dg.RunsFilter(tags={GIVEN_UP: "true"}, updated_after=_utc(now - LOOK_BACK))
-    return [run.run_id for run in instance.get_runs(wanted, limit=_RUNS)]
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def failed_runs(
+    instance: dg.DagsterInstance, tag: str, after: float, before: float | None = None
+) -> Sequence[dg.DagsterRun]:
+    """Return the runs with a tag that failed, or were tagged, between two times in seconds since
+    1970; at most `MOST_RUNS`, the newest."""
+    wanted = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={tag: "true"},
+        updated_after=datetime.fromtimestamp(after, UTC),
+        updated_before=None if before is None else datetime.fromtimestamp(before, UTC),
+    )
+    return instance.get_runs(wanted, limit=MOST_RUNS)
