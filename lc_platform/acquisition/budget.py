@@ -6,8 +6,8 @@ has spent, and what it has set aside beyond that. The sum of all files is what c
 
 - A process sets aside first and reads the others' files then. Of two that do so at the same time
   one at least sees the other: both may be refused near the end, and never are both let beyond.
-- It sets aside what it will need in the next seconds, so that the store is not asked at every
-  request; the nearer the end, the less.
+- It sets aside what its next requests need, so that the store is not asked at every one; the nearer
+  the end, the fewer.
 - What a process had set aside when it was killed counts as spent until the month ends, for it may
   have been. Of one that is known to be no more, on this machine, only its requests under way count:
   in a folder they are written down one by one, in an object store every few seconds.
@@ -48,10 +48,10 @@ WRITE_SECONDS = 3.0
 """Between two writes of what was spent, where the store is no folder or there is no budget."""
 IDLE_SECONDS = 2.0
 """After the last request, until what is set aside and not needed is given back."""
-AHEAD_SECONDS = 3.0
-"""That what is set aside at once should suffice for."""
+AHEAD_REQUESTS = 16
+"""Requests that a process sets aside beyond the one that it needs: some seconds of work."""
 AHEAD_SHARE = 0.02
-"""Of what is left, that a process sets aside at once."""
+"""Share of what is left that it sets aside so at most."""
 
 _TRIES = 7
 _OLD = 600.0
@@ -114,8 +114,7 @@ class StoreLedger:
         self._spent = self._under_way = self._claimed = self._others = _NOTHING
         self._refused: QuotaError | None = None
         self._over = ""
-        self._requests_ahead = 1
-        self._extended = self._written = self._active = float("-inf")
+        self._written = self._active = float("-inf")
         self._told = True
         self._timer: threading.Timer | None = None
         self._read: dict[str, tuple[Any, _Count]] = {}
@@ -245,7 +244,6 @@ class StoreLedger:
         others = list(self._of_others())
         self._others = sum((count.claimed for count in others), _NOTHING)
         if self._allows(self._others + wanted):
-            self._extended = time.monotonic()
             return None
         if self._allows(self._others + need):
             self._write(need)
@@ -254,21 +252,13 @@ class StoreLedger:
         return sum((count.spent for count in others), _NOTHING)
 
     def _ahead(self, cost: Cost, need: Cost) -> Cost:
-        """What is set aside beyond the need, by how long that sufficed the last time."""
-        soon = time.monotonic() - self._extended < AHEAD_SECONDS
-        self._requests_ahead = self._requests_ahead * 2 if soon else -(-self._requests_ahead // 2)
-        taken = self._others + need
-        share = min(
-            [
-                AHEAD_SHARE * max(0.0, most - had) / of
-                for (_, had, most), (_, of, _) in zip(
-                    _limits(taken, self.budget), _limits(cost, self.budget), strict=True
-                )
-                if of > 0
-            ],
-            default=0.0,
-        )
-        times = min(self._requests_ahead, int(share))
+        """Return what is set aside beyond the need."""
+        taken = _limits(self._others + need, self.budget)
+        limits = zip(taken, _limits(cost, self.budget), strict=True)
+        affordable = [
+            AHEAD_SHARE * (most - had) / of for (_, had, most), (_, of, _) in limits if of
+        ]
+        times = max(0, int(min([AHEAD_REQUESTS, *affordable])))
         return Cost(cost.requests * times, cost.processing_units * times)
 
     def _is_claimed(self, cost: Cost) -> bool:
