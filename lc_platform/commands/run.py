@@ -18,7 +18,7 @@ from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
-from lc_platform.assets.io_manager import FAILED, PERMANENT, UNCHANGED
+from lc_platform.assets.io_manager import UNCHANGED
 from lc_platform.automation import JOBS
 from lc_platform.commands import preflight
 from lc_platform.commands.instance import HOME_VARIABLE as HOME_VARIABLE
@@ -29,6 +29,7 @@ from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
+from lc_platform.monitoring.run_failures import Failure, of_events
 from lc_platform.platform import Platform
 from lc_platform.runtime.interruption import StopRequested, checkpoint
 from lc_platform.runtime.processes import LostWorkerError, Workers
@@ -212,16 +213,15 @@ class Worker:
         errors: dict[Partition, str] = {}
         made, current = _materialized(result.all_events)
         if not result.success and len(task.places) == 1:
-            errors[task.places[0]] = _reason(result.all_events, result.run_id)
+            (place,) = task.places
+            errors[place] = _reasons(of_events(result.all_events, str(place), result.run_id))
         elif not result.success:
-            gates, hopeless = _failed_gates(result.all_events), _permanent(result.all_events)
+            failures = of_events(result.all_events, "", result.run_id)
             for place in task.places:
-                refused = [g.description for g in gates if str(place) in _places_of(g)]
+                own = [f for f in failures if f.permanent and f.where == str(place)]
                 rest = _unfinished(result, task, place, self._gated)
-                if refused:
-                    errors[place] = "\n".join(str(why) for why in refused)
-                elif str(place) in hopeless:
-                    errors[place] = hopeless[str(place)]
+                if own:
+                    errors[place] = _reasons(own)
                 elif rest:
                     alone = self.run(Task(task.job, rest, (place,)))
                     errors |= alone.errors
@@ -262,65 +262,17 @@ def _unfinished(
         if event.is_step_materialization and event.partition == key
     }
     checked = {
-        evaluation.asset_key.path[-1]
-        for evaluation in _evaluations(result.all_events)
-        if evaluation.partition == key
+        event.asset_check_evaluation_data.asset_key.path[-1]
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.partition == key
     }
     done = {asset for asset in made if asset not in gated or asset in checked}
     return tuple(asset for asset in task.assets if asset not in done)
 
 
-def _failed_gates(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
-    """The asset checks that failed, and so kept a run from going on."""
-    return [
-        evaluation
-        for evaluation in _evaluations(events)
-        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
-    ]
-
-
-def _evaluations(events: Sequence[dg.DagsterEvent]) -> list[dg.AssetCheckEvaluation]:
-    return [
-        event.asset_check_evaluation_data
-        for event in events
-        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
-    ]
-
-
-def _permanent(events: Sequence[dg.DagsterEvent]) -> Mapping[str, str]:
-    """Place -> why it failed, of those that no further attempt is worth."""
-    found: dict[str, str] = {}
-    for event in events:
-        data = event.step_failure_data.user_failure_data if event.is_step_failure else None
-        if data is not None and PERMANENT in data.metadata:
-            words: Any = data.metadata[FAILED].value
-            places: Any = data.metadata[PERMANENT].value
-            found |= {place: f"{event.step_key}: {words[place]}" for place in places}
-    return found
-
-
-def _places_of(gate: dg.AssetCheckEvaluation) -> list[str]:
-    failed = gate.metadata.get(FAILED)
-    return list(failed.value) if failed is not None else []  # type: ignore[arg-type]
-
-
-def _reason(events: Sequence[dg.DagsterEvent], run_id: str) -> str:
-    """What failed, in the words of the error that began it."""
-    lines = [f"{gate.asset_key.path[-1]}: {gate.description}" for gate in _failed_gates(events)]
-    for event in events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            described = data.user_failure_data and data.user_failure_data.description
-            error = data.error
-            if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
-                continue  # the check's own words are there already
-            while error is not None and error.cause is not None:
-                error = error.cause
-            text = described or (error.message.strip() if error else "failed without an error")
-            lines.append(f"{event.step_key}: {text}")
-    if not lines:
-        lines = [event.message or "" for event in events if event.is_run_failure]
-    return "\n".join(filter(None, lines)) or f"run {run_id} failed; see it in the UI"
+def _reasons(failures: Sequence[Failure]) -> str:
+    return "\n".join(f"{one.asset or f'run {one.run}'}: {one.words}" for one in failures)
 
 
 def _start(config: Config, home: Path) -> Callable[[Task], Outcome]:

@@ -17,7 +17,7 @@ from lc_platform.assets.dagster_internals import (
     WILL_RETRY_TAG,
     SerializableErrorInfo,
 )
-from lc_platform.assets.io_manager import FAILED, REFUSAL, REFUSED
+from lc_platform.assets.io_manager import FAILED, PERMANENT, REFUSAL, REFUSED
 
 _CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
 _KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
@@ -46,6 +46,8 @@ class Failure:
     """Its id; empty where there is none."""
     refused: bool = False
     """Whether the archive's quota or the budget was spent."""
+    permanent: bool = False
+    """Whether no further attempt is worth it: a check failed, or the step says so."""
 
     @property
     def cause(self) -> str:
@@ -96,14 +98,22 @@ def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
         for record in instance.get_records_for_run(run_id, of_type=wanted).records
     ]
     partition = _partition(run.tags if run else {})
+    return of_events([event for event in events if event is not None], partition, run_id)
+
+
+def of_events(events: Sequence[dg.DagsterEvent], partition: str, run_id: str) -> list[Failure]:
+    """Return what the events of a failed run say it did not make, and why.
+
+    partition  the one that the run is of; empty where it is of several
+    """
     found: list[Failure] = []
     for event in events:
-        if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             found += _of_check(event.asset_check_evaluation_data, partition, run_id)
-        elif event is not None and event.is_step_failure:
+        elif event.is_step_failure:
             found += _of_step(event, partition, run_id)
     if not found:
-        words = [e.message for e in events if e is not None and e.message]
+        words = [event.message for event in events if event.is_run_failure and event.message]
         found = [Failure("", partition, words[-1] if words else "the run failed", run_id)]
     return list(dict.fromkeys(found))
 
@@ -123,7 +133,7 @@ def _of_check(evaluation: Any, partition: str, run: str) -> Iterator[Failure]:
     asset = evaluation.asset_key.path[-1]
     named = evaluation.metadata.get(FAILED)
     for where in named.value if named is not None else [partition]:
-        yield Failure(asset, str(where), str(evaluation.description), run)
+        yield Failure(asset, str(where), str(evaluation.description), run, permanent=True)
 
 
 def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
@@ -137,8 +147,11 @@ def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
     if described and named is not None:
         refused = described.metadata.get(REFUSED)
         spent = set(refused.value) if refused is not None else set()
+        settled = described.metadata.get(PERMANENT)
+        permanent = set(settled.value) if settled is not None else set()
         for where, words in named.value.items():
-            yield Failure(asset, str(where), str(words), run, where in spent)
+            why = str(words)
+            yield Failure(asset, str(where), why, run, where in spent, where in permanent)
         return
     text = described.description if described else None
     if text and _CHUNK.match(text):
