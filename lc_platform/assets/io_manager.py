@@ -247,18 +247,18 @@ class ArtefactIOManager(dg.IOManager):
         if isinstance(value, Failed):
             raise value.error
         target = key(step.asset, where.patch, where.year)
-        metadata: dict[str, Any] = {"version": value.expected.version.data}
+        metadata: dict[str, Any] = {"patch": where.patch} if where.patch else {}
+        if where.year:
+            metadata["year"] = where.year
         if isinstance(value, Unchanged):
             metadata |= self._shown_before(step, where, records.get(where, {}))
             metadata[UNCHANGED] = True
         else:
             metadata |= self._stored(step.asset, where, target, value)
-        if where.patch:
-            metadata["patch"] = where.patch
-        if where.year:
-            metadata["year"] = where.year
         metadata["path"] = dg.MetadataValue.path(self.store.path(target))
-        return metadata
+        metadata["version"] = value.expected.version.data
+        # The UI keeps this order, and nobody reads a hash.
+        return dict(sorted(metadata.items(), key=lambda item: item[0].endswith("version")))
 
     def _stored(self, asset: str, where: Partition, target: str, made: Made) -> Mapping[str, Any]:
         """Write an artefact and its record; returns what the UI shows of it."""

@@ -13,6 +13,14 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.report.pictures import inline, picture_of
 
 _NAMED = 20
+_SHARES = {
+    "cloud_fraction",
+    "labelled_fraction",
+    "pixels_never_seen",
+    "pixels_without_data",
+    "valid_fraction",
+}
+"""Facts between 0 and 1 that the UI shows in percent."""
 
 
 class Describer:
@@ -40,13 +48,14 @@ class Describer:
         self, description: Mapping[str, Any], size: int | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
         """Return a description as the UI shows it, with the bytes and the seconds that it took."""
-        metadata: dict[str, Any] = {"bytes": size} if size is not None else {}
-        if seconds is not None:
-            metadata["seconds"] = round(seconds, 3)
         facts = description.get("facts", {})
-        metadata |= {name: _shown(value) for name, value in facts.items()}
+        metadata = dict(_shown(name, value) for name, value in facts.items())
         if preview := description.get("preview"):
             metadata["preview"] = dg.MetadataValue.md(preview)
+        if size is not None:
+            metadata["bytes"] = size
+        if seconds is not None:
+            metadata["seconds"] = round(seconds, 3)
         return metadata
 
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -105,9 +114,12 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _shown(value: Any) -> Any:
+def _shown(name: str, value: Any) -> tuple[str, Any]:
+    """A fact's name and value as people read them: a share is a percentage."""
+    if isinstance(value, float) and name in _SHARES:
+        return f"{name.removesuffix('_fraction')}_percent", round(100 * value, 2)
     if isinstance(value, Mapping):
-        return dg.MetadataValue.json(dict(value))
+        return name, dg.MetadataValue.json(dict(value))
     if isinstance(value, list):
-        return dg.MetadataValue.json(value)
-    return round(value, 4) if isinstance(value, float) else value
+        return name, dg.MetadataValue.json(value)
+    return name, round(value, 4) if isinstance(value, float) else value

@@ -79,6 +79,31 @@ def test_a_run_that_changes_nothing_shows_again_what_was_shown(made: Platform) -
     assert pictured == set(ASSETS)
 
 
+def test_the_page_of_a_partition_shows_percentages_and_its_hashes_last(made: Platform) -> None:
+    shares = {
+        "raw_bands": {"valid_percent"},
+        "cloud_masks": {"valid_percent", "cloud_percent"},
+        "observation_stats": {
+            "valid_percent",
+            "pixels_never_seen_percent",
+            "pixels_without_data_percent",
+        },
+        "reference_rasters": {"labelled_percent"},
+        "features": {"valid_percent"},
+        "predictions": {"valid_percent"},
+    }
+    for once in (made.first, made.second):  # type: ignore[attr-defined]
+        for (asset, _), metadata in once.items():
+            names = [*metadata]
+            of_model = asset in ("model", "evaluation", "predictions", "mosaic")
+            hashes = ["model_version", "version"] if of_model else ["version"]
+            assert names[-len(hashes) :] == hashes, asset
+            percent = {name for name in names if name.endswith("_percent")}
+            assert percent == shares.get(asset, set()), asset
+            assert all(0 <= metadata[name] <= 100 for name in percent), asset
+            assert max((metadata[name] for name in percent), default=100) > 1, asset
+
+
 def test_another_dagster_is_told_the_same(made: Platform, copied: Platform) -> None:
     """The records know it: they lie in the store."""
     for job in ("grid", "reference", "patch_year"):
