@@ -1,4 +1,4 @@
-"""What the platform does by itself: jobs, schedules, sensors, completeness checks."""
+"""Jobs, schedules, sensors and completeness checks."""
 
 from lc_platform.assets.jobs import COMPLETENESS, DESCRIPTIONS, JOBS, jobs
 from lc_platform.automation.schedules import schedules

@@ -1,4 +1,4 @@
-"""Of which patches the archive has what their raw bands lack."""
+"""The search for patches of which the archive has more than their raw bands."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import SourceError, TransientSourceError
 
 ANSWER = 5.0
-"""Seconds that a search may take, where the time of the look is over."""
+"""Seconds that a search may take that has begun when the time is over."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a look at the archive has found."""
+class SearchOutcome:
+    """The result of searching the archive for several patches and years."""
 
     new: Mapping[Partition, str] = field(default_factory=dict)
-    """Patch-years whose raw bands are not of what the archive has -> what names that."""
+    """Patch and year whose raw bands lack acquisitions -> a digest of what the archive has."""
     empty: frozenset[Partition] = frozenset()
-    """Patch-years that the archive has nothing of yet."""
-    asked: int = 0
-    """Patch-years that the archive was asked about."""
+    """Patches and years of which the archive has nothing yet."""
+    searched: int = 0
+    """The number of patches and years that were searched."""
     stopped_at: str = ""
-    """The last of them where time ran out or the archive failed; empty where all were asked."""
-    trouble: str = ""
-    """Why the archive could not be asked, of one patch or further."""
+    """The last of them if time ran out or the archive failed; empty if all were searched."""
+    problem: str = ""
+    """Why a search failed."""
 
 
-def ask(
+def search(
     platform: Platform,
-    look: Snapshot,
+    snapshot: Snapshot,
     years: Sequence[int],
     *,
     after: str = "",
     seconds: float,
-) -> Found:
-    """Ask the archive about all patches in years, of several at the same time where it is waited
-    for: for ``seconds``, and at most `ANSWER` longer for the searches that are on then.
+) -> SearchOutcome:
+    """Search the archive for all patches in years; a remote one for several at the same time.
 
-    after  where the last time stopped; what comes later is asked first
+    after    the partition at which the last search stopped; those after it come first
+    seconds  after which no search begins; those that have begun get at most `ANSWER` more
 
-    Raises SourceError where the archive can not be searched for any patch, and asking again would
-    not help.
+    Raises SourceError where the archive cannot be searched for any patch and trying again does not
+    help.
     """
     stop = time.monotonic() + seconds
     config = platform.config
-    # Opened anew: a source may remember what a catalog said, and this process lives for months.
+    # A source may cache a catalog, and this process lives for months.
     source = open_source(config, platform.ledger)
     auxiliary = open_auxiliary(config, platform.ledger)
     remote = [one for one in (source, *auxiliary.values()) if one.remote]
@@ -61,66 +61,66 @@ def ask(
 
     patches = {patch.key: patch for patch in platform.grid().patches}
 
-    def search(place: Partition) -> str | None:
-        """Names what the archive has; None where that is nothing."""
-        assert place.patch is not None
-        assert place.year is not None
+    def digest_of(partition: Partition) -> str | None:
+        """Return a digest of what the archive has; None where it has nothing."""
+        assert partition.patch is not None
+        assert partition.year is not None
         try:
-            found = platform.search(patches[place.patch], place.year, source, auxiliary)
+            found = platform.search(patches[partition.patch], partition.year, source, auxiliary)
         except NoAcquisitionError:
             return None
         return digest(found.named)
 
     order = sorted(
         (Partition(patch, year) for patch in patches for year in years),
-        key=lambda place: (str(place) <= after, str(place)),
+        key=lambda partition: (str(partition) <= after, str(partition)),
     )
     new: dict[Partition, str] = {}
     empty: set[Partition] = set()
-    last, asked = after, 0
-    trouble, failed = "", 0
+    last, searched = after, 0
+    problem, failed = "", 0
     left = iter(order)
     waiting: deque[tuple[Partition, float, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(together, thread_name_prefix="search")
     try:
         while True:
-            while len(waiting) < together and (asked + len(waiting) == 0 or _now() < stop):
+            while len(waiting) < together and (searched + len(waiting) == 0 or _now() < stop):
                 if (chosen := next(left, None)) is None:
                     break
-                waiting.append((chosen, _now(), pool.submit(search, chosen)))
+                waiting.append((chosen, _now(), pool.submit(digest_of, chosen)))
             if not waiting:
                 break
-            place, began, future = waiting.popleft()
-            asked, last = asked + 1, str(place)
+            partition, began, future = waiting.popleft()
+            searched, last = searched + 1, str(partition)
             try:
-                there = future.result(max(stop, began + ANSWER) - _now())
+                now_there = future.result(max(stop, began + ANSWER) - _now())
             except TransientSourceError as error:
-                # The next look begins behind it: one patch's trouble is not that of all others.
-                trouble = str(error)
+                # The next search begins after it: the problem may be that of one patch.
+                problem = str(error)
                 break
             except SourceError as error:
                 failed += 1
-                trouble = trouble or str(error)
+                problem = problem or str(error)
                 if failed == len(order):
                     raise
                 continue
             except TimeoutError:
-                trouble = f"{place}: the archive has not answered for {_now() - began:.0f} s"
+                problem = f"{partition}: the archive has not answered for {_now() - began:.0f} s"
                 break
-            assert place.year is not None
-            had = look.recorded("raw_bands", place.year).get(place)
-            if there is None:
-                if had is None:
-                    empty.add(place)
-            elif had is None or had.given != there:
-                new[place] = there
+            assert partition.year is not None
+            recorded = snapshot.recorded("raw_bands", partition.year).get(partition)
+            if now_there is None:
+                if recorded is None:
+                    empty.add(partition)
+            elif recorded is None or recorded.given != now_there:
+                new[partition] = now_there
     finally:
-        # What is still asked for is not waited for; it ends by its own time-out.
+        # Searches that still run end by their own time-out.
         pool.shutdown(wait=False, cancel_futures=True)
-        for one in remote if trouble or waiting else ():
+        for one in remote if problem or waiting else ():
             one.stop()
-    stopped_at = last if asked < len(order) else ""
-    return Found(new, frozenset(empty), asked, stopped_at, trouble)
+    stopped_at = last if searched < len(order) else ""
+    return SearchOutcome(new, frozenset(empty), searched, stopped_at, problem)
 
 
 def _now() -> float:

@@ -1,8 +1,8 @@
-"""What a backfill has left undone for others' failures.
+"""The rest of a backfill in which some partitions failed.
 
-A run makes a chunk of patches step by step. Where one patch fails for good its step fails, and with
-it Dagster leaves out all later steps of the chunk and all that joins the patches, though nothing
-is wrong with the others. Those are asked for again, without what cannot be made.
+A run makes a chunk of patches step by step. When one patch fails for good, its step fails, and
+Dagster skips all later steps of the chunk and all that joins the patches, though nothing is wrong
+with the other patches. Those are resubmitted, without what depends on a failure.
 """
 
 from __future__ import annotations
@@ -21,35 +21,41 @@ from lc_platform.assets.dagster_internals import (
     BulkActionStatus,
     PartitionBackfill,
 )
-from lc_platform.automation.backfills import Graph, left_out, places, request, under_way
-from lc_platform.automation.scope import known
+from lc_platform.automation.backfills import (
+    Graph,
+    in_progress,
+    partitions_of,
+    request,
+    without,
+)
+from lc_platform.automation.scope import known_partitions
 from lc_platform.config import Config
 from lc_platform.monitoring import run_failures
 
 LOOK_BACK = 7 * 86400.0
-"""Seconds: backfills that ended earlier are left as they are."""
+"""Seconds after which the rest of a backfill that has ended is not resubmitted any more."""
 LONGEST = 30 * 86400.0
-"""Seconds that a backfill may take, to be looked at."""
+"""Seconds that such a backfill may have taken."""
 _TICK = 15.0
-"""Seconds after which no further backfill is looked at."""
+"""Seconds after which a tick begins with no further backfill."""
 _REST = "The rest of: "
 _PARTS = (frozenset({PATCH, YEAR}), frozenset({PATCH}), frozenset({YEAR}), frozenset[str]())
 
 
-def ask(
+def resubmit(
     instance: dg.DagsterInstance,
     graph: Graph,
     config: Config,
     now: float,
     settled: Collection[str] | None,
 ) -> tuple[list[str], set[str]]:
-    """Ask for the remainder of each backfill that ended with failures, once.
+    """Resubmit the rest of each backfill that ended with failures, once.
 
     now      seconds since 1970
-    settled  ids of those that were looked at before; None where nobody has looked before: then
-             what has ended by now is left as it is
+    settled  ids of the backfills that were handled before; None in the first tick, which handles no
+             backfill that has ended by then
 
-    Returns what was asked for in words, and the ids that are settled now.
+    Returns messages, and the ids that are settled now.
     """
     began = time.monotonic()
     ended = BulkActionsFilter(
@@ -65,24 +71,24 @@ def ask(
     if settled is None:
         return [], set(found)
     done = set(settled) & set(found)
-    told: list[str] = []
+    messages: list[str] = []
     for name in found.keys() - done:
         if time.monotonic() - began > _TICK:
             break
         done.add(name)
         try:
-            told += _asked(instance, graph, config, found[name])
-        except Exception as error:  # one that cannot be read keeps no other from its rest
-            told.append(f"what backfill {name} has left cannot be told: {error}")
-    return told, done
+            messages += _resubmitted(instance, graph, config, found[name])
+        except Exception as error:  # one that cannot be read stops no other
+            messages.append(f"the rest of backfill {name} cannot be determined: {error}")
+    return messages, done
 
 
-def _asked(
+def _resubmitted(
     instance: dg.DagsterInstance, graph: Graph, config: Config, backfill: PartitionBackfill
 ) -> Iterator[str]:
     name = backfill.backfill_id
-    wanted, _ = known(instance, config, remainder(instance, graph, backfill))
-    wanted = left_out(wanted, under_way(instance, graph))
+    wanted, _ = known_partitions(instance, config, remainder(instance, graph, backfill))
+    wanted = without(wanted, in_progress(instance, graph))
     if wanted:
         title = _REST + (backfill.title or name).removeprefix(_REST)
         rest = f"rest-{hashlib.blake2s(name.encode(), digest_size=8).hexdigest()}"
@@ -92,29 +98,31 @@ def _asked(
 def remainder(
     instance: dg.DagsterInstance, graph: Graph, backfill: PartitionBackfill
 ) -> dict[str, set[Partition]]:
-    """What a backfill was to make, has not made, and what nothing that failed stands in the way of.
+    """Return the partitions that a backfill has not made and that depend on no failure.
 
-    Of the years' assets, those whose patches are there or are asked for. Nothing where no partition
-    failed by itself, where somebody has cancelled a run, where hundreds of runs have failed, or
-    where the archive's quota or the budget is spent: then nobody wants a map of half the area.
+    An asset of a year is among them if its patches exist or are resubmitted. Nothing is where no
+    partition failed by itself, a person has canceled a run, hundreds of runs have failed, or the
+    archive's quota or the budget is spent: then nobody wants a map of half the area.
     """
     failed = _failed(instance, backfill.backfill_id)
     if not failed:
         return {}
     data = backfill.get_asset_backfill_data(graph)
-    targeted = places(graph, data.target_subset)
+    targeted = partitions_of(graph, data.target_subset)
     left: dict[str, set[Partition]] = {}
-    for asset, wanted in places(graph, data.target_subset - data.materialized_subset).items():
-        above = _above(graph, asset)
-        in_the_way = {where for name, where in failed if name in above}
-        left[asset] = {p for p in wanted if in_the_way.isdisjoint(map(p.within, _PARTS))}
-    made = places(graph, data.materialized_subset)
+    for asset, wanted in partitions_of(
+        graph, data.target_subset - data.materialized_subset
+    ).items():
+        upstream = _with_upstream(graph, asset)
+        blocking = {where for name, where in failed if name in upstream}
+        left[asset] = {p for p in wanted if blocking.isdisjoint(map(p.within, _PARTS))}
+    made = partitions_of(graph, data.materialized_subset)
 
     def has_patches(asset: str, where: Partition) -> bool:
-        """Whether each asset of patches that a year's is made of has any."""
+        """Whether each patch-wise asset upstream of a year's has any patch."""
         return all(
             any(p.year == where.year for p in left.get(name, set()) | made.get(name, set()))
-            for name in _above(graph, asset)
+            for name in _with_upstream(graph, asset)
             if name in targeted and dimensions(name) == {PATCH, YEAR}
         )
 
@@ -126,7 +134,7 @@ def remainder(
 
 
 def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Partition]]:
-    """What failed by itself in a backfill's runs; empty where that is not to be worked around."""
+    """Return what failed by itself in a backfill's runs; nothing if the rest must not be made."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     wanted = dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill}, statuses=ended)
     # Where more have failed, what is wrong is not one patch's.
@@ -137,16 +145,16 @@ def _failed(instance: dg.DagsterInstance, backfill: str) -> set[tuple[str, Parti
         return set()
     found: set[tuple[str, Partition]] = set()
     for run in runs:
-        for failure in run_failures.of_run(instance, run.run_id):
-            if failure.refused:
+        for failure in run_failures.failures_of_run(instance, run.run_id):
+            if failure.out_of_budget:
                 return set()
-            where = _place(failure)
+            where = _partition_of(failure)
             found |= _planned(instance, run.run_id) if where is None else {(failure.asset, where)}
     return found
 
 
 def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Partition]]:
-    """All that a run was to make, for where it was lost and nothing tells what of it failed."""
+    """Return all that a run was to make; of a lost run it is not known what failed."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
     found = set()
     for record in instance.get_records_for_run(run, of_type=kind).records:
@@ -155,16 +163,16 @@ def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Partition
         data = event.asset_materialization_planned_data
         asset = data.asset_key.path[-1]
         parts = run_failures.Failure(asset, (data.partition or "").replace("|", " "), "", run)
-        if (where := _place(parts)) is not None:
+        if (where := _partition_of(parts)) is not None:
             found.add((asset, where))
     return found
 
 
-def _place(failure: run_failures.Failure) -> Partition | None:
-    """The partition that a failure is of; None where that is not known."""
+def _partition_of(failure: run_failures.Failure) -> Partition | None:
+    """Return the partition of a failure; None where it is not known."""
     if failure.asset not in ASSETS:
         return None
-    wanted, parts = dimensions(failure.asset), failure.where.split()
+    wanted, parts = dimensions(failure.asset), failure.partition.split()
     if len(parts) != len(wanted) or (YEAR in wanted and not parts[-1].isdecimal()):
         return None
     return Partition(
@@ -172,7 +180,7 @@ def _place(failure: run_failures.Failure) -> Partition | None:
     )
 
 
-def _above(graph: Graph, asset: str) -> set[str]:
-    """An asset, and all that it is made of."""
+def _with_upstream(graph: Graph, asset: str) -> set[str]:
+    """Return an asset and all that are upstream of it."""
     keys = {dg.AssetKey(asset), *graph.get_ancestor_asset_keys(dg.AssetKey(asset))}
     return {key.path[-1] for key in keys}

@@ -1,4 +1,4 @@
-"""Asking for partitions by backfill: in the graph's order, in chunks, and shown as one in the UI.
+"""Requesting partitions by backfill: in the graph's order, in chunks, and shown as one in the UI.
 
 A backfill takes partitions of any shape, where a run takes a range of them; and it makes what
 depends on others after them, where a schedule's runs would all be launched at once.
@@ -23,30 +23,30 @@ from lc_platform.assets.dagster_internals import (
 )
 
 Wanted = Mapping[str, Collection[Partition]]
-"""asset -> the places that are to be made"""
+"""Asset -> the partitions to make."""
 Graph = BaseAssetGraph[Any]
 TAG = "lc_platform/requested_by"
-"""Tag of runs and backfills that nobody asked for by hand."""
+"""Tag of runs and backfills that no person has requested."""
 LONGEST_NAME = 32
 """Characters that Dagster's tables have for a backfill's name."""
 
 
 def subset(graph: Graph, wanted: Wanted) -> AssetGraphSubset:
-    """What is wanted, as Dagster knows it."""
+    """Return the wanted partitions as Dagster's subset of the graph."""
     with partitions.quiet():
         return AssetGraphSubset.from_asset_partition_set(
             {
-                AssetKeyPartitionKey(dg.AssetKey(asset), partitions.partition_key(place))
-                for asset, places in wanted.items()
-                for place in places
+                AssetKeyPartitionKey(dg.AssetKey(asset), partitions.partition_key(partition))
+                for asset, own in wanted.items()
+                for partition in own
             },
             graph,
         )
 
 
-def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Partition]]:
-    """The places of each asset of a subset; of an asset without partitions, the one without a
-    name."""
+def partitions_of(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Partition]]:
+    """Return the partitions of each asset of a subset; an asset without partitions has one, whose
+    patch and year are None."""
     found: dict[str, set[Partition]] = {}
     for asset, key in subset.iterate_asset_partitions():
         named = (
@@ -56,8 +56,8 @@ def places(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Partition]]:
     return found
 
 
-def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Partition]]:
-    """What backfills are still to make, by asset."""
+def in_progress(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Partition]]:
+    """Return the partitions that backfills have still to make, by asset."""
     found: dict[str, set[Partition]] = {}
     for backfill in instance.get_backfills(
         filters=BulkActionsFilter(statuses=partitions.UNDER_WAY)
@@ -66,28 +66,28 @@ def under_way(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Parti
             continue
         data = backfill.get_asset_backfill_data(graph)
         left = data.target_subset - data.materialized_subset - data.failed_and_downstream_subset
-        for asset, own in places(graph, left).items():
+        for asset, own in partitions_of(graph, left).items():
             found.setdefault(asset, set()).update(own - {Partition()})
     return found
 
 
-def left_out(wanted: Wanted, others: Wanted) -> dict[str, set[Partition]]:
-    """What is wanted, without what others are at; assets of which nothing is left are left out."""
-    left = {asset: set(places) - set(others.get(asset, ())) for asset, places in wanted.items()}
-    return {asset: places for asset, places in left.items() if places}
+def without(wanted: Wanted, others: Wanted) -> dict[str, set[Partition]]:
+    """Return the wanted partitions that are not among the others; no asset is without any."""
+    left = {asset: set(own) - set(others.get(asset, ())) for asset, own in wanted.items()}
+    return {asset: own for asset, own in left.items() if own}
 
 
 def request(
     instance: dg.DagsterInstance, graph: Graph, wanted: Wanted, *, name: str, title: str
 ) -> str:
-    """Have a backfill make what is wanted; one of the same name is not made twice.
+    """Start a backfill of the wanted partitions, unless there is one of the same name.
 
-    Returns what was done, in words. Raises ValueError where the name is longer than Postgres takes.
+    Returns a message. Raises ValueError where the name is longer than Postgres takes.
     """
     if len(name) > LONGEST_NAME:
         raise ValueError(f"{name}: a backfill's name has at most {LONGEST_NAME} characters")
     if instance.get_backfill(name) is not None:
-        return f"backfill {name} is there already"
+        return f"backfill {name} exists already"
     with partitions.quiet():
         instance.add_backfill(
             PartitionBackfill.from_asset_graph_subset(
@@ -101,9 +101,9 @@ def request(
                 run_config=None,
             )
         )
-    return f"backfill {name}: {told(wanted)}"
+    return f"backfill {name}: {counts(wanted)}"
 
 
-def told(wanted: Wanted) -> str:
-    """How much is wanted, in words."""
-    return ", ".join(f"{len(places)} {asset}" for asset, places in wanted.items())
+def counts(wanted: Wanted) -> str:
+    """Return the number of wanted partitions of each asset as text."""
+    return ", ".join(f"{len(own)} {asset}" for asset, own in wanted.items())

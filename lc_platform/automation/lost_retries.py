@@ -1,7 +1,7 @@
-"""Failed runs that Dagster was to start again and did not.
+"""Failed runs that Dagster should have started again and did not.
 
-Its daemon looks at a failed run once. Where the database or the code server is away at that moment
-the run is never started again, and a backfill waits for it without end.
+Its daemon handles a failed run once. If the database or the code server is away at that moment, the
+run is never started again, and its backfill waits for it for ever.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from lc_platform.assets.dagster_internals import (
 from lc_platform.monitoring.run_failures import GIVEN_UP, LOOK_BACK, MOST_RUNS, failed_runs
 
 PATIENCE = 60.0
-"""Seconds that the daemon has to start a run again."""
+"""Seconds in which the daemon starts a run again by itself."""
 _RECENT = 86400.0
-"""Seconds for which failed runs are looked at that are not marked to be started again."""
-_TRIES = 10
+"""Seconds for which failed runs are read that are not tagged to be started again."""
+_MOST_TRIES = 10
 _COULD_NOT = "Failed to retry run"
 _WILL_NOT = ("Run does not have an external job origin", "Could not find ")
-"""What the daemon writes into the run's log, where it can: of what may pass, and of what stays."""
+"""Messages of the daemon in the run's log: of problems that may pass, and of others."""
 _CURSOR = retry_cursor_key(dg.DagsterEventType.RUN_FAILURE)
 
 
-def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
-    """Have the daemon look again at the failed runs of the last week that it has not started again.
+def retry(instance: dg.DagsterInstance, now: float) -> list[str]:
+    """Have the daemon handle the failed runs of the last week again that it has not started again.
 
     now  seconds since 1970
 
-    Returns their ids. To look at a run twice does no harm: one that was started again is not
-    started another time. One that is too old, or was looked at too often, is given up: it is
-    tagged, and no longer as one that is to be started, for which its backfill would wait.
+    Returns their ids. Handling a run twice does no harm: the daemon starts none twice. A run that
+    is too old, or was handled too often, is given up: its tags change, so that its backfill does
+    not wait for it.
     """
     recent = instance.fetch_run_status_changes(
         dg.RunStatusChangeRecordsFilter(
@@ -53,7 +53,7 @@ def look_again(instance: dg.DagsterInstance, now: float) -> list[str]:
     too_old = {run.run_id for run in overdue}
     lost = []
     for run in _lost(instance, {run.run_id: run for run in runs}.values()):
-        if run.run_id in too_old or _tries(instance, run.run_id) > _TRIES:
+        if run.run_id in too_old or _tries(instance, run.run_id) > _MOST_TRIES:
             instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false", GIVEN_UP: "true"})
             continue
         if run.tags.get(WILL_RETRY_TAG) != "true":
@@ -73,33 +73,34 @@ def _found(instance: dg.DagsterInstance, runs: Sequence[str]) -> Sequence[dg.Dag
 
 
 def _failed_at(instance: dg.DagsterInstance, run: str) -> int:
-    """Where a run's failure is in the log of all events; 0 where that was trimmed."""
+    """Return the position of a run's failure in the event log; 0 where the log was trimmed."""
     failure = dg.DagsterEventType.RUN_FAILURE
     records = instance.get_records_for_run(run, of_type=failure).records
     return max((record.storage_id for record in records), default=0)
 
 
 def _lost(instance: dg.DagsterInstance, runs: Iterable[dg.DagsterRun]) -> Iterator[dg.DagsterRun]:
-    """Those that are to be started again, or were when the daemon could not."""
+    """Return the runs that are tagged to be started again, and those that the daemon could not
+    start."""
     wanted = [
         run
         for run in runs
         if run.status == dg.DagsterRunStatus.FAILURE and run.tags.get(GIVEN_UP) != "true"
     ]
-    again = {found for run in wanted if (found := run.tags.get(AUTO_RETRY_RUN_ID_TAG))}
+    successors = {found for run in wanted if (found := run.tags.get(AUTO_RETRY_RUN_ID_TAG))}
     not_submitted = {
         run.run_id
-        for run in _found(instance, sorted(again))
+        for run in _found(instance, sorted(successors))
         if run.status == dg.DagsterRunStatus.NOT_STARTED
     }
     over: dict[str | None, bool] = {}
     for run in wanted:
-        again_as = run.tags.get(AUTO_RETRY_RUN_ID_TAG)
-        if again_as is not None and again_as not in not_submitted:
+        successor = run.tags.get(AUTO_RETRY_RUN_ID_TAG)
+        if successor is not None and successor not in not_submitted:
             continue
-        is_to_be = run.tags.get(WILL_RETRY_TAG) == "true"
-        if (again_as is not None or not is_to_be) and not _tries(instance, run.run_id):
-            continue  # the daemon is at it, or the run has failed for good
+        will_retry = run.tags.get(WILL_RETRY_TAG) == "true"
+        if (successor is not None or not will_retry) and not _tries(instance, run.run_id):
+            continue  # the daemon is starting it, or the run has failed for good
         backfill = run.tags.get(BACKFILL_ID_TAG)
         if backfill not in over:
             over[backfill] = _is_over(instance, backfill)
@@ -115,7 +116,7 @@ def _is_over(instance: dg.DagsterInstance, backfill: str | None) -> bool:
 
 
 def _tries(instance: dg.DagsterInstance, run: str) -> int:
-    """How often the daemon could not, or would not."""
-    told = instance.get_records_for_run(run, of_type=dg.DagsterEventType.ENGINE_EVENT).records
-    words = (_COULD_NOT, *_WILL_NOT)
-    return sum(record.event_log_entry.message.startswith(words) for record in told)
+    """Return how often the daemon could not, or would not start a run again."""
+    records = instance.get_records_for_run(run, of_type=dg.DagsterEventType.ENGINE_EVENT).records
+    messages = (_COULD_NOT, *_WILL_NOT)
+    return sum(record.event_log_entry.message.startswith(messages) for record in records)

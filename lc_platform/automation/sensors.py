@@ -1,4 +1,4 @@
-"""What happens when something else has: new acquisitions, failed runs."""
+"""Sensors: new acquisitions, failed runs, lost retries, remainders of backfills."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import dagster as dg
 
 from lc_platform.artefacts.layout import ASSETS, Partition
 from lc_platform.assets.jobs import JOBS
-from lc_platform.automation import archive_search, backfill_remainders, backfills
-from lc_platform.automation import lost_retries as retries
-from lc_platform.automation.scope import kept_years, known, outside_words
+from lc_platform.automation import (
+    archive_search,
+    backfill_remainders,
+    backfills,
+    lost_retries,
+)
+from lc_platform.automation.scope import known_partitions, maintained_years, outside_message
 from lc_platform.monitoring import notify, tick_failures
 from lc_platform.monitoring.alerting import Alerting
 from lc_platform.platform import Platform
@@ -23,11 +27,11 @@ NEW_ACQUISITIONS, FAILED_RUNS = "new_acquisitions", "failed_runs"
 LOST_RETRIES = "lost_retries"
 REMAINDERS = "backfill_remainders"
 _AGAIN = 86400.0
-"""Seconds after which what was asked for, and was not made, is asked for again."""
+"""Seconds after which partitions that were requested and not made are requested again."""
 
 
 def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
-    """The sensors of a configuration, running where its `operations` say so."""
+    """Return the sensors of a configuration; its `operations` say which of them run."""
     operations = platform.config.operations
 
     @dg.sensor(
@@ -35,53 +39,55 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         asset_selection=dg.AssetSelection.assets(*JOBS["patch_year"], *JOBS["prediction"]),
         minimum_interval_seconds=operations.acquisitions.every,
         default_status=_status(operations.acquisitions.enabled),
-        description="Ask the archive for acquisitions of the current year that the raw bands "
+        description="Search the archive for acquisitions of the current year that the raw bands "
         "lack, and make the patches that they touch.",
     )
     def new_acquisitions(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         now = datetime.now(UTC)
-        years = kept_years(platform.config, now)
+        years = maintained_years(platform.config, now)
         if not years:
-            return dg.SensorResult(skip_reason=outside_words(platform.config, now))
+            return dg.SensorResult(skip_reason=outside_message(platform.config, now))
         before = json.loads(context.cursor) if context.cursor else {}
-        look = platform.versions.look()
-        found = archive_search.ask(
+        snapshot = platform.versions.look()
+        found = archive_search.search(
             platform,
-            look,
+            snapshot,
             years,
             after=before.get("after", ""),
             seconds=operations.acquisitions.seconds,
         )
-        asked = _asked_for(before.get("asked", {}), now.timestamp())
-        fresh = {p for p, name in found.new.items() if asked.get(str(p), ("",))[0] != name}
+        requested = _requested(before.get("asked", {}), now.timestamp())
+        fresh = {p for p, name in found.new.items() if requested.get(str(p), ("",))[0] != name}
         graph = _graph(context)
         wanted: backfills.Wanted = dict.fromkeys(JOBS["patch_year"], fresh)
         modelled = {
-            y for y in years if look.states("model", y)[Partition(year=y)].kind != "missing"
+            y for y in years if snapshot.states("model", y)[Partition(year=y)].kind != "missing"
         }
-        predicted = {place for place in fresh if place.year in modelled}
+        predicted = {partition for partition in fresh if partition.year in modelled}
         wanted = {**wanted, **dict.fromkeys(JOBS["prediction"], predicted)}
-        wanted, unknown = known(context.instance, platform.config, wanted)
-        wanted = backfills.left_out(wanted, backfills.under_way(context.instance, graph))
-        trouble = found.trouble or unknown
-        who = tick_failures.ACQUISITIONS
-        tick_failures.note(context.instance, platform.config.name, who, trouble, now.timestamp())
-        # What a backfill is at may be found again when that has ended.
+        wanted, unknown = known_partitions(context.instance, platform.config, wanted)
+        wanted = backfills.without(wanted, backfills.in_progress(context.instance, graph))
+        problem = found.problem or unknown
+        source = tick_failures.ACQUISITIONS
+        tick_failures.note(context.instance, platform.config.name, source, problem, now.timestamp())
+        # Partitions of a running backfill are not noted: they may be found again when it has ended.
         when = now.timestamp()
-        asked |= {str(place): (found.new[place], when) for place in wanted.get("raw_bands", ())}
+        requested |= {str(p): (found.new[p], when) for p in wanted.get("raw_bands", ())}
         kept = {str(year) for year in years}
         cursor = json.dumps(
             {
                 "after": found.stopped_at,
-                "asked": {p: n for p, n in sorted(asked.items()) if p.rpartition(" ")[2] in kept},
+                "asked": {
+                    p: n for p, n in sorted(requested.items()) if p.rpartition(" ")[2] in kept
+                },
             }
         )
-        words = f"{found.asked} patches asked, {len(found.new)} lack acquisitions" + (
-            f"; {'stopped: ' if found.trouble else ''}{trouble}" if trouble else ""
+        message = f"{found.searched} patches searched, {len(found.new)} lack acquisitions" + (
+            f"; {'stopped: ' if found.problem else ''}{problem}" if problem else ""
         )
         if not wanted:
-            return dg.SensorResult(skip_reason=words, cursor=cursor)
-        context.log.info(f"{words}; asked for: {backfills.told(wanted)}")
+            return dg.SensorResult(skip_reason=message, cursor=cursor)
+        context.log.info(f"{message}; requested: {backfills.counts(wanted)}")
         chosen = backfills.subset(graph, wanted)
         launched = dg.RunRequest.for_asset_graph_subset(chosen, {backfills.TAG: NEW_ACQUISITIONS})
         return dg.SensorResult(run_requests=[launched], cursor=cursor)
@@ -90,7 +96,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         name=FAILED_RUNS,
         minimum_interval_seconds=60,
         default_status=_status(bool(operations.notify.slack or operations.notify.email)),
-        description="Tell of what failed, runs and what came to no run: one message a cause, not "
+        description="Alert people to failed runs, ticks and backfills: one message a cause, not "
         "one a patch or a run.",
     )
     def failed_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -109,41 +115,41 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
         name=LOST_RETRIES,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Have failed runs started again that Dagster could not start again, as its "
+        description="Start failed runs again that Dagster could not start again, because its "
         "database or the code server was away.",
     )
-    def lost_retries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def restart_lost_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if not context.instance.run_retries_enabled:
-            return dg.SensorResult(skip_reason="this instance starts no run again (run_retries)")
-        found = retries.look_again(context.instance, time.time())
-        return dg.SensorResult(skip_reason=f"{len(found)} runs to be looked at again")
+            return dg.SensorResult(skip_reason="run_retries is off in this instance")
+        found = lost_retries.retry(context.instance, time.time())
+        return dg.SensorResult(skip_reason=f"{len(found)} lost runs are retried")
 
     @dg.sensor(
         name=REMAINDERS,
         asset_selection=dg.AssetSelection.assets(*ASSETS),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ask for what a backfill has left undone as other patches failed: one patch "
-        "that cannot be made keeps no other from the map.",
+        description="Resubmit the rest of a backfill in which some patches failed, without what "
+        "depends on them.",
     )
     def remainders_of_backfills(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settled = json.loads(context.cursor) if context.cursor else None
-        told, now = backfill_remainders.ask(
+        resubmitted, now = backfill_remainders.resubmit(
             context.instance, _graph(context), platform.config, time.time(), settled
         )
-        words = "; ".join(told) or "nothing is to be asked for"
-        return dg.SensorResult(skip_reason=words, cursor=json.dumps(sorted(now)))
+        message = "; ".join(resubmitted) or "nothing to resubmit"
+        return dg.SensorResult(skip_reason=message, cursor=json.dumps(sorted(now)))
 
-    return [new_acquisitions, failed_runs, lost_retries, remainders_of_backfills]
+    return [new_acquisitions, failed_runs, restart_lost_runs, remainders_of_backfills]
 
 
-def _asked_for(before: Mapping[str, Any], now: float) -> dict[str, tuple[str, float]]:
-    """What was asked for in the last day, and when; earlier versions did not note when."""
-    found = {
-        place: (one, 0.0) if isinstance(one, str) else (str(one[0]), float(one[1]))
-        for place, one in before.items()
+def _requested(before: Mapping[str, Any], now: float) -> dict[str, tuple[str, float]]:
+    """Return what was requested in the last day, and when."""
+    return {
+        partition: (str(name), float(at))
+        for partition, (name, at) in before.items()
+        if now - at < _AGAIN
     }
-    return {place: (name, at) for place, (name, at) in found.items() if now - at < _AGAIN}
 
 
 def _graph(context: dg.SensorEvaluationContext) -> backfills.Graph:

@@ -37,7 +37,7 @@ from lc_platform.artefacts.layout import ASSETS, years_of
 from lc_platform.assets.io_manager import UNCHANGED
 from lc_platform.config import Config
 from lc_platform.monitoring.partition_status import Known, PartitionStatus
-from lc_platform.monitoring.run_failures import of_run
+from lc_platform.monitoring.run_failures import failures_of_run
 from lc_platform.platform import Platform
 from lc_platform.sources.protocol import Cost
 from lc_platform.storage.errors import StorageError
@@ -148,7 +148,7 @@ class EventLog:
                 ascending=True,
             )
             for record in found.records:
-                for failure in of_run(self.instance, record.event_log_entry.run_id):
+                for failure in failures_of_run(self.instance, record.event_log_entry.run_id):
                     self.failures[failure.asset, failure.cause] += 1
             if found.records:
                 self._read["failures"] = found.cursor
@@ -251,7 +251,7 @@ class Exporter(Collector):
         attempts = PartitionStatus(self.instance, versions, look, years, self._known)
         for asset in attempts.assets:
             for year in years_of(asset, years):
-                count = attempts.of[asset].counted(look.states(asset, year))
+                count = attempts.of[asset].count(look.states(asset, year))
                 for state in STATES:
                     yield (asset, str(year or ""), state), count[state]
 

@@ -29,7 +29,7 @@ from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
-from lc_platform.monitoring.run_failures import Failure, of_events
+from lc_platform.monitoring.run_failures import Failure, failures_in
 from lc_platform.platform import Platform
 from lc_platform.runtime.interruption import StopRequested, checkpoint
 from lc_platform.runtime.processes import LostWorkerError, Workers
@@ -214,11 +214,11 @@ class Worker:
         made, current = _materialized(result.all_events)
         if not result.success and len(task.places) == 1:
             (place,) = task.places
-            errors[place] = _reasons(of_events(result.all_events, str(place), result.run_id))
+            errors[place] = _reasons(failures_in(result.all_events, str(place), result.run_id))
         elif not result.success:
-            failures = of_events(result.all_events, "", result.run_id)
+            failures = failures_in(result.all_events, "", result.run_id)
             for place in task.places:
-                own = [f for f in failures if f.permanent and f.where == str(place)]
+                own = [f for f in failures if f.permanent and f.partition == str(place)]
                 rest = _unfinished(result, task, place, self._gated)
                 if own:
                     errors[place] = _reasons(own)
@@ -272,7 +272,7 @@ def _unfinished(
 
 
 def _reasons(failures: Sequence[Failure]) -> str:
-    return "\n".join(f"{one.asset or f'run {one.run}'}: {one.words}" for one in failures)
+    return "\n".join(f"{one.asset or f'run {one.run}'}: {one.reason}" for one in failures)
 
 
 def _start(config: Config, home: Path) -> Callable[[Task], Outcome]:

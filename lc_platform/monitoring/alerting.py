@@ -13,7 +13,13 @@ from lc_platform.config import Config
 from lc_platform.monitoring import tick_failures
 from lc_platform.monitoring.notify import Channel
 from lc_platform.monitoring.outbox import Outbox, deliver
-from lc_platform.monitoring.run_failures import GIVEN_UP, LOOK_BACK, Failure, failed_runs, of_run
+from lc_platform.monitoring.run_failures import (
+    GIVEN_UP,
+    LOOK_BACK,
+    Failure,
+    failed_runs,
+    failures_of_run,
+)
 
 _TICK = 45.0
 """Seconds that a tick may take; Dagster ends it after 60, and what it sent is sent again."""
@@ -59,18 +65,18 @@ class Alerting:
         else:
             self._gather_runs()
         name = self.config.name
-        wrong = tick_failures.wrong(self.instance, name, location, self._now, self._since)
+        outside_runs = tick_failures.failures(self.instance, name, location, self._now, self._since)
         given_up = failed_runs(self.instance, GIVEN_UP, self._now - LOOK_BACK)
         lost = {f"run {run.run_id}": run.run_id for run in given_up}
-        seen = {*wrong, *lost} if self._seen is None else self._seen
-        for key in wrong.keys() - seen:
-            self._add([wrong[key]])
+        seen = {*outside_runs, *lost} if self._seen is None else self._seen
+        for key in outside_runs.keys() - seen:
+            self._add([outside_runs[key]])
         for key in lost.keys() - seen:
             if self._spent >= _READING:
                 lost.pop(key)  # read in the next tick
                 continue
-            self._add(of_run(self.instance, lost[key]))
-        self._seen, self._since = {*wrong, *lost}, self._now
+            self._add(failures_of_run(self.instance, lost[key]))
+        self._seen, self._since = {*outside_runs, *lost}, self._now
 
     def _gather_runs(self) -> None:
         """Count the runs that failed since the last tick, in the order of their failure."""
@@ -81,7 +87,7 @@ class Alerting:
             if not found.records:
                 return
             for run in dict.fromkeys(record.run_id for record in found.records):
-                self._add(of_run(self.instance, run))
+                self._add(failures_of_run(self.instance, run))
             self._position = found.cursor
 
     def _add(self, failures: Sequence[Failure]) -> None:

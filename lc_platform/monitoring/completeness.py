@@ -1,4 +1,5 @@
-"""What is shown of the graph as a whole: what is missing, stale or failed, how old the map is."""
+"""Checks of the graph as a whole: which partitions are missing, stale or failed, and how old the
+map may be."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from lc_platform.artefacts.layout import ASSETS, Partition, years_of
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets.jobs import COMPLETENESS_ASSET, JOBS, completeness_name
 from lc_platform.config import Operations
-from lc_platform.monitoring.partition_status import PartitionStatus, Unmade
+from lc_platform.monitoring.partition_status import Attempts, PartitionStatus
 from lc_platform.platform import Platform
 
 _WRONG = ("failed", "missing", "stale")
@@ -40,35 +41,35 @@ def completeness_checks(platform: Platform) -> dg.AssetChecksDefinition:
         can_subset=True,
     )
     def complete(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        look, years = platform.versions.look(), platform.config.years
-        attempts = PartitionStatus(context.instance, platform.versions, look, years)
+        snapshot, years = platform.versions.look(), platform.config.years
+        status = PartitionStatus(context.instance, platform.versions, snapshot, years)
         for asset in assets:
             key = dg.AssetCheckKey(dg.AssetKey(COMPLETENESS_ASSET), completeness_name(asset))
             if key in context.selected_asset_check_keys:
-                yield _result(look, attempts.of[asset], asset, years)
+                yield _result(snapshot, status.of[asset], asset, years)
 
     return complete
 
 
 def _result(
-    look: Snapshot, unmade: Unmade, asset: str, years: Sequence[int]
+    snapshot: Snapshot, attempts: Attempts, asset: str, years: Sequence[int]
 ) -> dg.AssetCheckResult:
     rows: list[dg.TableRecord] = []
     wrong: list[tuple[Partition, str]] = []
     total: Counter[str] = Counter()
     for year in years_of(asset, years):
-        stated = look.states(asset, year)
-        for place, state in stated.items():
-            if place in unmade.failed:
-                wrong.append((place, "failed"))
+        states = snapshot.states(asset, year)
+        for partition, state in states.items():
+            if partition in attempts.failed:
+                wrong.append((partition, "failed"))
             elif state.kind != "current":
-                why = state.why or unmade.not_reached.get(place)
-                wrong.append((place, f"{state.kind}: {why}" if why else state.kind))
-        counts = unmade.counted(stated)
+                why = state.why or attempts.not_reached.get(partition)
+                wrong.append((partition, f"{state.kind}: {why}" if why else state.kind))
+        counts = attempts.count(states)
         total += counts
         row = {kind: counts[kind] for kind in ("current", *_WRONG)}
         rows.append(dg.TableRecord({"year": str(year or ""), **row}))
-    # What failed first: it is what somebody has to look at.
+    # Failed partitions come first: somebody has to look at them.
     wrong.sort(key=lambda pair: pair[1] != "failed")
     summary = ", ".join(f"{total[kind]} {kind}" for kind in _WRONG if total[kind])
     return dg.AssetCheckResult(
@@ -87,15 +88,15 @@ def _result(
 def _listed(wrong: Sequence[tuple[Partition, str]]) -> str:
     if not wrong:
         return "none"
-    lines = [f"- `{place}` {what}" for place, what in wrong[:SHOWN]]
+    lines = [f"- `{partition}` {state}" for partition, state in wrong[:SHOWN]]
     rest = len(wrong) - SHOWN
     return "\n".join([*lines, f"- and {rest} more"] if rest > 0 else lines)
 
 
 def freshness(operations: Operations) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
-    """What gives assets the policy of how old they may be.
+    """Return a function that gives the map's assets a policy of how old they may be.
 
-    Only where maps are rebuilt by themselves: that of a year long past does not age.
+    It does so only where maps are rebuilt by schedule: that of a year long past does not age.
     """
     late, overdue = (timedelta(days=days) for days in operations.map_age)
     policy = dg.FreshnessPolicy.time_window(fail_window=overdue, warn_window=late)

@@ -53,11 +53,11 @@ class Incident:
 
     def add(self, failure: Failure) -> None:
         if not self.count:
-            self.reason = failure.words
+            self.reason = failure.reason
         one = self.affected.setdefault(failure.asset, Affected())
         one.count += 1
-        if failure.where and failure.where not in one.partitions:
-            one.partitions = [*one.partitions, failure.where][:PARTITIONS_SHOWN]
+        if failure.partition and failure.partition not in one.partitions:
+            one.partitions = [*one.partitions, failure.partition][:PARTITIONS_SHOWN]
         if failure.run and failure.run not in self.runs:
             self.runs = [*self.runs, failure.run][:RUNS_SHOWN]
 

@@ -1,6 +1,6 @@
-"""What has changed in an archive of files on this machine since it was acquired.
+"""Changes in an archive of files on this machine since it was acquired.
 
-To look into a folder asks no archive: so it is known without a run.
+Reading a folder costs nothing, so they are known without a run.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 CHANGED = "the catalog's files, or what it tells of them, have changed"
 
 
-def changed(platform: Platform, look: Snapshot, year: int) -> dict[Partition, str]:
-    """Of which patches' raw bands the archive has something else now, with the reason: none of an
-    archive that is not a STAC catalog in a folder, or that cannot be read.
+def changed(platform: Platform, snapshot: Snapshot, year: int) -> dict[Partition, str]:
+    """Return the raw bands of which the archive has something else now, with the reason; none where
+    the archive is not a STAC catalog in a folder, or cannot be read.
 
     The catalog is read only where a file below its folder is newer than raw bands are.
     """
@@ -35,17 +35,21 @@ def changed(platform: Platform, look: Snapshot, year: int) -> dict[Partition, st
         catalog = config.located(config.imagery.catalog, "imagery.catalog")
         if "://" in catalog or not Path(catalog).is_file():
             return {}
-        recorded = look.recorded("raw_bands", year)
-        told = look.records.read("raw_bands", recorded) if recorded else {}
+        recorded = snapshot.recorded("raw_bands", year)
+        contents = snapshot.records.read("raw_bands", recorded) if recorded else {}
         own = {Path(config.storage_url), config.folder / "dagster"}
-        latest = _latest(Path(catalog).parent, own) if told else 0.0
-        older = [where for where, content in told.items() if _made(content.get("made_at")) < latest]
-        if not older:
+        latest = _latest(Path(catalog).parent, own) if contents else 0.0
+        outdated = [
+            where
+            for where, content in contents.items()
+            if _seconds(content.get("made_at")) < latest
+        ]
+        if not outdated:
             return {}
         patches = {patch.key: patch for patch in platform.grid().patches}
         return {
             where: CHANGED
-            for where in older
+            for where in outdated
             if where.patch in patches
             and _named(platform, patches[where.patch], year) != recorded[where].given
         }
@@ -54,7 +58,7 @@ def changed(platform: Platform, look: Snapshot, year: int) -> dict[Partition, st
 
 
 def _named(platform: Platform, patch: Patch, year: int) -> str:
-    """What the archive has of a patch now; empty where that is nothing."""
+    """Return a digest of what the archive has of a patch now; empty where it has nothing."""
     from lc_platform.acquisition.acquire import NoAcquisitionError
 
     try:
@@ -63,16 +67,16 @@ def _named(platform: Platform, patch: Patch, year: int) -> str:
         return ""
 
 
-def _made(told: object) -> float:
-    """When, in seconds since 1970: the beginning of that second."""
+def _seconds(made_at: object) -> float:
+    """Return the beginning of that second, in seconds since 1970; 0 where it is not known."""
     try:
-        return datetime.fromisoformat(str(told)).timestamp()
+        return datetime.fromisoformat(str(made_at)).timestamp()
     except ValueError:
         return 0.0
 
 
 def _latest(folder: Path, without: Collection[Path]) -> float:
-    """When the latest of all files below a folder was written, without those of some folders."""
+    """Return when the latest file below a folder was written; some folders are left out."""
     latest = 0.0
     for where, folders, names in os.walk(folder):
         folders[:] = [one for one in folders if Path(where) / one not in without]
@@ -80,5 +84,5 @@ def _latest(folder: Path, without: Collection[Path]) -> float:
             try:
                 latest = max(latest, os.stat(os.path.join(where, name)).st_mtime)  # noqa: PTH116, PTH118
             except OSError:
-                continue  # it is gone meanwhile
+                continue  # the file was removed meanwhile
     return latest

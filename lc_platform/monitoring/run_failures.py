@@ -20,9 +20,9 @@ from lc_platform.assets.dagster_internals import (
 from lc_platform.assets.io_manager import FAILED, PERMANENT, REFUSAL, REFUSED
 
 _CHUNK = re.compile(r"(\w+): \d+ of \d+ partitions failed\.")
-_KEPT = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
+_STATUS = r"(?:HTTP|status|status code|error|errno)[ :]*\d{1,3}\b"
 _VARYING = re.compile(
-    rf"({_KEPT})|\b(?:https?|s3|gs|gcs|az|abfss?)://\S+|[\w.@+#-]*(?:/[\w.@+#-]+){{2,}}"
+    rf"({_STATUS})|\b(?:https?|s3|gs|gcs|az|abfss?)://\S+|[\w.@+#-]*(?:/[\w.@+#-]+){{2,}}"
     r"|[\w:.+-]*\d[\w:.+-]*",
     re.IGNORECASE,
 )
@@ -33,36 +33,36 @@ _WRAPPERS = {"SensorExecutionError", "ScheduleExecutionError", "DagsterUserCodeP
 
 @dataclass(frozen=True)
 class Failure:
-    """One partition that a run did not make, or the run itself; or what came to no run."""
+    """A partition that a run did not make, the run itself, or a failure before there was a run."""
 
     asset: str
-    """Empty where the run failed before any asset was at work. Of what came to no run, what that
-    was: a schedule, a sensor, a backfill."""
-    where: str
-    """The partition's patch and year, or the backfill's id; empty where that is not known."""
-    words: str
-    """Why, as the error says it."""
+    """Empty where the run failed before any asset was computed. Where there was no run: the
+    schedule, the sensor or the backfill that failed."""
+    partition: str
+    """Patch and year, or the backfill's id; empty where that is not known."""
+    reason: str
+    """The error's text."""
     run: str
-    """Its id; empty where there is none."""
-    refused: bool = False
+    """The run's id; empty where there is none."""
+    out_of_budget: bool = False
     """Whether the archive's quota or the budget was spent."""
     permanent: bool = False
     """Whether no further attempt is worth it: a check failed, or the step says so."""
 
     @property
     def cause(self) -> str:
-        return cause(self.words, [part for part in self.where.split() if part])
+        return cause(self.reason, self.partition.split())
 
 
-def cause(words: str, names: Collection[str] = ()) -> str:
-    """What is the same in the words of failures that have one cause.
+def cause(reason: str, names: Collection[str] = ()) -> str:
+    """Return what the texts of failures of one cause have in common.
 
-    names  what they call the partition
+    names  by which they call the partition
 
-    Partitions, numbers, paths and addresses become ``#``; statuses of HTTP stay. At most 160
-    characters of the first line.
+    Partitions, numbers, paths and addresses become ``#``; HTTP statuses stay. The result has at
+    most 160 characters of the first line.
     """
-    text = next(iter(words.strip().splitlines()), "")
+    text = next(iter(reason.strip().splitlines()), "")
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "#", text)
     text = _VARYING.sub(lambda match: match.group(1) or "#", text)
@@ -70,9 +70,9 @@ def cause(words: str, names: Collection[str] = ()) -> str:
     return text if len(text) <= _CAUSE_LENGTH else f"{text[: _CAUSE_LENGTH - 3]}..."
 
 
-def told_by(error: SerializableErrorInfo) -> str:
-    """An error of Dagster's records in words, without what Dagster has put around it, and without
-    the names of modules."""
+def error_text(error: SerializableErrorInfo) -> str:
+    """Return the text of an error in Dagster's records, without Dagster's own errors around it and
+    without the names of modules."""
     while error.cause is not None and (
         error.cls_name in _WRAPPERS or error.cls_name == error.cause.cls_name
     ):
@@ -80,8 +80,8 @@ def told_by(error: SerializableErrorInfo) -> str:
     return re.sub(r"^(?:lc_platform[\w.]*: |(?:\w+\.)+(?=\w+(?::|$)))", "", error.message.strip())
 
 
-def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
-    """What a failed run did not make, and why; the run's own failure where no step tells.
+def failures_of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
+    """Return what a failed run did not make, and why; the run's own failure where no step says it.
 
     A run that Dagster will try again has no failures yet.
     """
@@ -98,10 +98,10 @@ def of_run(instance: dg.DagsterInstance, run_id: str) -> list[Failure]:
         for record in instance.get_records_for_run(run_id, of_type=wanted).records
     ]
     partition = _partition(run.tags if run else {})
-    return of_events([event for event in events if event is not None], partition, run_id)
+    return failures_in([event for event in events if event is not None], partition, run_id)
 
 
-def of_events(events: Sequence[dg.DagsterEvent], partition: str, run_id: str) -> list[Failure]:
+def failures_in(events: Sequence[dg.DagsterEvent], partition: str, run_id: str) -> list[Failure]:
     """Return what the events of a failed run say it did not make, and why.
 
     partition  the one that the run is of; empty where it is of several
@@ -113,13 +113,13 @@ def of_events(events: Sequence[dg.DagsterEvent], partition: str, run_id: str) ->
         elif event.is_step_failure:
             found += _of_step(event, partition, run_id)
     if not found:
-        words = [event.message for event in events if event.is_run_failure and event.message]
-        found = [Failure("", partition, words[-1] if words else "the run failed", run_id)]
+        texts = [event.message for event in events if event.is_run_failure and event.message]
+        found = [Failure("", partition, texts[-1] if texts else "the run failed", run_id)]
     return list(dict.fromkeys(found))
 
 
 def _partition(tags: Mapping[str, str]) -> str:
-    """The one partition that a run is of; empty where it is of several."""
+    """Return the one partition that a run is of; the empty string where it is of several."""
     first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
     named = tags.get(PARTITION_NAME_TAG, "") or (first if first and first == last else "")
     return named.replace("|", " ")
@@ -140,35 +140,34 @@ def _of_step(event: Any, partition: str, run: str) -> Iterator[Failure]:
     data = event.step_failure_data
     error = data.error
     if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
-        return  # the check itself tells
+        return  # the check's own evaluation has the reason
     asset = str(event.step_key or "")
     described = data.user_failure_data
     named = described.metadata.get(FAILED) if described else None
     if described and named is not None:
-        refused = described.metadata.get(REFUSED)
-        spent = set(refused.value) if refused is not None else set()
-        settled = described.metadata.get(PERMANENT)
-        permanent = set(settled.value) if settled is not None else set()
-        for where, words in named.value.items():
-            why = str(words)
-            yield Failure(asset, str(where), why, run, where in spent, where in permanent)
+        refused, permanent = (
+            set(entry.value) if (entry := described.metadata.get(name)) is not None else set()
+            for name in (REFUSED, PERMANENT)
+        )
+        for where, reason in named.value.items():
+            yield Failure(asset, where, reason, run, where in refused, where in permanent)
         return
     text = described.description if described else None
     if text and _CHUNK.match(text):
         for line in text.splitlines()[1:]:
-            where, _, words = line.partition(": ")
-            alone = re.fullmatch(r"[\w-]+( \d{4})?", where)
-            found = re.match(r"patch ([\w-]+), (\d{4})", where)
+            first, _, rest = line.partition(": ")
+            named = re.fullmatch(r"[\w-]+( \d{4})?", first)
+            found = re.match(r"patch ([\w-]+), (\d{4})", first)
             if found:
                 yield Failure(asset, " ".join(found.groups()), line, run)
             else:
-                yield Failure(asset, where if alone else "", words if alone else line, run)
+                yield Failure(asset, first if named else "", rest if named else line, run)
         return
     while error is not None and error.cause is not None:
         error = error.cause
-    words = text or (error.message.strip() if error else "failed without an error")
-    refused = error is not None and error.cls_name == REFUSAL
-    yield Failure(asset, partition, words, run, refused)
+    reason = text or (error.message.strip() if error else "failed without an error")
+    out_of_budget = error is not None and error.cls_name == REFUSAL
+    yield Failure(asset, partition, reason, run, out_of_budget)
 
 
 GIVEN_UP = "lc_platform/given_up"

@@ -385,7 +385,7 @@ def test_the_run_and_status_name_it_and_how_it_is_left_out(
         first, advice = report.warnings
         patch = archive.site.patch.key
         assert first == (
-            f"acquisition {key}: reflectance that cannot be: B04 is below -0.03 in 100% (down to "
+            f"acquisition {key}: impossible reflectance: B04 is below -0.03 in 100% (down to "
             f"-0.06) of {patch}"
         )
         assert advice.endswith(f"leave such acquisitions out by imagery.exclude: [{key}]")

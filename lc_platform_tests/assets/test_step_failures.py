@@ -21,7 +21,7 @@ from lc_platform.assets.partitions import PATCH
 from lc_platform.automation import lost_retries
 from lc_platform.commands import run as running
 from lc_platform.errors import PlatformError
-from lc_platform.monitoring.run_failures import of_run
+from lc_platform.monitoring.run_failures import failures_of_run
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform_tests.assets.failing_archive import Fail, failing, unforeseen_key
 from lc_platform_tests.graphs import QUIET, YEAR, Platform, configured, why
@@ -103,8 +103,8 @@ def test_what_nobody_foresaw_fails_at_once_by_name_with_its_traceback_in_the_log
     result = acquired(platform, partitions)
     assert not result.success
     assert source.searched == dict.fromkeys(platform.patches if count > 1 else [patch], 1)
-    (failure,) = of_run(platform.instance, result.run_id)
-    assert failure.where in (f"{patch} {YEAR}", patch)
+    (failure,) = failures_of_run(platform.instance, result.run_id)
+    assert failure.partition in (f"{patch} {YEAR}", patch)
     told = why(result)
     for part in (patch, str(YEAR), "acquisition S2", words, "raw_bands"):
         assert part in told
@@ -128,7 +128,7 @@ def test_a_step_is_tried_again_for_what_may_pass_alone(platform: Platform) -> No
     # The step's three attempts, of which what was made is not searched for again.
     assert source.searched[first] == 1
     assert source.searched[third] == 3
-    assert {f.where for f in of_run(platform.instance, result.run_id)} <= {
+    assert {f.partition for f in failures_of_run(platform.instance, result.run_id)} <= {
         f"{first} {YEAR}",
         f"{third} {YEAR}",
     }
@@ -161,9 +161,9 @@ def test_a_run_that_dagster_starts_again_leaves_what_failed_for_good(
     list(execute_run_iterator(InMemoryJob(job), again, platform.instance))
     assert source.searched[platform.patches[0]] == (0 if by == "daemon" else 1)
     assert platform.store.exists(key("raw_bands", platform.patches[2], YEAR))
-    (failure,) = of_run(platform.instance, again.run_id)
-    assert failure.where == f"{platform.patches[0]} {YEAR}"
-    assert "'s2:mgrs_tile' (KeyError)" in failure.words
+    (failure,) = failures_of_run(platform.instance, again.run_id)
+    assert failure.partition == f"{platform.patches[0]} {YEAR}"
+    assert "'s2:mgrs_tile' (KeyError)" in failure.reason
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_runs_are_started_again_for_what_may_pass_alone(
     if again == "false":
         failed_at = platform.instance.get_run_stats(result.run_id).end_time
         assert failed_at is not None
-        assert lost_retries.look_again(platform.instance, failed_at + 120) == []
+        assert lost_retries.retry(platform.instance, failed_at + 120) == []
 
 
 def test_a_gate_that_refuses_a_patch_starts_no_run_again(platform: Platform) -> None:
@@ -246,9 +246,9 @@ def test_a_foreseen_error_keeps_its_own_words(platform: Platform) -> None:
 
     failing(platform.definitions, platform, {0: refuse})
     result = acquired(platform, platform.patch_years[:1])
-    (failure,) = of_run(platform.instance, result.run_id)
+    (failure,) = failures_of_run(platform.instance, result.run_id)
     patch = platform.patches[0]
-    assert failure.words == (
+    assert failure.reason == (
         f"{patch} {YEAR}: acquisition S2A: band B04 is missing. Choose other bands"
     )
     assert "Traceback" not in log(platform.instance, result.run_id)

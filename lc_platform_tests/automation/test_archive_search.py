@@ -13,7 +13,7 @@ import shapely
 
 from lc_platform import config
 from lc_platform.automation import archive_search
-from lc_platform.automation.archive_search import Found
+from lc_platform.automation.archive_search import SearchOutcome
 from lc_platform.graph import build
 from lc_platform.platform import Platform
 from lc_platform_tests.graphs import degrees
@@ -59,8 +59,8 @@ def platform(server: SentinelHubServer, tmp_path: Path) -> Platform:
     return found
 
 
-def look(platform: Platform, after: str = "", seconds: float = 50.0) -> Found:
-    return archive_search.ask(
+def look(platform: Platform, after: str = "", seconds: float = 50.0) -> SearchOutcome:
+    return archive_search.search(
         platform, platform.versions.look(), [YEAR], after=after, seconds=seconds
     )
 
@@ -70,7 +70,7 @@ def test_several_patches_are_asked_about_at_a_time_and_no_more_than_connections(
 ) -> None:
     server.latency, server.gathered = 0.2, CONNECTIONS
     found = look(platform)
-    assert (found.asked, found.stopped_at, found.trouble) == (PATCHES, "", "")
+    assert (found.searched, found.stopped_at, found.problem) == (PATCHES, "", "")
     assert len(found.new) == PATCHES
     assert server.at_once == CONNECTIONS
 
@@ -87,11 +87,11 @@ def test_an_archive_that_does_not_answer_ends_the_look_and_the_next_begins_behin
     began = time.monotonic()
     found = look(platform, seconds=0.5)
     assert time.monotonic() - began < 20
-    assert (found.asked, found.stopped_at, found.new) == (1, hanging, {})
-    assert found.trouble == f"{hanging}: the archive has not answered for 2 s"
+    assert (found.searched, found.stopped_at, found.new) == (1, hanging, {})
+    assert found.problem == f"{hanging}: the archive has not answered for 2 s"
     server.behave()
     later = look(platform, after=hanging)
-    assert (later.asked, later.stopped_at, later.trouble) == (PATCHES, "", "")
+    assert (later.searched, later.stopped_at, later.problem) == (PATCHES, "", "")
     assert len(later.new) == PATCHES
 
 
@@ -100,8 +100,8 @@ def test_where_time_runs_out_what_is_asked_for_still_counts(
 ) -> None:
     server.latency = 0.6
     first = look(platform, seconds=0.3)
-    assert first.asked == len(first.new) == CONNECTIONS
-    assert not first.trouble
+    assert first.searched == len(first.new) == CONNECTIONS
+    assert not first.problem
     second = look(platform, after=first.stopped_at, seconds=0.3)
-    assert second.asked == len(second.new) == CONNECTIONS
+    assert second.searched == len(second.new) == CONNECTIONS
     assert not set(first.new) & set(second.new)

@@ -36,7 +36,7 @@ from lc_platform.artefacts.layout import PATCH, Partition
 from lc_platform.assets.jobs import COMPLETENESS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
-from lc_platform.automation.scope import kept_years
+from lc_platform.automation.scope import maintained_years
 from lc_platform.config import ConfigError
 from lc_platform.graph import build
 from lc_platform.monitoring import alerting, tick_failures
@@ -145,13 +145,13 @@ def test_what_is_wrong_in_operations_is_refused(operations: dict[str, Any], word
 )
 def test_the_year_before_is_kept_up_to_date_in_january(now: datetime, years: list[int]) -> None:
     data = settings(operations={"timezone": "Europe/Ljubljana"}) | {"years": [2022, 2023, 2024]}
-    assert kept_years(config.parse(data), now) == years
+    assert maintained_years(config.parse(data), now) == years
 
 
 def test_a_year_is_kept_up_to_date_where_it_has_begun_here_too() -> None:
     data = settings(operations={"timezone": "America/Los_Angeles"}) | {"years": [2023, 2024]}
     early = datetime(2024, 1, 1, 5, tzinfo=UTC)  # it is 2023 there
-    assert kept_years(config.parse(data), early) == [2023]
+    assert maintained_years(config.parse(data), early) == [2023]
 
 
 # The current year.
@@ -159,7 +159,7 @@ def test_a_year_is_kept_up_to_date_where_it_has_begun_here_too() -> None:
 
 def test_a_year_that_is_up_to_date_is_left_alone(deployment: Deployment) -> None:
     said = deployment.tick("update_current_year")
-    assert said.startswith("nothing is to be made. The archive was asked about 4 patches; 0")
+    assert said.startswith("everything is up to date. The archive was searched for 4 patches; 0")
     assert deployment.backfills() == []
 
 
@@ -167,7 +167,7 @@ def test_a_patch_with_new_acquisitions_is_made_and_predicted(deployment: Deploym
     patch = deployment.patches[2]
     deployment.acquired_earlier(patch)
     said = deployment.tick("update_current_year")
-    assert said.endswith("The archive was asked about 4 patches; 1 have gained")
+    assert said.endswith("The archive was searched for 4 patches; 1 are new")
     here = {Partition(patch, YEAR)}
     assert deployment.backfills() == [
         {**dict.fromkeys(PATCH_WISE, here), "mosaic": {Partition(year=YEAR)}}
@@ -187,7 +187,7 @@ def test_only_what_is_missing_is_asked_for_again(deployment: Deployment) -> None
 def test_a_tick_that_is_tried_again_asks_once(deployment: Deployment) -> None:
     deployment.take_away("features", deployment.patches[0])
     deployment.tick("update_current_year")
-    assert deployment.tick("update_current_year").startswith("nothing is to be made")
+    assert deployment.tick("update_current_year").startswith("everything is up to date")
     assert len(deployment.backfills()) == 1
 
 
@@ -258,7 +258,7 @@ def test_a_patch_with_new_acquisitions_is_asked_for_once(deployment: Deployment)
     assert requested(first) == dict.fromkeys(PATCH_WISE, here)
     second = deployment.sense("new_acquisitions", first.cursor)
     assert not second.run_requests
-    assert second.skip_message == "4 patches asked, 1 lack acquisitions"
+    assert second.skip_message == "4 patches searched, 1 lack acquisitions"
 
 
 def test_a_patch_that_was_asked_for_and_not_made_is_asked_for_again_after_a_day(
@@ -486,14 +486,14 @@ def test_the_ticks_of_another_code_location_are_not_told(deployment: Deployment)
     instance, now = deployment.instance, time.time()
     for location in ("here", "there"):
         failed_tick(instance, "new_acquisitions", location, location)
-    found = tick_failures.wrong(instance, "small", "here", now, now)
-    assert [failure.words for failure in found.values()] == ["here"]
+    found = tick_failures.failures(instance, "small", "here", now, now)
+    assert [failure.reason for failure in found.values()] == ["here"]
 
 
 def test_a_server_that_was_away_for_a_moment_is_not_told(deployment: Deployment) -> None:
     instance, now = deployment.instance, time.time()
     failed_tick(instance, "x", "Could not reach user code server. gRPC Error code: UNAVAILABLE")
-    assert tick_failures.wrong(instance, "small", "here", now, now) == {}
+    assert tick_failures.failures(instance, "small", "here", now, now) == {}
 
 
 @pytest.mark.parametrize("looker", ["update_current_year", "new_acquisitions"])

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, BACKFILL_ID_TAG, WILL_RETRY_TAG
 
 from lc_platform.automation import lost_retries
-from lc_platform.monitoring.run_failures import DAY, given_up
+from lc_platform.monitoring.run_failures import GIVEN_UP, failed_runs
 
 CURSOR = f"EVENT_LOG_CONSUMER_CURSOR-{dg.DagsterEventType.RUN_FAILURE.value}"
 LATER = 120.0
@@ -33,6 +33,10 @@ def failed(instance: dg.DagsterInstance, tags: Mapping[str, str] = {}) -> str:
     newest = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
     instance.daemon_cursor_storage.set_cursor_values({CURSOR: str(newest[0].storage_id)})
     return run.run_id
+
+
+def given_up(instance: dg.DagsterInstance, now: float) -> list[str]:
+    return [run.run_id for run in failed_runs(instance, GIVEN_UP, now - 7 * 86400)]
 
 
 @dg.job
@@ -57,13 +61,13 @@ def test_a_run_that_was_to_be_started_again_and_was_not_is_read_again(
 ) -> None:
     lost = failed(instance, {WILL_RETRY_TAG: "true"})
     assert seen_again(instance) == []
-    assert lost_retries.look_again(instance, time.time() + LATER) == [lost]
+    assert lost_retries.retry(instance, time.time() + LATER) == [lost]
     assert seen_again(instance) == [lost]
 
 
 def test_the_daemon_is_given_a_minute(instance: dg.DagsterInstance) -> None:
     failed(instance, {WILL_RETRY_TAG: "true"})
-    assert lost_retries.look_again(instance, time.time() + 30) == []
+    assert lost_retries.retry(instance, time.time() + 30) == []
     assert seen_again(instance) == []
 
 
@@ -72,13 +76,13 @@ def test_a_run_that_the_daemon_tried_to_start_is_to_be_started(
 ) -> None:
     run = failed(instance, {WILL_RETRY_TAG: "false"})
     instance.report_engine_event("Failed to retry run", instance.get_run_by_id(run))
-    assert lost_retries.look_again(instance, time.time() + LATER) == [run]
+    assert lost_retries.retry(instance, time.time() + LATER) == [run]
     found = instance.get_run_by_id(run)
     assert found is not None
     assert found.tags[WILL_RETRY_TAG] == "true"
     for _ in range(10):
         instance.report_engine_event("Failed to retry run", found)
-    assert lost_retries.look_again(instance, time.time() + LATER) == []  # it is given up
+    assert lost_retries.retry(instance, time.time() + LATER) == []  # it is given up
 
 
 def test_a_run_that_the_daemon_will_not_start_is_given_up(instance: dg.DagsterInstance) -> None:
@@ -86,10 +90,10 @@ def test_a_run_that_the_daemon_will_not_start_is_given_up(instance: dg.DagsterIn
     found = instance.get_run_by_id(run)
     assert found is not None
     for _ in range(11):
-        assert lost_retries.look_again(instance, time.time() + LATER) in ([run], [])
+        assert lost_retries.retry(instance, time.time() + LATER) in ([run], [])
         words = "Run does not have an external job origin, unable to retry the run."
         instance.report_engine_event(words, found)
-    assert lost_retries.look_again(instance, time.time() + LATER) == []
+    assert lost_retries.retry(instance, time.time() + LATER) == []
 
 
 def tags(instance: dg.DagsterInstance, run: str) -> Mapping[str, str]:
@@ -100,15 +104,15 @@ def tags(instance: dg.DagsterInstance, run: str) -> Mapping[str, str]:
 
 def test_a_run_that_was_lost_at_a_weekend_is_found_after_it(instance: dg.DagsterInstance) -> None:
     lost = failed(instance, {WILL_RETRY_TAG: "true"})
-    assert lost_retries.look_again(instance, time.time() + 3 * DAY) == [lost]
+    assert lost_retries.retry(instance, time.time() + 3 * 86400) == [lost]
     assert seen_again(instance) == [lost]
 
 
 def test_a_run_that_was_lost_for_a_week_is_given_up(instance: dg.DagsterInstance) -> None:
     lost = failed(instance, {WILL_RETRY_TAG: "true"})
-    now = time.time() + 8 * DAY
+    now = time.time() + 8 * 86400
     assert given_up(instance, now) == []
-    assert lost_retries.look_again(instance, now) == []
+    assert lost_retries.retry(instance, now) == []
     assert seen_again(instance) == []
     assert tags(instance, lost)[WILL_RETRY_TAG] == "false"  # no backfill waits for it
     assert given_up(instance, time.time()) == [lost]
@@ -117,10 +121,10 @@ def test_a_run_that_was_lost_for_a_week_is_given_up(instance: dg.DagsterInstance
 def test_a_run_that_was_looked_at_in_vain_is_given_up(instance: dg.DagsterInstance) -> None:
     run = failed(instance, {WILL_RETRY_TAG: "true"})
     for _ in range(11):
-        assert lost_retries.look_again(instance, time.time() + LATER) == [run]
+        assert lost_retries.retry(instance, time.time() + LATER) == [run]
         words = "Run does not have an external job origin, unable to retry the run."
         instance.report_engine_event(words, instance.get_run_by_id(run))
-    assert lost_retries.look_again(instance, time.time() + LATER) == []
+    assert lost_retries.retry(instance, time.time() + LATER) == []
     assert tags(instance, run)[WILL_RETRY_TAG] == "false"
     assert given_up(instance, time.time()) == [run]
 
@@ -136,7 +140,7 @@ def test_a_run_that_was_looked_at_in_vain_is_given_up(instance: dg.DagsterInstan
 )
 def test_no_other_run_is_given_up(instance: dg.DagsterInstance, told: dict[str, str]) -> None:
     failed(instance, told)
-    assert lost_retries.look_again(instance, time.time() + 8 * DAY) == []
+    assert lost_retries.retry(instance, time.time() + 8 * 86400) == []
     assert given_up(instance, time.time()) == []
 
 
@@ -145,9 +149,9 @@ def test_a_run_that_was_made_and_never_queued_is_looked_at_again(
 ) -> None:
     made = instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
     run = failed(instance, {WILL_RETRY_TAG: "false", AUTO_RETRY_RUN_ID_TAG: made.run_id})
-    assert lost_retries.look_again(instance, time.time() + LATER) == []  # the daemon is at it
+    assert lost_retries.retry(instance, time.time() + LATER) == []  # the daemon is at it
     instance.report_engine_event("Failed to retry run", instance.get_run_by_id(run))
-    assert lost_retries.look_again(instance, time.time() + LATER) == [run]
+    assert lost_retries.retry(instance, time.time() + LATER) == [run]
 
 
 @pytest.mark.parametrize(
@@ -161,5 +165,5 @@ def test_a_run_that_was_made_and_never_queued_is_looked_at_again(
 )
 def test_no_other_run_is_read_again(instance: dg.DagsterInstance, tags: dict[str, str]) -> None:
     failed(instance, tags)
-    assert lost_retries.look_again(instance, time.time() + LATER) == []
+    assert lost_retries.retry(instance, time.time() + LATER) == []
     assert seen_again(instance) == []

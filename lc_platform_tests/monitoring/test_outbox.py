@@ -90,7 +90,7 @@ def test_what_fails_while_a_channel_is_away_is_one_message_when_it_is_back() -> 
         boxes = outboxes([Slack(hook.url, 5)], BROKEN)
         for minute in range(3):
             boxes = tick(boxes, 1e9 + 60 * minute)
-            boxes[0].add([Failure("raw_bands", f"p{minute} 2023", BROKEN.words, "r2")])
+            boxes[0].add([Failure("raw_bands", f"p{minute} 2023", BROKEN.reason, "r2")])
         hook.status = 200
         tick(boxes, 1e9 + 86400)
         [text] = hook.received

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from lc_platform.monitoring.run_failures import Failure, cause, of_run
+from lc_platform.monitoring.run_failures import Failure, cause, failures_of_run
 
 NOTHING = (
     "patch 33N-r001-c002, 2023: no acquisition between 2023-01-01 and 2023-12-31 in "
@@ -78,15 +78,15 @@ def daily() -> None:
 def test_an_error_is_told_by_what_began_it() -> None:
     instance = dg.DagsterInstance.ephemeral()
     done = daily.execute_in_process(instance=instance, raise_on_error=False)
-    [failure] = of_run(instance, done.run_id)
+    [failure] = failures_of_run(instance, done.run_id)
     assert failure.asset == "work"
-    assert "ConnectionError: the server answers HTTP 503" in failure.words
+    assert "ConnectionError: the server answers HTTP 503" in failure.reason
 
 
 def test_a_run_whose_worker_died_tells_so() -> None:
     instance = dg.DagsterInstance.ephemeral()
     run = instance.create_run_for_job(daily)
     instance.report_run_failed(run, "Run worker exited unexpectedly")
-    assert of_run(instance, run.run_id) == [
+    assert failures_of_run(instance, run.run_id) == [
         Failure("", "", "Run worker exited unexpectedly", run.run_id)
     ]

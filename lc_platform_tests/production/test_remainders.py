@@ -67,13 +67,13 @@ def test_a_backfill_with_a_patch_that_cannot_be_made_ends_in_a_map_of_the_others
     assert look.states("mosaic", YEAR)[Partition(year=YEAR)].kind == "current"
     assert set(look.recorded("predictions", YEAR)) == healthy
     # Looked at again: nothing more is asked for, also where nobody remembers the first look.
-    assert backfill_remainders.ask(
+    assert backfill_remainders.resubmit(
         deployment.instance, graph, deployment.config, time.time(), None
     ) == (
         [],
         {"everything"},
     )
-    told, settled = backfill_remainders.ask(
+    told, settled = backfill_remainders.resubmit(
         deployment.instance, graph, deployment.config, time.time(), {"everything"}
     )
     assert (told, settled) == ([], {"everything"})
