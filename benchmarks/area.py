@@ -222,7 +222,7 @@ def timed_run(
         "seconds": report.seconds,
         "tasks": sum(o.seconds for o in report.outcomes),
         "orchestration": sum(o.seconds - o.work_seconds for o in report.outcomes),
-        "assets": sum(len(o.task.assets) * len(o.task.places) for o in report.outcomes),
+        "assets": sum(len(o.task.assets) * len(o.task.partitions) for o in report.outcomes),
     }
 
 

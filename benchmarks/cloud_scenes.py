@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
@@ -86,7 +86,8 @@ class Scenes:
         year = config.years[0]
         return AcquisitionStack(
             acquire(
-                self.source, offer(self.source, self.patch, year, AcquisitionOptions.of(config))
+                self.source,
+                search_acquisitions(self.source, self.patch, year, AcquisitionOptions.of(config)),
             ).load()
         )
 

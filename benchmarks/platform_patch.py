@@ -13,7 +13,7 @@ from benchmarks.archive import CRS, YEAR
 from benchmarks.memory import peak
 from benchmarks.worker import serve
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import MODEL_TEXT, key
@@ -79,7 +79,10 @@ def store(values: str, size: int, folder: str, resolution: float | None) -> None
     archive = inputs.FileArchive(Path(values), size)
     workshop.write(
         "raw_bands",
-        acquire(archive, offer(archive, patch, YEAR, AcquisitionOptions.of(workshop.config))),
+        acquire(
+            archive,
+            search_acquisitions(archive, patch, YEAR, AcquisitionOptions.of(workshop.config)),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks import training
 from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
@@ -80,7 +80,9 @@ def prepare(
         acquired = config.model_copy(update={"imagery": imagery})
     written = 0
     for patch in grid.patches:
-        stack = acquire(archive, offer(archive, patch, YEAR, AcquisitionOptions.of(acquired)))
+        stack = acquire(
+            archive, search_acquisitions(archive, patch, YEAR, AcquisitionOptions.of(acquired))
+        )
         written += _FORMATS["raw_bands"].write(store, key("raw_bands", patch.key, YEAR), stack)
     if model is not None:
         _FORMATS["model"].write(store, key("model", year=YEAR), model)

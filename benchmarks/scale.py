@@ -270,11 +270,11 @@ def _places(configuration: Config, patches: Sequence[str], asset: str) -> Iterat
 def _laid(timed: Timed, configuration: Config) -> int:
     """Lay what every partition leaves in a store: a name, and a record that it is current."""
     worker = _worker(configuration)
-    patches = worker.look().patches()
+    patches = worker.snapshot().patches()
     started, count = time.perf_counter(), 0
     records = worker._resources["io_manager"].records
     for asset in ASSETS[1:]:
-        look = worker.look()
+        look = worker.snapshot()
         for where in _places(configuration, patches, asset):
             path = Path(records.store.path(key(asset, where.patch, where.year)))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +300,7 @@ def _recorded(timed: Timed, configuration: Config) -> int:
     """Write to Dagster what runs over chunks of patches write of every partition: one run by its
     API, event by event, and the rest a transaction each."""
     worker = _worker(configuration)
-    patches = sorted(worker.look().patches())
+    patches = sorted(worker.snapshot().patches())
     chunks = [
         (job, assets, places[start : start + size])
         for job, assets in JOBS.items()
@@ -430,17 +430,17 @@ def _status(configuration: Config, count: int) -> None:
 def _new_runs(timed: Timed, configuration: Config) -> None:
     """What a run does for each of its patches, beside the patch's own work."""
     worker = _worker(configuration)
-    patches = worker.look().patches()
+    patches = worker.snapshot().patches()
     where = Partition(patches[len(patches) // 2], configuration.years[0])
 
     def looked() -> None:
-        look = worker.look()
+        look = worker.snapshot()
         for asset in ("raw_bands", "cloud_masks", "features"):
             look.is_current(asset, where, look.expected(asset, where).version)
 
     timed.call("a run of three assets looks what is current", looked, limit=1.0)
     records = worker._resources["io_manager"].records
-    expected = worker.look().expected("features", where)
+    expected = worker.snapshot().expected("features", where)
 
     def again() -> None:
         records.forget("features", where)

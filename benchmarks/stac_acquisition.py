@@ -35,7 +35,7 @@ from benchmarks.archive import TiledArchive, real_scenes
 from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import Patch, split
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source
@@ -195,7 +195,9 @@ def by_platform(api: str, connections: int, folder: Path) -> None:
         folder,
     )
     source = open_source(settings)
-    cube = acquire(source, offer(source, patch(), YEAR, AcquisitionOptions.of(settings)))
+    cube = acquire(
+        source, search_acquisitions(source, patch(), YEAR, AcquisitionOptions.of(settings))
+    )
     zarr_cube.write(Store(str(folder)), "raw_bands.zarr", cube)
 
 

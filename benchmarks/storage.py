@@ -13,7 +13,7 @@ from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
 from benchmarks.memory import gigabytes
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import ZarrFormat
 from lc_platform.config import SENTINEL2_BANDS, Config, parse
@@ -93,7 +93,9 @@ def _measure(settings: Settings, config: Config) -> _Stored:
     small = _patch(rows - 2 * margin, columns - 2 * margin, margin)
     store = Store.of(config)
     try:
-        made = acquire(archive, offer(archive, small, YEAR, AcquisitionOptions.of(config)))
+        made = acquire(
+            archive, search_acquisitions(archive, small, YEAR, AcquisitionOptions.of(config))
+        )
         ZarrFormat(AcquisitionStack).write(store, _RAW, made)
         raw: AcquisitionStack = ZarrFormat(AcquisitionStack).open(store, _RAW)
         masks = cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds)))

@@ -100,39 +100,40 @@ class Platform:
         source: Source | None = None,
         auxiliary: Mapping[str, Source] | None = None,
     ) -> SearchResult:
-        """Search the archive, or another that is opened already, for a patch's year.
+        """Search the archive, or another open one, for a patch in a year.
 
-        Raw bands that were acquired before the state of an archive's files counted keep their
-        version while nothing says that they have changed. Raises what `acquire.offer` does.
+        Raw bands from a time when the state of an archive's files was not recorded keep their
+        version until something shows that they have changed. Raises what
+        `acquire.search_acquisitions` does.
         """
-        from lc_platform.acquisition.acquire import offer
+        from lc_platform.acquisition.acquire import search_acquisitions
 
-        found = offer(
+        found = search_acquisitions(
             source or self.source,
             patch,
             year,
             self.acquisition_options(),
             self.auxiliary if auxiliary is None else auxiliary,
         )
-        if found.named == found.named_alone:
+        if found.identity == found.identity_without_files:
             return found
         recorded = self.versions.records.of("raw_bands", Partition(patch.key, year))
-        if recorded is None or recorded.given != digest(found.named_alone):
+        if recorded is None or recorded.given != digest(found.identity_without_files):
             return found
-        return replace(found, as_before=found.is_as(self.reusable(patch.key, year)))
+        return replace(found, ignores_files=found.matches(self.reusable(patch.key, year)))
 
     def reusable(self, patch: str, year: int) -> list[ReusableAcquisition]:
-        """Return the acquisitions of a patch's year that are stored already."""
-        from lc_platform.acquisition.reuse import marked, stored
+        """Return the stored acquisitions of a patch in a year, those of unfinished writes too."""
+        from lc_platform.acquisition.reuse import from_checkpoints, stored
         from lc_platform.storage.zarr_cube import remaining
 
         recorded = self.versions.records.of("raw_bands", Partition(patch, year)) is not None
         found: list[ReusableAcquisition] = []
         for partial in remaining(self.store, key("raw_bands", patch, year)):
             if partial.cube is None:
-                found += marked(partial.marks, partial)
+                found += from_checkpoints(partial.marks, partial)
             else:
-                found += stored(partial.cube, partial, sure=recorded)
+                found += stored(partial.cube, partial, verified=recorded)
         return found
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.versions import Version
 from lc_platform.products.options import AcquisitionOptions
@@ -28,7 +28,7 @@ def made(of: Site) -> dict[str, Any]:
     """Materialize a patch's year with a connection of its own; returns its summary's facts."""
     platform, patch = of.platform, of.patch
     where = Partition(patch.key, YEAR)
-    offered = offer(platform.source, patch, YEAR, AcquisitionOptions.of(of.config))
+    offered = search_acquisitions(platform.source, patch, YEAR, AcquisitionOptions.of(of.config))
     cube = acquire(platform.source, offered, platform.reusable(*where))
     with platform.versions.records.changing("raw_bands", where):
         of.formats["raw_bands"].write(platform.store, of.key, cube)

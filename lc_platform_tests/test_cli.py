@@ -89,14 +89,14 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert f"Map of 2021:   {land_cover}" in ended.out
     assert land_cover.is_file()
     picture = land_cover.with_suffix(".png")
-    assert f"Its picture:   {picture}" in ended.out
+    assert f"Picture:       {picture}" in ended.out
     assert picture.is_file()
-    assert f"Its quality:   {small.store}/evaluation/2021/metrics.json" in ended.out
+    assert f"Metrics:       {small.store}/evaluation/2021/metrics.json" in ended.out
 
     ended = lc("status", "-c", small.folder / "lc.yaml")
     assert ended.status == 0
     rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.strip()}
-    assert rows["asset"] == ["year", "done", "of", "missing", "stale", "failed"]
+    assert rows["asset"] == ["year", "done", "total", "missing", "stale", "failed"]
     assert rows["patch_grid"] == ["1", "1"]
     assert rows["raw_bands"] == ["2021", "2", "2"]
     assert rows["mosaic"] == ["2021", "1", "1"]

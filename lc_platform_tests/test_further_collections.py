@@ -16,7 +16,7 @@ import xarray as xr
 import yaml
 from odc.geo.geom import Geometry
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import PATCH, key
@@ -149,7 +149,9 @@ def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_sa
     (patch, *_), _ = area.patches(SplitOptions.of(mapped.config))
     auxiliary = {**open_auxiliary(mapped.config), "S1": Silent()}
     source = open_source(mapped.config)
-    offered = offer(source, patch, YEAR, AcquisitionOptions.of(mapped.config), auxiliary)
+    offered = search_acquisitions(
+        source, patch, YEAR, AcquisitionOptions.of(mapped.config), auxiliary
+    )
     store = Store(str(tmp_path))
     zarr_cube.write(store, "raw", acquire(source, offered, auxiliary=auxiliary))
     raw = AcquisitionStack(zarr_cube.ZarrCube(store, "raw"))
@@ -218,7 +220,9 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
     (patch,), _ = area.patches(SplitOptions.of(configuration))
     auxiliary = open_auxiliary(configuration)
     source = open_source(configuration)
-    offered = offer(source, patch, 2018, AcquisitionOptions.of(configuration), auxiliary)
+    offered = search_acquisitions(
+        source, patch, 2018, AcquisitionOptions.of(configuration), auxiliary
+    )
     raw = AcquisitionStack(acquire(source, offered, auxiliary=auxiliary).load())
     masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(method="scl")).load())
     asked = replace(AssetPlatform(configuration).feature_options(), window=64)

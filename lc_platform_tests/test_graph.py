@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import Format
@@ -331,8 +331,8 @@ def test_a_patch_without_data_stops_no_other_of_its_chunk(
     assert "no acquisition has data on the patch" in outcome.errors[blind]
     assert str(blind.patch) in outcome.errors[blind]
     for place in places:
-        assert worker.there("cloud_masks", place) == (place != blind)
-        assert worker.there("training_samples", place) == (place != blind)
+        assert worker.exists("cloud_masks", place) == (place != blind)
+        assert worker.exists("training_samples", place) == (place != blind)
     alone = worker.run(run.Task("patch_year", JOBS["patch_year"], (blind,)))
     assert "no acquisition has data on the patch" in alone.errors[blind]
 
@@ -369,7 +369,9 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
 
     def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
         raw = AcquisitionStack(
-            acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).load()
+            acquire(
+                source, search_acquisitions(source, patch, YEAR, AcquisitionOptions.of(config))
+            ).load()
         )
         masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).load())
         made: LazyCube = feature_stack.build(

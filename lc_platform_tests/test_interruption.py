@@ -190,7 +190,7 @@ def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
         assert one.left() == []
         assert "Stopping: " in one.words
         assert "is being finished. Ctrl+C again ends at once" in one.words
-        assert one.lines[-1] == "stopped as asked; the same command goes on from here."
+        assert one.lines[-1] == "stopped; the same command goes on from here."
         assert "Traceback" not in one.words
     assert half_written(small.store) == []
     report = small.run()

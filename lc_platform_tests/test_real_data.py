@@ -18,7 +18,7 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
 from lc_platform.eo import indices, timeseries
@@ -117,7 +117,7 @@ def test_slovenia_by_a_configuration_has_five_acquisitions_of_which_two_are_clou
     )
     (patch,), _ = area.patches(SplitOptions.of(configured))
     archive = open_source(configured)
-    offered = offer(archive, patch, 2015, AcquisitionOptions.of(configured))
+    offered = search_acquisitions(archive, patch, 2015, AcquisitionOptions.of(configured))
     raw = AcquisitionStack(acquire(archive, offered).load())
     detected = cloud_masks.detect(raw, DetectionOptions(**dict(configured.clouds)))
     masks = CloudMasks(detected.load())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lc_platform import assets
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.artefacts.layout import Partition
 from lc_platform.config import Config, ConfigError
 from lc_platform.cube import LazyCube
@@ -98,7 +98,9 @@ def test_a_band_that_is_missing_is_told_with_who_needs_it(
     where = Archive(tmp_path / "other").site.patch
     config = configured({"bands": ["B03", "B04"], **L2A}, clouds=SCL, **sections)
     with pytest.raises(SourceError) as caught:
-        acquire(source, offer(source, where, 2023, AcquisitionOptions.of(config))).load()
+        acquire(
+            source, search_acquisitions(source, where, 2023, AcquisitionOptions.of(config))
+        ).load()
     assert "the archive has no band B08 (item S2A_2023-03-01). It has: " in str(caught.value)
     assert words in str(caught.value)
 
@@ -109,7 +111,9 @@ def test_without_it_the_archive_need_not_have_the_band(tmp_path: Path, entry: An
     config = told(entry)
     cube = acquire(
         source,
-        offer(source, Archive(tmp_path / "o").site.patch, 2023, AcquisitionOptions.of(config)),
+        search_acquisitions(
+            source, Archive(tmp_path / "o").site.patch, 2023, AcquisitionOptions.of(config)
+        ),
     )
     assert cube.load().coordinates["band"].tolist() == ["B03", "B04", "SCL"]
 

@@ -20,12 +20,12 @@ from lc_platform.acquisition.reuse import (
     STATES,
     TAGS,
     ReusableAcquisition,
-    as_told,
+    archive_facts,
     changed,
+    checkpoint_content,
     fingerprint,
     identity,
-    mark,
-    named_alone,
+    identity_without_files,
 )
 from lc_platform.area.grid import Patch
 from lc_platform.catalogue import SENTINEL2_BANDS
@@ -58,16 +58,16 @@ from lc_platform.sources.protocol import (
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 IMPLAUSIBLE = "implausible"
-"""Among an acquisition's facts: what of its values cannot be, in words; absent where all can."""
+"""Among an acquisition's facts: which of its values are impossible; absent where none is."""
 IN_MEMORY = 2**29
 """Bytes of acquisitions that are read at the same time, beyond the first."""
-_LOOKING = 0.2
-"""Seconds between two looks whether the work is to end, while an acquisition is on its way."""
+_POLL = 0.2
+"""Seconds between two checks whether the work must end, while an acquisition is being read."""
 _GRACE = 10.0
-"""Seconds that those on their way are waited for when it is."""
+"""Seconds for which acquisitions that are being read are waited for then."""
 COVERED = 0.2
-"""Share of a patch that an acquisition covers by its footprint, from which on it must have data
-there; footprints are drawn roughly, so that a corner may have none."""
+"""Share of a patch that an acquisition must cover by its footprint to be expected to have data;
+footprints are rough, so that a corner may have none."""
 
 
 class NoAcquisitionError(DataError):
@@ -76,38 +76,38 @@ class NoAcquisitionError(DataError):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What the archives have of a patch in a year, and is to be acquired."""
+    """The acquisitions of a patch in a year that the archives have and that are to be acquired."""
 
     patch: Patch
     year: int
     acquisitions: Sequence[Acquisition]
     """Of the main collection."""
     too_cloudy: int
-    """Acquisitions that it has beside them."""
+    """The number of acquisitions that are left out for their clouds."""
     options: AcquisitionOptions
-    """By which it was searched for, and is acquired."""
+    """By which the archives were searched, and are read."""
     auxiliary: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
-    """Of further collections by their names; there may be none."""
+    """Of the auxiliary collections, by name; there may be none."""
     plans: Sequence[Plan] = ()
     """How each collection is read."""
-    as_before: bool = False
-    """Whether it is named as offers were whose files were not looked at."""
+    ignores_files: bool = False
+    """Whether its identity is that from a time when the state of files was not recorded."""
 
     @property
-    def named(self) -> Any:
-        """What tells one offer from another: items, what is known of their processing, and the
-        state of their files."""
-        return self.named_alone if self.as_before else self._named(identity)
+    def identity(self) -> Any:
+        """What the version of raw bands is made of: items, what is known of their processing, and
+        the state of their files."""
+        return self.identity_without_files if self.ignores_files else self._identity(identity)
 
     @property
-    def named_alone(self) -> Any:
-        """The same without the files."""
-        return self._named(lambda acquisition, _: named_alone(acquisition))
+    def identity_without_files(self) -> Any:
+        """The same without the state of files."""
+        return self._identity(lambda acquisition, _: identity_without_files(acquisition))
 
-    def is_as(self, held: Iterable[ReusableAcquisition]) -> bool:
-        """Whether what is held from a time when files were not looked at is all of the offer, and
-        nothing tells that any of it has changed since."""
-        known = [one.facts for one in held if STATES not in one.facts]
+    def matches(self, stored: Iterable[ReusableAcquisition]) -> bool:
+        """Whether stored acquisitions, from a time when the state of files was not recorded, are
+        all that was found, and nothing shows that any has changed since."""
+        known = [one.facts for one in stored if STATES not in one.facts]
         return all(
             any(
                 facts["key"] == acquisition.key
@@ -123,23 +123,23 @@ class SearchResult:
         found = {"": self.acquisitions, **self.auxiliary}
         return [(plan, found[plan.name]) for plan in self.plans]
 
-    def _named(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
-        named = {
-            plan.name: [identity(one, plan.all_bands) for one in found]
-            for plan, found in self._by_plan
+    def _identity(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
+        found = {
+            plan.name: [identity(one, plan.all_bands) for one in acquisitions]
+            for plan, acquisitions in self._by_plan
         }
-        main = named.pop("")
-        return [main, named] if named else main
+        main = found.pop("")
+        return [main, found] if found else main
 
 
-def offer(
+def search_acquisitions(
     source: Source,
     patch: Patch,
     year: int,
     options: AcquisitionOptions,
     auxiliary: Mapping[str, Source] = MappingProxyType({}),
 ) -> SearchResult:
-    """Search the archive, and those of further collections by their names.
+    """Search the archive, and those of the auxiliary collections by name.
 
     Raises NoAcquisitionError where the main collection has none, SourceError where an archive
     cannot be searched.
@@ -147,8 +147,8 @@ def offer(
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     limit = options.max_cloud_cover
 
-    def found(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
-        """All that is not left out by its key, and of these what is not too cloudy."""
+    def usable(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
+        """Return all that is not excluded by its key, and of these what is not too cloudy."""
         there = [
             acquisition
             for acquisition in archive.search(patch.geobox.extent, start, end)
@@ -156,17 +156,17 @@ def offer(
         ]
         return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
 
-    there, kept = found(source)
+    there, kept = usable(source)
     if not kept:
-        raise NoAcquisitionError(_nothing(patch, year, options, there))
-    others = {name: found(archive)[1] for name, archive in auxiliary.items()}
+        raise NoAcquisitionError(_no_acquisition(patch, year, options, there))
+    others = {name: usable(archive)[1] for name, archive in auxiliary.items()}
     read_as = plans(patch, options)
     return SearchResult(patch, year, kept, len(there) - len(kept), options, others, read_as)
 
 
 @dataclass(frozen=True)
 class _Collection:
-    """What of one collection is to be there in the end."""
+    """What is acquired of one collection."""
 
     source: Source
     plan: Plan
@@ -177,30 +177,30 @@ class _Collection:
 
 def acquire(
     source: Source,
-    offer: SearchResult,
-    held: Sequence[ReusableAcquisition] = (),
+    found: SearchResult,
+    stored: Sequence[ReusableAcquisition] = (),
     auxiliary: Mapping[str, Source] = MappingProxyType({}),
 ) -> LazyCube:
-    """Every acquisition of an offer, as the archives have it.
+    """Return a lazy cube of all acquisitions that were found, as the archives have them.
 
-    held     what is there from before: it is taken over where the archive has nothing newer, and
-             what is not known to be whole is looked at first
-    further  archives of further collections by their names
+    stored     acquisitions from before: each is reused unless the archive has a newer one; one that
+               is not known to be whole is read first
+    auxiliary  archives of the auxiliary collections, by name
 
-    Raises SourceError where an archive cannot give an acquisition; those that were under way are
-    waited for and marked, so that they need not be acquired again. Raises QuotaError where nothing
-    more can be had.
+    Raises SourceError where an archive cannot give an acquisition; those that are being read are
+    waited for and get a checkpoint, so that they need not be acquired again. Raises QuotaError
+    where nothing more can be acquired.
     """
-    options = offer.options
-    main, *others = offer.plans
+    options = found.options
+    main, *others = found.plans
     ids = {one.name: one.collection for one in options.auxiliary}
-    collections = [_Collection(source, main, offer.acquisitions, options.collection)]
+    collections = [_Collection(source, main, found.acquisitions, options.collection)]
     collections += [
-        _Collection(auxiliary[p.name], p, offer.auxiliary[p.name], ids[p.name]) for p in others
+        _Collection(auxiliary[p.name], p, found.auxiliary[p.name], ids[p.name]) for p in others
     ]
     attributes: dict[str, Any] = {
-        "patch": offer.patch.key,
-        "year": offer.year,
+        "patch": found.patch.key,
+        "year": found.year,
         "margin": main.margin,
         "collection": options.collection,
         "acquisitions": [],
@@ -212,23 +212,25 @@ def acquire(
         }
 
     def blocks(summary: Summary) -> Iterator[Block | ReusedPart | Checkpoint]:
-        told: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
-        found = [reusable(of.plan, of.wanted, held) for of in collections]
-        for of, facts, there in zip(collections, told, found, strict=True):
+        listed: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
+        reused = [reusable(of.plan, of.wanted, stored) for of in collections]
+        for of, facts, there in zip(collections, listed, reused, strict=True):
             for position, one in there.items():
                 if one.changed:
                     continue
                 facts[position] = _still_plausible(
-                    of, one.held, as_told(of.wanted[position], of.plan.bands)
+                    of, one.acquisition, archive_facts(of.wanted[position], of.plan.bands)
                 )
                 for layer in of.plan.layers:
-                    yield ReusedPart(layer, position, one.held.origin, one.held.position)
-                yield _mark(of.plan, position, facts[position], new=False)
-        kept = sum(map(len, told))
+                    yield ReusedPart(
+                        layer, position, one.acquisition.origin, one.acquisition.position
+                    )
+                yield _checkpoint(of.plan, position, facts[position], new=False)
+        kept = sum(map(len, listed))
         picture, spent = _ClearestPicture(main.grids[0]), Cost()
-        for of, facts, there in zip(collections, told, found, strict=True):
-            # What has come is written before the work ends: it stops where the next is asked for.
-            new = _arriving(of, there, options)
+        for of, facts, there in zip(collections, listed, reused, strict=True):
+            # What has been read is written before the work ends: it stops before the next one.
+            new = _read_new(of, there, options)
             for position, pixels, known in track(
                 new, "acquisitions", len(of.wanted) - len(facts), stops=False
             ):
@@ -236,23 +238,23 @@ def acquire(
                 for grid, read in zip(of.plan.grids, pixels, strict=True):
                     yield from _blocks(grid, position, read)
                     spent += read.cost
-                yield _mark(of.plan, position, facts[position])
+                yield _checkpoint(of.plan, position, facts[position])
                 if of.plan is main:
-                    picture.offer(position, pixels[0])
+                    picture.consider(position, pixels[0])
             _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
         summary.warnings |= {
             str(one["key"]): one[IMPLAUSIBLE]
-            for facts in told
+            for facts in listed
             for one in facts.values()
             if IMPLAUSIBLE in one
         }
         summary.picture = picture.best
         summary.facts |= {
-            "acquisitions": len(offer.acquisitions),
-            **{f"acquisitions_{name}": len(found) for name, found in offer.auxiliary.items()},
-            "acquisitions_new": sum(map(len, told)) - kept,
-            "acquisitions_too_cloudy": offer.too_cloudy,
-            "valid_fraction": fmean(one["data_fraction"] for one in told[0].values()),
+            "acquisitions": len(found.acquisitions),
+            **{f"acquisitions_{name}": len(one) for name, one in found.auxiliary.items()},
+            "acquisitions_new": sum(map(len, listed)) - kept,
+            "acquisitions_too_cloudy": found.too_cloudy,
+            "valid_fraction": fmean(one["data_fraction"] for one in listed[0].values()),
             "bands": ", ".join(main.grids[0].bands),
         }
         if spent != Cost():
@@ -280,9 +282,9 @@ def acquire(
 
 
 def _list(attributes: dict[str, Any], of: Plan) -> list[Any]:
-    """Where the facts of a collection's acquisitions are listed."""
-    told = attributes["collections"][of.name] if of.name else attributes
-    listed: list[Any] = told["acquisitions"]
+    """Return the list of a collection's acquisitions in the attributes."""
+    section = attributes["collections"][of.name] if of.name else attributes
+    listed: list[Any] = section["acquisitions"]
     return listed
 
 
@@ -296,14 +298,14 @@ _Result = tuple[list[Pixels], dict[str, Any]]
 """An acquisition's pixels on each grid, and its facts."""
 
 
-def _arriving(
+def _read_new(
     of: _Collection, there: Mapping[int, Reused], options: AcquisitionOptions
 ) -> Iterator[tuple[int, list[Pixels], dict[str, Any]]]:
-    """The positions that are not all there yet, with the acquisition's pixels on each grid and its
-    facts, as they come: what has come is stored while others are still read.
+    """Read the acquisitions that are not wholly stored; yield their positions, pixels on each grid
+    and facts as they come, so that they are written while others are read.
 
-    Where one cannot be had, or the work is to end, no further one is asked for, and the error is
-    raised after those that were under way have come.
+    Where one cannot be read, or the work must end, no further one is begun, and the error is raised
+    when those that were begun have ended.
     """
 
     def read(position: int) -> _Result:
@@ -318,7 +320,7 @@ def _arriving(
                     for g in of.plan.grids
                 ]
             except MissingBandError as error:
-                raise _with_who_needs_it(error, of, options) from error
+                raise _with_reason(error, of, options) from error
             for grid, one in zip(of.plan.grids, pixels, strict=True):
                 _check(acquisition, grid, one)
             return pixels, _facts(of, position, pixels)
@@ -329,7 +331,7 @@ def _arriving(
     stopped: BaseException | None = None
     waiting: dict[Future[_Result], int] = {}
     left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
-    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _broken_off(of.source):
+    with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _stopping(of.source):
         while True:
             if stopped is None and not failures and interruption.requested():
                 stopped = interruption.StopRequested()
@@ -340,7 +342,7 @@ def _arriving(
                 waiting[pool.submit(read, position)] = position
             if not waiting:
                 break
-            future = _first_of(waiting)
+            future = _first_done(waiting)
             position = waiting.pop(future)
             try:
                 pixels, facts = future.result()
@@ -348,7 +350,7 @@ def _arriving(
                 failures[position] = error
                 continue
             yield position, pixels, facts
-    # The same whichever came first; but nobody need try again where the quota is spent.
+    # The error does not hang on which came first; but a spent quota makes all retries useless.
     spent = [n for n, error in failures.items() if isinstance(error, QuotaError)]
     if stopped is not None and not spent:
         raise stopped
@@ -356,10 +358,10 @@ def _arriving(
         raise failures[min(spent or failures)]
 
 
-def _with_who_needs_it(
+def _with_reason(
     error: MissingBandError, of: _Collection, options: AcquisitionOptions
 ) -> SourceError:
-    """The same error, saying which key of the configuration asks for the band."""
+    """Return the error with the key of the configuration that needs the band."""
     needed = options.needed_for.get(error.band) or [f"clouds.method: {options.cloud_method}"]
     keys = [f"imagery.also: {of.plan.name}"] if of.plan.name else needed
     remedy = "Take it out there, or use an archive that has it"
@@ -368,25 +370,25 @@ def _with_who_needs_it(
             "No feature needs it: set statistics.index to an index of bands that there are, or to "
             "none"
         )
-    told = str(error).rstrip(".")
-    return SourceError(f"{told}. {error.band} is needed for {' and '.join(keys)}. {remedy}")
+    text = str(error).rstrip(".")
+    return SourceError(f"{text}. {error.band} is needed for {' and '.join(keys)}. {remedy}")
 
 
-def _first_of(waiting: Mapping[Future[_Result], int]) -> Future[_Result]:
-    """The first read that has ended. Raises StopRequested where none does long after the work was
-    to end."""
-    come: set[Future[_Result]] = set()
-    while not come and not interruption.requested():
-        come = wait(waiting, _LOOKING, FIRST_COMPLETED).done
-    come = come or wait(waiting, _GRACE, FIRST_COMPLETED).done
-    if not come:
+def _first_done(waiting: Mapping[Future[_Result], int]) -> Future[_Result]:
+    """Return the first read that has ended. Raises StopRequested where none ends within the grace
+    time after the work should have ended."""
+    done: set[Future[_Result]] = set()
+    while not done and not interruption.requested():
+        done = wait(waiting, _POLL, FIRST_COMPLETED).done
+    done = done or wait(waiting, _GRACE, FIRST_COMPLETED).done
+    if not done:
         raise interruption.StopRequested
-    return min(come, key=waiting.__getitem__)
+    return min(done, key=waiting.__getitem__)
 
 
 @contextmanager
-def _broken_off(source: Source) -> Iterator[None]:
-    """Have a read that ends before its time (Ctrl+C, or nobody takes the rest) not wait for an
+def _stopping(source: Source) -> Iterator[None]:
+    """Keep a read that is broken off (Ctrl+C, or the rest is not consumed) from waiting for an
     archive's retries."""
     try:
         yield
@@ -397,13 +399,13 @@ def _broken_off(source: Source) -> Iterator[None]:
 
 
 def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
-    """Raises SourceError where the archive has given something else than was asked for."""
+    """Raise SourceError where the archive has returned something else than was requested."""
     shape = tuple(grid.geobox.shape)
     given = pixels.values.shape, pixels.data_mask.shape
     if given != ((len(grid.bands), *shape), shape) or pixels.values.dtype != np.uint16:
         raise TransientSourceError(
             f"acquisition {acquisition.key}: {pixels.values.dtype} of {given[0]} with a mask of "
-            f"{given[1]} came, and not uint16 of {(len(grid.bands), *shape)}. Run again"
+            f"{given[1]} was returned, and not uint16 of {(len(grid.bands), *shape)}. Run again"
         )
     if grid.name != DETECTOR and acquisition.coverage >= COVERED and not pixels.data_mask.any():
         raise TransientSourceError(
@@ -413,8 +415,10 @@ def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
         )
 
 
-def _mark(of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True) -> Checkpoint:
-    return Checkpoint(f"{of.name}-{position}", mark(position, facts), new)
+def _checkpoint(
+    of: Plan, position: int, facts: Mapping[str, Any], *, new: bool = True
+) -> Checkpoint:
+    return Checkpoint(f"{of.name}-{position}", checkpoint_content(position, facts), new)
 
 
 def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
@@ -425,10 +429,10 @@ def _blocks(grid: Grid, position: int, pixels: Pixels) -> Iterator[Block]:
 
 
 def _facts(of: _Collection, position: int, pixels: Sequence[Pixels]) -> dict[str, Any]:
-    facts = as_told(of.wanted[position], of.plan.bands) | {
+    facts = archive_facts(of.wanted[position], of.plan.bands) | {
         "data_fraction": float(pixels[0].data_mask.mean()),
         "hash": fingerprint([(one.values, one.data_mask) for one in pixels]),
-        "read_as": of.plan.described(),
+        "read_as": of.plan.digest(),
     }
     for grid, one in zip(of.plan.grids, pixels, strict=True):
         facts |= {
@@ -437,44 +441,45 @@ def _facts(of: _Collection, position: int, pixels: Sequence[Pixels]) -> dict[str
         }
     if tags := {band: tag for one in pixels for band, tag in one.tags.items()}:
         facts[TAGS] = tags
-    return facts | _judged(of, pixels[0].values, pixels[0].data_mask, facts)
+    return facts | _plausibility(of, pixels[0].values, pixels[0].data_mask, facts)
 
 
 def _still_plausible(
-    of: _Collection, held: ReusableAcquisition, told: Mapping[str, Any]
+    of: _Collection, stored: ReusableAcquisition, now: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Facts of an acquisition that is taken over as it is: what its pixels are, and what the
-    archive tells now."""
-    facts = {**held.facts, **told}
-    if all(facts[name] == held.facts[name] for name in ("scale", "offset")):
+    """Return the facts of a reused acquisition: those of its pixels, and the archive's present
+    ones."""
+    facts = {**stored.facts, **now}
+    if all(facts[name] == stored.facts[name] for name in ("scale", "offset")):
         return facts
     facts.pop(IMPLAUSIBLE, None)
     prefix = of.plan.grids[0].prefix
     try:
         values, mask = (
-            held.origin.part(f"{prefix}{layer}", held.position) for layer in ("bands", "data_mask")
+            stored.origin.part(f"{prefix}{layer}", stored.position)
+            for layer in ("bands", "data_mask")
         )
     except PlatformError as error:
         if not error.damaged:
             raise
-        return facts  # of a writing that did not end: it may be taken over, and not be read
-    return facts | _judged(of, values, mask.astype(bool), facts)
+        return facts  # of an unfinished write, which may be reused without being readable
+    return facts | _plausibility(of, values, mask.astype(bool), facts)
 
 
-def _judged(
+def _plausibility(
     of: _Collection,
     values: NDArray[np.uint16],
     mask: NDArray[np.bool_],
     facts: Mapping[str, Any],
 ) -> dict[str, str]:
-    """What of an acquisition's values cannot be, as a fact; none where all can."""
+    """Return the fact that some values of an acquisition are impossible; empty where none is."""
     bands = of.plan.grids[0].bands
     bright = SENTINEL2_BANDS if not of.plan.name and "sentinel-2" in of.collection else ()
-    words = implausible(values, mask, facts["scale"], facts["offset"], bands, bright)
-    return {IMPLAUSIBLE: words} if words else {}
+    problem = implausible(values, mask, facts["scale"], facts["offset"], bands, bright)
+    return {IMPLAUSIBLE: problem} if problem else {}
 
 
-def _nothing(
+def _no_acquisition(
     patch: Patch, year: int, options: AcquisitionOptions, too_cloudy: list[Acquisition]
 ) -> str:
     longitude, latitude = patch.centre
@@ -507,14 +512,14 @@ class _ClearestPicture:
         self._positions = [grid.bands.index(b) for b in (shown * 3)[:3]]
         self._geobox = grid.geobox
 
-    def offer(self, position: int, pixels: Pixels) -> None:
+    def consider(self, position: int, pixels: Pixels) -> None:
         small = Thumbnail(self._geobox.shape)
         values = pixels.values[self._positions]
         small.update(whole(self._geobox), values)
         scale, offset = (v[self._positions][:, None, None] for v in (pixels.scale, pixels.offset))
         colours = small.values * scale + offset
         blue = float(np.quantile(colours[2], 0.9))
-        # Of two alike the first in time, whichever came first.
+        # Of two alike the first in time is taken, whichever was read first.
         score = (round(float(pixels.data_mask.mean()) * 10), -blue, -position)
         if score > self._score or self.best is None:
             self._score = score

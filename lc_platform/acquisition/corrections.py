@@ -1,5 +1,4 @@
-"""What need not be read again of acquisitions that an archive has, or of those that it has
-corrected."""
+"""Reuse of stored acquisitions, also of those that an archive has corrected."""
 
 from __future__ import annotations
 
@@ -17,21 +16,21 @@ from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 
 @dataclass(frozen=True)
 class Reused:
-    """What is held of an acquisition that is wanted."""
+    """A stored acquisition that is reused."""
 
-    held: ReusableAcquisition
+    acquisition: ReusableAcquisition
     changed: frozenset[str]
-    """Bands that are to be read again; all else is taken over."""
+    """Bands that are read again; all others are reused."""
 
 
 def reusable(
-    plan: Plan, wanted: Sequence[Acquisition], held: Sequence[ReusableAcquisition]
+    plan: Plan, wanted: Sequence[Acquisition], stored: Sequence[ReusableAcquisition]
 ) -> Mapping[int, Reused]:
-    """Position -> what is held of the acquisition, of which not all is to be read again."""
-    described, grids = plan.described(), [grid.name for grid in plan.grids]
+    """Return position -> the stored acquisition, for those that need not be read as a whole."""
+    read_as, grids = plan.digest(), [grid.name for grid in plan.grids]
     known: dict[str, list[ReusableAcquisition]] = {}
-    for one in held:
-        if one.facts.get("read_as") == described:
+    for one in stored:
+        if one.facts.get("read_as") == read_as:
             known.setdefault(str(one.facts["key"]), []).append(one)
     found: dict[int, Reused] = {}
     for position, acquisition in enumerate(wanted):
@@ -40,35 +39,35 @@ def reusable(
             if bands is None or (bands >= set(plan.all_bands) and not one.facts.get(TAGS)):
                 continue
             if bands and position in found:
-                continue  # what came first is as good
-            if one.sure or is_whole(one, grids):
+                continue  # the first is as good
+            if one.verified or is_whole(one, grids):
                 found[position] = Reused(one, bands)
             if not bands:
-                # What is damaged here is so in a failed writing too, which has linked or copied it.
+                # What is damaged here is damaged in an unfinished write too, which has copied it.
                 break
     return found
 
 
 def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused) -> Pixels:
-    """An acquisition on a grid, of which only those bands are read whose files have changed.
+    """Return an acquisition on a grid, of which only those bands are read whose files have changed.
 
-    What is held of the other bands is 0 where any band had no data. So where a changed band has
-    data now and the acquisition had none, and where a pixel may come from another granule than it
-    did, all bands are read.
+    The stored values of the other bands are 0 where any band had no data. So where a changed band
+    has data now and the acquisition had none, and where a pixel may come from another granule than
+    before, all bands are read.
     """
-    was = reused.held.facts
+    was = reused.acquisition.facts
     differing = [band for band in grid.bands if band in reused.changed]
     again = [band for band in differing if not _is_the_same_file(was, acquisition, band)]
-    told = [acquisition.bands.get(band) for band in grid.bands]
-    calibration = [(one.scale, one.offset) for one in told if one is not None]
+    contents = [acquisition.bands.get(band) for band in grid.bands]
+    calibration = [(one.scale, one.offset) for one in contents if one is not None]
     if len(again) == len(grid.bands):
         return source.read(acquisition, grid.geobox, grid.bands)
     tags = {band: tag for band, tag in was.get(TAGS, {}).items() if band in grid.bands}
-    if len(calibration) < len(told) or (again and len(acquisition.items) > 1):
+    if len(calibration) < len(contents) or (again and len(acquisition.items) > 1):
         return source.read(acquisition, grid.geobox, grid.bands)
     try:
         values, mask = (
-            reused.held.origin.part(f"{grid.prefix}{layer}", reused.held.position)
+            reused.acquisition.origin.part(f"{grid.prefix}{layer}", reused.acquisition.position)
             for layer in ("bands", "data_mask")
         )
     except PlatformError as error:
@@ -91,8 +90,8 @@ def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused
 
 
 def _is_the_same_file(was: Mapping[str, Any], acquisition: Acquisition, band: str) -> bool:
-    """Whether the archive tells another time alone of a band's file, and the file's server tells
-    that it is the one that was read."""
+    """Whether only the archive's time of a band's file has changed, and the file's server says that
+    it is the one that was read."""
     now, tag = acquisition.bands.get(band), was.get(TAGS, {}).get(band)
     if now is None or now.tag is None or not tag or was.get(LINKS, {}).get(band) != now.link:
         return False

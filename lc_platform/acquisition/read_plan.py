@@ -20,8 +20,7 @@ from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source
 
 READING = 1
-"""Another number where sources read other pixels than before: what was read then is not taken
-over."""
+"""Changes when sources read other pixels than before: what was read then is not reused."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Grid:
 
     @property
     def facts(self) -> str:
-        """What the names of its facts begin with."""
+        """The prefix of its facts' names."""
         return f"{DETECTOR}_" if self.name == DETECTOR else ""
 
 
@@ -47,11 +46,11 @@ class Plan:
     """How the acquisitions of one collection are read: the first grid is the patch's."""
 
     collection: str
-    """Names the archive and the collection, and what else pixels hang on."""
+    """The archive, the collection, and what else the pixels depend on."""
     grids: tuple[Grid, ...]
     margin: int = 0
     name: str = ""
-    """Of a further collection."""
+    """Of an auxiliary collection."""
     quantity: str = "reflectance"
     """What calibrated values are."""
 
@@ -71,7 +70,7 @@ class Plan:
         return found
 
     def calibration(self, grid: Grid, facts: Sequence[Mapping[str, Any]]) -> Calibration:
-        """What the numbers on a grid stand for, of acquisitions with these facts."""
+        """Return the calibration of a grid's digital numbers, of acquisitions with these facts."""
         shape = len(facts), len(grid.bands)
         scale, offset = (
             np.array([one[f"{grid.facts}{what}"] for one in facts], np.float64).reshape(shape)
@@ -99,14 +98,14 @@ class Plan:
         """Of an acquisition, by the archive's price list."""
         return sum((source.cost(grid.geobox, grid.bands) for grid in self.grids), Cost())
 
-    def described(self) -> str:
-        """Names what is read of an acquisition, and how it is laid."""
-        told = [
+    def digest(self) -> str:
+        """Return a digest of what is read of an acquisition, and of its grids."""
+        grids = [
             [str(g.geobox.crs), list(g.geobox.affine)[:6], list(g.geobox.shape), g.bands]
             for g in self.grids
         ]
         layers = {name: asdict(layer) for name, layer in self.layers.items()}
-        text = json.dumps([READING, self.collection, told, layers], sort_keys=True)
+        text = json.dumps([READING, self.collection, grids, layers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -115,8 +114,7 @@ ZERO_IS_DATA = frozenset({"CLP", "CLM", "CLD", "SNW", "shadowMask", "BQA", "QA_R
 
 
 def plans(patch: Patch, options: AcquisitionOptions) -> list[Plan]:
-    """How the acquisitions of a patch are read: those of the main collection, and of each auxiliary
-    one."""
+    """Return how the acquisitions of a patch are read: a plan a collection, the main one first."""
     found = [_plan(patch, options)]
     for one in options.auxiliary:
         archive = _archive(options, one.source, one.collection, one.catalog or options.catalog)

@@ -1,4 +1,4 @@
-"""Acquisitions of a patch's year that are there from before, and need not be acquired again."""
+"""Stored acquisitions of a patch in a year, which need not be acquired again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lc_platform.runtime.progress import track
 from lc_platform.sources.protocol import Acquisition, BandContent
 
 STATES = "states"
-"""Among an acquisition's facts: those of its bands' files, as they were when they were read."""
+"""Among an acquisition's facts: the states of its bands' files when they were read."""
 LINKS, TAGS = "links", "tags"
-"""Among them too, where nothing but a server tells whether a file is another one: what its state
-is without the times that the archive tells, and what the server told it by when it was read."""
+"""Further facts, for files whose change only their server can show: the state without the archive's
+times, and the tag that the server gave when the file was read."""
 
 
 class ReusableAcquisition(NamedTuple):
@@ -27,41 +27,41 @@ class ReusableAcquisition(NamedTuple):
     facts: Mapping[str, Any]
     origin: Origin
     position: int
-    """Along time there."""
-    sure: bool
-    """Whether the pixels are what the facts' hash says, or that is yet to be seen."""
+    """Along time in the origin."""
+    verified: bool
+    """Whether the pixels are known to match the facts' hash."""
 
 
-def stored(cube: Cube, origin: Origin, *, sure: bool) -> Iterator[ReusableAcquisition]:
-    """Those of a patch's raw bands."""
-    told: list[Iterable[Mapping[str, Any]]] = [cube.attributes.get("acquisitions", ())]
-    told += [one["acquisitions"] for one in cube.attributes.get("collections", {}).values()]
-    for acquisitions in told:
+def stored(cube: Cube, origin: Origin, *, verified: bool) -> Iterator[ReusableAcquisition]:
+    """Return the acquisitions of a patch's raw bands."""
+    lists: list[Iterable[Mapping[str, Any]]] = [cube.attributes.get("acquisitions", ())]
+    lists += [one["acquisitions"] for one in cube.attributes.get("collections", {}).values()]
+    for acquisitions in lists:
         for position, facts in enumerate(acquisitions):
-            yield ReusableAcquisition(facts, origin, position, sure)
+            yield ReusableAcquisition(facts, origin, position, verified)
 
 
 def damaged(cube: Cube, origin: Origin) -> list[str]:
-    """Keys of the acquisitions in a patch's raw bands whose pixels are not what was acquired."""
+    """Return the keys of the acquisitions whose pixels are not what was acquired."""
     collections = cube.attributes.get("collections", {})
     own = [name for name in cube.grids if name not in collections]
     of = [(cube.attributes["acquisitions"], own)]
     of += [(one["acquisitions"], [name]) for name, one in collections.items()]
-    held = [
-        (ReusableAcquisition(facts, origin, position, sure=False), grids)
+    stored = [
+        (ReusableAcquisition(facts, origin, position, verified=False), grids)
         for acquisitions, grids in of
         for position, facts in enumerate(acquisitions)
     ]
     return [
         str(one.facts["key"])
-        for one, grids in track(held, "acquisitions", len(held))
+        for one, grids in track(stored, "acquisitions", len(stored))
         if not is_whole(one, grids)
     ]
 
 
 def is_whole(one: ReusableAcquisition, grids: Iterable[str]) -> bool:
-    """Whether its pixels, on all grids, are those that were acquired; False where they cannot be
-    read. Raises PlatformError where they cannot be reached."""
+    """Whether an acquisition's pixels, on all grids, are those that were acquired; False where they
+    are damaged. Raises PlatformError where they cannot be reached."""
     prefixes = [f"{grid}/" if grid else "" for grid in grids]
     try:
         pixels = [
@@ -75,52 +75,55 @@ def is_whole(one: ReusableAcquisition, grids: Iterable[str]) -> bool:
     return fingerprint(pixels) == one.facts.get("hash")
 
 
-def marked(marks: Iterable[Mapping[str, Any]], origin: Origin) -> Iterator[ReusableAcquisition]:
-    """Those that came before the acquiring of a patch's year was broken off."""
-    for mark in marks:
-        yield ReusableAcquisition(mark["facts"], origin, mark["position"], sure=True)
+def from_checkpoints(
+    checkpoints: Iterable[Mapping[str, Any]], origin: Origin
+) -> Iterator[ReusableAcquisition]:
+    """Return the acquisitions that were read before an unfinished write stopped."""
+    for content in checkpoints:
+        yield ReusableAcquisition(content["facts"], origin, content["position"], verified=True)
 
 
-def mark(position: int, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `marked` is told of an acquisition."""
+def checkpoint_content(position: int, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a checkpoint holds of an acquisition, for `from_checkpoints`."""
     return {"position": position, "facts": facts}
 
 
 def identity(acquisition: Acquisition, bands: Iterable[str]) -> Any:
-    """What tells an acquisition as the archive has it now from another, and from itself before a
-    correction; ``bands`` are those that are read."""
-    told = {
+    """Return what distinguishes an acquisition from another, and from itself before a correction.
+
+    bands  those that are read
+    """
+    files = {
         band: [content.scale, content.offset, content.state]
         for band, content in _contents(acquisition, bands).items()
     }
-    named = named_alone(acquisition)
-    return [*named, _time(acquisition), told] if told else named
+    items = identity_without_files(acquisition)
+    return [*items, _time(acquisition), files] if files else items
 
 
-def named_alone(acquisition: Acquisition) -> Any:
-    """The same without what is told of its files: all that was once looked at."""
+def identity_without_files(acquisition: Acquisition) -> Any:
+    """Return the same without the state of its files, which was not recorded at first."""
     return [acquisition.key, list(acquisition.items), sorted(acquisition.properties.items())]
 
 
 def changed(
     facts: Mapping[str, Any], acquisition: Acquisition, grids: Mapping[str, Sequence[str]]
 ) -> frozenset[str] | None:
-    """The bands whose files have changed since they were read: none where all that was read is what
-    would be read now. None where it is another acquisition, or all of it is to be read.
+    """Return the bands whose files have changed since they were read, an empty set where none has;
+    None where it is another acquisition, or all of it must be read.
 
-    facts  that are held
+    facts  of the stored acquisition
     grids  prefix of a grid's facts -> the bands that are read on it
 
-    Where the facts tell no states of files, as before these were looked at, nothing counts as
-    changed whose scale and offset are still those that were told.
+    Where the facts have no states of files, a band counts as changed if its scale or offset has.
     """
     bands = dict.fromkeys(band for of in grids.values() for band in of)
-    if [facts["key"], facts["items"]] != named_alone(acquisition)[:2]:
+    if [facts["key"], facts["items"]] != identity_without_files(acquisition)[:2]:
         return None
     contents, states = _contents(acquisition, bands), facts.get(STATES)
     if states is not None:
-        told = {band: content.state for band, content in contents.items()}
-        return frozenset(band for band in bands if told.get(band) != states.get(band))
+        now = {band: content.state for band, content in contents.items()}
+        return frozenset(band for band in bands if now.get(band) != states.get(band))
     if sorted(map(list, facts["properties"].items())) != [
         list(one) for one in sorted(acquisition.properties.items())
     ]:
@@ -136,8 +139,8 @@ def changed(
     return frozenset() if same else None
 
 
-def as_told(acquisition: Acquisition, grids: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Facts that the archive tells of an acquisition, whether or not it is read.
+def archive_facts(acquisition: Acquisition, grids: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the facts that the archive gives of an acquisition, whether or not it is read.
 
     grids  prefix of a grid's facts -> the bands that are read on it
     """
@@ -172,7 +175,7 @@ def _time(acquisition: Acquisition) -> str:
 
 
 def fingerprint(pixels: Iterable[tuple[NDArray[Any], ...]]) -> str:
-    """A hash of values and data mask, as they were read on one grid after another."""
+    """Return a hash of values and data mask on one grid after another."""
     found = hashlib.blake2b(digest_size=16)
     for values, mask in pixels:
         found.update(np.ascontiguousarray(values, np.uint16).reshape(-1).data)

@@ -1,4 +1,4 @@
-"""What must hold before the next asset may use an artefact."""
+"""Asset checks: what must hold before the next asset may use an artefact."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,17 +12,17 @@ from lc_platform.assets.dagster_internals import (
     AssetCheckEvaluationTargetMaterializationData as TargetMaterialization,
 )
 from lc_platform.assets.io_manager import FAILED, ArtefactIOManager
-from lc_platform.assets.partitions import place
-from lc_platform.assets.step_failures import Step, explained, not_again
+from lc_platform.assets.partitions import partition_of
+from lc_platform.assets.step_failures import Step, explained, forbid_retry
 from lc_platform.errors import DataError
 
 Store = dg.ResourceParam[ArtefactIOManager]
 Problems = Mapping[Partition, str]
-"""What is wrong, by the partition that it is wrong with; empty where nothing is."""
+"""Partition -> what is wrong with it; empty if nothing is."""
 
 
 def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
-    """The gates of the graph."""
+    """Return the asset checks of the graph."""
     patch_year = partitions.patch_years(years)
     yearly = partitions.years(years)
 
@@ -30,12 +30,12 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
     def grid_not_empty(
         context: dg.AssetCheckExecutionContext, io_manager: Store
     ) -> dg.AssetCheckResult:
-        """The area has at least one patch; how many of them have a reference is said beside."""
+        """The area has at least one patch. The metadata say how many of them have a reference."""
         step = Step(context.instance, context.run.run_id, "grid_not_empty", context.log)
         with explained(step):
             grid = io_manager.opened("patch_grid", Partition())
         if not grid.patches:
-            not_again(step)
+            forbid_retry(step)
         covered = sum(grid.has_reference.values())
         return dg.AssetCheckResult(
             passed=bool(grid.patches),
@@ -76,12 +76,12 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
         return {}
 
     def mosaic_complete(io_manager: ArtefactIOManager, at: Partition) -> Problems:
-        """Every patch of the grid has a prediction; one that has none is no data on the map."""
+        """Every patch of the grid has a prediction; the map has no data where one has none."""
         grid = io_manager.opened("patch_grid", Partition())
         return {
             Partition(patch.key, at.year): f"{patch.key} {at}"
             for patch in grid.patches
-            if not io_manager.there("predictions", Partition(patch.key, at.year))
+            if not io_manager.exists("predictions", Partition(patch.key, at.year))
         }
 
     return [
@@ -125,14 +125,13 @@ def _of_partitions(
     remedy: str = "",
     blocking: bool = True,
 ) -> dg.AssetChecksDefinition:
-    """A check by what is wrong with one partition, recorded for each partition of a run.
+    """Return a check that is recorded for each partition of a run.
 
-    problems  its name is the check's, and its docstring what the check says of itself
-    blocking  whether what fails goes no further; else it is a warning
+    problems  returns what is wrong with a partition; its name and docstring are the check's
+    blocking  whether a failure stops downstream assets; else it is a warning
 
-    Dagster records the result of a check that returns one for a partition only where the run is of
-    one; in a run over several every partition would then be shown as skipped. So it is recorded
-    here, partition by partition.
+    Dagster records the result that a check returns only if the run has one partition; in a run over
+    several each would be shown as skipped. So the check yields an evaluation for each.
     """
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
 
@@ -145,11 +144,11 @@ def _of_partitions(
             targets = _latest(context.instance, dg.AssetKey(asset), keys)
         yield dg.Output(None)
         for key in keys:
-            at = place(key, definition)
+            at = partition_of(key, definition)
             with explained(step, at):
                 found = problems(io_manager, at)
             if found and blocking:
-                not_again(step)
+                forbid_retry(step)
             yield dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(asset),
                 check_name=problems.__name__,
@@ -158,8 +157,8 @@ def _of_partitions(
                 blocking=blocking,
                 partition=key,
                 target_materialization_data=targets.get(key),
-                description=_words(found, remedy) if found else None,
-                metadata=_named(found) if found else {},
+                description=_description(found, remedy) if found else None,
+                metadata=_metadata(found) if found else {},
             )
 
     return dg.asset_check(
@@ -174,7 +173,7 @@ def _of_partitions(
 def _latest(
     instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Collection[str]
 ) -> Mapping[str, TargetMaterialization]:
-    """The materialization that a check looks at, of each partition that has one."""
+    """Return the latest materialization of each partition that has one."""
     latest = instance.event_log_storage.get_latest_storage_id_by_partition(
         asset, dg.DagsterEventType.ASSET_MATERIALIZATION, set(keys)
     )
@@ -190,13 +189,13 @@ def _latest(
     }
 
 
-def _words(problems: Problems, remedy: str) -> str:
-    """A bounded sample of what is wrong, and what to do."""
+def _description(problems: Problems, remedy: str) -> str:
+    """Return the first problems, and what to do."""
     return "; ".join(list(problems.values())[:10]) + (f": {remedy}" if remedy else "")
 
 
-def _named(problems: Problems) -> Mapping[str, Any]:
-    """How much is wrong, and with which partitions."""
+def _metadata(problems: Problems) -> Mapping[str, Any]:
+    """Return how many problems there are, and with which partitions."""
     return {
         "count": len(problems),
         FAILED: dg.MetadataValue.json([str(at) for at in problems]),

@@ -1,4 +1,4 @@
-"""How assets are declared: a body for one partition, run for one partition or a chunk of them."""
+"""Declaration of assets: a body for one partition, called for one partition or a chunk of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lc_platform.assets.io_manager import (
     Unchanged,
     missing,
 )
-from lc_platform.assets.partitions import place
+from lc_platform.assets.partitions import partition_of
 from lc_platform.assets.step_failures import Step, canceled, explained
 from lc_platform.config.options import Options
 from lc_platform.errors import PlatformError
@@ -37,10 +37,7 @@ OWNERS = ["team:land-cover"]
 
 
 class Retries(dg.RetryPolicy):
-    """Retries of what has failed, and not of what was asked to stop.
-
-    Dagster asks its policies for the delay of an interrupted step too, and starts it again.
-    """
+    """Retries of failed steps; Dagster asks for the delay of interrupted steps too."""
 
     def calculate_delay(self, attempt_num: int) -> float:
         handled = sys.exception()
@@ -52,8 +49,8 @@ class Retries(dg.RetryPolicy):
 RETRIES = Retries(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
-"""Of what may pass, see `lc_platform.errors.transient`; all else is raised as a failure that is not
-retried."""
+"""Retries of transient errors (`lc_platform.errors.transient`); all others are raised as failures
+that are not retried."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Asset:
     given: Callable[..., ExternalInput] | None = None
     unchanged: Callable[..., None] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """More of those of `dagster.asset`."""
+    """Further arguments of `dagster.asset`."""
 
     @property
     def name(self) -> str:
@@ -85,9 +82,9 @@ class Asset:
         return VersionSpec(self.name, self.code_version, inputs, self.options)
 
     def bound(self, years: Sequence[int], patches_per_run: int) -> dg.AssetsDefinition:
-        """The asset as Dagster knows it, partitioned as the storage layout says.
+        """Return the Dagster asset, partitioned as the storage layout says.
 
-        patches_per_run  that a backfill's runs take together
+        patches_per_run  the number of patches in one run of a backfill
         """
         bound: dg.AssetsDefinition = dg.asset(
             name=self.name,
@@ -97,7 +94,7 @@ class Asset:
             owners=OWNERS,
             code_version=self.code_version,
             retry_policy=RETRIES,
-            backfill_policy=_together(dimensions(self.name), patches_per_run),
+            backfill_policy=_backfill_policy(dimensions(self.name), patches_per_run),
             partitions_def=partitions.definition(dimensions(self.name), years),
             ins={n: dg.AssetIn(partition_mapping=self._mapping(n)) for n in self.inputs},
             **self.arguments,
@@ -105,10 +102,10 @@ class Asset:
         return bound
 
     def _mapping(self, upstream: str) -> dg.PartitionMapping | None:
-        here, there = dimensions(self.name), dimensions(upstream)
-        if not there or not here or here == there:
+        own, other = dimensions(self.name), dimensions(upstream)
+        if not own or not other or own == other:
             return None
-        shared = here & there
+        shared = own & other
         if not shared:
             return dg.AllPartitionMapping()
         return partitions.of_patch if shared == {"patch"} else partitions.of_year
@@ -127,7 +124,7 @@ class Asset:
         ) -> Any:
             run = step.run
             with explained(step):
-                look = platform.versions.look()
+                snapshot = platform.versions.look()
 
             def one(here: Partition) -> Any:
                 with (
@@ -135,7 +132,7 @@ class Asset:
                     at(self.name, str(here)),
                 ):
                     try:
-                        return self._made(platform, context, look, handles, here)
+                        return self._made(platform, context, snapshot, handles, here)
                     except Exception as error:
                         platform.versions.records.forget_damaged(error)
                         raise
@@ -147,13 +144,13 @@ class Asset:
             if not context.has_partition_key and not dimensions(self.name):
                 return alone(Partition())
             keys = sorted(context.partition_keys)
-            places = [place(name, context.assets_def.partitions_def) for name in keys]
-            if len(places) == 1:
-                return {places[0]: alone(places[0])}
+            wanted = [partition_of(name, context.assets_def.partitions_def) for name in keys]
+            if len(wanted) == 1:
+                return {wanted[0]: alone(wanted[0])}
             results: dict[Partition, Any] = {}
             with explained(step):
                 given_up = _given_up(step, context.run)
-            for here in places:
+            for here in wanted:
                 before = platform.failed_before.of(run, self.name, here) or given_up.get(str(here))
                 if before:
                     results[here] = Failed(before)
@@ -180,11 +177,11 @@ class Asset:
         self,
         platform: Platform,
         context: dg.AssetExecutionContext,
-        look: Snapshot,
+        snapshot: Snapshot,
         handles: Mapping[str, Any],
         here: Partition,
     ) -> Made | Unchanged:
-        """One partition's value, or that the artefact is what it would be already."""
+        """Return one partition's value, or that its artefact is current already."""
         extra = {"platform": platform, "context": context, PATCH: here.patch, YEAR: here.year}
         before = platform.clock.seconds
         with platform.clock.working():
@@ -196,14 +193,14 @@ class Asset:
                 return function(**known, **{n: of[n]() for n in wanted if n in of})
 
             given = call(self.given) if self.given else None
-            told = digest(given.named) if given else NOTHING
+            external = digest(given.identity) if given else NOTHING
             loaded = {
                 name: {str(where.patch) for where in handle}
                 for name, handle in handles.items()
                 if isinstance(handle, ByPartition)
             }
-            expected = look.expected(self.name, here, told, loaded)
-            if look.is_current(self.name, here, expected.version) and platform.store.exists(
+            expected = snapshot.expected(self.name, here, external, loaded)
+            if snapshot.is_current(self.name, here, expected.version) and platform.store.exists(
                 key(self.name, here.patch, here.year)
             ):
                 if self.unchanged:
@@ -218,7 +215,7 @@ class Asset:
     def _handle(
         self, platform: Platform, name: str, given: Any, here: Partition
     ) -> Callable[[], Any]:
-        """What the body gets for an upstream asset when it asks: its own partition's handle, or
+        """Return a function that gives the body an upstream asset: the handle of its partition, or
         those of all patches by key. Raises MissingArtefactError where there is none."""
         wanted = dimensions(name)
         if not wanted:
@@ -233,12 +230,12 @@ class Asset:
 
 
 class GivenUpError(PlatformError):
-    """What failed for good when the run was started for the first time."""
+    """A partition failed permanently in the run's first attempt."""
 
 
 def _given_up(step: Step, run: dg.DagsterRun) -> Mapping[str, GivenUpError]:
-    """What no further attempt is worth of what a run is to make that Dagster starts again by
-    itself; where a person starts it again, nothing."""
+    """Return the partitions that failed permanently in the attempt before, of a run that Dagster
+    has restarted by itself; a person who restarts it means all of them."""
     if run.parent_run_id is None or RETRY_NUMBER_TAG not in run.tags:
         return {}
     kind = dg.DagsterEventType.STEP_FAILURE
@@ -248,24 +245,24 @@ def _given_up(step: Step, run: dg.DagsterRun) -> Mapping[str, GivenUpError]:
         data = event.step_failure_data.user_failure_data if event else None
         if event is None or event.step_key != step.asset or data is None:
             continue
-        told: Any = data.metadata.get(FAILED)
-        named: Any = data.metadata.get(PERMANENT)
-        if told is not None and named is not None:
-            found |= {where: GivenUpError(told.value[where]) for where in named.value}
+        failed: Any = data.metadata.get(FAILED)
+        permanent: Any = data.metadata.get(PERMANENT)
+        if failed is not None and permanent is not None:
+            found |= {where: GivenUpError(failed.value[where]) for where in permanent.value}
     return found
 
 
 class ExternalInput(Protocol):
-    """What an asset is made of that comes from outside."""
+    """An input of an asset that comes from outside the graph."""
 
     @property
-    def named(self) -> Any:
-        """What tells it from another; of what JSON can hold."""
+    def identity(self) -> Any:
+        """What distinguishes it from another one; JSON can hold it."""
         ...
 
 
 _OWN = ("platform", "context", PATCH, YEAR, "given", "options")
-"""Parameters of a body that are no upstream assets."""
+"""Parameters of a body that are not upstream assets."""
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
@@ -284,30 +281,30 @@ def asset(
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
 
-    code_version  changes when the code gives another result
-    options       gives what the result depends on beside its inputs, of which its version is made
-    given         gives what comes from outside, for example what an archive has
-    unchanged     is called where the artefact is already what would be made
-    arguments     more of those of `dagster.asset`
+    code_version  changes when the code returns another result
+    options       returns what the result and its version depend on beside the inputs
+    given         returns an external input, for example the acquisitions of an archive
+    unchanged     is called if the artefact is current already
+    arguments     further arguments of `dagster.asset`
 
-    The body's parameters are ``platform``; where it wants them ``patch`` (its key), ``year``,
-    ``context``, ``given`` and ``options``; and upstream assets by name: the handle of the
-    partition that belongs to it, or a mapping by patch where the asset is one a year and the
-    upstream one a patch. It is not called where the artefact is already what it would make. In a
-    run over several partitions it is called for each, and one that raises stops no other.
+    The body's parameters may be ``platform``, ``patch`` (its key), ``year``, ``context``,
+    ``given``, ``options``, and upstream assets by name: the handle of the matching partition, or a
+    mapping by patch if the asset is yearly and the upstream one patch-wise. The body is not called
+    if the artefact is current. In a run over several partitions it is called for each, and one that
+    raises stops no other.
     """
     return lambda body: Asset(
         body, group, kinds, code_version, options, given, unchanged, arguments
     )
 
 
-def _together(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy | None:
-    """How many partitions one run of a backfill takes."""
+def _backfill_policy(dims: frozenset[str], patches_per_run: int) -> dg.BackfillPolicy | None:
+    """Return how many partitions one run of a backfill has."""
     return dg.BackfillPolicy.multi_run(patches_per_run if "patch" in dims else 1) if dims else None
 
 
 def _versioned(context: dg.AssetExecutionContext, made: Made | Unchanged) -> Made | Unchanged:
-    """Tell Dagster the version too. A run over several partitions has one for all of them there,
-    so that it is left to Dagster's own; the metadata has each partition's."""
+    """Set Dagster's data version. A run over several partitions can set only one for all of them,
+    so it sets none; each partition's is in its metadata."""
     context.set_data_version(context.asset_key, dg.DataVersion(made.expected.version.data))
     return made

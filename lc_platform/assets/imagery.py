@@ -1,4 +1,4 @@
-"""The area, its imagery, and which of it shows the ground."""
+"""Assets of the area and its imagery: patches, acquisitions, cloud masks, statistics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
-    """Dagster may know nothing yet of patches that are in the store."""
+    """Add the patches that are in the store to Dagster's partitions."""
     partitions.fill(context.instance, [patch.key for patch in platform.grid().patches])
 
 
@@ -41,8 +41,10 @@ def patch_grid(
     return grid
 
 
-def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) -> SearchResult:
-    """What the archive has of a patch in a year."""
+def acquisitions_found(
+    platform: Platform, patch: str, year: int, patch_grid: PatchGrid
+) -> SearchResult:
+    """Search the archive for a patch in a year."""
     platform.may_acquire(patch, year)
     return platform.search(patch_grid[patch], year)
 
@@ -52,15 +54,15 @@ def offered(platform: Platform, patch: str, year: int, patch_grid: PatchGrid) ->
     kinds={"sentinel2", "zarr"},
     code_version="1",
     options=Platform.acquisition_options,
-    given=offered,
+    given=acquisitions_found,
     pool="acquisition",
 )
 def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
     from lc_platform.acquisition.acquire import acquire
 
-    held = platform.reusable(given.patch.key, given.year)
-    return acquire(platform.source, given, held, platform.auxiliary)
+    stored = platform.reusable(given.patch.key, given.year)
+    return acquire(platform.source, given, stored, platform.auxiliary)
 
 
 @asset(

@@ -1,4 +1,4 @@
-"""The way of an artefact between an asset and the store, for one patch or a chunk of them."""
+"""The IO manager: artefacts between assets and the store, for one patch or a chunk of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import dagster as dg
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import WARNINGS, Records
 from lc_platform.artefacts.versions import Expected
-from lc_platform.assets.partitions import partition_key, place
+from lc_platform.assets.partitions import partition_key, partition_of
 from lc_platform.assets.step_failures import (
     Step,
     canceled,
     explained,
+    forbid_retry,
     log_traceback,
-    not_again,
-    plain_words,
-    words,
+    message,
+    plain_message,
 )
 from lc_platform.errors import naming
 from lc_platform.errors.transient import PermanentFailures, is_transient
@@ -37,40 +37,39 @@ if TYPE_CHECKING:
     from lc_platform.artefacts.formats import Format
 
 FAILED = "failed"
-"""Metadata of a failed step or check: the places it failed for, of a step with the reasons."""
+"""Metadata of a failed step or check: the partitions that failed; of a step with the reasons."""
 PERMANENT = "permanent"
-"""Metadata of a failed step: those of the places that no further attempt is worth."""
+"""Metadata of a failed step: the failed partitions that must not be retried."""
 REFUSED = "refused"
-"""Metadata of a failed step: those of them that failed as the archive's quota or the budget is
-spent."""
+"""Metadata of a failed step: those that failed as the archive's quota or the budget is spent."""
 REFUSAL = QuotaError.__name__
-"""The same of a step of one place: the name of the error that began it."""
+"""The same of a step of one partition: the name of the first error."""
 UNCHANGED = "unchanged"
-"""Metadata of what was already as it would be made."""
+"""Metadata of an artefact that was current already."""
 _SHOWN = "shown"
-"""In a record, what the artefact says of itself."""
+"""In a record, the artefact's description."""
 
 
 class Describe(Protocol):
-    """What artefacts say of themselves."""
+    """Descriptions of artefacts."""
 
     def description(self, value: Any) -> dict[str, Any]:
-        """What is to be kept in the record; of what JSON can hold."""
+        """Return a description that JSON can hold, for the record."""
         ...
 
     def shown(
         self, description: Mapping[str, Any], size: int | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
-        """The metadata that the UI shows of it, with the bytes and the seconds that it took."""
+        """Return the metadata that the UI shows of it, with its bytes and the seconds it took."""
         ...
 
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The metadata that are of the day that it was made, and of no later one."""
+        """Return the metadata that hold only for the day on which it was made."""
         ...
 
 
 class Made(NamedTuple):
-    """What an asset's body gave, and the seconds it took before any of it is written."""
+    """What an asset's body returned, and the seconds it took before anything was written."""
 
     value: Any
     seconds: float
@@ -78,20 +77,20 @@ class Made(NamedTuple):
 
 
 class Unchanged(NamedTuple):
-    """Stands for the artefact that is already what would be made."""
+    """Stands for an artefact that is current already."""
 
     expected: Expected
 
 
 class Failed:
-    """Stands for the artefact of a patch whose computation failed before it began."""
+    """Stands for the artefact of a partition that failed before it was computed."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 class ByPartition(Mapping[Partition, Any]):
-    """Handles of an asset's partitions, opened when asked for; those not there are left out."""
+    """Handles of an asset's existing partitions, each opened when it is read first."""
 
     def __init__(self, handles: Mapping[Partition, Callable[[], Any]]) -> None:
         self._handles = dict(sorted(handles.items(), key=lambda item: str(item[0])))
@@ -109,8 +108,7 @@ class ByPartition(Mapping[Partition, Any]):
         return len(self._handles)
 
     def by_patch(self, year: int | None = None) -> Mapping[str, Any]:
-        """The same by patch, in the order of their keys: of the partitions of a year, where there
-        are several."""
+        """Return the handles by patch, in the order of the keys: those of one year, if given."""
         return {
             str(where.patch): self[where]
             for where in self
@@ -118,18 +116,18 @@ class ByPartition(Mapping[Partition, Any]):
         }
 
 
-def _told(step: Step, failures: Mapping[Partition, Exception]) -> Iterator[str]:
-    """What failed and why: what several partitions have failed of in the same words, once."""
+def _reasons(step: Step, failures: Mapping[Partition, Exception]) -> Iterator[str]:
+    """Return why partitions failed, with equal reasons listed once."""
     alike: dict[str, list[Partition]] = {}
     for where, error in failures.items():
-        alike.setdefault(plain_words(step, error), []).append(where)
-    for places in alike.values():
-        said = words(step, places[0], failures[places[0]])
-        yield said if len(places) == 1 else f"{said} (and {len(places) - 1} more partitions)"
+        alike.setdefault(plain_message(step, error), []).append(where)
+    for first, *others in alike.values():
+        text = message(step, first, failures[first])
+        yield f"{text} (and {len(others)} more partitions)" if others else text
 
 
 class ArtefactIOManager(dg.IOManager):
-    """Writes what assets give, partition by partition, and opens what they ask for."""
+    """Writes what assets return, partition by partition, and opens their inputs."""
 
     def __init__(
         self,
@@ -172,7 +170,7 @@ class ArtefactIOManager(dg.IOManager):
             records = self._recorded(asset, obj)
         failures: dict[Partition, Exception] = {}
         for partition in sorted(context.asset_partition_keys):
-            where = place(partition, context.asset_partitions_def)
+            where = partition_of(partition, context.asset_partitions_def)
             try:
                 with (
                     about(run=context.run_id, asset=asset, patch=where.patch, year=where.year),
@@ -194,8 +192,8 @@ class ArtefactIOManager(dg.IOManager):
             raise self._failure(step, failures, len(obj)) from next(iter(failures.values()))
 
     def _failure(self, step: Step, failures: Mapping[Partition, Exception], of: int) -> dg.Failure:
-        """What several partitions of a step have failed of. It is tried again where some of it may
-        pass, and then for these alone."""
+        """Return the failure of several partitions of a step. Dagster retries the step if one of
+        them is transient, and then only those are computed."""
         permanent = {where: e for where, e in failures.items() if not is_transient(e)}
         for where, error in permanent.items():
             if self.failed_before.of(step.run, step.asset, where) is not error:
@@ -203,13 +201,13 @@ class ArtefactIOManager(dg.IOManager):
                 self.failed_before.note(step.run, step.asset, where, error)
         for_good = len(permanent) == len(failures)
         if for_good:
-            not_again(step)
+            forbid_retry(step)
         return dg.Failure(
             description=f"{step.asset}: {len(failures)} of {of} partitions failed.\n"
-            + "\n".join(_told(step, failures)),
+            + "\n".join(_reasons(step, failures)),
             metadata={
                 FAILED: dg.MetadataValue.json(
-                    {str(w): plain_words(step, e) for w, e in failures.items()}
+                    {str(w): plain_message(step, e) for w, e in failures.items()}
                 ),
                 PERMANENT: dg.MetadataValue.json([str(w) for w in permanent]),
                 REFUSED: dg.MetadataValue.json(
@@ -220,17 +218,17 @@ class ArtefactIOManager(dg.IOManager):
         )
 
     def _recorded(self, asset: str, values: Mapping[Partition, Any]) -> Mapping[Partition, Any]:
-        """The records of the artefacts that are what they should be already, all at once."""
+        """Read the records of the artefacts that are current already, all at once."""
         current = {w: v.expected.version for w, v in values.items() if isinstance(v, Unchanged)}
         return self.records.read(asset, current) if current else {}
 
     def _shown_before(
         self, step: Step, where: Partition, record: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """What was shown of an artefact when it was made.
+        """Return the metadata of an artefact from when it was made.
 
-        Its record knows it, and of one of an earlier release Dagster's last event; where neither
-        does, what its handle tells.
+        They are in its record, or for an earlier release in Dagster's last event; else they are
+        made from its handle.
         """
         size, seconds = record.get("bytes"), record.get("seconds")
         if _SHOWN in record:
@@ -261,7 +259,7 @@ class ArtefactIOManager(dg.IOManager):
         return dict(sorted(metadata.items(), key=lambda item: item[0].endswith("version")))
 
     def _stored(self, asset: str, where: Partition, target: str, made: Made) -> Mapping[str, Any]:
-        """Write an artefact and its record; returns what the UI shows of it."""
+        """Write an artefact and its record; return its metadata."""
         version, content = made.expected
         with self.clock.working():
             started = time.perf_counter()
@@ -275,15 +273,15 @@ class ArtefactIOManager(dg.IOManager):
                 "bytes": size,
                 _SHOWN: description,
             }
-            said = getattr(getattr(made.value, "summary", None), "warnings", None)
-            warned = {WARNINGS: said} if said else {}
-            self.records.write(asset, where, version, {**content, **about, **warned})
+            found = getattr(getattr(made.value, "summary", None), "warnings", None)
+            warnings = {WARNINGS: found} if found else {}
+            self.records.write(asset, where, version, {**content, **about, **warnings})
             shown = self.describe.shown(description, size, seconds)
             return {**shown, **self.describe.spent(description)}
 
     @staticmethod
     def _record(context: dg.OutputContext, partitions: list[str]) -> None:
-        """Record what a failed step has finished: Dagster itself records nothing of it."""
+        """Record the partitions that a failed step has finished, which Dagster does not record."""
         step = context.step_context
         for partition in partitions:
             metadata = step.get_asset_metadata(context.asset_key, partition) or {}
@@ -292,33 +290,35 @@ class ArtefactIOManager(dg.IOManager):
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The asset's handle, or for a partitioned asset a `ByPartition` of those that are there.
+        """Return the asset's handle, or for a partitioned asset a `ByPartition` of handles.
 
-        Raises dagster.Failure where an unpartitioned asset is not there, or damaged, and where a
-        partition's key is no patch's.
+        Raises dagster.Failure where an unpartitioned asset is missing or damaged, or a partition's
+        key is no patch's.
         """
         asset = context.asset_key.path[-1]
         step = Step(context.instance, context.step_context.run_id, asset, context.log)
         with explained(step):
             if not context.has_asset_partitions:
                 return self.opened(asset, Partition())
-            places = [place(k, context.asset_partitions_def) for k in context.asset_partition_keys]
-            keys = {where: key(asset, where.patch, where.year) for where in places}
-            there = self.store.there(keys.values())
+            wanted = [
+                partition_of(k, context.asset_partitions_def) for k in context.asset_partition_keys
+            ]
+            keys = {where: key(asset, where.patch, where.year) for where in wanted}
+            existing = self.store.there(keys.values())
         return ByPartition(
             {
                 where: lambda where=where: self.opened(asset, where)  # type: ignore[misc]
-                for where in places
-                if keys[where] in there
+                for where in wanted
+                if keys[where] in existing
             }
         )
 
-    def there(self, asset: str, where: Partition) -> bool:
-        """Whether an artefact is there."""
+    def exists(self, asset: str, where: Partition) -> bool:
+        """Whether an artefact exists."""
         return self.store.exists(key(asset, where.patch, where.year))
 
     def opened(self, asset: str, where: Partition) -> Any:
-        """The handle of an artefact. Raises dagster.Failure with the reason where it has none."""
+        """Open an artefact. Raises dagster.Failure with the reason where that is not possible."""
         try:
             target = key(asset, where.patch, where.year)
             with self.clock.working(), naming(self.store.path(target)):
@@ -334,30 +334,30 @@ class ArtefactIOManager(dg.IOManager):
 
 
 _OF_ITS_DAY = ("version", UNCHANGED, "path", "patch", "year", "made_at")
-"""Metadata that are told anew."""
+"""Metadata that are always written anew."""
 _ACCOUNTED = ("_this_month", "_left")
-"""What the names of those end with that are of the day that it was made."""
-_LOOKED_AT = 20
-"""Events of an artefact: releases before this one have told nothing of what was unchanged."""
+"""Endings of the names of metadata that hold only for the day on which an artefact was made."""
+_EVENTS = 20
+"""Events of an artefact that are read: earlier releases wrote no metadata of unchanged ones."""
 
 
 def _last_shown(step: Step, where: Partition) -> dict[str, Any]:
-    """What Dagster's last event of an artefact shows of it."""
+    """Return the metadata in Dagster's last event of an artefact."""
     partition = partition_key(where)
     wanted = dg.AssetRecordsFilter(
         dg.AssetKey(step.asset), asset_partitions=[str(partition)] if partition else None
     )
-    for record in step.instance.fetch_materializations(wanted, limit=_LOOKED_AT).records:
+    for record in step.instance.fetch_materializations(wanted, limit=_EVENTS).records:
         made = record.asset_materialization
         shown = {} if made is None else dict(made.metadata)
         if "bytes" in shown:
-            left_out = (*_OF_ITS_DAY, *(name for name in shown if name.endswith(_ACCOUNTED)))
-            return {name: value for name, value in shown.items() if name not in left_out}
+            stale = (*_OF_ITS_DAY, *(name for name in shown if name.endswith(_ACCOUNTED)))
+            return {name: value for name, value in shown.items() if name not in stale}
     return {}
 
 
 def missing(asset: str, where: Partition, store: Store) -> MissingArtefactError:
-    """What to say where an asset needs an artefact that is not there."""
+    """Return the error for an input that does not exist."""
     return MissingArtefactError(
         f"patch {where.patch}, {where.year}: {store.path(key(asset, where.patch, where.year))} is "
         f"not there. Materialize {asset} first"

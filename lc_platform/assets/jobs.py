@@ -1,4 +1,4 @@
-"""The jobs: what is launched together, in the order of the work."""
+"""The jobs, in the order of the graph."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 
 DESCRIPTIONS: Mapping[str, str] = {
     "grid": "Split the area into patches. Run it first: it makes the patches' partitions.",
-    "reference": "Burn the reference of a patch.",
-    "patch_year": "Acquire a patch's year, find its clouds, make features, draw samples.",
+    "reference": "Rasterize the reference of a patch.",
+    "patch_year": "Acquire a patch in a year, detect clouds, compute features, draw samples.",
     "training": "Train on the samples of all patches of a year, and evaluate.",
     "prediction": "Predict a patch with the year's model.",
     "mosaicking": "Join a year's predictions into one map.",
@@ -33,20 +33,21 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 
 COMPLETENESS = "completeness_checks"
-"""The job of the completeness checks, which look at all partitions: no other job has them."""
+"""The job of the completeness checks. They read the state of all partitions: no other job has
+them."""
 COMPLETENESS_ASSET = "patch_grid"
-"""Where the completeness checks are shown: beside the list of all patches."""
+"""The asset that has the completeness checks: its page has the list of all patches."""
 
 
 def completeness_name(asset: str) -> str:
-    """What the completeness check of an asset is called."""
+    """Return the name of the completeness check of an asset."""
     return f"{asset}_complete"
 
 
 def jobs(
     completeness: dg.AssetChecksDefinition | None = None,
 ) -> Sequence[dg.UnresolvedAssetJobDefinition]:
-    """The jobs of the graph; and one of the completeness checks, which are in no other."""
+    """Return the jobs of the graph, and that of the completeness checks, which are in no other."""
     apart = dg.AssetSelection.checks(completeness) if completeness is not None else None
 
     def of(assets: Sequence[str]) -> dg.AssetSelection:
@@ -67,7 +68,7 @@ def jobs(
             dg.define_asset_job(
                 COMPLETENESS,
                 selection=apart,
-                description="List what is missing, stale or failed, of every asset and year.",
+                description="List missing, stale and failed partitions of every asset and year.",
                 executor_def=dg.in_process_executor,
             )
         )

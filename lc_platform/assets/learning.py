@@ -1,4 +1,4 @@
-"""Reference, features and samples; the model that learns from them, and how good it is."""
+"""Assets of the classifier: reference, features, samples, model and evaluation."""
 
 from __future__ import annotations
 

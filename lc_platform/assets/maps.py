@@ -1,4 +1,4 @@
-"""The map of each patch, and of all together."""
+"""Assets of the map: predictions of each patch, and the mosaic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patches, years, and how the one maps to the other."""
+"""Partitions: patches, years, and the mapping between them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import dagster as dg
 from lc_platform.artefacts.layout import PATCH, YEAR, Partition
 from lc_platform.assets.dagster_internals import BulkActionsFilter, BulkActionStatus
 
-UNDER_WAY = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-"""Of backfills that have runs to launch or to wait for."""
+IN_PROGRESS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+"""Statuses of backfills that launch runs or wait for them."""
 _log = logging.getLogger(__name__)
 
 patches = dg.DynamicPartitionsDefinition(name=PATCH)
-"""Filled by the asset patch_grid."""
+"""The patches, which the asset patch_grid adds."""
 
 
 def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
-    """Yearly windows of the configured years, the running year included."""
+    """Return yearly windows of the configured years, the current one included."""
     between = set(range(min(configured), max(configured))) - set(configured)
     return dg.TimeWindowPartitionsDefinition(
         start=str(min(configured)),
@@ -41,7 +41,7 @@ def patch_years(configured: Sequence[int]) -> dg.MultiPartitionsDefinition:
 def definition(
     dimensions: Collection[str], configured: Sequence[int]
 ) -> dg.PartitionsDefinition | None:
-    """How what is partitioned by ``dimensions`` is, in the configured years; None where by none."""
+    """Return the partitions of an asset with these dimensions; None if it has none."""
     if set(dimensions) == {PATCH, YEAR}:
         return patch_years(configured)
     if set(dimensions) == {PATCH}:
@@ -49,8 +49,8 @@ def definition(
     return years(configured) if dimensions else None
 
 
-def place(key: str, partitions: dg.PartitionsDefinition | None) -> Partition:
-    """The patch and year of a partition key of one of the definitions above."""
+def partition_of(key: str, partitions: dg.PartitionsDefinition | None) -> Partition:
+    """Return the patch and year of a partition key of one of the definitions above."""
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         both = partitions.get_partition_key_from_str(key).keys_by_dimension
         return Partition(both[PATCH], int(both[YEAR]))
@@ -64,7 +64,7 @@ def patch_year_key(patch: str, year: int) -> dg.MultiPartitionKey:
 
 
 def partition_key(where: Partition) -> str | None:
-    """Dagster's key of a patch's, a year's or a patch-year's partition; None of what has none."""
+    """Return Dagster's key of a partition; None for an asset without partitions."""
     if where.patch is not None and where.year is not None:
         return patch_year_key(where.patch, where.year)
     return where.patch if where.year is None else str(where.year)
@@ -72,7 +72,7 @@ def partition_key(where: Partition) -> str | None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Dagster's warnings that a feature is beta or preview: its version is bounded."""
+    """Hide Dagster's warnings that a feature is beta or preview: its version is bounded."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=dg.BetaWarning)
         warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -85,17 +85,17 @@ with quiet():
 
 
 def fill(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
-    """Make the set of patches ``keys``: those that are new come, those that are not in it go.
+    """Make ``keys`` the set of patches: add new ones and remove all others.
 
-    They stay while a backfill is under way, which would fail as a whole if one of its partitions
-    were gone; the next time they go.
+    None is removed while a backfill is in progress, which would fail as a whole if one of its
+    partitions were gone.
     """
-    there = set(instance.get_dynamic_partitions(PATCH))
-    instance.add_dynamic_partitions(PATCH, [k for k in keys if k not in there])
-    gone = there - set(keys)
-    if gone and instance.get_backfills(filters=BulkActionsFilter(statuses=UNDER_WAY), limit=1):
+    existing = set(instance.get_dynamic_partitions(PATCH))
+    instance.add_dynamic_partitions(PATCH, [k for k in keys if k not in existing])
+    gone = existing - set(keys)
+    if gone and instance.get_backfills(filters=BulkActionsFilter(statuses=IN_PROGRESS), limit=1):
         _log.warning(
-            "%d patches are no longer of the area, and stay while backfills are under way",
+            "%d patches are no longer in the area, and are kept while backfills are in progress",
             len(gone),
         )
         return

@@ -1,4 +1,4 @@
-"""How a step of Dagster's fails: what may pass is tried again, all else fails at once, by name."""
+"""Failures of Dagster's steps: transient errors are retried, all others fail at once, by name."""
 
 from __future__ import annotations
 
@@ -18,76 +18,75 @@ from lc_platform.sources.protocol import QuotaError
 
 
 class Step(NamedTuple):
-    """The step that is at work."""
+    """The step that is being executed."""
 
     instance: dg.DagsterInstance
     run: str
-    """The id of its run."""
+    """The run's id."""
     asset: str
-    """Or the check."""
+    """The asset or the check."""
     log: Any
     """Dagster's log of the run."""
 
 
 @contextmanager
 def explained(step: Step, where: Partition = Partition()) -> Iterator[None]:  # noqa: B008
-    """An error that no retry mends becomes a failure that is not retried, with the partition's name
-    and, where nobody foresaw it, its traceback in the run's log; one that may pass is raised as it
-    is."""
+    """Turn a permanent error into a failure that is not retried, with the partition's name. The
+    traceback of an unexpected one is in the run's log. A transient error is raised as it is."""
     try:
         yield
     except Exception as error:
         conceal(error)
         if is_transient(error) or isinstance(error, dg.RetryRequested):
             raise
-        not_again(step)
+        forbid_retry(step)
         log_traceback(step, where, error)
-        # A spent quota is no partition's: it is told in the same words of all.
-        of_all = isinstance(error, QuotaError)
-        said = plain_words(step, error) if of_all else words(step, where, error)
-        raise dg.Failure(said, allow_retries=False) from error
+        # A spent quota concerns all partitions alike, and names none.
+        for_all = isinstance(error, QuotaError)
+        text = plain_message(step, error) if for_all else message(step, where, error)
+        raise dg.Failure(text, allow_retries=False) from error
 
 
-def not_again(step: Step) -> None:
-    """Have a run that failed for good not started again, where Dagster's retries of runs are on."""
+def forbid_retry(step: Step) -> None:
+    """Keep Dagster from starting a run again that failed permanently."""
     if step.instance.has_run(step.run):
         step.instance.add_run_tags(step.run, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"})
 
 
 def canceled(step: Step) -> None:
-    """Have a run that was asked to stop end as canceled, and not as failed."""
+    """Let a run that was stopped end as canceled instead of failed."""
     run = step.instance.get_run_by_id(step.run)
     if run is not None and run.status is dg.DagsterRunStatus.STARTED:
         step.instance.report_run_canceling(run)
 
 
-def words(step: Step, where: Partition, error: BaseException) -> str:
-    """What to say of an error: its own words where it has some that were written for people, with
-    the partition's name where they lack it; else also what was at work, and where to read more."""
-    said = plain_words(step, error)
+def message(step: Step, where: Partition, error: BaseException) -> str:
+    """Return an error's text for people, with the partition's name if it lacks it; that of an
+    unexpected error also says what was being computed and where to read more."""
+    text = plain_message(step, error)
     named = where.patch or where.year
-    return said if named is None or str(named) in said else f"{where}: {said}"
+    return text if named is None or str(named) in text else f"{where}: {text}"
 
 
-def plain_words(step: Step, error: BaseException) -> str:
-    """The same without the partition's name: equal for partitions that failed of the same."""
-    if _foreseen(error):
+def plain_message(step: Step, error: BaseException) -> str:
+    """Return the same without the partition's name: equal for partitions of one cause."""
+    if _is_expected(error):
         return str(error) or type(error).__name__
-    said = hidden(" ".join(str(error).split()))
+    text = hidden(" ".join(str(error).split()))
     kind = type(error).__name__
     at = "".join(f"{note}: " for note in reversed(getattr(error, "__notes__", ())))
     return (
-        f"{at}{f'{said} ({kind})' if said else kind} in {step.asset}. Nobody foresaw this: it is "
-        f"not tried again, and its traceback is in the log of run {step.run}"
+        f"{at}{f'{text} ({kind})' if text else kind} in {step.asset}. This error is unexpected: it "
+        f"is not retried, and its traceback is in the log of run {step.run}"
     )
 
 
 def log_traceback(step: Step, where: Partition, error: BaseException) -> None:
-    """Log where an error that nobody foresaw comes from."""
-    if not _foreseen(error):
-        told = "".join(traceback.format_exception(error))
-        step.log.error(hidden(f"{where}: {step.asset} failed.\n{told}".removeprefix(": ")))
+    """Log the traceback of an unexpected error."""
+    if not _is_expected(error):
+        trace = "".join(traceback.format_exception(error))
+        step.log.error(hidden(f"{where}: {step.asset} failed.\n{trace}".removeprefix(": ")))
 
 
-def _foreseen(error: BaseException) -> bool:
+def _is_expected(error: BaseException) -> bool:
     return isinstance(error, PlatformError | dg.Failure)

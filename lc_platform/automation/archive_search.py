@@ -69,7 +69,7 @@ def search(
             found = platform.search(patches[partition.patch], partition.year, source, auxiliary)
         except NoAcquisitionError:
             return None
-        return digest(found.named)
+        return digest(found.identity)
 
     order = sorted(
         (Partition(patch, year) for patch in patches for year in years),

@@ -50,7 +50,9 @@ def partitions_of(graph: Graph, subset: AssetGraphSubset) -> dict[str, set[Parti
     found: dict[str, set[Partition]] = {}
     for asset, key in subset.iterate_asset_partitions():
         named = (
-            Partition() if key is None else partitions.place(key, graph.get(asset).partitions_def)
+            Partition()
+            if key is None
+            else partitions.partition_of(key, graph.get(asset).partitions_def)
         )
         found.setdefault(asset.path[-1], set()).add(named)
     return found
@@ -60,7 +62,7 @@ def in_progress(instance: dg.DagsterInstance, graph: Graph) -> dict[str, set[Par
     """Return the partitions that backfills have still to make, by asset."""
     found: dict[str, set[Partition]] = {}
     for backfill in instance.get_backfills(
-        filters=BulkActionsFilter(statuses=partitions.UNDER_WAY)
+        filters=BulkActionsFilter(statuses=partitions.IN_PROGRESS)
     ):
         if not backfill.is_asset_backfill:
             continue

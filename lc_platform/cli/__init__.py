@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lc_platform.cli.display import Display
-from lc_platform.cli.failures import Alike, alike
+from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
@@ -46,9 +46,9 @@ if not out.is_terminal:
     out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
 
 _FAILURES_SHOWN = 5
-"""Of an asset and year, those that are alike counted once."""
+"""Failures that are listed of an asset and year; similar ones count once."""
 _CAUSES_SHOWN = 20
-"""Of a run, likewise."""
+"""Failures that are listed of a run, likewise."""
 _UI_ENDS = 25.0
 """Seconds that Dagster's UI is given to end."""
 _Result = TypeVar("_Result")
@@ -73,7 +73,7 @@ def _version(wanted: bool) -> None:
 def main_options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Tell the version."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Land-cover maps from satellite time series."""
@@ -81,10 +81,10 @@ def main_options(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the demo is left.")] = Path(DEMO_FOLDER),
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that work at the same time.")
-    ] = min(2, os.cpu_count() or 1),
+    folder: Annotated[Path, typer.Argument(help="The folder of the demo.")] = Path(DEMO_FOLDER),
+    workers: Annotated[int, typer.Option(min=1, help="The number of worker processes.")] = min(
+        2, os.cpu_count() or 1
+    ),
 ) -> None:
     """Make a land-cover map from the simulated archive: no account, no network."""
     from lc_platform.commands import demo as demonstration
@@ -102,7 +102,7 @@ def demo(
             _end_if_asked()
             out.print(
                 f"Overall accuracy on the test patches: {metrics['overall_accuracy']:.3f} against "
-                f"the reference with its mistakes, {truth:.3f} against the truth."
+                f"the reference with its errors, {truth:.3f} against the truth."
             )
         file = folder / FILE_NAME
         out.print(f"See the same in Dagster's UI:  lc-platform ui -c {shlex.quote(str(file))}")
@@ -111,7 +111,7 @@ def demo(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where the configuration is written.")],
+    folder: Annotated[Path, typer.Argument(help="The folder for the configuration.")],
     source: Annotated[
         str, typer.Option(help=f"The imagery archive: {', '.join(SOURCES)}.")
     ] = "simulated",
@@ -141,14 +141,14 @@ def run(
     patch: Annotated[
         list[str] | None,
         typer.Option(
-            help="A patch's key; all by default. With it, what is made of all patches together "
-            "is made only where --select names it."
+            help="A patch's key; all by default. With it, assets of all patches together are made "
+            "only if --select names them."
         ),
     ] = None,
     select: Annotated[
         list[str] | None, typer.Option(help="An asset, for example features; all by default.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="The number of worker processes.")] = 1,
 ) -> None:
     """Materialize the graph, or a part of it; Dagster's UI shows the same history."""
     configuration = load(config)
@@ -169,12 +169,14 @@ def plan(
     patch: Annotated[list[str] | None, typer.Option(help="A patch's key; all by default.")] = None,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Ask the archive nothing; estimate from its satellites."),
+        typer.Option(
+            "--offline", help="Do not search the archive; estimate from the satellites' orbits."
+        ),
     ] = False,
-    patches: Annotated[bool, typer.Option("--patches", help="Tell of each patch too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+    patches: Annotated[bool, typer.Option("--patches", help="List each patch too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """What the imagery takes before it is acquired: requests, units, bytes, hours, budget."""
+    """Show the cost of the imagery before it is acquired: requests, units, bytes, hours, budget."""
     import json
 
     from lc_platform.commands import plan as planning
@@ -184,7 +186,7 @@ def plan(
         configuration, _searches, years=year or (), patches=patch or (), offline=offline
     )
     if as_json:
-        print(json.dumps(found.told(), indent=1))
+        print(json.dumps(found.to_dict(), indent=1))
         return
     imagery = configuration.imagery
     also = "".join(f" and {one.collection}" for one in imagery.also)
@@ -201,8 +203,8 @@ def plan(
         out.print(table_of(("patch", *AMOUNTS), rows, found.remote))
     for line in notes_on(found):
         out.print(line, markup=False)
-    for place, y in found.without[:_FAILURES_SHOWN]:
-        err.print(f"[yellow]warning[/yellow]: {place} {y}: the archive has no acquisition")
+    for key, y in found.without[:_FAILURES_SHOWN]:
+        err.print(f"[yellow]warning[/yellow]: {key} {y}: the archive has no acquisition")
     more = len(found.without) - _FAILURES_SHOWN
     if more > 0:
         err.print(f"  and none of {more} more patches and years")
@@ -217,14 +219,14 @@ def _nothing_yet(config: Path) -> str:
 
 @app.command()
 def status(config: ConfigFile) -> None:
-    """Of each asset and year: what is done, missing, stale and why, failed and why.
+    """Show for each asset and year what is done, missing, stale and failed, and why.
 
-    What is missing since something it is made of failed counts as missing, not as failed.
+    A partition that waits for a failed one counts as missing, not as failed.
 
-    An archive on the network is not asked: its new acquisitions and its corrections show when
-    raw_bands is run. Of a catalog in a folder they show here.
+    An archive on the network is not searched: its new acquisitions and corrections show when
+    raw_bands is run. Those of a catalog in a folder show here.
     """
-    # Not collected in between: a fifth of the time of so short a process.
+    # Garbage collection would take a fifth of the time of so short a process.
     gc.disable()
     try:
         configuration = load(config)
@@ -236,7 +238,7 @@ def status(config: ConfigFile) -> None:
     if all(row.is_untouched for row in rows):
         out.print(_nothing_yet(config), markup=False)
         return
-    table = Table("asset", "year", "done", "of", "missing", "stale", "failed", box=None)
+    table = Table("asset", "year", "done", "total", "missing", "stale", "failed", box=None)
     for row in rows:
         missing, stale = row.count("missing"), row.count("stale")
         why = row.why_missing
@@ -251,7 +253,7 @@ def status(config: ConfigFile) -> None:
         )
     out.print(table)
     for row in rows:
-        failed = alike((row.asset, where, why) for where, why in row.failed.items())
+        failed = grouped((row.asset, where, why) for where, why in row.failed.items())
         _list_failures(failed, _FAILURES_SHOWN)
         for warning in row.warnings:
             err.print(f"[yellow]warning[/yellow] {row.asset} {row.year}: {escape(warning)}")
@@ -264,15 +266,15 @@ def check(
         bool,
         typer.Option(
             "--deployment",
-            help="Look at the store and Dagster's records alone, as before a server starts: "
-            "neither at files nor at the archive.",
+            help="Check only the store and Dagster's records, as before a server starts: "
+            "neither the files nor the archive.",
         ),
     ] = False,
 ) -> None:
-    """Whether the work can begin: the configuration, the area, the reference and its classes, the
-    archive, the store, Dagster's records."""
+    """Check whether the work can begin: the configuration, the area, the reference and its classes,
+    the archive, the store, Dagster's records."""
     configuration = load(config)
-    found = _stoppable(partial(_looked_at, configuration, deployment=deployment))
+    found = _stoppable(partial(_inspected, configuration, deployment=deployment))
     for fact in found.facts:
         out.print(fact, markup=False)
     for warning in found.warnings:
@@ -288,8 +290,8 @@ def check(
     out.print(f"{configuration.name}: ready, {configuration.storage_url}")
 
 
-def _looked_at(config: Config, *, deployment: bool) -> Any:
-    """What there is to say before the work."""
+def _inspected(config: Config, *, deployment: bool) -> Any:
+    """Return facts, warnings and problems of the inputs, the store and Dagster's records."""
     with at("loading the platform"):
         from lc_platform import assets
         from lc_platform.commands import inputs
@@ -318,7 +320,7 @@ def verify(
         list[str] | None, typer.Option(help="A patch's key; may be given several times.")
     ] = None,
 ) -> None:
-    """Read all that is stored again, and say what is damaged; `run` makes that again."""
+    """Read all stored artefacts and list the damaged ones; `run` makes those again."""
     configuration = load(config)
     from lc_platform.commands.instance import RunError
     from lc_platform.commands.status import status as statuses
@@ -336,16 +338,16 @@ def verify(
 
     def work() -> None:
         nonlocal read, problems
-        for one in display.stage("verify", len(found.places), found):
+        for one in display.stage("verify", len(found.artefacts), found):
             read += 1
             if one.problem:
                 problems += 1
-                out.print(f"{one.asset} {one.place}: {one.problem}", markup=False)
+                out.print(f"{one.asset} {one.partition}: {one.problem}", markup=False)
 
     try:
         _stoppable(work, display)
     finally:
-        of = f"of {len(found.places)} " if read < len(found.places) else ""
+        of = f"of {len(found.artefacts)} " if read < len(found.artefacts) else ""
         out.print(f"{read} {of}artefacts read, {problems} damaged.")
         if problems:
             out.print("`lc-platform run` makes them again.")
@@ -363,13 +365,15 @@ def prune(
     unfinished_older_than: Annotated[
         float | None,
         typer.Option(
-            help="Days, of imagery whose acquiring has stopped on the way; "
+            help="Days, for imagery whose acquisition has stopped before its end; "
             "object_store.keep_unfinished of the configuration by default."
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell, and remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List them, and remove nothing.")
+    ] = False,
 ) -> None:
-    """Remove what no artefact consists of any more: replaced versions, and unfinished ones."""
+    """Remove replaced versions of artefacts, and unfinished ones."""
     from datetime import timedelta
 
     from lc_platform.storage.prune import prune as removed
@@ -392,9 +396,7 @@ def metrics(
     config: ConfigFile,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 9464,
     host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
-    every: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between two looks at the store.")
-    ] = 60.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two refreshes.")] = 60.0,
 ) -> None:
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform.commands import metrics as exporter
@@ -432,27 +434,27 @@ def ui(
 
 
 def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _Result:
-    """What work gives, which is shown while it lasts, and ends where a signal asks it to."""
+    """Return the result of some work, with its progress shown; a signal stops it."""
     display = display or Display(out)
 
     def shown() -> _Result:
         with display:
             return work()
 
-    def told(_: int) -> None:
-        at = display.doing or "the step that is under way"
+    def on_signal(_: int) -> None:
+        at = display.doing or "the current step"
         display.note(
             f"Stopping: {at} is being finished. Ctrl+C again ends at once; what is finished stays."
         )
 
     try:
-        return signals.stoppable(shown, told)
+        return signals.stoppable(shown, on_signal)
     except StopRequested:
         raise typer.Exit(signals.status()) from None
 
 
 def _end_if_asked() -> None:
-    """End here where a signal has asked to, and what it came in has ended before it noticed."""
+    """Exit if there was a signal that the work before has not noticed."""
     if signals.Ended.signal:
         raise typer.Exit(signals.status())
 
@@ -468,7 +470,7 @@ def _run(config: Config, **asked: Any) -> Any:
                 name,
                 total,
                 outcomes,
-                counted=lambda outcome: len(outcome.task.places),
+                counted=lambda outcome: len(outcome.task.partitions),
                 said=lambda outcome, done: (
                     f"{name}: {done} of {total}"
                     + (f", {len(outcome.errors)} failed" if outcome.errors else "")
@@ -484,7 +486,7 @@ def _run(config: Config, **asked: Any) -> Any:
     out.print(summary(report))
     if report.notes:
         out.print(report.notes, markup=False)
-    _list_failures(alike(report.failures), _CAUSES_SHOWN)
+    _list_failures(grouped(report.failures), _CAUSES_SHOWN)
     for year, patches in report.missing.items():
         if patches:
             # All of them: whoever uses the map has to know.
@@ -492,22 +494,22 @@ def _run(config: Config, **asked: Any) -> Any:
     if report.stopped:
         err.print(f"[red]stopped[/red]: {report.stopped}")
     if report.interrupted:
-        err.print("[red]stopped[/red] as asked; the same command goes on from here.")
+        err.print("[red]stopped[/red]; the same command goes on from here.")
         raise typer.Exit(signals.status())
     return report
 
 
-def _list_failures(failures: Sequence[Alike], most: int) -> None:
+def _list_failures(failures: Sequence[SimilarFailures], most: int) -> None:
     for one in failures[:most]:
         err.print(f"[red]failed[/red] {one}")
-        err.print(f"  {one.words}", markup=False)
+        err.print(f"  {one.reason}", markup=False)
     if rest := failures[most:]:
-        count = sum(len(one.places) for one in rest)
-        err.print(f"  and {count} more that failed otherwise; Dagster's UI has them all")
+        count = sum(len(one.partitions) for one in rest)
+        err.print(f"  and {count} more with other reasons; Dagster's UI has them all")
 
 
 def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
-    """Pass results on, and show beside what is for programs how many there are."""
+    """Pass results on, and show their number on standard error."""
     with Display(err) as display:
         yield from display.stage("patches and years searched", total, results)
 
@@ -523,9 +525,9 @@ def _show_maps(config: Config) -> None:
         mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
         out.print(f"Map of {year}:   {store.path(mosaic)}/{LAND_COVER}", markup=False)
         if PICTURE in MosaicFormat().open(store, mosaic):
-            out.print(f"Its picture:   {store.path(mosaic)}/{PICTURE}", markup=False)
-        out.print(f"Its quality:   {store.path(evaluation)}/{layout.METRICS}", markup=False)
-        out.print(f"More pictures: {store.path(evaluation)}/*.png, "
+            out.print(f"Picture:       {store.path(mosaic)}/{PICTURE}", markup=False)
+        out.print(f"Metrics:       {store.path(evaluation)}/{layout.METRICS}", markup=False)
+        out.print(f"Figures:       {store.path(evaluation)}/*.png, "
                   f"{store.path(f'observation_stats/{year}')}/*.png", markup=False)  # fmt: skip
 
 

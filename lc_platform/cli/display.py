@@ -1,4 +1,4 @@
-"""Progress as a person sees it: bars in a terminal, plain lines elsewhere."""
+"""Progress: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from lc_platform.runtime.progress import Step
 
 _Item = TypeVar("_Item")
 _SILENT = 5.0
-"""Seconds after which a plain line says what is being done."""
+"""Seconds between plain lines that say what is being done."""
 _EARLY = 0.05
-"""Share of a stage before which nothing is said of the time left."""
+"""Share of a stage before which no remaining time is shown."""
 
 _ALMOST = 0.99
 """Share of a stage that is shown where all of its steps are done and it has not ended."""
 
 
 class Display:
-    """Stages of the work and what is being done in them, while the block lasts."""
+    """Shows the stages of the work and their steps, as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self.console = _on_its_own(console)
@@ -59,8 +59,8 @@ class Display:
     ) -> Iterator[_Item]:
         """Pass items on as they come, and show how many of ``total`` are done.
 
-        counted  how many of them an item is
-        said     what a plain line says of an item, with how many are done; nothing where None
+        counted  returns how many an item counts for
+        said     returns the plain line for an item and the number done; None for no line
         """
         with self._lock:
             self._stage, self._total, self._ended = name, total, 0
@@ -79,7 +79,7 @@ class Display:
             self._refresh()
 
     def step(self, step: Step) -> None:
-        """Show what a worker is at."""
+        """Show a worker's present step."""
         with self._lock:
             if step.asset:
                 self._steps[step.source] = step
@@ -95,18 +95,18 @@ class Display:
             self._shown = max(self._shown, min(done, most))
         self._lines.show(self)
 
-    def note(self, words: str) -> None:
-        """Say something beside the progress."""
-        self.console.print(words, markup=False)
+    def note(self, text: str) -> None:
+        """Print a text beside the progress."""
+        self.console.print(text, markup=False)
 
     @property
     def share(self) -> float:
-        """Of the stage that is done."""
+        """The share of the stage that is done."""
         return self._shown / self._total if self._total else 0.0
 
     @property
     def left(self) -> str:
-        """The time that the rest of the stage takes at the pace of what is done."""
+        """The remaining time of the stage at its present pace."""
         share, spent = self.share, time.monotonic() - self._began
         if not _EARLY < share < 1:
             return ""
@@ -114,7 +114,7 @@ class Display:
 
     @property
     def doing(self) -> str:
-        """What each worker is at; between two tasks, the stage."""
+        """The step of each worker; between two tasks, the stage."""
         return ", ".join(map(str, self._steps.values())) or self._stage
 
     def __str__(self) -> str:
@@ -141,13 +141,13 @@ class Display:
 
 
 def _on_its_own(console: Console) -> Console:
-    """A console to the same place by a descriptor of its own: while a step is at work, Dagster
-    sends what is written to standard output and error into the step's log."""
+    """Return a console with a descriptor of its own: while a step is executed, Dagster redirects
+    standard output and error into the step's log."""
     file = console.file
     try:
         own = os.fdopen(os.dup(file.fileno()), "w", encoding=console.encoding)
     except (OSError, io.UnsupportedOperation):
-        return console  # it is no file of the system's, and stays where it is
+        return console  # it has no descriptor, and is not redirected
     return Console(
         file=own,
         force_terminal=console.is_terminal,
@@ -158,7 +158,7 @@ def _on_its_own(console: Console) -> Console:
 
 
 class _Bars:
-    """For a terminal: the stage and below it what each worker is at."""
+    """For a terminal: the stage, and below it each worker's step."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
@@ -218,7 +218,7 @@ class _Bars:
             )
 
     def said(self, line: str) -> None:
-        """The bar says it."""
+        """Do nothing: the bar shows it."""
 
     def over(self, stage: str, done: int, total: int, seconds: float) -> None:
         if self._stage is not None:
@@ -229,8 +229,7 @@ class _Bars:
 
 
 class _Lines:
-    """For what is no terminal: a line for what has ended, and one now and then for what is being
-    done."""
+    """For other outputs: a line for what has ended, and one now and then for what is being done."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -239,19 +238,19 @@ class _Lines:
 
     def begin(self) -> None:
         self._last = time.monotonic()
-        threading.Thread(target=self._tell, name="progress", daemon=True).start()
+        threading.Thread(target=self._report_steps, name="progress", daemon=True).start()
 
     def end(self) -> None:
         self._over.set()
 
-    def _tell(self) -> None:
+    def _report_steps(self) -> None:
         while not self._over.wait(max(0.1, self._last + _SILENT - time.monotonic())):
             with self._display._lock:
                 if time.monotonic() - self._last >= _SILENT and not self._over.is_set():
                     self.said(str(self._display) or "working")
 
     def show(self, display: Display) -> None:
-        """Said in time."""
+        """Do nothing: steps are reported at intervals."""
 
     def said(self, line: str) -> None:
         self._last = time.monotonic()
@@ -260,4 +259,4 @@ class _Lines:
         file.flush()
 
     def over(self, stage: str, done: int, total: int, seconds: float) -> None:
-        """Said of the last item."""
+        """Do nothing: the last item's line says it."""

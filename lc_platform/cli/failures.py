@@ -1,4 +1,4 @@
-"""Failures as they are listed: those that are alike but for the patch's name, once."""
+"""Lists of failures: those that differ only in the patch's name are listed once."""
 
 from __future__ import annotations
 
@@ -8,40 +8,44 @@ from dataclasses import dataclass, field
 
 from lc_platform.artefacts.layout import Partition
 
-PLACES_SHOWN = 5
-"""Partitions that are named of failures that are alike."""
+PARTITIONS_SHOWN = 5
+"""Partitions that are named of similar failures."""
 _AT = re.compile(r"\d+(\.\d+)?[NS] \d+(\.\d+)?[EW]")
-"""Where a patch lies."""
+"""A patch's position."""
 
 
 @dataclass
-class Alike:
-    """Failures of one job or asset in words that differ by the partition's name alone."""
+class SimilarFailures:
+    """Failures of one job or asset whose reasons differ only in the partition's name."""
 
-    what: str
-    words: str
-    """Of the first."""
-    places: list[str] = field(default_factory=list)
+    name: str
+    """The job or the asset."""
+    reason: str
+    """The reason of the first."""
+    partitions: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """What failed where: of many partitions how many, and the first of them."""
-        more = len(self.places) - PLACES_SHOWN
-        named = ", ".join(self.places[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        count = f", {len(self.places)} partitions:" if len(self.places) > 1 else ""
-        return f"{self.what}{count} {named}".rstrip()
+        """Return the name, the number of partitions and the first of them."""
+        more = len(self.partitions) - PARTITIONS_SHOWN
+        named = ", ".join(self.partitions[:PARTITIONS_SHOWN]) + (
+            f" and {more} more" if more > 0 else ""
+        )
+        count = f", {len(self.partitions)} partitions:" if len(self.partitions) > 1 else ""
+        return f"{self.name}{count} {named}".rstrip()
 
 
-def alike(failures: Iterable[tuple[str, Partition, str]]) -> list[Alike]:
-    """Failures (job or asset, partition, why) that are alike, in the order of their first."""
-    found: dict[tuple[str, str], Alike] = {}
-    for what, where, why in failures:
-        one = found.setdefault((what, _nameless(why, where)), Alike(what, why))
-        one.places.append(str(where))
+def grouped(failures: Iterable[tuple[str, Partition, str]]) -> list[SimilarFailures]:
+    """Group failures (job or asset, partition, reason) that are similar, in order."""
+    found: dict[tuple[str, str], SimilarFailures] = {}
+    for name, where, reason in failures:
+        key = name, _without_name(reason, where)
+        one = found.setdefault(key, SimilarFailures(name, reason))
+        one.partitions.append(str(where))
     return list(found.values())
 
 
-def _nameless(words: str, where: Partition) -> str:
-    """Words without what they call the partition; files, acquisitions and items stay."""
+def _without_name(reason: str, where: Partition) -> str:
+    """Return a reason without the partition's name; files, acquisitions and items stay."""
     if where.patch is None:
-        return words
-    return _AT.sub("#", re.sub(rf"(?<![\w-]){re.escape(where.patch)}(?![\w-])", "#", words))
+        return reason
+    return _AT.sub("#", re.sub(rf"(?<![\w-]){re.escape(where.patch)}(?![\w-])", "#", reason))

@@ -1,4 +1,4 @@
-"""What a plan takes, as tables and sentences."""
+"""A plan as tables and sentences."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
-AMOUNTS = ("acquisitions", "there", "requests", "units", "to move", "to keep", "hours")
+AMOUNTS = ("acquisitions", "existing", "requests", "units", "transfer", "storage", "hours")
 
 
-_OF_THE_NETWORK = {"requests", "units", "to move", "hours"}
+_OF_THE_NETWORK = {"requests", "units", "transfer", "hours"}
 
 
 def amounts(plan: Any, need: Any) -> tuple[str, ...]:
     return (
         f"{need.acquisitions:,}",
-        f"{need.there:,}",
+        f"{need.existing:,}",
         f"{need.cost.requests:,}",
         f"{need.cost.processing_units:,.0f}",
         _bytes(need.cost.bytes),
@@ -44,23 +44,23 @@ def table_of(titles: Sequence[str], rows: Sequence[Sequence[str]], remote: bool)
 
 
 def notes_on(plan: Any) -> Iterator[str]:
-    """What the numbers of a plan rest on, and whether the budget suffices."""
+    """Return the assumptions of a plan, and whether the budget suffices."""
     from lc_platform.commands import plan as planning
 
     imagery = plan.config.imagery
     yield (
-        f"To keep: raw bands and cloud masks, at {planning.BYTES_KEPT:g} bytes a digital number, "
+        f"Storage: raw bands and cloud masks, at {planning.BYTES_KEPT:g} bytes a digital number, "
         "as measured."
     )
     if not plan.remote:
-        yield "Nothing comes over the network."
+        yield "Nothing is transferred over the network."
         return
     pace = f"{imagery.connections} at a time"
     if imagery.requests_per_minute:
         pace += f", at most {imagery.requests_per_minute} a minute"
     yield f"Hours: of one worker, at {plan.seconds_a_request:g} s a request, {pace}."
     if plan.estimated:
-        yield f"Estimated, the archive was not asked: {plan.estimated}."
+        yield f"Estimated without searching the archive: {plan.estimated}."
     for limit in plan.budget:
         what = limit.key.replace("_", " ")
         yield (

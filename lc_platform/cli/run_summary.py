@@ -1,4 +1,4 @@
-"""How a run ended, in a sentence or two."""
+"""The summary of a run in a sentence or two."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def summary(report: Report) -> str:
-    """What was made, what was current already, what failed, and how long it took."""
+    """Return what was made, was current already, and failed, and how long it took."""
     made, current, failed = len(report.made), len(report.current), len(report.failures)
     seconds = f"{report.seconds:.0f} s"
     if current and not made and not failed and not report.stopped:
         return f"Nothing had to be made: all {current} artefacts are current ({seconds})."
     already = f", {current} were current already" if current else ""
-    said = f"{made} artefacts made{already}, in {seconds}, {failed} failed."
-    per_patch, places = report.orchestration()
-    if not places:
-        return said
+    text = f"{made} artefacts made{already}, in {seconds}, {failed} failed."
+    per_patch, count = report.orchestration()
+    if not count:
+        return text
     each = "patch" if len(report.years) == 1 else "patch in each year"
-    return f"{said} Dagster itself took {per_patch:.2f} s of that for each {each}, {places} in all."
+    return f"{text} Dagster itself took {per_patch:.2f} s of that for each {each}, {count} in all."

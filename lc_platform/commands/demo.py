@@ -1,4 +1,4 @@
-"""The demonstration: the whole graph on the simulated archive, judged against its truth."""
+"""The demonstration: the whole graph on the simulated archive, compared with its truth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFERENCE = "reference.gpkg"
 
 
 def prepare(folder: Path) -> Config:
-    """The demo's configuration and reference in a folder; what is there already is kept."""
+    """Write the demo's configuration and reference into a folder; existing files are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE_NAME
     if not file.exists():
@@ -35,15 +35,15 @@ def prepare(folder: Path) -> Config:
 
 
 def write_reference(config: Config) -> Path | None:
-    """The simulated archive's reference of the configured area, as the file the configuration
-    names; None where it names none, the file where it is there already."""
+    """Write the simulated archive's reference of the configured area to the file that the
+    configuration names, unless it exists; return the file, None if none is named."""
     if config.reference.path is None:
         return None
     path = Path(config.located(config.reference.path, "reference.path"))
     if not path.exists():
         patches, _ = area.patches(SplitOptions.of(config))
         with at("reference", path.name, last=True):
-            # Under another name until it is whole: what is there is taken as it is.
+            # Under another name until it is whole: an existing file is used as it is.
             staged = path.with_name(f".{os.getpid()}-{path.name}")
             try:
                 _archive(config).write_reference(staged, _around(patches))
@@ -68,7 +68,7 @@ def _around(patches: list[Patch]) -> Geometry:
 
 
 def accuracy_against_truth(config: Config, year: int, patches: Sequence[str]) -> float:
-    """Share of the patches' predicted pixels that have the class of the simulated truth.
+    """Return the share of the patches' predicted pixels that have the class of the simulated truth.
 
     Raises StorageError where a patch has no prediction.
     """

@@ -31,10 +31,9 @@ from lc_platform.assets.dagster_internals import (
 
 MODULE = "lc_platform.definitions"
 CODE_LOCATION = "lc-platform"
-"""What Dagster calls the platform, however its UI is started."""
+"""The name of the code location, however Dagster's UI is started."""
 PATCHES_TAG, YEAR_TAG = "patches", "year"
-"""Tags of runs over several patches. The UI's list shows them, where Dagster's own tags of a range
-are folded away."""
+"""Tags of runs over several patches for the UI's list, which hides Dagster's own of a range."""
 _WORKSPACE = f"""\
 load_from:
   - python_module:
@@ -53,7 +52,7 @@ class Run:
 
 
 def workspace(home: Path) -> Path:
-    """The file in Dagster's home that says what its UI loads, and what it is called."""
+    """Return the workspace file in Dagster's home, which is written if there is none."""
     path = home / "workspace.yaml"
     if not path.exists():
         path.write_text(_WORKSPACE, encoding="utf-8")
@@ -62,14 +61,14 @@ def workspace(home: Path) -> Path:
 
 def launch(
     job: dg.JobDefinition,
-    places: Sequence[Partition],
+    wanted: Sequence[Partition],
     instance: dg.DagsterInstance,
     run_config: Mapping[str, Any],
     assets: Sequence[str] = (),
 ) -> Run:
-    """Run a job, or some of its assets, on a partition, or on several that follow each other.
+    """Run a job, or some of its assets, on one partition or several consecutive ones.
 
-    Dagster's daemon does not start it again where it fails: who launched it sees to that.
+    Dagster's daemon does not start a failed run again: the caller handles failures.
     """
     selection = frozenset(dg.AssetKey(asset) for asset in assets) or None
     run = instance.create_run_for_job(
@@ -77,7 +76,7 @@ def launch(
         run_config=run_config,
         tags={
             **job.run_tags,
-            **_of_partitions(job, places, selection),
+            **_partition_tags(job, wanted, selection),
             MAX_RETRIES_TAG: "0",
         },
         asset_selection=selection,
@@ -88,20 +87,20 @@ def launch(
     return Run(run.run_id, ended is not None and ended.is_success, events)
 
 
-def _of_partitions(
-    job: dg.JobDefinition, places: Sequence[Partition], selection: frozenset[dg.AssetKey] | None
+def _partition_tags(
+    job: dg.JobDefinition, wanted: Sequence[Partition], selection: frozenset[dg.AssetKey] | None
 ) -> Mapping[str, str]:
-    first, last = (partitions.partition_key(place) for place in (places[0], places[-1]))
+    first, last = (partitions.partition_key(one) for one in (wanted[0], wanted[-1]))
     if first is None or last is None:
         return {}
-    if len(places) == 1:
+    if len(wanted) == 1:
         return job.get_tags_for_partition_key(str(first), selected_asset_keys=selection)
     tags = {
         ASSET_PARTITION_RANGE_START_TAG: str(first),
         ASSET_PARTITION_RANGE_END_TAG: str(last),
-        PATCHES_TAG: f"{places[0].patch} +{len(places) - 1}",
+        PATCHES_TAG: f"{wanted[0].patch} +{len(wanted) - 1}",
     }
-    return tags | ({YEAR_TAG: str(places[0].year)} if places[0].year else {})
+    return tags | ({YEAR_TAG: str(wanted[0].year)} if wanted[0].year else {})
 
 
 def _origin(job: str) -> RemoteJobOrigin:

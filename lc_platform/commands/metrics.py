@@ -4,9 +4,9 @@ Runs are short-lived processes, so nothing is counted in them: the exporter read
 log and the store. What it says is a function of these alone. After a restart it reads the log from
 its beginning and its counters stand where they stood; in between it reads what is new.
 
-A look may take minutes where the area is large, longer than Prometheus waits for an answer: it is
-taken at intervals, and what the last one found is answered at once. What cannot be reached has no
-series, but one that says so.
+Reading may take minutes where the area is large, longer than Prometheus waits for an answer: the
+exporter reads at intervals, and answers with the last result at once. What cannot be reached has no
+series, and one series says so.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 36
 BYTES = tuple(float(10**power) for power in range(3, 12))
 """Upper bounds of the histograms' buckets."""
 CAUSES = 20
-"""Causes of failure that have a series of their own; the others are told together."""
+"""Causes of failure that have a series of their own; the others are counted together."""
 OTHERS = "others"
 STATES = ("current", "stale", "missing", "failed")
 EVERY = 60.0
-"""Seconds between the end of a look and the beginning of the next."""
+"""Seconds between two refreshes."""
 _PAGE = 500
 _logger = logging.getLogger(__name__)
-_UNDER_WAY = {
+_STATUSES = {
     "queued": [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED],
     "running": [
         dg.DagsterRunStatus.STARTING,
@@ -67,7 +67,7 @@ Labels = tuple[str, ...]
 
 @dataclass
 class _Histogram:
-    """How often a value fell in each bucket, and the values' sum."""
+    """Counts of values by bucket, and their sum."""
 
     bounds: Sequence[float]
     counts: list[int] = field(default_factory=list)
@@ -79,7 +79,7 @@ class _Histogram:
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """(upper bound, how many are not above it)"""
+        """Return (upper bound, number of values not above it) of each bucket."""
         names = [*map(str, self.bounds), "+Inf"]
         reached = 0
         found: list[tuple[str, float]] = []
@@ -90,7 +90,7 @@ class _Histogram:
 
 
 class EventLog:
-    """What Dagster's event log says was done and spent, counted as far as it was read."""
+    """Counts of what was done and spent, from Dagster's event log as far as it was read."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
@@ -102,7 +102,7 @@ class EventLog:
         self._read: dict[str, str | None] = {}
 
     def read(self) -> None:
-        """Count what is new."""
+        """Count new events."""
         for asset in ASSETS:
             self._materializations(asset)
         self._failures()
@@ -120,7 +120,7 @@ class EventLog:
                 return
 
     def _count(self, asset: str, made: dg.AssetMaterialization) -> None:
-        # What was current already, and is only reported again, has been counted.
+        # An artefact that is only reported again has been counted.
         if UNCHANGED in made.metadata:
             return
         facts = {
@@ -157,7 +157,7 @@ class EventLog:
 
 
 class Exporter(Collector):
-    """The metrics of a platform, as of its last `look`."""
+    """The metrics of a platform, as of the last `refresh`."""
 
     def __init__(self, instance: dg.DagsterInstance, platform: Platform) -> None:
         self.instance = instance
@@ -166,20 +166,20 @@ class Exporter(Collector):
         self._known: Known = {}
         self._of_records: Sequence[Metric] = ()
         self._of_store: Sequence[Metric] = ()
-        self._of_look: Sequence[Metric] = ()
-        self._looked: float | None = None
+        self._of_refresh: Sequence[Metric] = ()
+        self._refreshed: float | None = None
         self._away: set[str] = set()
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing: the registry is to register without looking."""
+        """Return nothing, so that the registry does not collect on registration."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """What the last look found; nothing before the first."""
+        """Return the metrics of the last refresh; nothing before the first."""
         started = time.perf_counter()
         yield from self._of_records
         yield from self._of_store
-        yield from self._of_look
+        yield from self._of_refresh
         yield _gauge(
             "lc_platform_scrape_seconds",
             "Seconds that this answer took.",
@@ -187,8 +187,8 @@ class Exporter(Collector):
             {(): time.perf_counter() - started},
         )
 
-    def look(self) -> None:
-        """Look at Dagster's records and at the store, one after the other."""
+    def refresh(self) -> None:
+        """Read Dagster's records and the store, one after the other."""
         started = time.perf_counter()
         away: dict[str, Exception] = {}
         try:
@@ -206,31 +206,31 @@ class Exporter(Collector):
             _logger.warning("the %s cannot be read: %s", what, away[what])
         self._away = set(away)
         if not away:
-            self._looked = time.time()
-        self._of_look = list(self._told(time.perf_counter() - started))
+            self._refreshed = time.time()
+        self._of_refresh = list(self._about_refresh(time.perf_counter() - started))
 
-    def _told(self, seconds: float) -> Iterator[Metric]:
+    def _about_refresh(self, seconds: float) -> Iterator[Metric]:
         yield _gauge(
             "lc_platform_store_up",
-            "Whether the last look could read the store.",
+            "Whether the store could be read at the last refresh.",
             (),
             {(): "store" not in self._away},
         )
         yield _gauge(
             "lc_platform_records_up",
-            "Whether the last look could read Dagster's records.",
+            "Whether Dagster's records could be read at the last refresh.",
             (),
             {(): "records" not in self._away},
         )
         yield _gauge(
-            "lc_platform_look_seconds", "Seconds that the last look took.", (), {(): seconds}
+            "lc_platform_look_seconds", "Seconds that the last refresh took.", (), {(): seconds}
         )
-        if self._looked is not None:
+        if self._refreshed is not None:
             yield _gauge(
                 "lc_platform_last_look_timestamp_seconds",
-                "When the last look ended that could read everything, in seconds since 1970.",
+                "When the last refresh ended that could read everything, in seconds since 1970.",
                 (),
-                {(): self._looked},
+                {(): self._refreshed},
             )
 
     def _stored(self) -> Iterator[Metric]:
@@ -239,7 +239,7 @@ class Exporter(Collector):
             raise StorageError(f"{store}: is not there")
         yield _gauge(
             "lc_platform_partitions",
-            "Partitions by how they stand: current are done, all others are left.",
+            "Partitions by state; those that are current are done.",
             ("asset", "year", "state"),
             dict(self._counted()),
         )
@@ -247,11 +247,11 @@ class Exporter(Collector):
 
     def _counted(self) -> Iterator[tuple[Labels, int]]:
         versions, years = self.platform.versions, self.platform.config.years
-        look = versions.look()
-        attempts = PartitionStatus(self.instance, versions, look, years, self._known)
-        for asset in attempts.assets:
+        snapshot = versions.look()
+        status = PartitionStatus(self.instance, versions, snapshot, years, self._known)
+        for asset in status.assets:
             for year in years_of(asset, years):
-                count = attempts.of[asset].count(look.states(asset, year))
+                count = status.of[asset].count(snapshot.states(asset, year))
                 for state in STATES:
                     yield (asset, str(year or ""), state), count[state]
 
@@ -259,11 +259,11 @@ class Exporter(Collector):
         log = self._log
         yield _gauge(
             "lc_platform_runs",
-            "Runs that wait or are under way.",
+            "Runs that are queued or running.",
             ("status",),
             {
                 (name,): self.instance.get_runs_count(dg.RunsFilter(statuses=statuses))
-                for name, statuses in _UNDER_WAY.items()
+                for name, statuses in _STATUSES.items()
             },
         )
         yield _histogram(
@@ -276,7 +276,7 @@ class Exporter(Collector):
             "Bytes of the artefact of one partition.",
             log.bytes,
         )
-        # Without a series where no source tells: unknown is not zero.
+        # There is no series where no source reports them: unknown is not zero.
         yield _counter(
             "lc_platform_requests",
             "Requests to the archive for what was made.",
@@ -298,7 +298,7 @@ class Exporter(Collector):
 
 
 def _spent(now: Spending) -> Iterator[Metric]:
-    """Of the month, whatever came of it; left and budget where there is one."""
+    """Yield the month's spending, also for what failed, and what is left of a budget."""
     limits = now.budget.model_dump(exclude_none=True)
     for name, text, values in (
         ("spent", "Spent in the archive this month, also for what failed.", now.spent),
@@ -311,7 +311,7 @@ def _spent(now: Spending) -> Iterator[Metric]:
 
 
 def _commonest(failures: Counter[Labels]) -> Mapping[Labels, float]:
-    """The causes seen first keep their series, so that no counter ever falls."""
+    """Return the counts of failures; the first causes keep their series: no counter falls."""
     found: Counter[Labels] = Counter()
     for position, ((asset, cause), count) in enumerate(failures.items()):
         found[(asset, cause) if position < CAUSES else (OTHERS, OTHERS)] += count
@@ -353,7 +353,7 @@ def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServ
 def run(configuration: Config, *, port: int, host: str, every: float = EVERY) -> None:
     """Serve a configuration's metrics until Ctrl+C.
 
-    every  seconds between the end of a look and the beginning of the next
+    every  seconds between two refreshes
 
     Raises RunError where the port is in use, before anything else is done.
     """
@@ -372,5 +372,5 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
             raise ports.refused(host, port, error) from error
         print(f"Metrics at http://{host}:{server.server_port}/metrics; Ctrl+C ends it.", flush=True)
         while True:
-            exporter.look()
+            exporter.refresh()
             time.sleep(every)

@@ -1,4 +1,4 @@
-"""What the acquiring of an area takes, before any of it is acquired."""
+"""The cost of acquiring an area, before any of it is acquired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from lc_platform import assets
 from lc_platform.acquisition import revisit
-from lc_platform.acquisition.acquire import NoAcquisitionError, offer
+from lc_platform.acquisition.acquire import NoAcquisitionError, search_acquisitions
 from lc_platform.acquisition.budget import Spending
 from lc_platform.acquisition.read_plan import Plan, plans
 from lc_platform.acquisition.reuse import changed
@@ -25,30 +25,30 @@ from lc_platform.platform import Platform
 from lc_platform.sources.protocol import Acquisition, Cost, Source
 
 BYTES_KEPT = 1.2
-"""That a digital number takes in the store, with its masks; see docs/performance.md."""
+"""Bytes of a digital number in the store, with its masks; see docs/performance.md."""
 REQUEST_SECONDS = {"sentinel_hub": 1.0, "stac": 0.2, "simulated": 0.0}
-"""That an archive on the network is taken to need for a request: it computes an image, or gives a
+"""Assumed seconds of a request to an archive on the network, which computes an image or returns a
 part of a file."""
 NOTHING = Cost()
 
 
 @dataclass(frozen=True)
 class Need:
-    """What patches and years need."""
+    """The acquisitions of patches and years, and their cost."""
 
     acquisitions: int = 0
-    """That there are, or will be by the estimate."""
-    there: int = 0
-    """Of these, that need not be acquired again."""
+    """Acquisitions that the archive has, or has by the estimate."""
+    existing: int = 0
+    """Acquisitions among them that need not be acquired again."""
     cost: Cost = NOTHING
-    """Of the others."""
+    """The cost of the others."""
     bytes_kept: int = 0
-    """In the store, of the others: raw bands and cloud masks."""
+    """Bytes of the others in the store: raw bands and cloud masks."""
 
     def __add__(self, other: Need) -> Need:
         return Need(
             self.acquisitions + other.acquisitions,
-            self.there + other.there,
+            self.existing + other.existing,
             self.cost + other.cost,
             self.bytes_kept + other.bytes_kept,
         )
@@ -70,7 +70,7 @@ class Budgeted:
 
     @property
     def months(self) -> int:
-        """That all of it takes, this one counted."""
+        """Months that all of it takes, this one included."""
         return 1 + max(0, math.ceil((self.needed - self.left) / self.most))
 
 
@@ -82,9 +82,9 @@ class AreaPlan:
     needs: dict[tuple[str, int], Need]
     """By patch and year."""
     remote: bool
-    """Whether anything comes over the network."""
+    """Whether the archive is on the network."""
     estimated: str
-    """How often acquisitions are taken to come; empty where the archive was asked."""
+    """The assumptions of an estimate; empty where the archive was searched."""
     spending: Spending
 
     @property
@@ -104,7 +104,7 @@ class AreaPlan:
 
     @property
     def without(self) -> list[tuple[str, int]]:
-        """Patches and years that the archive has nothing of."""
+        """Patches and years of which the archive has nothing."""
         return [where for where, need in self.needs.items() if not need.acquisitions]
 
     @property
@@ -112,7 +112,7 @@ class AreaPlan:
         return REQUEST_SECONDS[self.config.imagery.source]
 
     def hours(self, need: Need) -> float:
-        """Of one worker, at the limits of the configuration."""
+        """Return the hours of one worker, at the limits of the configuration."""
         imagery = self.config.imagery
         seconds = need.cost.requests * self.seconds_a_request / imagery.connections
         if imagery.requests_per_minute:
@@ -128,8 +128,8 @@ class AreaPlan:
             for key, left in self.spending.left.items()
         ]
 
-    def told(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON can hold it."""
         imagery, spending = self.config.imagery, self.spending
         return {
             "name": self.config.name,
@@ -139,10 +139,10 @@ class AreaPlan:
             "estimated": self.estimated or None,
             "seconds_a_request": self.seconds_a_request,
             "bytes_a_digital_number": BYTES_KEPT,
-            "total": self._told(self.total),
-            "years": [{"year": year, **self._told(need)} for year, need in self.years.items()],
+            "total": self._amounts(self.total),
+            "years": [{"year": year, **self._amounts(need)} for year, need in self.years.items()],
             "patches": [
-                {"patch": patch, "year": year, **self._told(need)}
+                {"patch": patch, "year": year, **self._amounts(need)}
                 for (patch, year), need in self.needs.items()
             ],
             "budget": {
@@ -161,10 +161,10 @@ class AreaPlan:
             },
         }
 
-    def _told(self, need: Need) -> dict[str, Any]:
+    def _amounts(self, need: Need) -> dict[str, Any]:
         return {
             "acquisitions": need.acquisitions,
-            "there": need.there,
+            "there": need.existing,
             **_costs(need.cost),
             "bytes_kept": need.bytes_kept,
             "hours": round(self.hours(need), 4),
@@ -180,7 +180,7 @@ def _costs(cost: Cost) -> dict[str, Any]:
 
 
 Progress = Callable[[int, Iterable[Any]], Iterator[Any]]
-"""(how many, results as they come) -> the same results, shown on the way."""
+"""(how many, results as they come) -> the same results, with their progress shown."""
 
 
 def make(
@@ -192,10 +192,10 @@ def make(
     offline: bool = False,
     today: date | None = None,
 ) -> AreaPlan:
-    """Search the archive for all patches and years, or those asked for, and look what is there.
+    """Search the archive for all patches and years, or the chosen ones, and compare with the store.
 
-    offline  ask an archive on the network nothing: its acquisitions are estimated, and what is
-             there of a year is taken for all that there was
+    offline  do not search an archive on the network: its acquisitions are estimated, and a past
+             year that has any is taken as complete
 
     Raises RunError where a year or a patch is asked for that there is not, SourceError where the
     archive cannot be searched, StorageError where the store cannot be read, or is a file.
@@ -225,7 +225,7 @@ def make(
     finally:
         pool.shutdown(cancel_futures=True)
     laid = [found[key] for key in keys]
-    estimated = "; ".join(one.words(laid) for one in (estimates or {}).values())
+    estimated = "; ".join(one.assumptions(laid) for one in (estimates or {}).values())
     return AreaPlan(config, needs, remote, estimated, platform.ledger.spending())
 
 
@@ -237,18 +237,18 @@ def _need(
     estimates: Mapping[str, _Estimate] | None,
 ) -> Need:
     readings = plans(patch, platform.acquisition_options())
-    held = [one.facts for one in platform.reusable(patch.key, year)]
+    stored = [one.facts for one in platform.reusable(patch.key, year)]
     if estimates is not None:
-        counted = [_estimated(estimates[r.name], patch, year, _of(r, held)) for r in readings]
+        counted = [_estimated(estimates[r.name], patch, year, _by_key(r, stored)) for r in readings]
     else:
         try:
-            offered = offer(
+            found_now = search_acquisitions(
                 platform.source, patch, year, platform.acquisition_options(), platform.auxiliary
             )
         except NoAcquisitionError:
             return Need()
-        there = {"": offered.acquisitions, **offered.auxiliary}
-        counted = [_searched(r, there[r.name], _of(r, held)) for r in readings]
+        there = {"": found_now.acquisitions, **found_now.auxiliary}
+        counted = [_searched(r, there[r.name], _by_key(r, stored)) for r in readings]
     needs = []
     for reading, (count, known) in zip(readings, counted, strict=True):
         each, new = reading.cost(sources[reading.name]), count - known
@@ -258,12 +258,14 @@ def _need(
     return sum(needs, Need())
 
 
-def _of(reading: Plan, held: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Key -> what is held of an acquisition, read as it would be now."""
-    described = reading.described()
+def _by_key(
+    reading: Plan, stored: Iterable[Mapping[str, Any]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return key -> stored acquisitions that were read as they would be now."""
+    read_as = reading.digest()
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for facts in held:
-        if facts.get("read_as") == described:
+    for facts in stored:
+        if facts.get("read_as") == read_as:
             found.setdefault(str(facts["key"]), []).append(facts)
     return found
 
@@ -271,27 +273,27 @@ def _of(reading: Plan, held: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapp
 def _searched(
     reading: Plan,
     acquisitions: Sequence[Acquisition],
-    held: Mapping[str, Sequence[Mapping[str, Any]]],
+    stored: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> tuple[int, int]:
-    """(acquisitions, how many of them are there, as the archive has them now)"""
-    there = sum(
-        any(changed(facts, a, reading.bands) == frozenset() for facts in held.get(a.key, ()))
+    """Return the numbers of acquisitions and of those that are stored as the archive has them."""
+    existing = sum(
+        any(changed(facts, a, reading.bands) == frozenset() for facts in stored.get(a.key, ()))
         for a in acquisitions
     )
-    return len(acquisitions), there
+    return len(acquisitions), existing
 
 
 def _estimated(
-    estimate: _Estimate, patch: Patch, year: int, held: Mapping[str, Any]
+    estimate: _Estimate, patch: Patch, year: int, stored: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """(acquisitions, how many of them are there)"""
-    if held and not estimate.is_running(year):
-        return len(held), len(held)
-    return max(len(held), estimate.acquisitions(patch, year)), len(held)
+    """Return the numbers of acquisitions and of stored ones."""
+    if stored and not estimate.is_current(year):
+        return len(stored), len(stored)
+    return max(len(stored), estimate.acquisitions(patch, year)), len(stored)
 
 
 class _Estimate:
-    """Of acquisitions, from the satellites' orbit."""
+    """The number of acquisitions, estimated from the satellites' orbit."""
 
     def __init__(self, config: Config, collection: str, today: date) -> None:
         self._collection = collection
@@ -304,11 +306,11 @@ class _Estimate:
         sees = self._orbit.sees_clouds
         return revisit.share_kept(self._clearest) if sees else 1.0
 
-    def is_running(self, year: int) -> bool:
+    def is_current(self, year: int) -> bool:
         return year == self._today.year
 
     def acquisitions(self, patch: Patch, year: int) -> int:
-        """Of a patch in a year, up to today."""
+        """Return the number of acquisitions of a patch in a year, up to today."""
         first, last = date(year, 1, 1), min(date(year + 1, 1, 1), self._today)
         days = max(0, (last - first).days)
         return round(self._passes(patch, days) * self._share)
@@ -317,8 +319,8 @@ class _Estimate:
         xmin, _, xmax, _ = patch.box
         return self._orbit.passes(patch.centre[1], xmax - xmin, days)
 
-    def words(self, patches: Sequence[Patch]) -> str:
-        """What it assumes."""
+    def assumptions(self, patches: Sequence[Patch]) -> str:
+        """Return the assumptions as text."""
         every = 1 / fmean(self._passes(patch, 1) for patch in patches)
         latitude = fmean(patch.centre[1] for patch in patches)
         text = (

@@ -40,15 +40,16 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Task:
-    """A job's assets on one partition, or on several that follow each other."""
+    """A job's assets on one partition, or on several consecutive ones."""
 
     job: str
     assets: tuple[str, ...]
-    places: tuple[Partition, ...] = (Partition(),)
+    partitions: tuple[Partition, ...] = (Partition(),)
 
     def __str__(self) -> str:
-        first = f"{self.job} {self.places[0]}".strip()
-        return first if len(self.places) == 1 else f"{first} and {len(self.places) - 1} more"
+        first, *others = self.partitions
+        text = f"{self.job} {first}".strip()
+        return f"{text} and {len(others)} more" if others else text
 
 
 Artefact = tuple[str, str | None]
@@ -62,13 +63,13 @@ class Outcome:
     task: Task
     seconds: float
     work_seconds: float
-    """Of these, in the platform's own work; the rest is orchestration."""
+    """Seconds of these in the platform's own work; the rest is orchestration."""
     errors: Mapping[Partition, str] = field(default_factory=dict)
-    """Why places failed; the others are done."""
+    """Partition -> why it failed; the others are done."""
     made: frozenset[Artefact] = frozenset()
-    """What the task has made."""
+    """Artefacts that the task has made."""
     current: frozenset[Artefact] = frozenset()
-    """What was already as the task would have made it."""
+    """Artefacts that were current already."""
 
 
 @dataclass
@@ -78,46 +79,46 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
     notes: str | None = None
-    """What was repaired in the area's boundary."""
+    """Repairs of the area's boundary."""
     warnings: list[str] = field(default_factory=list)
-    """What should be mended, and did not stop the work."""
+    """Problems that did not stop the work."""
     stopped: str | None = None
-    """Why later stages were left out, where they were."""
+    """Why later stages were skipped, if they were."""
     missing: dict[int, Sequence[str]] = field(default_factory=dict)
-    """Patches that a year's map is without, where it has others."""
+    """Year -> patches that are missing in its map."""
     interrupted: bool = False
-    """Whether the work was asked to stop before all was done."""
+    """Whether the work was stopped before all was done."""
 
     @property
     def failures(self) -> list[tuple[str, Partition, str]]:
-        """(job, place, why)"""
-        return [(o.task.job, place, why) for o in self.outcomes for place, why in o.errors.items()]
+        """(job, partition, reason) of each failure."""
+        return [(o.task.job, where, why) for o in self.outcomes for where, why in o.errors.items()]
 
     @property
     def made(self) -> frozenset[Artefact]:
-        """What was made."""
+        """Artefacts that were made."""
         return frozenset[Artefact]().union(*(o.made for o in self.outcomes))
 
     @property
     def current(self) -> frozenset[Artefact]:
-        """What was current already."""
+        """Artefacts that were current already."""
         return frozenset[Artefact]().union(*(o.current for o in self.outcomes)) - self.made
 
     @property
     def years(self) -> Collection[int]:
-        """The years that something was tried of."""
-        return {p.year for o in self.outcomes for p in o.task.places if p.year}
+        """The years of which anything was attempted."""
+        return {p.year for o in self.outcomes for p in o.task.partitions if p.year}
 
     @property
     def succeeded(self) -> bool:
         return self.stopped is None and not self.failures and not self.interrupted
 
     def orchestration(self) -> tuple[float, int]:
-        """Seconds of orchestration a patch and year, and how many patch-years they are of."""
-        own = [o for o in self.outcomes if o.task.places[0].patch and not o.errors]
-        places = {place for o in own for place in o.task.places if place.year}
+        """Return the seconds of orchestration for each patch and year, and the number of these."""
+        own = [o for o in self.outcomes if o.task.partitions[0].patch and not o.errors]
+        done = {where for o in own for where in o.task.partitions if where.year}
         spent = sum(o.seconds - o.work_seconds for o in own)
-        return (spent / len(places) if places else 0.0), len(places)
+        return (spent / len(done) if done else 0.0), len(done)
 
 
 class Worker:
@@ -134,8 +135,8 @@ class Worker:
         return build(self.config)
 
     @cached_property
-    def _gated(self) -> set[str]:
-        """The assets that something must hold of before the next may use them."""
+    def _checked(self) -> set[str]:
+        """The assets that have a blocking check."""
         found = self.definitions.asset_checks or ()
         specs = [spec for check in found for spec in check.check_specs]
         return {spec.asset_key.path[-1] for spec in specs if spec.blocking}
@@ -145,17 +146,16 @@ class Worker:
         return self.definitions.resources or {}
 
     def opened(self, asset: str, where: Partition = Partition()) -> Any:  # noqa: B008
-        """An artefact's handle. Raises StorageError where it is not there."""
+        """Open an artefact. Raises StorageError where it does not exist."""
         manager = self._resources["io_manager"]
         from lc_platform.artefacts.layout import key
 
         return manager.formats[asset].open(manager.store, key(asset, where.patch, where.year))
 
     def check(self) -> list[str]:
-        """Look at the store and at Dagster's instance before the work.
+        """Check the store and Dagster's instance before the work.
 
-        Returns what should be mended and does not stop it. Raises StorageError, PreflightError
-        with what is wrong, and what to do.
+        Returns warnings. Raises StorageError or PreflightError with what is wrong and what to do.
         """
         platform = self._resources["platform"]
         warnings = [*self.config.doubts, *preflight.check(self.config, self.instance)]
@@ -164,14 +164,14 @@ class Worker:
         assert isinstance(records, SqlRunStorage)
         deployment = records.get_run_storage_id()
         claim(platform.store, deployment, platform.versions.fingerprint, self.config.name)
-        look = self.look()
-        bare = sum(look.unrecorded("raw_bands", year) for year in self.config.years)
+        snapshot = self.snapshot()
+        bare = sum(snapshot.unrecorded("raw_bands", year) for year in self.config.years)
         if bare:
             warnings.append(
                 f"{platform.store}: {bare} raw_bands have no record of how they were made, as "
                 "those of an earlier release and those that `lc-platform verify` found damaged. "
-                "Their acquisitions are looked at again: what is whole and current is taken over, "
-                "all else is acquired again"
+                "Their acquisitions are read again: those that are whole and current are reused, "
+                "all others are acquired again"
             )
         return warnings
 
@@ -180,28 +180,29 @@ class Worker:
         platform: Platform = self._resources["platform"]
         return platform
 
-    def look(self) -> Snapshot:
-        """What is recorded in the store now."""
+    def snapshot(self) -> Snapshot:
+        """Return the present state of the store."""
         return self.platform.versions.look()
 
-    def there(self, asset: str, where: Partition = Partition()) -> bool:  # noqa: B008
-        return bool(self._resources["io_manager"].there(asset, where))
+    def exists(self, asset: str, where: Partition = Partition()) -> bool:  # noqa: B008
+        """Whether an artefact exists."""
+        return bool(self._resources["io_manager"].exists(asset, where))
 
     def notes(self) -> str | None:
-        """What the last patch_grid says was repaired in the boundary."""
+        """Return the repairs of the boundary that the last patch_grid reports."""
         event = self.instance.get_latest_materialization_event(dg.AssetKey("patch_grid"))
-        said = event and event.asset_materialization and event.asset_materialization.metadata
-        note = said and said.get("notes")
+        metadata = event and event.asset_materialization and event.asset_materialization.metadata
+        note = metadata and metadata.get("notes")
         return str(note.value) if note else None
 
     def run(self, task: Task) -> Outcome:
         """Materialize a task's assets; failures are in the outcome, not raised.
 
-        Where one of several places fails, the others are finished one by one. Raises StopRequested
-        where the work was to end before all of it was done: what was done stays.
+        If one of several partitions fails, the others are finished one by one. Raises StopRequested
+        if the work was stopped before all of it was done: what was done stays.
         """
         checkpoint()
-        with at_task(len(task.assets), len(task.places)):
+        with at_task(len(task.assets), len(task.partitions)):
             return self._run(task)
 
     def _run(self, task: Task) -> Outcome:
@@ -212,18 +213,18 @@ class Worker:
             checkpoint()
         errors: dict[Partition, str] = {}
         made, current = _materialized(result.all_events)
-        if not result.success and len(task.places) == 1:
-            (place,) = task.places
-            errors[place] = _reasons(failures_in(result.all_events, str(place), result.run_id))
+        if not result.success and len(task.partitions) == 1:
+            (where,) = task.partitions
+            errors[where] = _reasons(failures_in(result.all_events, str(where), result.run_id))
         elif not result.success:
             failures = failures_in(result.all_events, "", result.run_id)
-            for place in task.places:
-                own = [f for f in failures if f.permanent and f.partition == str(place)]
-                rest = _unfinished(result, task, place, self._gated)
+            for where in task.partitions:
+                own = [f for f in failures if f.permanent and f.partition == str(where)]
+                rest = _unfinished(result, task, where, self._checked)
                 if own:
-                    errors[place] = _reasons(own)
+                    errors[where] = _reasons(own)
                 elif rest:
-                    alone = self.run(Task(task.job, rest, (place,)))
+                    alone = self.run(Task(task.job, rest, (where,)))
                     errors |= alone.errors
                     made, current = made | alone.made, current | alone.current
         seconds, work = time.perf_counter() - started, clock.seconds - worked
@@ -234,14 +235,14 @@ class Worker:
         with partitions.quiet():
             job = self.definitions.resolve_job_def(task.job)
             return launch(
-                job, task.places, self.instance, _QUIET, assets=() if every else task.assets
+                job, task.partitions, self.instance, _QUIET, assets=() if every else task.assets
             )
 
 
 def _materialized(
     events: Sequence[dg.DagsterEvent],
 ) -> tuple[frozenset[Artefact], frozenset[Artefact]]:
-    """(what a run has made, what it has found to be current)"""
+    """Return the artefacts that a run has made, and those that it has found current."""
     found: dict[bool, set[Artefact]] = {True: set(), False: set()}
     for event in events:
         if event.is_step_materialization:
@@ -252,22 +253,22 @@ def _materialized(
 
 
 def _unfinished(
-    result: Run, task: Task, place: Partition, gated: Collection[str]
+    result: Run, task: Task, where: Partition, checked: Collection[str]
 ) -> tuple[str, ...]:
-    """A task's assets that a run has not materialized for a place, or not checked."""
-    key = str(partitions.partition_key(place))
+    """Return a task's assets that a run has not materialized, or not checked, for a partition."""
+    key = str(partitions.partition_key(where))
     made = {
         str(event.asset_key and event.asset_key.path[-1])
         for event in result.all_events
         if event.is_step_materialization and event.partition == key
     }
-    checked = {
+    evaluated = {
         event.asset_check_evaluation_data.asset_key.path[-1]
         for event in result.all_events
         if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
         and event.asset_check_evaluation_data.partition == key
     }
-    done = {asset for asset in made if asset not in gated or asset in checked}
+    done = {asset for asset in made if asset not in checked or asset in evaluated}
     return tuple(asset for asset in task.assets if asset not in done)
 
 
@@ -280,16 +281,16 @@ def _start(config: Config, home: Path) -> Callable[[Task], Outcome]:
 
 
 _LOST = (
-    "a worker's process ended without a word: it was killed, or memory ran out (fewer --workers "
-    "need less). Run again: what is finished is not made again"
+    "a worker's process ended without a message: it was killed, or memory ran out (fewer "
+    "--workers need less). Run again: what is finished is not made again"
 )
 
 
 Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
-"""(stage, places in it, outcomes as they come) -> the same outcomes, shown on the way."""
+"""(stage, number of partitions, outcomes as they come) -> the same outcomes, shown on the way."""
 _CHUNK_PIXELS = 2**21
 _CHUNK_PATCHES = 16
-"""Of a run within a process that is there already."""
+"""Pixels and patches of one run in a process that is already running."""
 
 
 def run(
@@ -301,15 +302,15 @@ def run(
     select: Sequence[str] = (),
     workers: int = 1,
 ) -> Report:
-    """Materialize the graph, or the part of it that is asked for.
+    """Materialize the graph, or a part of it.
 
     years    of the configured ones; all where empty
     patches  keys; all where empty. With patches given, what is made of all patches together
              (model, evaluation, mosaic) is made only where ``select`` names it
     select   assets; all where empty
 
-    One patch's failure stops no other patch: the report lists it. Raises RunError where years,
-    patches or assets are asked for that there are not.
+    One patch's failure stops no other patch: the report lists it. Raises RunError where a year, a
+    patch or an asset does not exist.
     """
     started = time.perf_counter()
     report = Report()
@@ -349,18 +350,18 @@ def _run(
         tasks = [t for t in tasks if t.assets]
         if not tasks:
             return True
-        before, places = len(report.failures), sum(len(task.places) for task in tasks)
+        before, total = len(report.failures), sum(len(task.partitions) for task in tasks)
         ended: Iterable[Outcome] = map(worker.run, tasks)
         if processes is not None and len(tasks) > 1:
             ended = _outcomes(processes, tasks)
-        for outcome in progress(name, places, ended):
+        for outcome in progress(name, total, ended):
             report.outcomes.append(outcome)
-        return len(report.failures) - before < places
+        return len(report.failures) - before < total
 
     def of(job: str) -> tuple[str, ...]:
         return tuple(a for a in JOBS[job] if a in assets)
 
-    if (of("grid") or not worker.there("patch_grid")) and not stage(
+    if (of("grid") or not worker.exists("patch_grid")) and not stage(
         "patch grid", [Task("grid", JOBS["grid"])]
     ):
         report.stopped = "there is no patch grid"
@@ -370,9 +371,9 @@ def _run(
     report.notes = worker.notes()
     keys = chosen(patches, [p.key for p in grid.patches], "--patch", "patches of the grid")
 
-    def chunks(job: str, places: Sequence[Partition]) -> list[Task]:
-        size = config.processing.chunk or _chunk_size(grid, len(places), workers)
-        return [Task(job, of(job), chunk) for chunk in _following(worker, places, size)]
+    def chunks(job: str, wanted: Sequence[Partition]) -> list[Task]:
+        size = config.processing.chunk or _chunk_size(grid, len(wanted), workers)
+        return [Task(job, of(job), chunk) for chunk in _consecutive(worker, wanted, size)]
 
     if {"raw_bands", "model"} <= set(assets) and not patches:
         why = _untrainable(config, worker, grid)
@@ -385,19 +386,19 @@ def _run(
         return
 
     def made(year: int) -> str | None:
-        """Make a year; why it could not be finished, where it could not."""
+        """Make a year; return why it could not be finished, if it could not."""
         here = [Partition(key, year) for key in keys]
         any_made = stage(f"imagery and features {year}", chunks("patch_year", here))
-        report.warnings += implausible(worker.look(), year)
+        report.warnings += implausible(worker.snapshot(), year)
         if not any_made:
             return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("training", of("training"), (Partition(year=year),))]):
             return f"there is no model of {year}"
-        if of("training") and worker.there("model", Partition(year=year)):
+        if of("training") and worker.exists("model", Partition(year=year)):
             card = worker.opened("model", Partition(year=year)).card
             report.warnings += [f"{year}: {said}" for said in card.get("split_warnings", ())]
-        ready = [p for p in here if worker.there("features", p)]
-        if of("prediction") and not worker.there("model", Partition(year=year)):
+        ready = [p for p in here if worker.exists("features", p)]
+        if of("prediction") and not worker.exists("model", Partition(year=year)):
             if not patches:
                 return f"there is no model of {year} to predict with"
             ready = []
@@ -406,7 +407,7 @@ def _run(
         stage(f"mosaic {year}", [Task("mosaicking", of("mosaicking"), (Partition(year=year),))])
         if of("prediction"):
             report.missing[year] = [
-                str(p.patch) for p in here if not worker.there("predictions", p)
+                str(p.patch) for p in here if not worker.exists("predictions", p)
             ]
         return None
 
@@ -416,8 +417,8 @@ def _run(
 
 
 def _outcomes(processes: Workers[Task, Outcome], tasks: Sequence[Task]) -> Iterator[Outcome]:
-    """What becomes of tasks. Those that a lost process takes with it are done by another one when
-    the rest is done and there is more memory; where that is lost too they have failed."""
+    """Return the outcomes of tasks. The task of a lost process is done by another one after all
+    others, when there is more memory; if that process is lost too, the task has failed."""
     lost: list[Task] = []
     for task, result in processes.run(tasks):
         if isinstance(result, LostWorkerError):
@@ -426,13 +427,13 @@ def _outcomes(processes: Workers[Task, Outcome], tasks: Sequence[Task]) -> Itera
             yield result
     for task, result in processes.run(lost) if lost else ():
         if isinstance(result, LostWorkerError):
-            yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.places, _LOST))
+            yield Outcome(task, 0.0, 0.0, dict.fromkeys(task.partitions, _LOST))
         else:
             yield result
 
 
 def _untrainable(config: Config, worker: Worker, grid: PatchGrid) -> str | None:
-    """Why no model can come of it, which would show only when the imagery is there."""
+    """Return why no model can be trained, which would show only after the imagery is acquired."""
     from lc_platform.commands.inputs import look_at_labels, untrainable
 
     covered = [patch for patch in grid.patches if grid.has_reference[patch.key]]
@@ -443,20 +444,20 @@ def _untrainable(config: Config, worker: Worker, grid: PatchGrid) -> str | None:
     return untrainable(config, replace(labels, of=len(grid.patches)))
 
 
-def _chunk_size(grid: PatchGrid, places: int, workers: int) -> int:
-    """Patches in a run: so many that orchestration stays small beside the work, and that no
-    worker waits for another."""
+def _chunk_size(grid: PatchGrid, count: int, workers: int) -> int:
+    """Return the patches in a run: so many that orchestration is a small share, and no worker waits
+    for another."""
     pixels = max(patch.shape[0] * patch.shape[1] for patch in grid.patches)
-    fair = -(-places // workers)
+    fair = -(-count // workers)
     return max(1, min(_CHUNK_PIXELS // pixels, fair, _CHUNK_PATCHES))
 
 
-def _following(
-    worker: Worker, places: Sequence[Partition], size: int
+def _consecutive(
+    worker: Worker, partitions: Sequence[Partition], size: int
 ) -> Iterator[tuple[Partition, ...]]:
-    """Places in groups of at most ``size`` that follow each other among Dagster's partitions:
-    a run over several takes a range of them."""
-    wanted = {place.patch: place for place in places}
+    """Yield groups of at most ``size`` partitions that are consecutive in Dagster's set: a run over
+    several has a range of them."""
+    wanted = {one.patch: one for one in partitions}
     group: list[Partition] = []
     for key in worker.instance.get_dynamic_partitions(PATCH):
         if key in wanted and len(group) < size:

@@ -1,4 +1,4 @@
-"""A store that is read again, all of it: what is damaged, and is to be made again."""
+"""Verification of a store: all of it is read, and what is damaged loses its record."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Verified:
     """An artefact that was read again."""
 
     asset: str
-    place: Partition
+    partition: Partition
     problem: str = ""
-    """What is wrong with it; empty where nothing is."""
+    """What is wrong with it; empty if nothing is."""
 
 
 class Verification:
-    """The artefacts of a configuration's store that are to be verified.
+    """The artefacts of a configuration's store, verified one by one.
 
-    years    of the configuration; all where none is named
-    patches  all where none is named
+    years    of the configuration; all if empty
+    patches  all if empty
 
-    Raises RunError naming a year or a patch that is not there, StorageError where there is no grid,
-    or the store is a file.
+    Raises RunError naming a year or a patch that does not exist, StorageError where there is no
+    grid, or the store is a file.
     """
 
     def __init__(
@@ -51,46 +51,46 @@ class Verification:
         years = chosen(years, config.years, "--year", "years of the configuration")
         keys = [patch.key for patch in self._platform.grid().patches]
         patches = chosen(patches, keys, "--patch", "patches of the grid")
-        look = self._platform.versions.look()
+        snapshot = self._platform.versions.look()
         self._versions = {
-            (asset, place): version
+            (asset, partition): version
             for asset in ASSETS
             for year in years_of(asset, years)
-            for place, version in sorted(look.recorded(asset, year).items(), key=_name)
-            if place.patch is None or place.patch in patches
+            for partition, version in sorted(snapshot.recorded(asset, year).items(), key=_name)
+            if partition.patch is None or partition.patch in patches
         }
-        self.places = list(self._versions)
-        """Of those that are there, in the order of the work."""
+        self.artefacts = list(self._versions)
+        """Those that exist, in the order of the graph."""
 
     def __iter__(self) -> Iterator[Verified]:
-        """Read one after the other. What is damaged loses its record, so that it is made again
-        with the next run; of raw_bands, the acquisitions that are damaged."""
-        for asset, place in self.places:
-            with at(asset, str(place)):
-                problem = self._problem(asset, place)
+        """Read one after the other. A damaged artefact loses its record, so that the next run makes
+        it again; of raw_bands, the damaged acquisitions."""
+        for asset, partition in self.artefacts:
+            with at(asset, str(partition)):
+                problem = self._problem(asset, partition)
                 if problem:
-                    self._forget(asset, place)
-            yield Verified(asset, place, problem)
+                    self._forget(asset, partition)
+            yield Verified(asset, partition, problem)
 
-    def _forget(self, asset: str, place: Partition) -> None:
+    def _forget(self, asset: str, partition: Partition) -> None:
         records = self._platform.versions.records
-        records.forget(asset, place)
+        records.forget(asset, partition)
         if asset in _OF_FEATURES and not self._platform.config.features.stored:
-            records.forget("features", place)  # which say of what writing they are computed
+            records.forget("features", partition)  # it names the raw bands that it is computed from
 
-    def _problem(self, asset: str, place: Partition) -> str:
+    def _problem(self, asset: str, partition: Partition) -> str:
         for left in reversed(range(_TRIES)):
             try:
-                return self._damage(asset, place)
+                return self._damage(asset, partition)
             except UnavailableError:  # replaced while it was read, or the store is away
                 if not left:
                     raise
         raise AssertionError
 
-    def _damage(self, asset: str, place: Partition) -> str:
-        store, target = self._platform.store, key(asset, place.patch, place.year)
+    def _damage(self, asset: str, partition: Partition) -> str:
+        store, target = self._platform.store, key(asset, partition.patch, partition.year)
         records = self._platform.versions.records
-        if record := records.damaged(asset, place, self._versions[asset, place]):
+        if record := records.damaged(asset, partition, self._versions[asset, partition]):
             return f"{record}: is no JSON object, as the record of an artefact is"
         try:
             if asset != "raw_bands":

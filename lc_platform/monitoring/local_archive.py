@@ -62,7 +62,7 @@ def _named(platform: Platform, patch: Patch, year: int) -> str:
     from lc_platform.acquisition.acquire import NoAcquisitionError
 
     try:
-        return digest(platform.search(patch, year).named)
+        return digest(platform.search(patch, year).identity)
     except NoAcquisitionError:
         return ""
 

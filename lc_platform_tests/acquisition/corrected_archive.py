@@ -105,7 +105,7 @@ class Archive:
         where there is nothing to make."""
         platform, where = self.site.platform, Partition(self.site.patch.key, YEAR)
         offered = platform.search(self.site.patch, YEAR)
-        records, version = platform.versions.records, Version("m", digest(offered.named), "l")
+        records, version = platform.versions.records, Version("m", digest(offered.identity), "l")
         if records.of("raw_bands", where) == version:
             return None
         cube = acquire(platform.source, offered, platform.reusable(*where))

@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from lc_platform.acquisition.acquire import NoAcquisitionError, acquire, offer
+from lc_platform.acquisition.acquire import NoAcquisitionError, acquire, search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config
 from lc_platform.cube import Block, InMemoryCube
@@ -77,7 +77,9 @@ THREE = [
 
 
 def held(source: Source, where: Patch, config: Config, year: int = 2023) -> InMemoryCube:
-    return acquire(source, offer(source, where, year, AcquisitionOptions.of(config))).load()
+    return acquire(
+        source, search_acquisitions(source, where, year, AcquisitionOptions.of(config))
+    ).load()
 
 
 # What is read, on which grid
@@ -146,7 +148,9 @@ def test_the_year_is_asked_for_from_its_first_to_its_last_moment() -> None:
 
 def test_acquisitions_above_the_cloud_limit_are_left_out_unread_and_counted() -> None:
     archive = Memory([*THREE, seen("d", "2023-08-01T10:00:00", 80.1)])
-    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
+    computed = acquire(
+        archive, search_acquisitions(archive, patch(), 2023, AcquisitionOptions.of(configured()))
+    )
     cube = computed.load()
     assert [a["key"] for a in cube.attributes["acquisitions"]] == ["a", "b", "c"]
     assert "d" not in {key for key, _, _ in archive.asked}
@@ -186,7 +190,9 @@ def test_what_the_archive_says_of_an_acquisition_is_kept() -> None:
 
 def test_an_acquisition_without_data_on_the_patch_is_kept_and_masked() -> None:
     archive = Memory(THREE, without_data=("b",))
-    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(configured())))
+    computed = acquire(
+        archive, search_acquisitions(archive, patch(), 2023, AcquisitionOptions.of(configured()))
+    )
     stack = AcquisitionStack(computed.load())
     assert [a["data_fraction"] for a in stack.acquisitions] == [1, 0, 1]
     assert stack.data_mask().any(axis=(1, 2)).tolist() == [True, False, True]
@@ -209,7 +215,9 @@ def test_what_has_come_is_stored_while_an_earlier_acquisition_is_still_read() ->
             others_stored.set()
 
     archive, config = FirstComesLast(THREE), configured(L2A, clouds=SCL)
-    computed = acquire(archive, offer(archive, patch(), 2023, AcquisitionOptions.of(config)))
+    computed = acquire(
+        archive, search_acquisitions(archive, patch(), 2023, AcquisitionOptions.of(config))
+    )
     stored = []
     for part in computed.parts():
         if isinstance(part, Block) and part.layer == "bands":
@@ -233,7 +241,7 @@ def test_two_acquisitions_of_one_moment_are_two() -> None:
 
 def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
     with pytest.raises(NoAcquisitionError) as caught:
-        offer(Memory([]), patch(), 2023, AcquisitionOptions.of(configured()))
+        search_acquisitions(Memory([]), patch(), 2023, AcquisitionOptions.of(configured()))
     assert str(caught.value) == (
         "patch 33N-r000-c000, 2023: no acquisition between 2023-01-01 and 2023-12-31 in "
         "sentinel-2-l1c. Check years, imagery.collection and the area (aoi): the patch lies at "
@@ -244,7 +252,7 @@ def test_a_patch_without_any_acquisition_is_told_with_its_place() -> None:
 def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
     cloudy = [seen("a", "2023-03-01T10:00:00", 99), seen("b", "2023-05-01T10:00:00", 91.5)]
     with pytest.raises(NoAcquisitionError) as caught:
-        offer(
+        search_acquisitions(
             Memory(cloudy),
             patch(),
             2023,
@@ -260,7 +268,7 @@ def test_a_patch_with_cloudy_acquisitions_only_is_told_the_clearest() -> None:
 def test_a_place_in_the_south_west_is_written_so() -> None:
     geobox = GeoBox((16, 16), Affine(10, 0, 500_000, 0, -10, 6_300_000), "EPSG:32719")
     with pytest.raises(NoAcquisitionError, match=r"lies at 33\.4\dS 69\.00W$"):
-        offer(
+        search_acquisitions(
             Memory([]), Patch("19S", geobox, "19S", 0, 0), 2023, AcquisitionOptions.of(configured())
         )
 

@@ -297,7 +297,7 @@ def test_what_is_taken_over_beside_it_is_known_from_then_on(old: Archive, reads:
 def planned(archive: Archive) -> tuple[int, int]:
     """Acquisitions, and how many of them need not be acquired again."""
     plan = planning.make(archive.site.config, lambda _, results: iter(results))
-    return plan.total.acquisitions, plan.total.there
+    return plan.total.acquisitions, plan.total.existing
 
 
 def test_the_plan_counts_replaced_files_and_not_corrected_metadata(archive: Archive) -> None:

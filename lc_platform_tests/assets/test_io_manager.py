@@ -14,7 +14,7 @@ from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, key
 from lc_platform.artefacts.records import Records, Version
 from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.io_manager import REFUSED, ArtefactIOManager, Failed, Made
-from lc_platform.assets.partitions import patch_year_key, patch_years, place, quiet
+from lc_platform.assets.partitions import partition_of, patch_year_key, patch_years, quiet
 from lc_platform.cube import Layer, LazyCube
 from lc_platform.errors import DataError, PlatformError
 from lc_platform.products.training_samples import Samples
@@ -74,7 +74,8 @@ class Bench:
             )
             def one(context: dg.AssetExecutionContext) -> dict[Partition, Any]:
                 places = [
-                    place(k, context.assets_def.partitions_def) for k in context.partition_keys
+                    partition_of(k, context.assets_def.partitions_def)
+                    for k in context.partition_keys
                 ]
                 return {where: made(where) for where in places}
 
@@ -289,7 +290,9 @@ def test_a_downstream_asset_gets_handles_of_the_patches_that_are_there(bench: Be
         ) -> dict[Partition, Any]:
             given.append({where: version_of("cog", predictions[where]) for where in predictions})
             assert list(predictions.by_patch()) == ["p0", "p2"]
-            places = [place(k, context.assets_def.partitions_def) for k in context.partition_keys]
+            places = [
+                partition_of(k, context.assets_def.partitions_def) for k in context.partition_keys
+            ]
             return {where: Made(artefact("parquet", YEAR), 0.0, EXPECTED) for where in places}
 
         result = bench._materialize([training_samples, source], PATCHES)  # type: ignore[list-item]
@@ -306,8 +309,8 @@ def test_a_damaged_input_fails_the_step_with_its_name(bench: Bench) -> None:
         bench.manager.opened("model", Partition(year=YEAR))
     bench.formats["evaluation"].write(bench.store, "evaluation/2020", Evaluation({"a": 1}))
     assert bench.manager.opened("evaluation", Partition(year=YEAR)).metrics == {"a": 1}
-    assert bench.manager.there("evaluation", Partition(year=YEAR))
-    assert not bench.manager.there("evaluation", Partition(year=1999))
+    assert bench.manager.exists("evaluation", Partition(year=YEAR))
+    assert not bench.manager.exists("evaluation", Partition(year=1999))
 
 
 def test_a_store_in_memory_takes_and_gives_the_same(tmp_path: Path) -> None:

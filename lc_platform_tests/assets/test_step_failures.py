@@ -215,7 +215,7 @@ def test_the_command_attempts_what_fails_for_good_once_and_finishes_the_others(
     assert "'s2:mgrs_tile' (KeyError)" in outcome.errors[places[1]]
     assert source.searched[platform.patches[1]] == 1
     for place in places:
-        assert worker.there("cloud_masks", place) == (place != places[1])
+        assert worker.exists("cloud_masks", place) == (place != places[1])
 
 
 def test_an_error_while_the_grid_is_written_is_told_and_not_tried_again(

@@ -40,7 +40,7 @@ class Served(NamedTuple):
 
     def look(self) -> Scraped:
         """What a scrape tells after another look."""
-        self.exporter.look()
+        self.exporter.refresh()
         return self.scrape()
 
     def scrape(self) -> Scraped:

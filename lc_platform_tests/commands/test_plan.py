@@ -88,7 +88,7 @@ def test_a_plan_counts_what_is_not_there_yet_and_leaves_no_trace(small: Site) ->
     assert [*found.years] == [2021]
     assert len(found.patches) == 2
     assert found.total.acquisitions == 2 * len(DATES)
-    assert found.total.there == 0
+    assert found.total.existing == 0
     assert found.total.bytes_kept == 2 * round(plan.BYTES_KEPT * 4 * EACH)
     assert not found.remote
     assert found.total.cost.requests == found.total.cost.processing_units == 0
@@ -100,14 +100,14 @@ def test_a_plan_counts_only_what_is_new_since_the_last_run(small: Site) -> None:
     first, second = planned(file).patches
     assert small.run(select=["patch_grid"]).succeeded
     assert small.run(select=["raw_bands"], patches=[first]).succeeded
-    assert planned(file).needs[first, 2021].there == 4
-    assert planned(file).needs[second, 2021].there == 0
+    assert planned(file).needs[first, 2021].existing == 4
+    assert planned(file).needs[second, 2021].existing == 0
     small.acquire("2021-12-01")
     new = planned(file).needs[first, 2021]
-    assert (new.acquisitions, new.there) == (5, 4)
+    assert (new.acquisitions, new.existing) == (5, 4)
     assert new.bytes_kept == round(plan.BYTES_KEPT * EACH)
     other_bands = small.configure(imagery={"bands": ["B04", "B08"]})
-    assert planned(other_bands).needs[first, 2021].there == 0
+    assert planned(other_bands).needs[first, 2021].existing == 0
 
 
 def test_patches_and_years_may_be_chosen(small: Site) -> None:
@@ -127,12 +127,12 @@ def test_the_command_prints_a_table_and_what_has_no_acquisition(lc: Command, sma
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert lines[:5] == [
         "site: 2 patches, sentinel-2-l2a from stac",
-        "year acquisitions there to keep",
+        "year acquisitions existing storage",
         "2020 0 0 0 B",
         "2021 8 0 9.83 kB",
         "all 8 0 9.83 kB",
     ]
-    assert "Nothing comes over the network." in lines
+    assert "Nothing is transferred over the network." in lines
     assert max(map(len, lines[:5])) <= 80
     assert ended.err.count("2020: the archive has no acquisition") == 2
     told = lc("plan", "-c", file, "--patches").out
@@ -178,7 +178,7 @@ def test_one_bad_footprint_stops_neither_plan_nor_acquisition(
     assert made.succeeded
     made = small.run(select=["raw_bands"])
     assert made.succeeded
-    assert {need.there for need in planned(file).needs.values()} == {3}
+    assert {need.existing for need in planned(file).needs.values()} == {3}
 
 
 def test_an_item_that_is_no_stac_is_left_out_by_its_id(lc: Command, small: Site) -> None:
@@ -355,7 +355,7 @@ def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message
     assert (server.count("search") - searches) / pages == stored + 1 < len(before.patches)
 
     rest_of = planned(file)
-    assert rest_of.total.there > 0
+    assert rest_of.total.existing > 0
     rest = needed.processing_units - server.processing_units
     assert rest_of.total.cost.processing_units == pytest.approx(rest)
     (limit,) = rest_of.budget
@@ -367,7 +367,7 @@ def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message
     assert server.processing_units == pytest.approx(needed.processing_units)
     assert server.count("process") == needed.requests
     after = planned(file).total
-    assert (after.there, after.cost.requests) == (before.total.acquisitions, 0)
+    assert (after.existing, after.cost.requests) == (before.total.acquisitions, 0)
 
     # The partitions' pages.
     told = shown_of_raw_bands(config.load(file))

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from lc_platform.area.options import SplitOptions
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.products import cloud_masks as detection, features
 from lc_platform.products import observation_stats as observations
@@ -70,7 +70,7 @@ def drained(name, computed):
     print(name, peak())
 
 print("start", peak())
-offered = offer(Meadow(), patch, 2023, AcquisitionOptions.of(asked))
+offered = search_acquisitions(Meadow(), patch, 2023, AcquisitionOptions.of(asked))
 raw = AcquisitionStack(measured("raw_bands", acquire(Meadow(), offered)))
 clouds = detection.detect(raw, DetectionOptions(**dict(asked.clouds), threads=1))
 masks = CloudMasks(measured("cloud_masks", clouds))

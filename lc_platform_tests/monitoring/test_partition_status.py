@@ -113,7 +113,7 @@ def test_a_run_that_ended_without_a_word_has_its_first_assets_failed(unseen: Sit
     places, run_id = chunk(unseen)
     worker = worker_of(unseen)
     found = partition_status.PartitionStatus(
-        worker.instance, worker.platform.versions, worker.look(), [2021], known={run_id: []}
+        worker.instance, worker.platform.versions, worker.snapshot(), [2021], known={run_id: []}
     )
     assert found.of["raw_bands"].failed == {places[0]: f"run {run_id}"}
     assert set(found.of["features"].not_reached) == set(places)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
@@ -95,7 +95,9 @@ def detected(
     clouds = config.clouds.model_copy(update=change)
     config = config.model_copy(update={"clouds": clouds})
     raw = AcquisitionStack(
-        acquire(source, offer(source, patch, YEAR, AcquisitionOptions.of(config))).load()
+        acquire(
+            source, search_acquisitions(source, patch, YEAR, AcquisitionOptions.of(config))
+        ).load()
     )
     return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(clouds))).load())
 

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
@@ -150,7 +150,7 @@ class Site:
         """Materialize raw_bands; returns its summary's facts."""
         self.laid()
         platform, patch = self.platform, self.patch
-        offered = offer(archive, patch, YEAR, AcquisitionOptions.of(self.config))
+        offered = search_acquisitions(archive, patch, YEAR, AcquisitionOptions.of(self.config))
         cube = acquire(archive, offered, platform.reusable(patch.key, YEAR))
         where = Partition(patch.key, YEAR)
         records = platform.versions.records

@@ -255,7 +255,7 @@ def test_what_was_damaged_is_found_and_acquired_again(tmp_path: Path, array: str
 
     changed(parts(site, array, 1)[0])
     (found,) = Verification(site.config)
-    assert (found.asset, found.place) == ("raw_bands", where)
+    assert (found.asset, found.partition) == ("raw_bands", where)
     assert found.problem.endswith("damaged are A02")
     assert list(Verification(site.config)) == []  # it is no artefact until it is made again
 

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area import patches
 from lc_platform.area.options import SplitOptions
 from lc_platform.cube import MAIN, Block, Calibration, Layer, LazyCube, Summary, whole
@@ -108,7 +108,7 @@ def test_an_acquired_year_is_read_by_xarray_as_by_the_platform(tmp_path: Path, y
     config = configured(tmp_path, imagery=imagery)
     source, auxiliary = open_source(config), open_auxiliary(config)
     (patch, *_), _ = patches.patches(SplitOptions.of(config))
-    offered = offer(source, patch, year, AcquisitionOptions.of(config), auxiliary)
+    offered = search_acquisitions(source, patch, year, AcquisitionOptions.of(config), auxiliary)
     store = Store(str(tmp_path / "store"))
     key = f"raw_bands/{year}/{patch.key}.zarr"
     write(store, key, acquire(source, offered, auxiliary=auxiliary))

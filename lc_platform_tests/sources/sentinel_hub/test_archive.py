@@ -19,7 +19,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.config import Config
 from lc_platform.cube import Checkpoint
@@ -932,7 +932,7 @@ def test_what_is_broken_off_does_not_wait_for_the_retries(
     config = configured(tmp_path, connections=2)
     source = open_source(config)
     patch = Patch("33N-r000-c000", GRID, "33N", 0, 0)
-    found = offer(source, patch, 2019, AcquisitionOptions.of(config))
+    found = search_acquisitions(source, patch, 2019, AcquisitionOptions.of(config))
     monkeypatch.setattr(limits, "FIRST_WAIT", 60.0)
     server.misbehave(Refuse(503), at=3, times=99)
     parts = acquire(source, found).parts()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from odc.geo.geobox import GeoBox
 
-from lc_platform.acquisition.acquire import offer
+from lc_platform.acquisition.acquire import search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources.protocol import SourceError
@@ -77,7 +77,9 @@ def test_a_scene_of_unknown_cloud_cover_is_taken_and_named(
     )
     where = Patch("33N-r000-c000", GRID, "33N", 0, 0)
     with caplog.at_level(logging.WARNING):
-        found = offer(archive(tmp_path, items), where, 2021, AcquisitionOptions.of(config))
+        found = search_acquisitions(
+            archive(tmp_path, items), where, 2021, AcquisitionOptions.of(config)
+        )
     assert [one.items[0].split("-")[1] for one in found.acquisitions] == ["1", "2", "4"]
     assert found.too_cloudy == 1
     words = [r.getMessage() for r in caplog.records]

@@ -24,7 +24,7 @@ from rio_cogeo.cogeo import cog_translate
 from rio_cogeo.profiles import cog_profiles
 
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, offer
+from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.area.grid import split
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source
@@ -412,7 +412,7 @@ def test_a_patch_s_year_takes_each_tile_once(server: StacServer, tmp_path: Path)
         columns_rows=(1, 1),
     )
     source = open_source(settings)
-    found = offer(source, patch, 2021, AcquisitionOptions.of(settings))
+    found = search_acquisitions(source, patch, 2021, AcquisitionOptions.of(settings))
     computed = acquire(source, found)
     cube = computed.load()
     np.testing.assert_array_equal(cube.read("bands")[2, 0], noise(3)[200:500, 230:560])
