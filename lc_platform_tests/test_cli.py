@@ -204,7 +204,7 @@ def test_what_has_no_record_is_looked_at_again_and_said_to_be(
     assert ended.status == 0, ended.err
     assert "1 raw_bands have no record of how they were made" in ended.err
     assert "`lc-platform verify` found damaged" in ended.err
-    assert "what is whole and current is taken over" in ended.err
+    assert "those that are whole and current are reused" in ended.err
     assert acquired == {damaged}
     assert lc("verify", "-c", file).status == 0
 

@@ -1,21 +1,20 @@
-"""What all workers have spent in an archive this month, counted in the store, and its end at the
-budget.
+"""The spending of all workers in an archive this month, counted in the store, and its limit.
 
-Every process keeps a small file of its own in the month's folder, which it alone writes: what it
-has spent, and what it has set aside beyond that. The sum of all files is what counts.
+Every process writes a small file of its own in the month's folder: what it has spent, and what it
+has set aside beyond that. The sum of all files is what counts.
 
 - A process sets aside first and reads the others' files then. Of two that do so at the same time
-  one at least sees the other: both may be refused near the end, and never are both let beyond.
+  at least one sees the other: both may be refused near the limit, and never do both exceed it.
 - It sets aside what its next requests need, so that the store is not asked at every one; the nearer
   the end, the fewer.
 - What a process had set aside when it was killed counts as spent until the month ends, for it may
-  have been. Of one that is known to be no more, on this machine, only its requests under way count:
-  in a folder they are written down one by one, in an object store every few seconds.
+  have been spent. Of a process that is known to have ended, on this machine, only its requests in
+  flight count: in a folder they are recorded one by one, in an object store every few seconds.
 
 A folder on a network file system must show a new file on all hosts at once (NFS: mount it with
-``lookupcache=none`` or ``actimeo=0``), or hosts may together spend more by what one has set aside.
-An object store must show what was written in every listing and read that begins later, as S3,
-Google Cloud Storage and Azure do. As no file has two writers, none is written on a condition.
+``lookupcache=none`` or ``actimeo=0``), or hosts may together exceed the limit by what one has set
+aside. An object store must be strongly consistent, as S3, Google Cloud Storage and Azure are. No
+file has two writers, so that no conditional writes are needed.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 
 WRITE_SECONDS = 3.0
-"""Between two writes of what was spent, where the store is no folder or there is no budget."""
+"""Seconds between two writes, where the store is no folder or there is no budget."""
 IDLE_SECONDS = 2.0
-"""After the last request, until what is set aside and not needed is given back."""
+"""Seconds after the last request until what is set aside is given back."""
 AHEAD_REQUESTS = 16
 """Requests that a process sets aside beyond the one that it needs: some seconds of work."""
 AHEAD_SHARE = 0.02
@@ -63,30 +62,30 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Spending:
-    """What was spent in a month, by all."""
+    """The spending of all processes in a month."""
 
     month: str
-    """For example 2026-11, UTC."""
+    """The month in UTC, for example 2026-11."""
     spent: Cost
     set_aside: Cost
-    """Beyond that, by processes that are at work, or were killed; without bytes."""
+    """Set aside beyond that, by processes that run or were killed; without bytes."""
     budget: Budget
 
     @property
     def left(self) -> Mapping[str, float]:
-        """Of each limit of the budget, by its key: what is neither spent nor set aside."""
+        """Key of the budget -> what is neither spent nor set aside."""
         taken = self.spent + self.set_aside
         return {key: max(0.0, most - had) for key, had, most in _limits(taken, self.budget)}
 
 
 class _Count(NamedTuple):
-    """What one file says."""
+    """The content of one file."""
 
     spent: Cost
     begun: Cost
-    """Spent, or under way at most."""
+    """Spent or in flight."""
     claimed: Cost
-    """Spent, or set aside."""
+    """Spent or set aside."""
 
 
 class StoreLedger:
@@ -111,77 +110,77 @@ class StoreLedger:
         self._lock = threading.Condition()
         self._month = ""
         self._process = 0
-        self._spent = self._under_way = self._claimed = self._others = _NOTHING
+        self._spent = self._in_flight = self._claimed = self._others = _NOTHING
         self._refused: QuotaError | None = None
         self._over = ""
         self._written = self._active = float("-inf")
-        self._told = True
+        self._recorded = True
         self._timer: threading.Timer | None = None
         self._read: dict[str, tuple[Any, _Count]] = {}
 
-    # As workers use it.
+    # For workers
 
     def reserve(self, cost: Cost) -> None:
         """Set ``cost`` aside before it is spent.
 
         Raises QuotaError where the budget does not allow it, and from then on at once until the
-        month ends, of what costs any of what is spent; StorageError where the store cannot be read
+        month ends, for any cost under the spent limit; StorageError where the store cannot be read
         or written.
         """
         with self._lock:
             self._turn()
             if self._refused is not None and getattr(cost, self._over) > 0:
                 raise QuotaError(str(self._refused))
-            if not self._is_claimed(self._spent + self._under_way + cost):
+            if not self._is_claimed(self._spent + self._in_flight + cost):
                 self._set_aside(cost)
-            before, self._under_way = self._under_way, self._under_way + cost
+            before, self._in_flight = self._in_flight, self._in_flight + cost
             self._active = time.monotonic()
             if self._at_once:
                 try:
                     self._write(self._claimed)
                 except StorageError:
-                    self._under_way = before
+                    self._in_flight = before
                     raise
 
     def settle(self, reserved: Cost, spent: Cost) -> None:
         """Give back what was set aside, and count what was spent.
 
-        That is counted also where the store cannot be written: then with the next write.
+        If the store cannot be written, it is counted with the next write.
         """
         with self._lock:
             self._turn()
-            self._under_way = _less(self._under_way, reserved)
+            self._in_flight = _less(self._in_flight, reserved)
             self._spent += spent
-            self._told = False
+            self._recorded = False
             self._active = time.monotonic()
-            taken = self._spent + self._under_way
+            taken = self._spent + self._in_flight
             if (
                 not self._is_claimed(taken)
                 or self._at_once
                 or self._active - self._written >= WRITE_SECONDS
             ):
-                self._tell(_larger(taken, self._claimed))
-            self._tell_later()
+                self._record(_larger(taken, self._claimed))
+            self._record_later()
 
     def flush(self) -> None:
-        """Write down what was spent, and give back what is set aside and not under way."""
+        """Record what was spent, and give back what is set aside and not in flight."""
         with self._lock:
             self._turn()
-            taken = self._spent + self._under_way
-            if not self._told or (self._limited and self._claimed != taken):
-                self._tell(taken)
+            taken = self._spent + self._in_flight
+            if not self._recorded or (self._limited and self._claimed != taken):
+                self._record(taken)
 
-    # As people look at it.
+    # For people
 
     @property
     def refused(self) -> QuotaError | None:
-        """Why nothing more can be spent this month, where that is so."""
+        """The error that stopped spending this month; None if there was none."""
         with self._lock:
             self._turn()
             return self._refused
 
     def spending(self) -> Spending:
-        """This month's; of other processes as far as they have told, some seconds ago.
+        """Return this month's spending; that of other processes is some seconds old.
 
         Raises StorageError where the store cannot be read.
         """
@@ -190,40 +189,40 @@ class StoreLedger:
             counts = list(self._of_others())
             spent = sum((count.spent for count in counts), self._spent)
             claimed = sum((count.claimed for count in counts), _NOTHING)
-            own = _larger(self._claimed, self._spent + self._under_way)
+            own = _larger(self._claimed, self._spent + self._in_flight)
             beyond = _less(claimed + own, spent)
             aside = Cost(beyond.requests, beyond.processing_units)
             return Spending(self._month, spent, aside, self.budget)
 
-    # A month, and a process, has a file.
+    # Months and processes
 
     def _turn(self) -> None:
-        """Begin the month that it is, in a process' own file."""
+        """Begin a new month, or a forked process' own file."""
         now = self._now().astimezone(UTC)
         month, process = f"{now:%Y-%m}", os.getpid()
         if (month, process) == (self._month, self._process):
             return
         if process != self._process:  # it was forked: what was spent so far is its parent's
             self._name = f"{_here()}-{process}-{uuid.uuid4().hex[:8]}.json"
-            self._under_way, self._timer = _NOTHING, None
+            self._in_flight, self._timer = _NOTHING, None
             atexit.register(self._at_exit)
-        elif not self._told or self._claimed != self._spent:
-            self._tell(self._spent)  # what is under way counts in the month in which it ends
+        elif not self._recorded or self._claimed != self._spent:
+            self._record(self._spent)  # what is in flight counts in the month in which it ends
         self._month, self._process = month, process
         self._spent = self._claimed = self._others = _NOTHING
-        self._refused, self._told = None, True
+        self._refused, self._recorded = None, True
         self._read.clear()
 
     def _set_aside(self, cost: Cost) -> None:
-        """Have the claim cover what is under way and ``cost``. Raises QuotaError."""
+        """Extend the claim to cover what is in flight and ``cost``. Raises QuotaError."""
         for attempt in range(_TRIES):
-            need = self._spent + self._under_way + cost
+            need = self._spent + self._in_flight + cost
             before = self._claimed
             try:
                 others = self._claim(need, need + self._ahead(cost, need))
             except BaseException:
                 # The file may say more: then that counts until it is written again.
-                self._claimed, self._told = before, False
+                self._claimed, self._recorded = before, False
                 raise
             if others is None:
                 return
@@ -237,8 +236,8 @@ class StoreLedger:
         raise self._refused
 
     def _claim(self, need: Cost, wanted: Cost) -> Cost | None:
-        """Set aside what is wanted, or else what is needed; where neither can be, nothing more than
-        before, and what others have spent is returned."""
+        """Set aside what is wanted, or else what is needed; if neither is possible, return what
+        others have spent."""
         before = self._claimed
         self._write(wanted)
         others = list(self._of_others())
@@ -262,7 +261,7 @@ class StoreLedger:
         return Cost(cost.requests * times, cost.processing_units * times)
 
     def _is_claimed(self, cost: Cost) -> bool:
-        """Whether this process has set aside as much, of what there is a limit of."""
+        """Whether this process has set aside as much of everything that has a limit."""
         both = zip(_limits(cost, self.budget), _limits(self._claimed, self.budget), strict=True)
         return all(had <= claimed + _EXACT for (_, had, _), (_, claimed, _) in both)
 
@@ -270,13 +269,13 @@ class StoreLedger:
         return all(had <= most + _EXACT for _, had, most in _limits(cost, self.budget))
 
     def _refusal(self, cost: Cost) -> tuple[str, str]:
-        """The budget's key that is spent, and what to say."""
-        taken = _limits(self._others + self._spent + self._under_way + cost, self.budget)
+        """Return the budget's key that is spent, and the message."""
+        taken = _limits(self._others + self._spent + self._in_flight + cost, self.budget)
         key, most = next((key, most) for key, had, most in taken if had > most + _EXACT)
         year, month = map(int, self._month.split("-"))
         this = datetime(year, month, 1, tzinfo=UTC)
         then = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
-        # Without what is spent, so that all workers say the same: it is told once.
+        # Without the amount spent, so that all workers have the same message, which is listed once.
         return key, (
             f"imagery.budget.{key}: what is left of {most:,.12g} in {this:%B %Y} does not suffice "
             f"for the next request. Raise imagery.budget.{key}, or run again from "
@@ -286,22 +285,22 @@ class StoreLedger:
     # Files
 
     def _write(self, claimed: Cost) -> None:
-        begun = self._spent + self._under_way if self._at_once else claimed
+        begun = self._spent + self._in_flight if self._at_once else claimed
         counts = _Count(self._spent, begun, claimed)
         content = {name: _plain(cost) for name, cost in counts._asdict().items()}
         self.store.put(self._key(self._name), json.dumps(content).encode())
-        self._claimed, self._told = claimed, True
+        self._claimed, self._recorded = claimed, True
         self._written = time.monotonic()
 
-    def _tell(self, claimed: Cost) -> None:
-        """Write where that can wait for the next time."""
+    def _record(self, claimed: Cost) -> None:
+        """Write, or leave it to the next write if the store is away."""
         try:
             self._write(claimed if self._limited else self._spent)
         except StorageError as error:
             self._written = time.monotonic()
-            _logger.warning("what was spent is not written down yet: %s", error)
+            _logger.warning("what was spent is not recorded yet: %s", error)
 
-    def _tell_later(self) -> None:
+    def _record_later(self) -> None:
         if self._timer is None:
             self._timer = threading.Timer(IDLE_SECONDS, self._when_idle)
             self._timer.daemon = True
@@ -313,8 +312,8 @@ class StoreLedger:
             idle = time.monotonic() - self._active >= 0.9 * IDLE_SECONDS
             if idle:
                 self.flush()
-            if not idle or not self._told:
-                self._tell_later()
+            if not idle or not self._recorded:
+                self._record_later()
 
     def _at_exit(self) -> None:
         with contextlib.suppress(RuntimeError):  # a driver that starts no more threads by then
@@ -326,9 +325,9 @@ class StoreLedger:
         return f"{SPENDING.format(month=self._month)}/{shelf}/{name}"
 
     def _of_others(self) -> Iterator[_Count]:
-        """What every other process' file of the month says."""
+        """Yield the counts of all other processes of the month."""
         listed = self._listed()
-        changed = [n for n, look in listed.items() if self._read.get(n, (None,))[0] != look]
+        changed = [n for n, stamp in listed.items() if self._read.get(n, (None,))[0] != stamp]
         texts = self.store.fs.cat_ranges(
             [self.store.plain(self._key(name)) for name in changed],
             [0] * len(changed),
@@ -336,7 +335,7 @@ class StoreLedger:
             on_error="return",
         )
         read = dict(zip(changed, texts, strict=True))
-        for name, look in listed.items():
+        for name, stamp in listed.items():
             text = read.get(name)
             if isinstance(text, FileNotFoundError):
                 continue  # somebody has taken it away
@@ -347,17 +346,17 @@ class StoreLedger:
                     "this user the right to read it"
                 ) from text
             count = self._read[name][1] if text is None else self._count(name, text)
-            self._read[name] = look, count
+            self._read[name] = stamp, count
             yield count._replace(claimed=count.begun) if _has_ended(name) else count
 
     def _listed(self) -> dict[str, Any]:
-        """The names of the others' files -> what tells that one has not changed since it was read;
-        a new object where that is not known."""
+        """Return the names of the others' files, each with a stamp that stays equal while the file
+        does not change; a new object if that is not known."""
         folder = SPENDING.format(month=self._month)
         found: dict[str, Mapping[str, Any]] = {}
         if self.store.local:
             paths = [*Path(self.store.plain(folder)).glob("[0-9a-f][0-9a-f]/*.json")]
-            # A name may be missed while its file is replaced; one that was seen before is not.
+            # A listing may miss a file while it is replaced, so that known files are added.
             paths += [Path(self.store.plain(self._key(name))) for name in self._read]
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):  # somebody has taken it away
@@ -368,15 +367,15 @@ class StoreLedger:
                 objects = self.store.fs.find(self.store.plain(folder), detail=True)
             found = {PurePosixPath(str(path)).name: one for path, one in objects.items()}
         return {
-            name: _look(one)
+            name: _stamp(one)
             for name, one in found.items()
             if name.endswith(".json") and not name.startswith(".") and name != self._name
         }
 
     def _count(self, name: str, text: bytes) -> _Count:
         try:
-            told = json.loads(text)
-            return _Count(*(Cost(**told[part]) for part in _Count._fields))
+            content = json.loads(text)
+            return _Count(*(Cost(**content[part]) for part in _Count._fields))
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(
                 f"{self.store.path(self._key(name))}: is no count of what was spent, so that the "
@@ -386,7 +385,7 @@ class StoreLedger:
 
 
 def _limits(cost: Cost, budget: Budget) -> list[tuple[str, float, float]]:
-    """(key of the budget, of the cost, at most) of each limit that there is."""
+    """Return (key of the budget, cost, limit) of each limit that is set."""
     both = (
         ("processing_units", cost.processing_units, budget.processing_units),
         ("requests", cost.requests, budget.requests),
@@ -418,8 +417,8 @@ def _plain(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _look(listed: Mapping[str, Any]) -> Any:
-    """What an object looked like in a listing; of one that has changed a while ago only, for two
+def _stamp(listed: Mapping[str, Any]) -> Any:
+    """Return an object's time and size in a listing; a new object if it has changed lately, for two
     changes in a second may look the same."""
     found = next((v for n in ("LastModified", "mtime", "last_modified") if (v := listed.get(n))), 0)
     modified = found.timestamp() if isinstance(found, datetime) else float(found)
@@ -428,7 +427,7 @@ def _look(listed: Mapping[str, Any]) -> Any:
 
 @cache
 def _here() -> str:
-    """Names where a process' number means this one: containers may share their host's name."""
+    """Return the namespace of process numbers: containers may share their host's name."""
     try:
         space = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     except OSError:

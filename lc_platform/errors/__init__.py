@@ -9,24 +9,24 @@ from lc_platform.runtime.redaction import hidden
 
 
 class PlatformError(Exception):
-    """Something the user can mend; the message names the thing, what is wrong and what to do."""
+    """An error that the user can correct. Its text names the thing, the fault and the remedy."""
 
     transient = False
-    """Whether the same attempt may succeed later without anybody mending anything."""
+    """Whether the same attempt may succeed later by itself."""
     damaged = False
-    """Whether what is stored is not what was written; else it may be whole."""
+    """Whether stored data are known to differ from what was written."""
 
     def __str__(self) -> str:
         return hidden(super().__str__())
 
 
 class DataError(PlatformError):
-    """The data do not allow what is asked of them; trying again does not help."""
+    """The data do not allow the computation; trying again does not help."""
 
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Have an error that nobody foresaw say what was at work: an item, an acquisition, a file.
+    """Add to an unexpected error what was being processed: an item, an acquisition, a file.
 
     The platform's own errors name it themselves.
     """

@@ -1,9 +1,8 @@
-"""Which errors may pass by themselves: what is tried again, and what fails at once.
+"""Transient errors, which are retried; all others fail at once.
 
-The network, the store, the database, memory and a lost worker may be there again in a minute. All
-else (a geometry that is invalid, a key that is missing, a fault of the code) fails the same way
-every time, so that trying again costs minutes and mends nothing. What is not in the table fails at
-once.
+The network, the store, the database, memory and a lost worker may be available again in a minute.
+All else (an invalid geometry, a missing key, a fault of the code) fails the same way every time, so
+that retries cost minutes and help nothing. What is not in the table fails at once.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Any
 
 from lc_platform.errors import PlatformError
 
-PASSING_CODES = {
+TRANSIENT_CODES = {
     "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling",
     "ThrottlingException", "RequestLimitExceeded", "OperationAborted",
     "ServerBusy", "OperationTimedOut", "ContainerBeingDeleted",
     "408", "425", "429", "500", "502", "503", "504",
 }  # fmt: skip
-"""What object stores, and servers over HTTP, answer when a later request may succeed."""
+"""Codes of object stores and HTTP servers after which a later request may succeed."""
 
-_PASSING_ERRNO = {
+_TRANSIENT_ERRNO = {
     # The file system: a network mount that comes back, scratch space that other work gives back.
     errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EDQUOT, errno.EBUSY, errno.EREMOTEIO,
     errno.ENOLCK, errno.ETXTBSY, errno.EDEADLK,
@@ -36,7 +35,7 @@ _PASSING_ERRNO = {
     errno.ENETUNREACH, errno.ENETRESET, errno.EADDRNOTAVAIL,
 }  # fmt: skip
 
-_PASSING_WORDS = re.compile(
+_TRANSIENT_TEXT = re.compile(
     r"timed out|timeout was reached|operation too slow|connection (?:refused|reset|aborted|closed)"
     r"|could(?: not|n't) (?:connect|resolve)|failed to connect|network is unreachable"
     r"|temporarily|temporary failure|empty reply from server|transfer closed|partial file"
@@ -46,22 +45,22 @@ _PASSING_WORDS = re.compile(
     r"|(?:http|response|status)(?: \w+)?(?: code)?\s*[:=]?\s*(?:408|425|429|500|502|503|504)\b",
     re.IGNORECASE,
 )
-"""What libraries in C say of the network, the file system and memory: they have one type of error
-for all that goes wrong."""
-_MEMORY_WORDS = re.compile(
+"""Texts of C libraries about the network, the file system and memory: they have one type of error
+for everything."""
+_MEMORY_TEXT = re.compile(
     r"bad_alloc|cannot allocate memory|unable to allocate|out of memory|can't start new thread",
     re.IGNORECASE,
 )
 
 Rule = Callable[[Any], bool | None]
-"""Whether an error may pass; None where it does not say."""
+"""Returns whether an error is transient; None if it does not say."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may succeed later without anybody mending anything.
+    """Whether the same attempt may succeed later by itself.
 
-    The error's own type decides, or the nearest of its bases that the table has; where that says
-    nothing, what the error was raised from. Of several errors together each must be transient.
+    The error's type decides, or its nearest base in the table; if that does not say, the error that
+    it was raised from. In a group of errors each must be transient.
     """
     seen: set[int] = set()
     here: BaseException | None = error
@@ -87,7 +86,7 @@ def _own(error: PlatformError) -> bool:
 
 
 def _retryable(error: Any) -> bool:
-    """As the one who raised it says; Dagster's own."""
+    """Dagster's own errors say whether they may be retried."""
     return bool(error.allow_retries)
 
 
@@ -96,25 +95,25 @@ def _group(error: BaseExceptionGroup[BaseException]) -> bool:
 
 
 def _numbered(error: OSError) -> bool | None:
-    """By its number; one without (a damaged picture, a file of another format) by its words."""
-    return None if error.errno is None else error.errno in _PASSING_ERRNO
+    """By its number; an error without (a damaged picture, another file format) does not say."""
+    return None if error.errno is None else error.errno in _TRANSIENT_ERRNO
 
 
 def _certificate(error: BaseException) -> bool:
-    """A certificate that is not trusted stays so; a connection that breaks off does not."""
+    """An untrusted certificate is permanent; a broken connection is transient."""
     return not (
         isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error)
     )
 
 
 def _reason(error: Any) -> bool | None:
-    """urllib's error, by what it is about."""
+    """By the reason of urllib's error."""
     reason = error.reason
     return is_transient(reason) if isinstance(reason, BaseException) else True
 
 
 def _answer(error: Any) -> bool | None:
-    """What a server answered, by its code or by the status of HTTP."""
+    """By the server's code or HTTP status."""
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):  # botocore's
         codes = [response.get("Error", {}).get("Code")]
@@ -124,20 +123,20 @@ def _answer(error: Any) -> bool | None:
         codes = [getattr(code, "value", code), getattr(response, "status_code", None)]
     names = ("status_code", "status", "code")
     codes += [getattr(error, next((n for n in names if hasattr(error, n)), ""), None)]
-    told = [str(code) for code in codes if isinstance(code, str | int) and str(code)]
-    return any(code in PASSING_CODES for code in told) if told else None
+    found = [str(code) for code in codes if isinstance(code, str | int) and str(code)]
+    return any(code in TRANSIENT_CODES for code in found) if found else None
 
 
-def _in_words(error: BaseException) -> bool:
-    return _PASSING_WORDS.search(str(error)) is not None
+def _by_text(error: BaseException) -> bool:
+    return _TRANSIENT_TEXT.search(str(error)) is not None
 
 
-def _of_memory(error: BaseException) -> bool | None:
-    return True if _MEMORY_WORDS.search(str(error)) else None
+def _by_memory_text(error: BaseException) -> bool | None:
+    return True if _MEMORY_TEXT.search(str(error)) else None
 
 
 def _database(error: Any) -> bool | None:
-    """A database that is away or locked passes; a table or a column that is missing does not."""
+    """An unreachable or locked database is transient; a missing table or column is permanent."""
     return not re.search(
         r"no such (?:table|column)|does not exist|syntax error|already exists|has no column"
         r"|authentication failed|readonly database|not a database",
@@ -157,13 +156,13 @@ def _rpc(error: Any) -> bool | None:
 
 
 def _downloaded(error: Any) -> bool | None:
-    """sentinelhub's failed download, by what it came of."""
-    asked = getattr(error, "request_exception", None)
-    return is_transient(asked) if asked is not None else None
+    """By the cause of sentinelhub's failed download."""
+    cause = getattr(error, "request_exception", None)
+    return is_transient(cause) if cause is not None else None
 
 
 _TABLE: Mapping[str, bool | Rule] = {
-    # The platform's own, which say it of themselves.
+    # The platform's own errors say it themselves.
     "lc_platform.PlatformError": _own,
     # Python
     "builtins.BaseExceptionGroup": _group,
@@ -175,8 +174,8 @@ _TABLE: Mapping[str, bool | Rule] = {
     "builtins.FileNotFoundError": False,
     "builtins.PermissionError": False,
     "builtins.OSError": _numbered,
-    "builtins.RuntimeError": _of_memory,
-    "builtins.SystemError": _of_memory,
+    "builtins.RuntimeError": _by_memory_text,
+    "builtins.SystemError": _by_memory_text,
     "socket.gaierror": True,
     "socket.herror": True,
     "ssl.SSLError": _certificate,
@@ -234,7 +233,7 @@ _TABLE: Mapping[str, bool | Rule] = {
     "google.TransportError": True,
     "google.GoogleAPICallError": _answer,
     "google.RetryError": True,
-    "obstore.GenericError": _in_words,
+    "obstore.GenericError": _by_text,
     "obstore.JoinError": True,
     # Databases, and Dagster's processes
     "sqlalchemy.TimeoutError": True,
@@ -250,15 +249,15 @@ _TABLE: Mapping[str, bool | Rule] = {
     "dagster.RetryRequested": True,
     "dagster.DagsterUserCodeUnreachableError": True,
     # Libraries in C that have one type of error for all
-    "rasterio.RasterioIOError": _in_words,
+    "rasterio.RasterioIOError": _by_text,
     "rasterio.CPLE_OutOfMemoryError": True,
-    "rasterio.CPLE_BaseError": _in_words,
-    "rasterio.RasterioError": _in_words,
-    "pyogrio.DataSourceError": _in_words,
-    "lightgbm.LightGBMError": _of_memory,
-    "cv2.error": _of_memory,
+    "rasterio.CPLE_BaseError": _by_text,
+    "rasterio.RasterioError": _by_text,
+    "pyogrio.DataSourceError": _by_text,
+    "lightgbm.LightGBMError": _by_memory_text,
+    "cv2.error": _by_memory_text,
     "pyarrow.ArrowMemoryError": True,
-    # That one of these was raised says that it stays.
+    # These are permanent.
     "builtins.ValueError": False,
     "builtins.LookupError": False,
     "builtins.TypeError": False,
@@ -272,13 +271,13 @@ _TABLE: Mapping[str, bool | Rule] = {
     "numba.NumbaError": False,
     "zarr.BaseZarrError": False,
 }
-"""Package and type -> whether it may pass, or what tells."""
+"""Package and type -> whether it is transient, or a rule."""
 
 
 class PermanentFailures:
-    """What failed for good in the run that this process is at.
+    """Permanent failures of the present run.
 
-    A step that is tried again for a patch whose failure may pass does not try the others again.
+    A step that is retried for a transient failure of one patch does not compute these again.
     """
 
     def __init__(self) -> None:

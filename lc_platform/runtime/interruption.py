@@ -1,7 +1,7 @@
-"""How the work of a process is asked to stop, and where it asks whether it was.
+"""Requests to stop the work of a process.
 
-Who hears a signal calls `request`; what works through acquisitions, windows or patches calls
-`checkpoint` between two of them, and ends there.
+A signal handler calls `request`; loops over acquisitions, windows or patches call `checkpoint`
+between two of them, and end there.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ _requested = threading.Event()
 
 
 class StopRequested(KeyboardInterrupt):
-    """The work was asked to stop, and has done so between two steps.
+    """The work was stopped between two steps.
 
-    As an interrupt it is no `Exception`: nothing takes it for a failure of what was worked on.
+    It is no `Exception`, so that nothing takes it for a failure.
     """
 
 
 def request() -> None:
-    """Have the work of this process end at its next checkpoint."""
+    """Let the work of this process end at its next checkpoint."""
     _requested.set()
 
 
 def requested() -> bool:
-    """Whether the work is to end."""
+    """Whether the work must end."""
     return _requested.is_set()
 
 
 def checkpoint() -> None:
-    """Raise StopRequested where the work is to end."""
+    """Raise StopRequested if the work must end."""
     if _requested.is_set():
-        raise StopRequested("stopped as it was asked to")
+        raise StopRequested("stopped on request")
 
 
 def withdraw() -> None:
-    """Forget what was requested: what is begun next is worked on."""
+    """Withdraw the request: further work is done."""
     _requested.clear()

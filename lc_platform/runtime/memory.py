@@ -1,4 +1,4 @@
-"""How a process that works through many patches gives their memory back."""
+"""The return of memory to the system, in a process that computes many patches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEPT = 64 * 2**20
 
 
 def return_large_arrays() -> None:
-    """Have glibc return arrays of 8 MiB and more to the system when they are freed.
+    """Let glibc return arrays of 8 MiB and more to the system when they are freed.
 
     By itself it raises this size to 32 MiB as it goes, and keeps what is smaller for later: with
     the arrays of many threads a worker grows by half within a few patches. Some of what is freed

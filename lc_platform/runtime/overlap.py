@@ -1,4 +1,4 @@
-"""Reading the next part of an image, and writing the last, while this one is computed."""
+"""Reading the next part of an image, and writing the previous one, while a part is computed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _Read = TypeVar("_Read")
 def read_ahead(
     read: Callable[[_Item], _Read], items: Iterable[_Item], *, readers: int = 1
 ) -> Iterator[tuple[_Item, _Read]]:
-    """Each item with what ``read`` gives for it, in order.
+    """Yield each item with the result of ``read`` for it, in order.
 
-    The next ``readers`` items are read by as many threads while the caller works on this one; one
-    result more than that is held at most. What ``read`` raises is raised here, when the item's
-    turn comes.
+    As many threads read the next ``readers`` items while the caller uses this one; at most one
+    result more than that is in memory. An error of ``read`` is raised when the item's turn comes.
     """
     with ThreadPoolExecutor(readers, thread_name_prefix="read-ahead") as pool:
         waiting: deque[tuple[_Item, Future[_Read]]] = deque()
@@ -33,10 +32,10 @@ def read_ahead(
 
 
 def write_behind(write: Callable[[_Item], None], items: Iterable[_Item]) -> None:
-    """``write`` each item, in order.
+    """Call ``write`` for each item, in order.
 
-    A thread writes an item while the next one is made; two are held at most. What ``write``
-    raises is raised here, before a further item is written.
+    A thread writes an item while the next one is made; at most two are in memory. An error of
+    ``write`` is raised before the next item is written.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="write-behind") as pool:
         writing: Future[None] | None = None

@@ -1,8 +1,8 @@
-"""Worker processes that share the cores, each with a pipe of its own to who started them.
+"""Worker processes that share the cores, each with a pipe to the parent process.
 
-What one of them does or suffers touches no other: a process that is lost takes one task with it.
-Tasks and what becomes of them, progress and the request to stop all go through the pipe, and a
-worker whose pipe is closed ends, so that none is left when who started it is gone.
+No worker affects another: a process that is lost takes one task with it. Tasks and results,
+progress and the request to stop all go through the pipe. A worker whose pipe is closed ends, so
+that none is left when the parent process is gone.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Run = Callable[[_Task], _Result]
 
 _CONTEXT = multiprocessing.get_context("spawn")
 _BEAT = 0.2
-"""Seconds between two looks whether the work is to end, and between two tellings of progress."""
+"""Seconds between two checks whether the work must end, and between two reports of progress."""
 _OF_THE_TRACKER = "ignore:resource_tracker:UserWarning"
 _END = 10.0
-"""Seconds that an idle process is given to end by itself."""
+"""Seconds in which an idle process must end by itself."""
 
 
 class LostWorkerError(Exception):
-    """A worker's process is gone, and its task with it."""
+    """A worker's process was lost with its task."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Stopped:
-    """A worker's task has ended before its end, as it was asked to."""
+    """A worker's task was stopped on request."""
 
 
 class _Process(Generic[_Task]):
-    """A worker as who started it sees it."""
+    """A worker in the parent process."""
 
     def __init__(self, number: int, start: Callable[..., Any], given: Sequence[Any]) -> None:
         self.number = number
@@ -73,7 +73,7 @@ class _Process(Generic[_Task]):
         self.pipe.send(task)
 
     def stop(self) -> None:
-        """Ask it to end its task at the next checkpoint; one that has not begun is ended."""
+        """Ask the worker to stop its task at the next checkpoint; kill it if it has not begun."""
         if not self.ready:
             self.process.kill()
         elif not self.stopping:
@@ -92,7 +92,7 @@ class _Process(Generic[_Task]):
 
 _living: set[BaseProcess] = set()
 _starting = threading.Lock()
-"""Held while there is a process that is not among them yet."""
+"""Held while a process is started that is not in the set yet."""
 
 
 def kill_all() -> None:
@@ -105,10 +105,10 @@ def kill_all() -> None:
 
 
 class Workers(Generic[_Task, _Result]):
-    """``count`` processes that are there as long as the block lasts.
+    """``count`` processes that live as long as the block.
 
-    start  gives in each process what runs its tasks; it, its arguments and all tasks and results
-           must be picklable
+    start  returns in each process the function that runs tasks; it, its arguments and all tasks and
+           results must be picklable
     """
 
     def __init__(self, count: int, start: Callable[..., Run[_Task, _Result]], *given: Any) -> None:
@@ -121,9 +121,9 @@ class Workers(Generic[_Task, _Result]):
             return _Process(number, self._start, self._given)
 
     def run(self, tasks: Sequence[_Task]) -> Iterator[tuple[_Task, _Result | LostWorkerError]]:
-        """Each task with what becomes of it, as they end.
+        """Yield each task with its result, as they end.
 
-        Raises StopRequested where the work is to end, when each worker's task has.
+        Raises StopRequested if the work must end, when each worker's task has ended.
         """
         waiting, working = deque(tasks), 0
         while waiting or working:
@@ -137,11 +137,11 @@ class Workers(Generic[_Task, _Result]):
             of = {one.pipe: one for one in self._processes}
             for pipe in wait(list(of), _BEAT):
                 one = of[pipe]  # type: ignore[index]
-                yield from self._heard(one)
+                yield from self._receive(one)
             working = sum(one.task is not None for one in self._processes)
         interruption.checkpoint()
 
-    def _heard(self, one: _Process[_Task]) -> Iterator[tuple[_Task, _Result | LostWorkerError]]:
+    def _receive(self, one: _Process[_Task]) -> Iterator[tuple[_Task, _Result | LostWorkerError]]:
         try:
             message = one.pipe.recv()
         except (EOFError, OSError):
@@ -156,7 +156,7 @@ class Workers(Generic[_Task, _Result]):
         task, one.task = one.task, None
         progress.forward(progress.Step(source=one.number))
         if isinstance(message, _Stopped):
-            if not interruption.requested():  # somebody else has asked it alone
+            if not interruption.requested():  # a signal to this worker alone
                 one.task = task
                 yield from self._replaced(one)
             return
@@ -191,10 +191,10 @@ class Workers(Generic[_Task, _Result]):
 
 @contextlib.contextmanager
 def _ctrl_c_kept_from_children() -> Iterator[None]:
-    """Processes that are started in the block never see the terminal's Ctrl+C, which goes to all
-    of a group: they are told by who started them."""
+    """Keep the terminal's Ctrl+C, which goes to a whole group, from processes that are started in
+    the block: the parent process stops them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    # It takes away the locks of a worker that has ended at once, and nobody needs to hear of it.
+    # It removes the locks of a killed worker, and would warn of them.
     sys.warnoptions.append(_OF_THE_TRACKER)
     try:
         resource_tracker.ensure_running()  # which unblocks it
@@ -211,9 +211,9 @@ def _ctrl_c_kept_from_children() -> Iterator[None]:
 def _work(
     pipe: Connection, number: int, start: Callable[..., Run[Any, Any]], given: Sequence[Any]
 ) -> None:
-    """Run tasks in a thread, while this one, the main one, hears what comes through the pipe.
+    """Run tasks in a thread, while the main thread reads the pipe.
 
-    In a thread of its own none of Dagster's handlers of signals takes the place of this one's.
+    In a thread of its own Dagster does not replace the signal handlers.
     """
     signal.signal(signal.SIGTERM, lambda *_: interruption.request())
     tasks: SimpleQueue[Any] = SimpleQueue()
@@ -225,7 +225,7 @@ def _work(
 
     last = [0.0]
 
-    def told(step: progress.Step) -> None:
+    def report(step: progress.Step) -> None:
         now = time.monotonic()
         if now - last[0] >= _BEAT or step.done == step.total:
             last[0] = now
@@ -234,7 +234,7 @@ def _work(
     def work() -> None:
         run = start(*given)
         send(_Ready())
-        with progress.listen(told):
+        with progress.listen(report):
             while True:
                 task = tasks.get()
                 try:
@@ -247,7 +247,7 @@ def _work(
         try:
             message = pipe.recv()
         except (EOFError, OSError):
-            os._exit(0)  # what is under way is nobody's any more
+            os._exit(0)  # nobody waits for the task any more
         if message is None:
             interruption.request()
         else:
@@ -255,7 +255,7 @@ def _work(
 
 
 def _or_end(work: Callable[[], None]) -> Callable[[], None]:
-    """Have the process end where its thread does."""
+    """End the process if the thread ends with an error."""
 
     def worked() -> None:
         try:

@@ -1,8 +1,7 @@
-"""How far the work is, as the loops that do it tell.
+"""Progress of the work, reported by its loops.
 
 A loop over acquisitions, windows or trees takes them through `track`: each is a step of the work,
-before which it ends where it was asked to stop. Who shows progress listens with `listen`; nothing
-is told where nobody does.
+before which it ends if a stop was requested. A display listens with `listen`.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Step:
-    """What a process is at."""
+    """The present step of a process."""
 
     asset: str = ""
-    """Or another name of what is being done; empty where nothing is."""
+    """The asset, or another name of the work; empty if there is none."""
     where: str = ""
     """The partition: a patch and year."""
     unit: str = ""
@@ -45,7 +44,7 @@ Listener = Callable[[Step], None]
 
 
 class _Work:
-    """The task of this process, of which one is at work at a time."""
+    """The task of this process, which has one at a time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -69,19 +68,19 @@ _work = _Work()
 
 
 def current() -> Step:
-    """What this process is at."""
+    """Return the present step of this process."""
     return _work.step
 
 
 def forward(step: Step) -> None:
-    """Tell who listens what another process is at."""
+    """Pass the step of another process on to the listeners."""
     for listener in tuple(_work.listeners):
         listener(step)
 
 
 @contextmanager
 def listen(listener: Listener) -> Iterator[None]:
-    """Have ``listener`` called with each step while the block lasts, in the thread that works."""
+    """Call ``listener`` with each step while the block lasts, in the working thread."""
     _work.listeners.append(listener)
     try:
         yield
@@ -91,7 +90,7 @@ def listen(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def at_task(assets: int, partitions: int) -> Iterator[None]:
-    """A number of assets of a number of partitions are worked on in the block."""
+    """Mark the block as work on a number of assets of a number of partitions."""
     if _work.artefacts:  # a part of a task
         yield
         return
@@ -105,11 +104,11 @@ def at_task(assets: int, partitions: int) -> Iterator[None]:
 
 @contextmanager
 def at(asset: str, where: str = "", *, last: bool = False) -> Iterator[None]:
-    """An asset of a partition, or what else is named, is worked on in the block.
+    """Mark the block as work on an asset of a partition, or on what else is named.
 
-    last  whether it is done at the end of the block
+    last  whether the asset is done at the end of the block
 
-    Raises StopRequested where the work is to end.
+    Raises StopRequested if the work must end.
     """
     checkpoint()
     before = _work.step
@@ -122,18 +121,17 @@ def at(asset: str, where: str = "", *, last: bool = False) -> Iterator[None]:
 
 
 def tell(unit: str, done: int, total: int) -> None:
-    """Tell how far a loop is that somebody else runs. Raises StopRequested where the work is to
-    end."""
+    """Report the progress of a loop in a library. Raises StopRequested if the work must end."""
     checkpoint()
     if not _work.tracked:
         _work.tell(unit=unit, done=done, total=total)
 
 
 def track(items: Iterable[_Item], unit: str, total: int, *, stops: bool = True) -> Iterator[_Item]:
-    """Pass items on, and tell how many of them are done.
+    """Pass items on, and report how many of them are done.
 
-    unit   what they are, in the plural. Within another tracked loop they are not told
-    stops  whether an item may be left where the work is to end: StopRequested is raised before it
+    unit   the name of the items, in the plural; a loop within a tracked loop is not reported
+    stops  whether StopRequested is raised before an item if the work must end
     """
     outermost = not _work.tracked
     _work.tracked = True

@@ -1,4 +1,4 @@
-"""Environment variables that the configuration names: their values are used, and never told."""
+"""Redaction of secrets: values of environment variables are never shown."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import warnings
 from urllib.parse import quote
 
 _SHORTEST = 6
-"""Characters: shorter values are no secrets, and stand in any text by chance."""
+"""Characters. Shorter values are no secrets, and occur in any text by chance."""
 _read: dict[str, str] = {}
-"""Value -> what the configuration says instead."""
+"""Value -> its replacement, as the configuration writes it."""
 
 
 def read(name: str) -> str:
-    """An environment variable's value, which `hidden` knows from then on. Raises KeyError."""
+    """Return an environment variable's value and have `hidden` replace it. Raises KeyError."""
     value = os.environ[name]
     keep(value, f"${{{name}}}")
     return value
 
 
 def keep(value: str, instead: str) -> None:
-    """Have `hidden` know a value that was read elsewhere, and what to say instead."""
+    """Have `hidden` replace a value that was read elsewhere."""
     if len(value) >= _SHORTEST:
         _read[value] = _read[quote(value, safe="")] = instead
 
 
 def hidden(text: str) -> str:
-    """A text with the values replaced by their variables' names."""
+    """Return a text with secret values replaced by their variables' names."""
     for value, name in list(_read.items()):  # other threads may read more
         text = text.replace(value, name)
     return text
 
 
 def conceal_warnings() -> None:
-    """Have Python's warnings, which libraries write with what they were given, tell no value."""
+    """Redact Python's warnings, in which libraries write their arguments."""
     shown = warnings.formatwarning
     if getattr(shown, "__module__", "") != __name__:
-        warnings.formatwarning = lambda *told, **more: hidden(shown(*told, **more))
+        warnings.formatwarning = lambda *args, **kwargs: hidden(shown(*args, **kwargs))
 
 
 def conceal(error: BaseException | None) -> None:
-    """Hide the values in the words of an error and of those that it came from, in place; of one
-    that cannot be changed the chain ends before it, where it tells a value."""
+    """Redact the texts of an error and of its causes, in place. The chain of causes is cut before
+    one that cannot be changed and contains a value."""
     seen: set[int] = set()
     after: BaseException | None = None
     while error is not None and id(error) not in seen:

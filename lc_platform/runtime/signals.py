@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM: what a command does when it is told to end."""
+"""Handling of Ctrl+C and SIGTERM in commands."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from typing import Any, NoReturn, TypeVar
 from lc_platform.runtime import interruption
 
 _Result = TypeVar("_Result")
-_HEARD = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _WAKING = 0.1
 """Seconds."""
 _SHOW_CURSOR = "\x1b[?25h"
 
 
 class Ended:
-    """The signal that has asked the work to end; 0 where none has."""
+    """The signal that has stopped the work; 0 if none has."""
 
     signal = 0
 
 
 def status() -> int:
-    """The exit status of a process that was asked to end, as a shell has it: 130 or 143."""
+    """Return the exit status of a process that a signal has stopped: 130 or 143."""
     return 128 + Ended.signal
 
 
 def end_at_once(number: int = signal.SIGINT) -> NoReturn:
-    """End the process here and now, and the workers it has: without a traceback, and without a
-    wait for threads."""
+    """End the process and its workers at once, without a traceback and without waiting for
+    threads."""
     processes = sys.modules.get("lc_platform.runtime.processes")
     if processes is not None:
         processes.kill_all()
@@ -49,34 +49,34 @@ def end_at_once(number: int = signal.SIGINT) -> NoReturn:
 
 
 def end_at_first() -> None:
-    """Have the first signal end the process, as is right where nothing is left half-done."""
+    """Let the first signal end the process, where nothing can be left half-done."""
 
     def end(number: int, _: FrameType | None) -> None:
         end_at_once(number)
 
-    for one in _HEARD:
+    for one in _SIGNALS:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, end)
 
 
-def stoppable(work: Callable[[], _Result], told: Callable[[int], None]) -> _Result:
-    """What ``work`` gives, which the first signal asks to stop and the second ends at once.
+def stoppable(work: Callable[[], _Result], on_signal: Callable[[int], None]) -> _Result:
+    """Return the result of ``work``, which the first signal stops and the second ends at once.
 
-    told  is called with the first signal
+    on_signal  is called with the first signal
 
-    The work has a thread of its own: there Dagster leaves the handlers of signals as they are, and
-    this one, the main one, hears them whatever the work is at. Where this is not the main thread,
-    the work is done in it, and no signal is heard.
+    The work runs in a thread of its own: there Dagster leaves the signal handlers as they are, and
+    the main thread can handle signals at any time. If this is not the main thread, the work runs in
+    it, and no signal is handled.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         if interruption.requested():
             end_at_once(number)
         Ended.signal = number
         interruption.request()
-        told(number)
+        on_signal(number)
 
     done: list[_Result] = []
     failed: list[BaseException] = []
@@ -93,10 +93,10 @@ def stoppable(work: Callable[[], _Result], told: Callable[[int], None]) -> _Resu
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(worked,), name="command", daemon=True)
     try:
-        with _handled_by(heard):
+        with _handled_by(handle):
             thread.start()
             while thread.is_alive():
-                # Not without end: a signal that another thread is given wakes this one up late.
+                # Not without end: a signal that another thread receives wakes this one up late.
                 thread.join(_WAKING)
     finally:
         interruption.withdraw()
@@ -107,8 +107,8 @@ def stoppable(work: Callable[[], _Result], told: Callable[[int], None]) -> _Resu
 
 @contextlib.contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """One that is ignored, as by `nohup` or a shell's background, stays ignored."""
-    before = {one: signal.getsignal(one) for one in _HEARD}
+    """Set a handler in the block. A signal that is ignored, as by `nohup`, stays ignored."""
+    before = {one: signal.getsignal(one) for one in _SIGNALS}
     for one, was in before.items():
         if was is not signal.SIG_IGN:
             signal.signal(one, handler)
@@ -122,23 +122,23 @@ def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[Non
 def supervised(
     programs: Sequence[Sequence[str]], environment: Mapping[str, str], seconds: float
 ) -> int:
-    """Run programs that start processes of their own, until one of them ends or a signal is heard.
+    """Run programs that start processes of their own, until one of them ends or a signal comes.
 
     seconds  that they have to end by themselves then; a second signal gives them none
 
-    Returns the exit status of the one that ended, or that of a process that was asked to end. None
-    of their processes is left.
+    Returns the exit status of the one that ended, or that of a stopped process. None of their
+    processes is left.
     """
     running: list[subprocess.Popen[bytes]] = []
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         if Ended.signal:
             _kill_groups(running)
             end_at_once(number)
         Ended.signal = number
 
     try:
-        with _handled_by(heard):
+        with _handled_by(handle):
             for program in programs:
                 running.append(subprocess.Popen(program, env=dict(environment), process_group=0))
             while not Ended.signal and all(one.poll() is None for one in running):

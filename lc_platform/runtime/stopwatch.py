@@ -1,4 +1,4 @@
-"""How long the platform's own work takes, apart from its orchestration."""
+"""The time of the platform's own work, without orchestration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Adds up seconds at work; stretches of work do not overlap."""
+    """Sums the seconds of blocks of work, which do not overlap."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

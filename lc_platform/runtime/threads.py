@@ -15,15 +15,15 @@ import numba
 
 
 def available(threads: int) -> int:
-    """How many threads a kernel may use: ``threads``, or where that is 0 all of them, which is
-    NUMBA_NUM_THREADS, by default the cores."""
+    """Return how many threads a kernel may use: ``threads``, or if that is 0 NUMBA_NUM_THREADS, by
+    default the number of cores."""
     return threads or int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def parallel_for(work: Callable[[slice], None], count: int, size: int, threads: int = 0) -> None:
     """Call ``work`` for each slice of at most ``size`` out of ``count``.
 
-    threads  that may be used, 0 for all. ``work`` itself uses one
+    threads  the number of threads, 0 for all; ``work`` itself uses one
     """
     parts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     if available(threads) < 2 or len(parts) < 2:
@@ -36,7 +36,7 @@ def parallel_for(work: Callable[[slice], None], count: int, size: int, threads: 
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    # Kept, because what each new thread allocates stays with the process when the thread ends.
+    # Cached, because the memory of a thread that ends stays with the process.
     return ThreadPoolExecutor(workers, thread_name_prefix="in-parts")
 
 

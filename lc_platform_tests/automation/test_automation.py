@@ -275,11 +275,6 @@ def test_a_patch_that_was_asked_for_and_not_made_is_asked_for_again_after_a_day(
     assert requested(again)["raw_bands"] == {Partition(patch, YEAR)}
 
 
-def test_a_cursor_of_before_days_were_counted_is_understood(deployment: Deployment) -> None:
-    before = json.dumps({"after": "", "asked": {f"{deployment.patches[0]} {YEAR}": "y"}})
-    assert not deployment.sense("new_acquisitions", before).run_requests
-
-
 def test_still_newer_acquisitions_are_asked_for_again(deployment: Deployment) -> None:
     first = deployment.changed(imagery={"max_cloud_cover": 30}).sense("new_acquisitions")
     more = deployment.changed(imagery={"max_cloud_cover": 60})

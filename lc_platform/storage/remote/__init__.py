@@ -11,7 +11,7 @@ from fsspec.utils import get_protocol
 from upath import UPath
 
 from lc_platform.config import AZURE, GCS, ObjectStore
-from lc_platform.errors.transient import PASSING_CODES
+from lc_platform.errors.transient import TRANSIENT_CODES
 
 _S3 = ("s3", "s3a")
 _DRIVERS = (
@@ -190,7 +190,7 @@ def fault(error: BaseException, endpoint: str | None) -> Fault | None:
     if code := answer(error):
         if code in _NOT_THERE:
             return None
-        if code in PASSING_CODES:
+        if code in TRANSIENT_CODES:
             return Fault(_BUSY.format(endpoint=place, code=code), transient=True)
         words = _ANSWERS.get(code, "{endpoint} refuses this ({code}). Check `storage`")
         return Fault(words.format(endpoint=place, code=code))
@@ -251,7 +251,7 @@ def _code(error: BaseException) -> str | None:
 
 def _known(code: str, status: str) -> str:
     """A store's own code; where it is not known here, rather the status that says "later"."""
-    known = code in _ANSWERS or code in PASSING_CODES or code in _NOT_THERE
+    known = code in _ANSWERS or code in TRANSIENT_CODES or code in _NOT_THERE
     return code if known or not status.startswith("5") else status
 
 
