@@ -293,7 +293,8 @@ def test_hours_are_those_of_the_slower_limit(tmp_path: Path) -> None:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SentinelHubServer]:
     with sentinel_hub_server.started() as running:
-        for name, value in running.environment(tmp_path / "home").items():
+        # A request that a slow machine does not answer in time is made, and paid for, once more.
+        for name, value in running.environment(tmp_path / "home", timeout=900.0).items():
             monkeypatch.setenv(name, value)
         yield running
 
@@ -312,6 +313,12 @@ def acquired(file: Path) -> running.Report:
         return iter(outcomes)
 
     return running.run(config.load(file), shown, select=["raw_bands"])
+
+
+def searched(server: SentinelHubServer, begun: int) -> set[tuple[float, ...]]:
+    """The areas that were searched since a request, however many pages each has."""
+    searches = [one for one in server.requests[begun:] if one.kind == "search"]
+    return {tuple(json.loads(one.body)["bbox"]) for one in searches}
 
 
 def counted(settings: Config) -> Any:
@@ -336,13 +343,13 @@ def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message
 ) -> None:
     file = hub(tmp_path)
     before = planned(file)
-    needed, pages = before.total.cost, server.count("search") / len(before.patches)
+    needed = before.total.cost
     assert server.processing_units == 0
     assert len(before.patches) >= 3
 
     half = needed.processing_units / 2
     hub(tmp_path, budget={"processing_units": half})
-    searches = server.count("search")
+    begun = len(server.requests)
     ended = lc("run", "-c", file, "--select", "raw_bands")
     assert ended.status == 1
     assert ended.err.count("imagery.budget.processing_units:") == 1, ended.err
@@ -352,7 +359,7 @@ def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message
     assert counted(settings).spent.processing_units == pytest.approx(server.processing_units)
     # Patches of which there is nothing are not even searched any more.
     stored = len([*(tmp_path / "store" / "raw_bands" / "2019").glob("[!.]*.zarr")])
-    assert (server.count("search") - searches) / pages == stored + 1 < len(before.patches)
+    assert len(searched(server, begun)) == stored + 1 < len(before.patches)
 
     rest_of = planned(file)
     assert rest_of.total.existing > 0
