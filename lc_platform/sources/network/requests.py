@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, ReadTimeoutError
+from urllib3.util import Retry
 
 from lc_platform.sources.network.limits import Refused
 from lc_platform.sources.protocol import SourceError, TransientSourceError
@@ -297,16 +297,11 @@ def _refuse(status: int, headers: Mapping[str, str]) -> None:
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """Return what Retry-After says, a number of seconds or a date; None where it says nothing."""
-    header = {name.lower(): value for name, value in headers.items()}.get("retry-after", "")
+    header = CaseInsensitiveDict(headers).get("Retry-After", "")
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(header)
-    except (TypeError, ValueError):
+        return float(Retry().parse_retry_after(header))
+    except InvalidHeader:
         return None
-    return max(0.0, (when.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 def reason(error: BaseException) -> str:

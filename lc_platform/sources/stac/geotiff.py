@@ -19,8 +19,8 @@ import rasterio
 from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
-Content = Callable[[int, int], memoryview | None]
-"""Some of a file, by its first byte and its size, where that is there already."""
+ReadCached = Callable[[int, int], memoryview | None]
+"""Gives a range of the file, by its first byte and its size, if it is fetched already."""
 
 LEADER, TRAILER = 4, 12
 """Bytes around a tile that GDAL reads together with it where its COG driver wrote the file: the
@@ -77,7 +77,7 @@ def blocks(
             yield Block(row, column, int(first or 0), int(size or 0))
 
 
-def _stored(file: rasterio.DatasetReader, index: int, content: Content) -> _Stored | None:
+def _stored(file: rasterio.DatasetReader, index: int, content: ReadCached) -> _Stored | None:
     """Return how a band is stored; None where it is compressed in another way than by deflate, or
     its numbers are not of 8 or 16 bits each."""
     if file.driver != "GTiff" or sys.byteorder != "little":
@@ -110,7 +110,7 @@ def window(
     file: rasterio.DatasetReader,
     index: int,
     wanted: Sequence[Block],
-    content: Content,
+    content: ReadCached,
     rows: slice,
     columns: slice,
 ) -> NDArray[Any] | None:
@@ -182,7 +182,7 @@ _COMPRESSION, _FILL_ORDER, _PLANAR, _PREDICTOR, _TILE_WIDTH = 259, 266, 284, 317
 _SHORT, _LONG = 3, 4
 
 
-def _tags(content: Content) -> dict[int, int] | None:
+def _tags(content: ReadCached) -> dict[int, int] | None:
     """Return tags of the file's first image that are one number; None where they are not there, or
     the numbers are in the order of other machines."""
     start = content(0, 16)

@@ -25,14 +25,14 @@ def located(href: str, document: str | None = None) -> str:
     escapes of URLs (``%20``).
     """
     if href.startswith(_FILE):
-        return _there(Path("/"), "/" + href.removeprefix(_FILE).partition("/")[2])
+        return _existing(Path("/"), "/" + href.removeprefix(_FILE).partition("/")[2])
     if "://" in href or href.startswith("/vsi"):
         return href
     if document is not None and document.startswith(_FILE):
         document = located(document)
     if document is not None and ("://" in document or document.startswith("/vsi")):
         return str(make_absolute_href(href, document))
-    return _there(Path.cwd() if document is None else Path(document).parent, href)
+    return _existing(Path.cwd() if document is None else Path(document).parent, href)
 
 
 def resolve(document: dict[str, Any], href: str) -> None:
@@ -48,7 +48,7 @@ def resolve(document: dict[str, Any], href: str) -> None:
             one["href"] = located(one["href"], href)
 
 
-def _there(folder: Path, path: str) -> str:
+def _existing(folder: Path, path: str) -> str:
     found = os.path.normpath(folder / path)
     if "%" in path and not Path(found).exists():
         plain = os.path.normpath(folder / unquote(path))

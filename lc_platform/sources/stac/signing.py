@@ -59,10 +59,10 @@ class Signing:
         if not (urlsplit(uri).hostname or "").endswith(self._hosts):
             return ""
         with self._lock:
-            held = self._token
-            if held is None or held.query == instead_of or held.ends < time.monotonic():
-                held = self._token = self._renewed()
-            return held.query
+            token = self._token
+            if token is None or token.query == instead_of or token.ends < time.monotonic():
+                token = self._token = self._renewed()
+            return token.query
 
     def _renewed(self) -> _Token:
         document = self._ask(self._url)
