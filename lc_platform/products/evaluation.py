@@ -49,8 +49,8 @@ def assess(
     area, window = options.area, options.window
     counts = accuracy.Confusion.empty(ids)
     for patch in model.card["test_patches"]:
-        for what, there in (("features", features), ("reference_rasters", references)):
-            if patch not in there:
+        for what, available in (("features", features), ("reference_rasters", references)):
+            if patch not in available:
                 raise DataError(
                     f"patch {patch}, {model.card['year']}: is a test patch of the model and has no "
                     f"{what}. Materialize them, or train the model again"

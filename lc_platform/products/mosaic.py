@@ -59,17 +59,17 @@ class Mosaic:
 
         Raises DataError where there is no prediction, or predictions of several models.
         """
-        there = [p for p in self.patches if p.key in self.predictions]
-        if not there:
+        predicted = [p for p in self.patches if p.key in self.predictions]
+        if not predicted:
             raise DataError(
                 f"{self.year}: no patch has a prediction. Materialize predictions first"
             )
         version = common_version(
-            {p.key: str(self.predictions[p.key].attributes["model_version"]) for p in there},
+            {p.key: str(self.predictions[p.key].attributes["model_version"]) for p in predicted},
             self.model_version,
         )
         options = self.options
-        crs = options.crs or Counter(p.crs for p in there).most_common(1)[0][0]
+        crs = options.crs or Counter(p.crs for p in predicted).most_common(1)[0][0]
         grid = _grid(self.patches, crs)
         inside = options.area.on(grid) if options.area is not None else None
         picture, larger = Thumbnail(grid.shape, 1), Thumbnail(grid.shape, 1, _PICTURE_SIZE)
@@ -81,23 +81,23 @@ class Mosaic:
                 path.write_text(palette(options.classes, 1), encoding="utf-8")
             with staging.file(LAND_COVER) as path:
                 with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
-                    _join(target, there, grid, self.predictions, "class", inside)
+                    _join(target, predicted, grid, self.predictions, "class", inside)
                     for window in windows(grid.shape, _WINDOW):
                         values = target.read(window)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
                         picture.update(window, values[None])
                         larger.update(window, values[None])
-                    target.tag(year=self.year, model_version=version, patches=len(there))
+                    target.tag(year=self.year, model_version=version, patches=len(predicted))
                 return path.stat().st_size
 
         def confidence() -> int:
             with staging.file(CONFIDENCE) as path:
                 with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
-                    _join(target, there, grid, self.predictions, "confidence", inside)
+                    _join(target, predicted, grid, self.predictions, "confidence", inside)
                 return path.stat().st_size
 
         def valid_observations() -> int:
-            seen = [p for p in there if p.key in self.statistics]
+            seen = [p for p in predicted if p.key in self.statistics]
             name = "valid_observations"
             with staging.file(VALID_OBSERVATIONS) as path:
                 with tiled(path, grid, [name], "uint16", overviews="average") as target:
@@ -105,7 +105,7 @@ class Mosaic:
                 return path.stat().st_size
 
         for cubes in (self.predictions, self.statistics):
-            _check_grids(there, cubes)
+            _check_grids(predicted, cubes)
         # One after the other: two at once would be a little faster, and hold twice the memory.
         size = land_cover() + confidence() + valid_observations()
         if self.drawn is not None:
@@ -115,7 +115,7 @@ class Mosaic:
         missing = [p.key for p in self.patches if p.key not in self.predictions]
         self.summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)
         self.summary.facts |= {
-            "patches": len(there),
+            "patches": len(predicted),
             "patches_missing": len(missing),
             "missing": ", ".join(missing[:20]) + (" ..." if len(missing) > 20 else ""),
             "rows": grid.shape[0],
@@ -150,13 +150,13 @@ def _join(
     """Put a layer of all patches in place, as far as the map reaches; where patches overlap, the
     last that knows wins."""
 
-    def read(place: tuple[Patch, Window]) -> NDArray[np.generic]:
-        patch, window = place
+    def read(part: tuple[Patch, Window]) -> NDArray[np.generic]:
+        patch, window = part
         return _on_grid(patch, cubes[patch.key], layer, grid, window)
 
-    places = [(patch, window) for patch in patches for window in _places(patch, grid)]
-    reads = read_ahead(read, places, readers=available(0))
-    for (_, window), values in track(reads, f"windows of {layer.replace('_', ' ')}", len(places)):
+    parts = [(patch, window) for patch in patches for window in _windows_of(patch, grid)]
+    reads = read_ahead(read, parts, readers=available(0))
+    for (_, window), values in track(reads, f"windows of {layer.replace('_', ' ')}", len(parts)):
         known = np.nan_to_num(values).astype(target.dtype)
         if inside is not None:
             known[~inside.read(window)] = 0
@@ -186,7 +186,7 @@ def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
     return GeoBox(shape, Affine(resolution, 0, left, 0, -resolution, top), crs)
 
 
-def _places(patch: Patch, grid: GeoBox) -> Iterator[Window]:
+def _windows_of(patch: Patch, grid: GeoBox) -> Iterator[Window]:
     """Yield windows of the grid that cover a patch."""
     assert grid.crs is not None
     box = patch.geobox.extent

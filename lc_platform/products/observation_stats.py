@@ -59,14 +59,14 @@ def observe(
         picture = Thumbnail(geobox.shape, 1)
         times = len(raw_bands)
         size = float(np.prod(geobox.shape))
-        there, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
+        imaged, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
         white = np.zeros(times)
         fewest, never, unimaged = times, 0, 0
         for tile in tracked(geobox.shape, options.window):
             data = raw_bands.data_mask(tile)
             valid = cloud_masks.valid(tile)
             snow = _snow(raw_bands, cloud_masks, tile) & valid
-            there += data.sum(axis=(1, 2))
+            imaged += data.sum(axis=(1, 2))
             white += snow.sum(axis=(1, 2))
             unimaged += int((~data.any(axis=0)).sum())
             values = None if index is None else _computed(index, raw_bands, tile)
@@ -98,7 +98,7 @@ def observe(
             "datetime": raw_bands.datetimes,
             "acquisition": np.array([a["key"] for a in raw_bands.acquisitions]),
             "valid_fraction": cloud_masks.valid_fraction,
-            "data_fraction": there / size,
+            "data_fraction": imaged / size,
             "snow_fraction": white / size,
         }
         if name:

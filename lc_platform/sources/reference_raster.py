@@ -322,8 +322,8 @@ def _counted(values: NDArray[Any]) -> dict[int, int]:
         value, count = np.unique(values, return_counts=True)
     else:
         of_bits = np.bincount(values.view(f"u{size}"))
-        there = np.flatnonzero(of_bits)
-        value, count = there.astype(f"u{size}").view(values.dtype), of_bits[there]
+        present = np.flatnonzero(of_bits)
+        value, count = present.astype(f"u{size}").view(values.dtype), of_bits[present]
     return dict(zip(value.tolist(), count.tolist(), strict=True))
 
 
