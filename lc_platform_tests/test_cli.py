@@ -44,6 +44,7 @@ def test_init_writes_a_configuration_that_loads(lc: Command, tmp_path: Path, sou
     assert file.read_text().count("#") > 10
 
 
+@pytest.mark.slow
 def test_init_of_the_simulated_archive_leaves_its_reference_too(
     lc: Command, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert rows["mosaic"] == ["2021", "1", "1"]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_has_made_and_what_was_current(lc: Command, small: Site) -> None:
     file = small.folder / "lc.yaml"
     assert lc("run", "-c", file).status == 0
@@ -209,6 +211,7 @@ def test_what_has_no_record_is_looked_at_again_and_said_to_be(
     assert lc("verify", "-c", file).status == 0
 
 
+@pytest.mark.slow
 def test_verify_names_a_record_that_is_no_json_and_the_run_makes_it_again(
     lc: Command, small: Site
 ) -> None:

@@ -86,6 +86,7 @@ def test_nothing_beyond_the_boundary_is_sampled_or_counted(clipped: Config) -> N
         assert 0 < counted <= (raster.read(1) > 0).sum()
 
 
+@pytest.mark.slow
 def test_one_patch_ends_where_its_four_quarters_end(clipped: Config, tmp_path: Path) -> None:
     config = bounded(tmp_path, patch_size=2 * METRES)
     run(config, select=["patch_grid", "raw_bands", "cloud_masks", "observation_stats", "features"])

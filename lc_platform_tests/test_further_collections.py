@@ -103,6 +103,7 @@ def test_radar_knows_pixels_in_the_weeks_when_clouds_hide_them(mapped: Platform)
     assert hidden.any() or np.isnan(values["L8_B04_049"]).any()
 
 
+@pytest.mark.slow
 def test_features_that_are_not_stored_are_the_same(mapped: Platform, tmp_path: Path) -> None:
     patch = mapped.patches[0]
     shutil.copytree(mapped.config.storage_url, tmp_path / "data", symlinks=True)
@@ -116,6 +117,7 @@ def test_features_that_are_not_stored_are_the_same(mapped: Platform, tmp_path: P
     np.testing.assert_array_equal(computed.read(), stored.read())
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_added_leaves_the_others_features_as_they_are(tmp_path: Path) -> None:
     alone = Platform(small(tmp_path, 1, 1))
     for job in ("grid", "reference", "patch_year"):

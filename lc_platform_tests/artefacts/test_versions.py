@@ -224,6 +224,7 @@ def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
     assert not stale(look(copied))
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     patch = look(copied).patches()[0]
     features = Path(copied.storage_url) / key("features", patch, YEAR)
@@ -258,6 +259,7 @@ def test_a_new_instance_learns_the_patches_of_a_store(copied: Config) -> None:
     assert sorted(instance.get_dynamic_partitions("patch")) == sorted(look(copied).patches())
 
 
+@pytest.mark.slow
 def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> None:
     config = configured(
         tmp_path, columns=2, rows=1, reference={"attribute": "class_id", "classes": CLASSES},

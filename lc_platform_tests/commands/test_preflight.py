@@ -178,7 +178,7 @@ def ui(folder: Path, settings: str, port: int) -> subprocess.Popen[str]:
 @pytest.mark.usefixtures("database")
 def test_the_web_ui_does_not_start_on_what_cannot_work(tmp_path: Path) -> None:
     process = ui(tmp_path, STORAGE, servers.free_port())
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == 1
     assert told.startswith("error: ")
     assert "pool acquisition: has no limit" in told
@@ -194,7 +194,7 @@ def test_the_web_ui_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> N
         servers.wait_until(records.get_daemon_heartbeats, "the daemon is at work", seconds=180)
     finally:
         process.terminate()  # which ends Dagster's processes too
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=600)
     assert "warning: run monitoring: is off" in told
 
 

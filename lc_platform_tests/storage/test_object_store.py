@@ -55,6 +55,7 @@ from lc_platform_tests.faulty_proxy import (
     Slow,
     faulty_proxy,
 )
+from lc_platform_tests.graphs import YEAR, configured
 from lc_platform_tests.servers import BUCKET, KEYS, SeaweedFS, free_ports
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
@@ -67,7 +68,6 @@ from lc_platform_tests.storage.artefacts import (
     write,
 )
 from lc_platform_tests.storage.growing import Archive, Site, acquisition, fresh, same
-from lc_platform_tests.test_graph import YEAR, configured
 
 KINDS = tuple(FORMATS)
 NOW = timedelta(0)

@@ -51,6 +51,7 @@ from lc_platform_tests.faulty_proxy import (
     Slow,
     faulty_proxy,
 )
+from lc_platform_tests.graphs import YEAR, configured
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import AZURITE, BUCKET, Emulator, azurite, fake_gcs, free_ports
 from lc_platform_tests.storage.artefacts import (
@@ -63,7 +64,6 @@ from lc_platform_tests.storage.artefacts import (
     write,
 )
 from lc_platform_tests.storage.growing import Archive, Site, acquisition, fresh, same
-from lc_platform_tests.test_graph import YEAR, configured
 
 KINDS = tuple(FORMATS)
 NOW = timedelta(0)
