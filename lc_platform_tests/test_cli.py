@@ -72,6 +72,16 @@ def test_init_refuses_a_source_that_there_is_not(lc: Command, tmp_path: Path) ->
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
+def test_a_demo_of_a_folder_that_is_no_demo_s_is_refused(lc: Command, small: Site) -> None:
+    file = (small.folder / "lc.yaml").rename(small.folder / config.FILE_NAME)
+    before = sorted(small.folder.rglob("*"))
+    ended = lc("demo", small.folder)
+    assert ended.status == 1
+    assert f"error: {file}: is no demo's, as its imagery.source is stac." in ended.err
+    assert f"lc-platform run -c {file}" in ended.err
+    assert sorted(small.folder.rglob("*")) == before
+
+
 # run
 
 

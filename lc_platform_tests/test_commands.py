@@ -59,3 +59,26 @@ def test_verify_names_a_cut_map_without_a_warning_of_a_library(made: Site) -> No
         assert ended.status == 1, ended.words
         assert "land_cover.tif is damaged (it has no coordinate system)." in ended.words
         assert "NotGeoreferencedWarning" not in ended.words
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("init", 1, "error: another: cannot be written (Permission denied). Give a folder that"),
+        ("check", 1, "site/dagster: Dagster's records cannot be written there. Have the folder"),
+        ("run", 1, "site/dagster: Dagster's records cannot be written there. Have the folder"),
+        ("status", 0, "site/dagster: Dagster's records cannot be read, as nothing can be written"),
+        ("metrics", 1, "site/dagster: Dagster's records cannot be written there. Have the folder"),
+        ("ui", 1, "site/dagster: Dagster's records cannot be written there. Have the folder"),
+        ("demo", 1, "error: demonstration: cannot be written (Permission denied). Give a folder"),
+    ],
+)
+def test_a_folder_in_which_nothing_can_be_written_is_named(
+    made: Site, command: str, status: int, said: str
+) -> None:
+    with in_state("read-only folder", made) as one:
+        ended = given(command, "read-only folder", one, terminal=False)
+        assert ended.status == status, ended.words
+        assert said in ended.words
+        assert "Traceback" not in ended.words
+        assert "sqlalche.me" not in ended.words

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -89,7 +90,8 @@ def demo(
     """Make a land-cover map from the simulated archive: no account, no network."""
     from lc_platform.commands import demo as demonstration
 
-    config = _stoppable(partial(demonstration.prepare, folder))
+    with _written(folder):
+        config = _stoppable(partial(demonstration.prepare, folder))
     _end_if_asked()
     report = _run(config, workers=workers)
     _end_if_asked()
@@ -122,13 +124,14 @@ def init(
     file = folder / FILE_NAME
     if file.exists():
         raise PlatformError(f"{file}: is there already. Give another folder, or edit it")
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(template(source), encoding="utf-8")
-    out.print(f"{file} is written; edit it.")
-    if source == "simulated":
-        from lc_platform.commands import demo as demonstration
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(template(source), encoding="utf-8")
+        out.print(f"{file} is written; edit it.")
+        if source == "simulated":
+            from lc_platform.commands import demo as demonstration
 
-        out.print(f"{demonstration.write_reference(load(file))} is the reference it names.")
+            out.print(f"{demonstration.write_reference(load(file))} is the reference it names.")
     out.print(f"Then:  lc-platform run -c {shlex.quote(str(file))}")
 
 
@@ -210,6 +213,17 @@ def plan(
         err.print(f"  and none of {more} more patches and years")
 
 
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Say of a folder that nothing can be written there."""
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(
+            f"{folder}: cannot be written ({error.strerror}). Give a folder that can be"
+        ) from error
+
+
 def _nothing_yet(config: Path) -> str:
     return (
         "Nothing has been made yet. `lc-platform check` says whether all is ready, "
@@ -230,11 +244,19 @@ def status(config: ConfigFile) -> None:
     gc.disable()
     try:
         configuration = load(config)
+        from lc_platform.commands.instance import closed_home
         from lc_platform.commands.status import status as statuses
 
         rows = statuses(configuration)
     finally:
         gc.enable()
+    if home := closed_home(configuration):
+        err.print("[yellow]warning[/yellow]:", end=" ")
+        err.print(
+            f"{home}: Dagster's records cannot be read, as nothing can be written there. What "
+            "failed is not told",
+            markup=False,
+        )
     if all(row.is_untouched for row in rows):
         out.print(_nothing_yet(config), markup=False)
         return

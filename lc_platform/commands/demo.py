@@ -13,7 +13,7 @@ from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import key
-from lc_platform.config import FILE_NAME, Config, load, template
+from lc_platform.config import FILE_NAME, Config, ConfigError, load, template
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources import open_source
 from lc_platform.sources.simulated import SimulatedArchive
@@ -25,11 +25,16 @@ REFERENCE = "reference.gpkg"
 
 def prepare(folder: Path) -> Config:
     """Write the demo's configuration and reference into a folder; existing files are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE_NAME
     if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         file.write_text(template("simulated"), encoding="utf-8")
     config = load(file)
+    if config.imagery.source != "simulated":
+        raise ConfigError(
+            f"{file}: is no demo's, as its imagery.source is {config.imagery.source}. Give another "
+            f"folder, or make its map: lc-platform run -c {file}"
+        )
     write_reference(config)
     return config
 

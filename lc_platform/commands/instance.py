@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lc_platform.config import Config
 from lc_platform.errors import PlatformError
@@ -36,8 +36,7 @@ def dagster_home(config: Config) -> Path:
 
     It is made where it is not there.
     """
-    named = os.environ.get(HOME_VARIABLE)
-    home = Path(named) if named else config.folder / _HOME
+    home = _home(config)
     settings = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -77,18 +76,36 @@ def opened_instance(home: Path) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.from_config(str(home))
     except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+        if not os.access(home, os.W_OK):
+            raise RunError(
+                f"{home}: Dagster's records cannot be written there. Have the folder writable, or "
+                f"name another in {HOME_VARIABLE}"
+            ) from error
+        why = error.orig if isinstance(error, DBAPIError) else error
         raise RunError(
-            f"{home / 'dagster.yaml'}: Dagster's records cannot be opened ({error}). Check "
+            f"{home / 'dagster.yaml'}: Dagster's records cannot be opened ({why}). Check "
             "what it says of the storage, and that the database can be reached"
         ) from error
 
 
+def _home(config: Config) -> Path:
+    named = os.environ.get(HOME_VARIABLE)
+    return Path(named) if named else config.folder / _HOME
+
+
+def closed_home(config: Config) -> Path | None:
+    """The folder of Dagster's records where they are and cannot be read, since nobody may write
+    there: SQLite cannot open them then."""
+    home = _home(config)
+    return home if home.exists() and not os.access(home, os.W_OK) else None
+
+
 def existing_instance(config: Config) -> dg.DagsterInstance:
     """Dagster's records where there are any, and empty ones that are not kept where there are none
-    yet; nothing is written. Raises RunError where they cannot be opened."""
-    named = os.environ.get(HOME_VARIABLE)
-    home = Path(named) if named else config.folder / _HOME
-    if (home / "dagster.yaml").exists():
+    yet, or nobody may write where they are; nothing is written. Raises RunError where they cannot
+    be opened."""
+    home = _home(config)
+    if (home / "dagster.yaml").exists() and not closed_home(config):
         return opened_instance(_reachable(home))
     return dg.DagsterInstance.ephemeral()
 

@@ -358,13 +358,12 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
     Raises RunError where the port is in use, before anything else is done.
     """
     from lc_platform.commands import ports
-    from lc_platform.commands.instance import dagster_home
+    from lc_platform.commands.instance import dagster_home, opened_instance
     from lc_platform.graph import build
 
     ports.expect_free(host, port)
     platform = (build(configuration).resources or {})["platform"]
-    home = str(dagster_home(configuration))
-    with dg.DagsterInstance.from_config(home) as instance:
+    with opened_instance(dagster_home(configuration)) as instance:
         exporter = Exporter(instance, platform)
         try:
             server = serve(exporter, port=port, host=host)
