@@ -148,6 +148,8 @@ class Started:
 def _begin(terminal: bool, as_owner: bool) -> None:
     """In the new process: make standard input the terminal that sends signals; give up root's right
     to write where nobody may."""
+    for heard in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(heard, signal.SIG_DFL)  # which a shell's background job ignores
     if terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if as_owner:
