@@ -99,7 +99,7 @@ class Started:
     def _terminal(self) -> int:
         return self._read
 
-    def until(self, said: str, seconds: float = 120.0) -> None:
+    def until(self, said: str, seconds: float = 600.0) -> None:
         """Wait until it has said something. Fails where it ends without."""
         assert self.says(said, seconds), f"it never said {said!r}:\n{self.words}"
 
@@ -117,7 +117,7 @@ class Started:
         self._reader.join(5)
         return status
 
-    def left(self, seconds: float = 2.0) -> list[str]:
+    def left(self, seconds: float = 60.0) -> list[str]:
         """Its processes that are still there a moment after it has ended."""
         until = time.monotonic() + seconds
         while (found := list(self._processes())) and time.monotonic() < until:

@@ -86,7 +86,7 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=1800,
     )
     patches = sorted(geopandas.read_parquet(made.store / "patch_grid.parquet")["key"])
     return Finished(made, done.returncode, done.stdout, done.stderr, patches)

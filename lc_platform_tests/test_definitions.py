@@ -176,7 +176,7 @@ def run_python(code: str, folder: Path, **variables: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )
 
 
@@ -211,7 +211,7 @@ def test_dagster_accepts_the_workspace(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -135,7 +135,7 @@ print("run", done.run_id)
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=1800,
     )
     return done.stdout.split()[-1], read(done.stderr)
 

@@ -338,6 +338,7 @@ def test_offline_needs_no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found.total.cost.processing_units > 0
 
 
+@pytest.mark.slow
 def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message(
     lc: Command, tmp_path: Path, server: SentinelHubServer
 ) -> None:

@@ -190,8 +190,8 @@ def test_the_web_ui_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> N
     process = ui(tmp_path, "", port)
     records = dg.DagsterInstance.from_config(str(tmp_path))
     try:
-        servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=180)
-        servers.wait_until(records.get_daemon_heartbeats, "the daemon is at work", seconds=180)
+        servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=600)
+        servers.wait_until(records.get_daemon_heartbeats, "the daemon is at work", seconds=600)
     finally:
         process.terminate()  # which ends Dagster's processes too
         _, told = process.communicate(timeout=600)

@@ -89,7 +89,7 @@ def test_a_patchs_year_is_never_in_memory_as_floats(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     peaks = {name: int(value) for name, value in map(str.split, done.stdout.splitlines())}
