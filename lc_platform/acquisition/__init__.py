@@ -1,1 +1,1 @@
-"""What is fetched, what is there already, and within which budget."""
+"""Acquisition: searching archives, reusing what is stored, keeping the budget."""

@@ -81,15 +81,15 @@ class SearchResult:
     patch: Patch
     year: int
     acquisitions: Sequence[Acquisition]
-    """Of the main collection."""
+    """The acquisitions of the main collection."""
     too_cloudy: int
     """The number of acquisitions that are left out for their clouds."""
     options: AcquisitionOptions
-    """By which the archives were searched, and are read."""
+    """The options by which the archives are searched and read."""
     auxiliary: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
-    """Of the auxiliary collections, by name; there may be none."""
+    """Name of an auxiliary collection -> its acquisitions, which may be none."""
     plans: Sequence[Plan] = ()
-    """How each collection is read."""
+    """The read plan of each collection."""
     ignores_files: bool = False
     """Whether its identity is that from a time when the state of files was not recorded."""
 

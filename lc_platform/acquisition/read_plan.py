@@ -1,4 +1,4 @@
-"""Which bands of an acquisition are read, and on which grids."""
+"""Read plans: the bands and grids of an acquisition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READING = 1
 
 @dataclass(frozen=True)
 class Grid:
-    """Which bands are read on which grid."""
+    """A grid, and the bands that are read on it."""
 
     name: str
     geobox: GeoBox
@@ -43,16 +43,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the acquisitions of one collection are read: the first grid is the patch's."""
+    """The bands and grids of one collection's acquisitions; the first grid is the patch's."""
 
     collection: str
     """The archive, the collection, and what else the pixels depend on."""
     grids: tuple[Grid, ...]
     margin: int = 0
     name: str = ""
-    """Of an auxiliary collection."""
+    """The name of an auxiliary collection; empty for the main one."""
     quantity: str = "reflectance"
-    """What calibrated values are."""
+    """The quantity of calibrated values."""
 
     @property
     def time(self) -> str:
@@ -81,21 +81,21 @@ class Plan:
 
     @property
     def all_bands(self) -> tuple[str, ...]:
-        """Of all grids, each once."""
+        """The bands of all grids, each once."""
         return tuple(dict.fromkeys(band for grid in self.grids for band in grid.bands))
 
     @property
     def bands(self) -> Mapping[str, tuple[str, ...]]:
-        """Of each grid, by what the names of its facts begin with."""
+        """Prefix of a grid's facts -> its bands."""
         return {grid.facts: grid.bands for grid in self.grids}
 
     @property
     def bytes(self) -> int:
-        """Of an acquisition, in memory."""
+        """The size of an acquisition in memory."""
         return sum(math.prod(g.geobox.shape) * (2 * len(g.bands) + 1) for g in self.grids)
 
     def cost(self, source: Source) -> Cost:
-        """Of an acquisition, by the archive's price list."""
+        """Return the cost of an acquisition by the archive's price list."""
         return sum((source.cost(grid.geobox, grid.bands) for grid in self.grids), Cost())
 
     def digest(self) -> str:

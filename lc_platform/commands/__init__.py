@@ -1,1 +1,1 @@
-"""What the command line does, without its words."""
+"""The work of the commands, without their output."""

@@ -30,14 +30,14 @@ from lc_platform.sources.protocol import QuotaError
 from lc_platform.sources.reference_classes import listed
 
 LABEL_SECONDS = 20.0
-"""That `check` counts labels for; of a large area it looks at a part."""
+"""Seconds for which `check` counts labels; of a large area it reads a part."""
 _PROBE = 16
 """Pixels along the side of what is read of one acquisition to try an archive."""
 
 
 @dataclass
 class Inputs:
-    """What was found of a configuration's inputs, in sentences."""
+    """The findings about a configuration's inputs, in sentences."""
 
     problems: list[str] = field(default_factory=list)
     """For each of these a run would fail."""
@@ -47,7 +47,7 @@ class Inputs:
 
 @dataclass
 class Labels:
-    """Which classes the reference has on patches."""
+    """The classes that the reference has on patches."""
 
     of: int
     """Patches of the area."""
@@ -60,7 +60,7 @@ class Labels:
 
     @property
     def classes(self) -> Counter[int]:
-        """How many patches have labels of each class."""
+        """Class -> the number of patches with labels of it."""
         return Counter(one for ids in self.found.values() for one in ids)
 
     @property
@@ -100,7 +100,7 @@ def look_at_labels(
 
 
 def untrainable(config: Config, labels: Labels) -> str | None:
-    """Why no classifier can be trained, and what to do; None where one can."""
+    """Return why no classifier can be trained, and what to do; None if one can."""
     if labels.suffice:
         return None
     where = config.reference.path or "the simulated reference"

@@ -28,7 +28,7 @@ run_monitoring: {{enabled: true, max_runtime_seconds: 21600}}
 
 
 class RunError(PlatformError):
-    """What was asked for cannot be run."""
+    """A command cannot be run as it was given."""
 
 
 def dagster_home(config: Config) -> Path:
@@ -111,7 +111,7 @@ def existing_instance(config: Config) -> dg.DagsterInstance:
 
 
 def chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:
-    """Those of what is there that are asked for; all where none is.
+    """Return the existing ones that are asked for; all if none is.
 
     Raises RunError naming one that is not there, and the nearest that is.
     """

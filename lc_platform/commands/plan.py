@@ -59,7 +59,7 @@ class Budgeted:
     """One limit of the budget, and what is needed of it."""
 
     key: str
-    """Of imagery.budget."""
+    """The key in imagery.budget."""
     needed: float
     left: float
     most: float
@@ -76,11 +76,11 @@ class Budgeted:
 
 @dataclass(frozen=True)
 class AreaPlan:
-    """What an area needs, patch by patch and year by year."""
+    """The needs of an area, by patch and year."""
 
     config: Config
     needs: dict[tuple[str, int], Need]
-    """By patch and year."""
+    """(patch, year) -> need."""
     remote: bool
     """Whether the archive is on the network."""
     estimated: str

@@ -32,7 +32,7 @@ def expect_free(host: str, port: int) -> None:
 
 
 def refused(host: str, port: int, error: OSError) -> RunError:
-    """What to say where an address could not be listened on."""
+    """Return the error for an address that cannot be listened on."""
     if error.errno not in _REASONS:
         return _of_host(host, error)
     return RunError(f"--port {port}: {_REASONS[error.errno].format(host=host)}")

@@ -1,4 +1,4 @@
-"""What must hold of Dagster's instance before the platform works on it."""
+"""Checks of Dagster's instance before the platform works on it."""
 
 from __future__ import annotations
 

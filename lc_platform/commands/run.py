@@ -58,7 +58,7 @@ Artefact = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended."""
+    """The outcome of a task."""
 
     task: Task
     seconds: float
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass
 class Report:
-    """How a run ended."""
+    """The report of a run."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0

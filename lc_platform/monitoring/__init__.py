@@ -1,1 +1,1 @@
-"""What failed, what is missing, and whom to tell."""
+"""Failures, missing partitions, and alerts."""

@@ -1,4 +1,4 @@
-"""What has failed since the last tick, and the messages about it: one message a cause."""
+"""Alerts: the failures since the last tick, and one message a cause about them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Alerting:
 
     @property
     def problems(self) -> list[str]:
-        """Why channels did not take a message, one text a channel."""
+        """The reasons why channels did not take a message, one a channel."""
         return [outbox.problem for outbox in self.outboxes if outbox.problem]
 
     @property
@@ -111,7 +111,7 @@ class Alerting:
 
     @property
     def cursor(self) -> str:
-        """Where the next tick begins."""
+        """The state with which the next tick begins."""
         return json.dumps(
             {
                 "position": self._position,

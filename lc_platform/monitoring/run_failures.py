@@ -1,4 +1,4 @@
-"""What failed in a run, for which patch, and which failures have one cause."""
+"""The failures of runs: assets, partitions, reasons and causes."""
 
 from __future__ import annotations
 

@@ -110,12 +110,12 @@ def test_a_channel_that_fails_is_tried_ever_less_often() -> None:
 
 def test_a_channel_that_fails_is_left_alone_for_the_rest_of_a_tick() -> None:
     with webhook() as hook:
-        hook.status, hook.delay = 500, 0.5
+        hook.status, hook.delay = 500, 1.0
         others = [Failure("", "", f"cause {name}", "r") for name in "abcde"]
         boxes = outboxes([Slack(hook.url, 5)], *others)
         began = time.monotonic()
         boxes = tick(boxes, 1e9)
-        assert time.monotonic() - began < 5 * 0.5
+        assert time.monotonic() - began < 5 * 1.0
         hook.status = 200
         tick(boxes, 1e9 + 60)
         assert len(hook.received) == 5
@@ -155,10 +155,10 @@ def dawdling() -> Iterator[int]:
 @pytest.mark.parametrize("slow", [True, False], ids=["a mail server", "a webhook"])
 def test_no_channel_takes_longer_than_it_may(slow: bool) -> None:
     with dawdling() as port, webhook() as hook:
-        hook.delay = 4
+        hook.delay = 8
         channel: Channel = mail(port, timeout=1) if slow else Slack(hook.url, 1)
         boxes = outboxes([channel], BROKEN)
         began = time.monotonic()
         deliver(boxes, CONFIG, 1e9, began + 60)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 6  # the mail server would take 12 s, the webhook 8
         assert f"operations.notify.{channel.name}" in boxes[0].problem
