@@ -12,15 +12,17 @@ from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.area.mask import ConfiguredArea
 from lc_platform.area.options import AreaOptions, SplitOptions
 from lc_platform.artefacts.grid_format import GridFormat
-from lc_platform.artefacts.layout import Partition, key
+from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records
-from lc_platform.artefacts.versions import Versions, VersionSpec, digest
+from lc_platform.artefacts.versions import NOTHING, Snapshot, Versions, VersionSpec, digest
 from lc_platform.config import Config
+from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
 from lc_platform.cube import Legend
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
     AcquisitionOptions,
+    AreaStatisticsOptions,
     DetectionOptions,
     EvaluationOptions,
     FeatureOptions,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.acquisition.reuse import ReusableAcquisition
     from lc_platform.products.auxiliary_features import AuxiliaryBands
+    from lc_platform.products.land_cover import LandCover
+    from lc_platform.products.reference_sample import SampleFile
     from lc_platform.sources.reference_map import Reference
 
 
@@ -155,6 +159,35 @@ class Platform:
         """Open the patches as they are stored. Raises MissingArtefactError where they are not."""
         return GridFormat().open(self.store, key("patch_grid"))
 
+    def land_cover(self, year: int, files: Mapping[str, str]) -> LandCover:
+        """Return a year's map.
+
+        files  the mosaic's, their paths by name
+        """
+        from lc_platform.products.land_cover import LandCover
+
+        recorded = self.versions.records.of("mosaic", Partition(year=year))
+        return LandCover(
+            self.store, key("mosaic", year=year), files, recorded.data if recorded else ""
+        )
+
+    def reference_sample(self, year: int) -> SampleFile | None:
+        """Return the points of a year's map that people judge; None where none were drawn."""
+        from lc_platform.products.reference_sample import sample_file
+
+        return sample_file(self.store, REFERENCE_SAMPLE.format(year=year))
+
+    def judged_since(self, look: Snapshot, year: int) -> Mapping[Partition, str]:
+        """Return which area statistics are not of the year's reference sample as it is now, with
+        the reason."""
+        recorded = look.recorded("area_statistics", year)
+        if not recorded:
+            return {}
+        file = self.reference_sample(year)
+        now = NOTHING if file is None else digest(file.identity)
+        why = "the reference sample has changed"
+        return {where: why for where, version in recorded.items() if version.given != now}
+
     # The options of products, of which versions are made.
 
     def options(self, spec: VersionSpec) -> Options | None:
@@ -234,6 +267,14 @@ class Platform:
 
     def mosaic_options(self) -> MosaicOptions:
         return MosaicOptions(classes=self.classes, crs=self.config.mosaic_crs, area=self.area)
+
+    def area_statistics_options(self) -> AreaStatisticsOptions:
+        areas = self.config.areas
+        return AreaStatisticsOptions(
+            classes=self.classes,
+            units=InputFile.of(self.config, areas.units, "areas.units"),
+            unit_name=areas.unit_name,
+        )
 
     @cached_property
     def area(self) -> ConfiguredArea | None:

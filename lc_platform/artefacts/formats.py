@@ -19,6 +19,7 @@ from lc_platform.artefacts.layout import METRICS, MODEL_CARD, MODEL_TEXT
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Cube, Layer, LazyCube, Window
 from lc_platform.errors import DataError
+from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
@@ -263,6 +264,48 @@ class MosaicFormat:
         of_one_writing(store, key, read)
 
 
+class AreaStatisticsFormat:
+    """A table of areas, and all there is to say of them as JSON beside it."""
+
+    def write(self, store: Store, key: str, value: AreaStatistics) -> int:
+        content = json.dumps(value.content, indent=2).encode()
+        with store.siblings(key.removesuffix(".parquet"), f"{PART}.parquet") as staging:
+            with staging.file(f"{PART}.json") as path:
+                path.write_bytes(content)
+            with staging.file(f"{PART}.parquet") as path:
+                tables.write_areas(path, value.rows)
+                return len(content) + path.stat().st_size
+
+    def open(self, store: Store, key: str) -> AreaStatistics:
+        beside = f"{key.removesuffix('.parquet')}.json"
+        content = store.read_bytes(beside)
+        try:
+            found = AreaStatistics(json.loads(content))
+            found.rows, found.summary  # noqa: B018 - whether what is read of it is there
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(beside)}: is damaged ({error}). Materialize area_statistics again",
+                key,
+            ) from error
+        return found
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)
+
+        def read() -> tuple[bytes | None, set[str | None]]:
+            table, writing = content_and_writing(store, key)
+            _, of = content_and_writing(store, f"{key.removesuffix('.parquet')}.json")
+            return table, {writing, of}
+
+        table = of_one_writing(store, key, read)
+        try:
+            tables.check(table or b"")
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}: is damaged ({error}). Materialize it again", key
+            ) from error
+
+
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of a folder, of one writing of it."""
     try:
@@ -291,4 +334,5 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "evaluation": EvaluationFormat(),
         "predictions": CogFormat(lambda cube: cube),
         "mosaic": MosaicFormat(),
+        "area_statistics": AreaStatisticsFormat(),
     }

@@ -20,6 +20,7 @@ _KEYS = {
     "evaluation": "evaluation/{year}",
     "predictions": "predictions/{year}/{patch}.tif",
     "mosaic": "mosaic/{year}",
+    "area_statistics": "area_statistics/{year}.parquet",
 }
 
 ASSETS = tuple(_KEYS)
@@ -33,6 +34,9 @@ CLAIM = f"{RECORDS}/deployment.json"
 
 SPENDING = f"{RECORDS}/spending/{{month}}"
 """The folder of what was spent in an archive in a month, see `lc_platform.acquisition.budget`."""
+
+REFERENCE_SAMPLE = "reference_sample/{year}.gpkg"
+"""Points drawn from a year's map, and what people saw there: no asset, since people fill it in."""
 
 MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,28 @@ def write_samples(path: Path, samples: Samples) -> None:
         use_dictionary=["class_name", "patch"],
         write_page_checksum=True,
     )
+
+
+_AREAS = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("class", pa.uint8()),
+        ("class_name", pa.string()),
+        ("pixels", pa.int64()),
+        ("mapped_hectares", pa.float64()),
+        *(
+            (name if part is None else f"{name}_{part}", pa.float64())
+            for name in ("hectares", "users_accuracy", "producers_accuracy")
+            for part in (None, "standard_error", "low", "high")
+        ),
+    ]
+)
+
+
+def write_areas(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a row a class, of the whole map and of each unit."""
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=_AREAS)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def read_samples(store: Store, key: str) -> Samples:

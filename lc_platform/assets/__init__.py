@@ -8,7 +8,7 @@ from lc_platform.assets.learning import (
     reference_rasters,
     training_samples,
 )
-from lc_platform.assets.maps import mosaic, predictions
+from lc_platform.assets.maps import area_statistics, mosaic, predictions
 
 ALL = (
     patch_grid,
@@ -22,5 +22,6 @@ ALL = (
     evaluation,
     predictions,
     mosaic,
+    area_statistics,
 )
 """In the order of the work."""

@@ -62,7 +62,7 @@ class Asset:
     kinds: set[str]
     code_version: str
     options: Callable[[Platform], Options] | None = None
-    given: Callable[..., ExternalInput] | None = None
+    given: Callable[..., ExternalInput | None] | None = None
     unchanged: Callable[..., None] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of `dagster.asset`."""
@@ -275,7 +275,7 @@ def asset(
     kinds: set[str],
     code_version: str,
     options: Callable[[Platform], Options] | None = None,
-    given: Callable[..., ExternalInput] | None = None,
+    given: Callable[..., ExternalInput | None] | None = None,
     unchanged: Callable[..., None] | None = None,
     **arguments: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
@@ -283,7 +283,8 @@ def asset(
 
     code_version  changes when the code returns another result
     options       returns what the result and its version depend on beside the inputs
-    given         returns an external input, for example the acquisitions of an archive
+    given         returns an external input, for example the acquisitions of an archive, or None
+                  if there is none
     unchanged     is called if the artefact is current already
     arguments     further arguments of `dagster.asset`
 

@@ -12,10 +12,16 @@ from lc_platform.cube import LazyCube
 from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
+    from lc_platform.products.area_statistics import AreaStatistics
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.mosaic import Mosaic
-    from lc_platform.products.options import MosaicOptions, PredictionOptions
+    from lc_platform.products.options import (
+        AreaStatisticsOptions,
+        MosaicOptions,
+        PredictionOptions,
+    )
+    from lc_platform.products.reference_sample import SampleFile
     from lc_platform.storage.raster_cube import RasterCube
 
 
@@ -51,3 +57,27 @@ def mosaic(
         year, patch_grid.patches, predictions, observation_stats, options, model.version
     )
     return report.with_map_picture(joined)
+
+
+def judged(platform: Platform, year: int) -> SampleFile | None:
+    """What people have judged of the year's map."""
+    return platform.reference_sample(year)
+
+
+@asset(
+    group="maps",
+    kinds={"parquet"},
+    code_version="1",
+    options=Platform.area_statistics_options,
+    given=judged,
+)
+def area_statistics(
+    platform: Platform,
+    year: int,
+    mosaic: Mapping[str, str],
+    options: AreaStatisticsOptions,
+    given: SampleFile | None = None,
+) -> AreaStatistics:
+    """The area of each class, by unit too; with intervals where a sample of points is judged."""
+    land_cover = platform.land_cover(year, mosaic)
+    return products.area_statistics.measure(year, land_cover, options, given)

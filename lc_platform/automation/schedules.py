@@ -132,7 +132,9 @@ def outdated(
         remade |= {one for one in own if _is_behind(snapshot, "predictions", one)}
         wanted |= dict.fromkeys(JOBS["prediction"], remade)
         joined = remade or _is_behind(snapshot, "mosaic", here)
-        wanted |= dict.fromkeys(JOBS["mosaicking"], {here} if joined else set())
+        for asset in JOBS["mosaicking"]:
+            absent = snapshot.states(asset, year)[here].kind == "missing"
+            wanted[asset] = {here} if joined or absent else set()
     return {asset: own for asset, own in wanted.items() if own}
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lc_platform.cli import sample_table
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
@@ -375,6 +376,26 @@ def verify(
             out.print("`lc-platform run` makes them again.")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def sample(
+    config: ConfigFile,
+    year: Annotated[int, typer.Option(help="The year whose map is sampled.")],
+    standard_error: sample_table.StandardError = None,
+    points: sample_table.Points = None,
+    allocation: sample_table.AllocationMethod = "mixed",
+    seed: sample_table.Seed = None,
+    again: sample_table.Again = False,
+) -> None:
+    """Draw points at random from a year's map, to be judged by people: the areas of its classes are
+    estimated from them, with their uncertainty."""
+    from lc_platform.commands import sample as sampling
+
+    asked: dict[str, Any] = {"standard_error": standard_error, "points": points, "seed": seed}
+    asked |= {"allocation": allocation, "again": again}
+    work = partial(sampling.sample, load(config), year, **asked)
+    sample_table.show(_stoppable(work), year, f"lc-platform run -c {shlex.quote(str(config))}", out)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from lc_platform.config import Config
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
+from lc_platform.products.units import read_units
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.sources.reference_classes import listed
@@ -133,8 +134,25 @@ def inspect(platform: Platform) -> Inputs:
         with at("labels"):
             _overlap(platform, patches, found)
     if patches:
+        _units(platform, patches, found)
         _archive(platform, patches, found)
     return found
+
+
+def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Look at the units that areas are to be added up by, where there are any."""
+    options = platform.area_statistics_options()
+    if options.units is None or options.unit_name is None:
+        return
+    with at("units"):
+        try:
+            crs = platform.config.mosaic_crs or patches[0].crs
+            units = read_units(options.units, options.unit_name, crs)
+        except PlatformError as error:
+            found.problems.append(str(error))
+            return
+    found.facts.append(f"{len(units.names)} units of {options.units.written}")
+    found.warnings += units.warnings
 
 
 def _patches(config: Config, found: Inputs) -> list[Patch]:

@@ -306,7 +306,7 @@ def run(
 
     years    of the configured ones; all where empty
     patches  keys; all where empty. With patches given, what is made of all patches together
-             (model, evaluation, mosaic) is made only where ``select`` names it
+             (model, evaluation, mosaic, area_statistics) is made only where ``select`` names it
     select   assets; all where empty
 
     One patch's failure stops no other patch: the report lists it. Raises RunError where a year, a
@@ -405,6 +405,9 @@ def _run(
         if not stage(f"predictions {year}", chunks("prediction", ready)):
             return f"no patch of {year} could be predicted"
         stage(f"mosaic {year}", [Task("mosaicking", of("mosaicking"), (Partition(year=year),))])
+        if of("mosaicking") and worker.exists("area_statistics", Partition(year=year)):
+            areas = worker.opened("area_statistics", Partition(year=year)).content
+            report.warnings += [f"areas of {year}: {said}" for said in areas["warnings"]]
         if of("prediction"):
             report.missing[year] = [
                 str(p.patch) for p in here if not worker.exists("predictions", p)

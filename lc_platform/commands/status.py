@@ -70,6 +70,7 @@ def status(config: Config) -> list[AssetStatus]:
     snapshot = platform.versions.look()
     for each in config.years:
         snapshot.outdate("raw_bands", changed(platform, snapshot, each))
+        snapshot.outdate("area_statistics", platform.judged_since(snapshot, each))
     partition_status = PartitionStatus(
         existing_instance(config), platform.versions, snapshot, config.years
     )

@@ -18,6 +18,7 @@ from lc_platform.catalogue import (
     AuxiliaryCollection,
 )
 from lc_platform.config.aoi import Aoi
+from lc_platform.config.areas import Areas
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
 from lc_platform.config.imagery import (
@@ -71,6 +72,7 @@ __all__ = [
     "SOURCES",
     "SPLIT_PATCH_SIZE",
     "Aoi",
+    "Areas",
     "AuxiliaryCollection",
     "AuxiliaryImagery",
     "Budget",

@@ -22,6 +22,7 @@ from pydantic import (
 
 from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES, first_year
 from lc_platform.config.aoi import Aoi
+from lc_platform.config.areas import Areas
 from lc_platform.config.colors import alike
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
@@ -155,6 +156,7 @@ class Config(Section):
     """Parameters of LightGBM, over the platform's defaults."""
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
+    areas: Areas = Areas()
     processing: Processing = Processing()
     operations: Operations = Operations()
     object_store: ObjectStore = ObjectStore()

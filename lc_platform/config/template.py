@@ -51,6 +51,8 @@ EXAMPLES: Mapping[str, Any] = {
     "reference.classes.color": "forestgreen",
     "reference.classes.attribute": "class_id",
     "mosaic_crs": "EPSG:3035",
+    "areas.units": "municipalities.gpkg",
+    "areas.unit_name": "name",
     "operations.notify.slack": "${SLACK_WEBHOOK}",
     "operations.notify.email.host": "mail.example.org",
     "operations.notify.email.user": "maps",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lc_platform.products import (
+        area_statistics,
         auxiliary_features,
         cloud_detectors,
         cloud_masks,
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
         predictions,
         raw_bands,
         reference_rasters,
+        reference_sample,
         training_samples,
     )
 
 __all__ = [
+    "area_statistics",
     "auxiliary_features",
     "cloud_detectors",
     "cloud_masks",
@@ -41,6 +44,7 @@ __all__ = [
     "predictions",
     "raw_bands",
     "reference_rasters",
+    "reference_sample",
     "training_samples",
 ]
 

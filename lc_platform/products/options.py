@@ -22,7 +22,7 @@ from lc_platform.config import (
     Sampling,
     Simulation,
 )
-from lc_platform.config.input_files import digest_of
+from lc_platform.config.input_files import InputFile, digest_of
 from lc_platform.config.options import (
     ABSENT,
     SPEED,
@@ -337,3 +337,24 @@ class MosaicOptions(Options):
     """By default that of most patches."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at."""
+
+
+def _if_given(value: Any) -> Any:
+    return ABSENT if value is None else value
+
+
+def _content_if_given(file: InputFile | None) -> Any:
+    return ABSENT if file is None else digest_of(file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaStatisticsOptions(Options):
+    """What areas are added up by."""
+
+    classes: Legend = option(
+        appearance("reference.classes.name", value=_names), default_factory=dict
+    )
+    units: InputFile | None = option(data("areas.units", value=_content_if_given), default=None)
+    """Polygons whose areas are added up too."""
+    unit_name: str | None = option(data("areas.unit_name", value=_if_given), default=None)
+    """Their attribute that holds their names."""

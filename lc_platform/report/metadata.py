@@ -8,8 +8,10 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
+from lc_platform.report.area_table import area_table
 from lc_platform.report.pictures import inline, picture_of
 
 _NAMED = 20
@@ -42,6 +44,8 @@ class Describer:
         picture = picture_of(value)
         if picture is not None:
             found["preview"] = inline(picture)
+        if isinstance(value, AreaStatistics):
+            found["areas"] = area_table(value)
         return found
 
     def shown(
@@ -52,6 +56,8 @@ class Describer:
         metadata = dict(_shown(name, value) for name, value in facts.items())
         if preview := description.get("preview"):
             metadata["preview"] = dg.MetadataValue.md(preview)
+        if areas := description.get("areas"):
+            metadata["areas"] = dg.MetadataValue.md(areas)
         if size is not None:
             metadata["bytes"] = size
         if seconds is not None:

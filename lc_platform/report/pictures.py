@@ -12,9 +12,11 @@ from PIL import Image
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.eo.polygons import METRES_PER_DEGREE
+from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.training_samples import Samples
+from lc_platform.report.area_table import area_bars
 
 LIMIT = 999
 """Characters of markdown up to which Dagster shows an image in place."""
@@ -31,8 +33,8 @@ _ATTEMPTS = tuple(
 
 def picture_of(value: Any) -> NDArray[np.uint8] | None:
     """Return an artefact's picture (y, x, 3): the one in its summary, or for what has none there
-    the patches, where samples were drawn, or the importance of a model's features. None for
-    others."""
+    the patches, where samples were drawn, the importance of a model's features, or the areas of
+    classes. None for others."""
     summary = getattr(value, "summary", None)
     if summary is not None and summary.picture is not None:
         return np.asarray(summary.picture)
@@ -40,6 +42,8 @@ def picture_of(value: Any) -> NDArray[np.uint8] | None:
         return _patches(value)
     if isinstance(value, Samples):
         return _drawn(value)
+    if isinstance(value, AreaStatistics):
+        return area_bars(value)
     return _importance(value) if isinstance(value, LandCoverModel) else None
 
 

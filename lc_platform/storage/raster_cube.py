@@ -172,15 +172,32 @@ def check_file(store: Store, key: str, physical: str) -> str | None:
     reached.
     """
     ranges = None if store.local else ByteRanges(store.fs, physical)
+    with opened_file(store, key, physical, ranges) as raster:
+        _read_all(raster)
+    return None if ranges is None else ranges.writing()
+
+
+@contextmanager
+def opened_file(
+    store: Store, key: str, physical: str, ranges: ByteRanges | None = None
+) -> Iterator[Any]:
+    """A GeoTIFF that is a part of what a key names, as rasterio opens it.
+
+    ranges  of its object, where it lies in an object store and they are open already
+
+    What was read is to be used when the block has ended well. Raises DamagedArtefactError where the
+    file is damaged, UnavailableError where the store cannot be reached.
+    """
+    if ranges is None and not store.local:
+        ranges = ByteRanges(store.fs, physical)
     opening = None if ranges is None else Opening(ranges)
     try:
         with rasterio.open(opening.name if opening else physical, opener=opening) as raster:
             if raster.crs is None:
                 raise RasterioError("it has no coordinate system")
-            _read_all(raster)
+            yield raster
         if opening is not None and opening.failure is not None:
             raise RasterioError(str(opening.failure))
-        return None if ranges is None else ranges.writing()
     except (RasterioError, CPLE_BaseError) as error:
         why = (opening and opening.failure) or error
         name = PurePosixPath(physical).name

@@ -24,7 +24,7 @@ from lc_platform_tests.artefacts.snapshots import RECIPES, look, run, stale
 from lc_platform_tests.graphs import YEAR, configured
 
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats"}
-LEARNT = {"model", "evaluation", "predictions", "mosaic"}
+LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics"}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
 FROM_MASKS = {"cloud_masks", "observation_stats", *FROM_FEATURES}
 CLASSES = [
@@ -55,7 +55,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("patches held out", {"sampling": {"test_fraction": 0.5}}, LEARNT),
     ("trees", {"model": {"num_iterations": 9}}, LEARNT),
     ("probabilities kept", {"processing": {"probabilities": True}}, {"predictions"}),
-    ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic"}),
+    ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic", "area_statistics"}),
     (
         "a class's values",
         {"reference": {"classes": FEWER}},
@@ -170,7 +170,8 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
     more = configured(
         copied.folder, columns=3, reference={"attribute": "class_id", "classes": CLASSES}
     )
-    assert set(stale(look(more))) == {"patch_grid", "mosaic"}  # the grid is not laid anew yet
+    # The grid is not laid anew yet.
+    assert set(stale(look(more))) == {"patch_grid", "mosaic", "area_statistics"}
     assert run(more, select=["patch_grid"]).succeeded
     found = stale(look(more))
     assert len(look(more).patches()) == 6
@@ -247,7 +248,7 @@ def test_a_patch_that_left_the_area_is_no_longer_learnt_from(copied: Config) -> 
         copied.folder, columns=1, reference={"attribute": "class_id", "classes": CLASSES}
     )
     assert run(fewer, select=["patch_grid"]).succeeded
-    assert set(stale(look(fewer))) == {"model", "evaluation", "predictions", "mosaic"}
+    assert set(stale(look(fewer))) == LEARNT
     assert run(fewer).succeeded
     assert not stale(look(fewer))
 

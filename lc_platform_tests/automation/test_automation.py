@@ -33,7 +33,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
 from lc_platform.artefacts.layout import PATCH, Partition
-from lc_platform.assets.jobs import COMPLETENESS, completeness_name
+from lc_platform.assets.jobs import COMPLETENESS, JOBS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
 from lc_platform.automation.scope import maintained_years
@@ -112,6 +112,10 @@ def test_times_and_zone_are_those_of_the_configuration() -> None:
     )
 
 
+JOINED = {asset: {Partition(year=YEAR)} for asset in JOBS["mosaicking"]}
+"""What is made anew of a year where a patch is predicted anew."""
+
+
 @pytest.mark.parametrize(
     ("operations", "words"),
     [
@@ -169,9 +173,7 @@ def test_a_patch_with_new_acquisitions_is_made_and_predicted(deployment: Deploym
     said = deployment.tick("update_current_year")
     assert said.endswith("The archive was searched for 4 patches; 1 are new")
     here = {Partition(patch, YEAR)}
-    assert deployment.backfills() == [
-        {**dict.fromkeys(PATCH_WISE, here), "mosaic": {Partition(year=YEAR)}}
-    ]
+    assert deployment.backfills() == [{**dict.fromkeys(PATCH_WISE, here), **JOINED}]
 
 
 def test_only_what_is_missing_is_asked_for_again(deployment: Deployment) -> None:
@@ -179,9 +181,7 @@ def test_only_what_is_missing_is_asked_for_again(deployment: Deployment) -> None
     deployment.take_away("training_samples", patch)
     deployment.tick("update_current_year")
     here = {Partition(patch, YEAR)}
-    assert deployment.backfills() == [
-        {"training_samples": here, "predictions": here, "mosaic": {Partition(year=YEAR)}}
-    ]
+    assert deployment.backfills() == [{"training_samples": here, "predictions": here, **JOINED}]
 
 
 def test_a_tick_that_is_tried_again_asks_once(deployment: Deployment) -> None:
@@ -323,7 +323,7 @@ def test_enough_changed_patches_make_model_and_map_anew(deployment: Deployment) 
     assert "1 of 4 patches have changed since the model" in said
     year = {Partition(year=YEAR)}
     assert deployment.backfills() == [
-        {"model": year, "evaluation": year, "predictions": deployment.places, "mosaic": year}
+        {"model": year, "evaluation": year, "predictions": deployment.places, **JOINED}
     ]
 
 
@@ -606,7 +606,7 @@ def evaluations(deployment: Deployment) -> dict[str, dg.AssetCheckEvaluation]:
 
 def test_completeness_checks_pass_where_everything_is_made(deployment: Deployment) -> None:
     found = evaluations(deployment)
-    assert len(found) == 10
+    assert len(found) == 11
     assert all(evaluation.passed for evaluation in found.values())
 
 
@@ -617,6 +617,7 @@ def test_a_completeness_check_lists_what_is_missing(deployment: Deployment) -> N
     assert {name for name, one in found.items() if not one.passed} == {
         completeness_name("predictions"),
         completeness_name("mosaic"),  # it is of a prediction that is gone
+        completeness_name("area_statistics"),
     }
     missing = found[completeness_name("predictions")]
     assert missing.severity is dg.AssetCheckSeverity.WARN

@@ -1,0 +1,388 @@
+"""A stratified random sample of a map's points: drawn, kept as a GeoPackage, and read when people
+have judged it.
+
+The file's layer ``reference_sample`` has a point a row, for people to fill in; its table ``design``
+says by which chances the points were drawn, without which no area can be estimated from them; its
+layer ``set_aside`` keeps what people have judged and is not in the sample any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lc_platform.config.reference import plain_text, resembling
+from lc_platform.cube import Legend
+from lc_platform.errors import DataError
+from lc_platform.storage.store import Store
+
+if TYPE_CHECKING:
+    import geopandas
+    import pandas
+
+_POINTS, _DESIGN, _SET_ASIDE = "reference_sample", "design", "set_aside"
+_NEEDED = ("id", "stratum", "stratum_pixels", "x", "y", "reference")
+_OF_DESIGN = (
+    "stratum", "pixels", "points", "crs", "pixel_area", "seed", "mosaic_version", "allocation",
+)  # fmt: skip
+_MOVED = 0.5
+"""Pixels that a point may lie off the place that it was drawn at."""
+_NAMED = 10
+"""Points that a message names."""
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """The file of a sample, as it is in the store."""
+
+    path: str
+    content: bytes
+    journal: bytes = b""
+    """What SQLite has not yet written into it, of a file that is open elsewhere."""
+
+    @property
+    def identity(self) -> str:
+        """What distinguishes it from another one."""
+        return hashlib.sha256(self.content + self.journal).hexdigest()
+
+    def read(self) -> ReferenceSample:
+        """Return the sample. Raises DataError where it is none that was drawn at random."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "sample.gpkg"
+            copy.write_bytes(self.content)
+            if self.journal:
+                copy.with_name(f"{copy.name}-wal").write_bytes(self.journal)
+            return _read(copy, self.path)
+
+
+def sample_file(store: Store, key: str) -> SampleFile | None:
+    """Return the file of a sample; None where there is none."""
+    if not store.exists(key):
+        return None
+    journal = f"{key}-wal"
+    beside = store.local and store.exists(journal)
+    return SampleFile(
+        store.path(key), store.read_bytes(key), store.read_bytes(journal) if beside else b""
+    )
+
+
+@dataclass(frozen=True)
+class Design:
+    """By which chances the points of a sample were drawn."""
+
+    pixels: Mapping[int, int]
+    """By stratum."""
+    points: Mapping[int, int]
+    """By stratum."""
+    crs: str
+    """Of the map, in well-known text."""
+    pixel_area: float
+    """Square metres in that CRS."""
+    seed: int
+    mosaic_version: str
+    """Of the map that the strata are the classes of."""
+    allocation: str
+
+    @property
+    def hectares(self) -> float:
+        """The area of all strata."""
+        return sum(self.pixels.values()) * self.pixel_area / 1e4
+
+
+@dataclass(frozen=True)
+class ReferenceSample:
+    """Points that were drawn, and what people saw there."""
+
+    path: str
+    """As errors name it."""
+    points: geopandas.GeoDataFrame
+    """A point a row, in the CRS that it was saved in."""
+    design: Design
+    set_aside: geopandas.GeoDataFrame | None = None
+    """Judged points that are no part of the sample any more."""
+    warnings: Sequence[str] = ()
+
+    @cached_property
+    def written(self) -> list[str]:
+        """What people wrote of each point, without blanks at the ends; empty where nothing."""
+        return [_text(value) for value in self.points["reference"]]
+
+    @property
+    def judged(self) -> int:
+        """How many points people have judged."""
+        return sum(map(bool, self.written))
+
+    def references(self, classes: Legend) -> NDArray[np.int64]:
+        """Return the class ids that people saw, (point,), 0 where nothing is written.
+
+        Raises DataError naming the points whose class is none of the map's.
+        """
+        ids = {plain_text(name): one for one, (name, _) in classes.items()}
+        ids = {str(one): one for one in classes} | ids
+        found = np.array([ids.get(one, -1) if one else 0 for one in self.written], np.int64)
+        if (found < 0).any():
+            wrong = Counter(
+                one for one, known in zip(self.written, found, strict=True) if known < 0
+            )
+            word = next(iter(wrong))
+            where = [
+                i for i, one in zip(self.points["id"], self.written, strict=True) if one == word
+            ]
+            raise DataError(
+                f"{self.path}: {_named(where)}: the map has no class {word!r}."
+                f"{resembling(word, [name for name, _ in classes.values()])} Write one of "
+                f"{', '.join(name for name, _ in classes.values())} (or its id), or leave it empty"
+            )
+        return found
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return plain_text(str(value))
+
+
+def _named(ids: Sequence[Any]) -> str:
+    """Return points in words, the first of many."""
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"point{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids[:_NAMED]))}{more}"
+
+
+def _read(file: Path, path: str) -> ReferenceSample:
+    import geopandas
+    import pyogrio
+    from pyogrio.errors import DataSourceError
+
+    try:
+        layers = {str(name) for name, _ in pyogrio.list_layers(file)}
+    except DataSourceError as error:
+        raise DataError(
+            f"{path}: cannot be read as a GeoPackage ({error}). Take it from a backup, or move it "
+            "away and draw another by `lc-platform sample`"
+        ) from error
+    table = pyogrio.read_dataframe(file, layer=_DESIGN) if _DESIGN in layers else None
+    points = geopandas.read_file(file, layer=_POINTS) if _POINTS in layers else None
+    lacking = [
+        *(name for name in (_POINTS, _DESIGN) if name not in layers),
+        *(name for name in _NEEDED if points is not None and name not in points),
+        *(name for name in _OF_DESIGN if table is not None and name not in table),
+    ]
+    if points is None or table is None or lacking or not len(table):
+        raise DataError(
+            f"{path}: is no sample that `lc-platform sample` drew (it lacks "
+            f"{', '.join(lacking) or 'the rows of its design'}). Areas and their errors can be "
+            "estimated from points drawn at random alone, each by a known chance: training "
+            "polygons, held-out patches and chosen points say nothing of the ground between them. "
+            "Move the file away, and draw a sample by `lc-platform sample`"
+        )
+    first = table.iloc[0]
+    design = Design(
+        {int(s): int(n) for s, n in zip(table["stratum"], table["pixels"], strict=True)},
+        {int(s): int(n) for s, n in zip(table["stratum"], table["points"], strict=True)},
+        str(first["crs"]),
+        float(first["pixel_area"]),
+        int(first["seed"]),
+        str(first["mosaic_version"]),
+        str(first["allocation"]),
+    )
+    aside = geopandas.read_file(file, layer=_SET_ASIDE) if _SET_ASIDE in layers else None
+    return ReferenceSample(path, points, design, aside, _checked(points, design, path))
+
+
+def _checked(points: geopandas.GeoDataFrame, design: Design, path: str) -> list[str]:
+    """Return what is to be told of points. Raises DataError where they are not those drawn."""
+    if points.crs is None:
+        raise DataError(f"{path}: its points have no CRS. Give them that of the map")
+    if (points[["id", "stratum", "stratum_pixels", "x", "y"]].isna().any(axis=1)).any():
+        raise DataError(
+            f"{path}: has points that were added by hand, without id or stratum. They were not "
+            "drawn at random: remove them"
+        )
+    empty = points.geometry.is_empty | points.geometry.isna()
+    if empty.any():
+        raise DataError(f"{path}: {_named(points['id'][empty].tolist())}: no place is given")
+    for name, columns in (("id", ["id"]), ("place", ["x", "y"])):
+        twice = points.duplicated(columns, keep=False)
+        if twice.any():
+            alike = points[twice].sort_values(columns)["id"].tolist()
+            raise DataError(
+                f"{path}: {_named(alike)}: the same {name} is there twice. A point counts once: "
+                "remove the others"
+            )
+    drawn = points.to_crs(design.crs)
+    far = np.hypot(drawn.geometry.x - drawn["x"], drawn.geometry.y - drawn["y"])
+    moved = drawn["id"][far > _MOVED * design.pixel_area**0.5].tolist()
+    if moved:
+        raise DataError(
+            f"{path}: {_named(moved)}: lies elsewhere than where it was drawn. What is seen there "
+            "says nothing of the stratum: put it back to the columns x and y, and judge it again"
+        )
+    strata = points["stratum"].astype(int)
+    off = ~strata.isin(list(design.pixels)) | (
+        points["stratum_pixels"].astype(int) != strata.map(design.pixels)
+    )
+    if off.any():
+        raise DataError(
+            f"{path}: {_named(points['id'][off].tolist())}: the stratum, or its number of pixels, "
+            "is not the design's. Leave those columns as they were drawn"
+        )
+    found = Counter(strata.tolist())
+    warnings = []
+    for stratum, drawn in design.points.items():
+        if found[stratum] > drawn:
+            raise DataError(
+                f"{path}: stratum {stratum} has {found[stratum]} points, of which {drawn} were "
+                "drawn. Remove those that were added"
+            )
+    gone = sum(design.points.values()) - len(points)
+    if gone:
+        warnings.append(
+            f"{gone} points of the sample have been removed from the file; they are taken to be "
+            "like the others of their strata"
+        )
+    return warnings
+
+
+@dataclass(frozen=True)
+class DrawnSample:
+    """A sample that is to be written."""
+
+    points: geopandas.GeoDataFrame
+    table: pandas.DataFrame
+    """The design, a row a stratum."""
+    set_aside: geopandas.GeoDataFrame | None = None
+    kept: int = 0
+    """Judged points of an earlier sample that are in this one."""
+
+    def write(self, path: Path) -> None:
+        """Write it as a GeoPackage."""
+        import pyogrio
+
+        self.points.to_file(path, layer=_POINTS, driver="GPKG")
+        pyogrio.write_dataframe(self.table, path, layer=_DESIGN, driver="GPKG")
+        if self.set_aside is not None and len(self.set_aside):
+            self.set_aside.to_file(path, layer=_SET_ASIDE, driver="GPKG")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Pixels that were drawn, on the map's grid."""
+
+    strata: NDArray[np.int64]
+    x: NDArray[np.floating[Any]]
+    """Of the pixels' centres, in the map's CRS."""
+    y: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """What a sample says of the map that it is drawn from."""
+
+    year: int
+    crs: str
+    """In well-known text."""
+    pixel_area: float
+    """Square metres."""
+    mosaic_version: str
+    model_version: str
+    pixels: Mapping[int, int]
+    """By class."""
+    classes: Legend = field(default_factory=dict)
+
+
+def assemble(
+    drawn: Places,
+    of: MapFacts,
+    seed: int,
+    allocation: str,
+    earlier: ReferenceSample | None = None,
+) -> DrawnSample:
+    """Return a sample to be filled in, with what people have judged of an earlier one where its
+    points are in this one too."""
+    import geopandas
+    import pandas
+    from pyproj import Transformer
+
+    longitudes, latitudes = Transformer.from_crs(of.crs, 4326, always_xy=True).transform(
+        drawn.x, drawn.y
+    )
+    names = {one: name for one, (name, _) in of.classes.items()}
+    strata = drawn.strata.tolist()
+    table: dict[str, Any] = {
+        "id": np.arange(1, len(strata) + 1),
+        "stratum": drawn.strata,
+        "stratum_pixels": [of.pixels[one] for one in strata],
+        "map_class": drawn.strata,
+        "map_class_name": [names.get(one, str(one)) for one in strata],
+        "mosaic_version": of.mosaic_version,
+        "model_version": of.model_version,
+        "longitude": np.round(longitudes, 7),
+        "latitude": np.round(latitudes, 7),
+        "x": drawn.x,
+        "y": drawn.y,
+        "reference": "",
+        "remark": "",
+    }
+    geometry = geopandas.points_from_xy(drawn.x, drawn.y)
+    points = geopandas.GeoDataFrame(table, geometry=geometry, crs=of.crs)
+    counts = Counter(strata)
+    design = pandas.DataFrame(
+        {
+            "stratum": list(of.pixels),
+            "name": [names.get(one, str(one)) for one in of.pixels],
+            "pixels": list(of.pixels.values()),
+            "points": [counts[one] for one in of.pixels],
+            "crs": of.crs,
+            "pixel_area": of.pixel_area,
+            "seed": seed,
+            "year": of.year,
+            "mosaic_version": of.mosaic_version,
+            "model_version": of.model_version,
+            "allocation": allocation,
+        }
+    )
+    if earlier is None:
+        return DrawnSample(points, design)
+    return _with_judgements(points, design, earlier)
+
+
+def _with_judgements(
+    points: geopandas.GeoDataFrame, design: pandas.DataFrame, earlier: ReferenceSample
+) -> DrawnSample:
+    import pandas
+
+    known = earlier.points[[bool(one) for one in earlier.written]]
+    if earlier.set_aside is not None and len(earlier.set_aside):
+        known = pandas.concat([known, earlier.set_aside.to_crs(known.crs)], ignore_index=True)
+    known = known.to_crs(points.crs)
+    # Places are centres of pixels: to the decimetre no two are alike.
+    keys = list(zip(known.geometry.x.round(1), known.geometry.y.round(1), strict=True))
+    there = {
+        place: row
+        for row, place in enumerate(zip(points["x"].round(1), points["y"].round(1), strict=True))
+    }
+    rows = [there.get(key, -1) for key in keys]
+    inside = [row >= 0 for row in rows]
+    own = [name for name in known.columns if name not in points.columns]
+    for name in (*own, "reference", "remark"):
+        if name not in known.columns:
+            continue
+        values = points[name].tolist() if name in points.columns else [None] * len(points)
+        for row, value in zip(rows, known[name].tolist(), strict=True):
+            if row >= 0:
+                values[row] = "" if value is None and name == "remark" else value
+        points[name] = values
+    points["reference"] = [_text(value) for value in points["reference"]]
+    aside = known[[not one for one in inside]]
+    return DrawnSample(points, design, aside, sum(inside))
