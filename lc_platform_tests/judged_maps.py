@@ -71,7 +71,7 @@ class JudgedMap:
         grid = GeoBox(values.shape, Affine(METRES, 0, west, 0, -METRES, NORTH), crs)
         target, at = key("mosaic", year=YEAR), Partition(year=YEAR)
         with (
-            self.platform.store.folder(target) as staging,
+            self.platform.store.bundle(target, LAND_COVER) as staging,
             staging.file(LAND_COVER) as path,
             tiled(path, grid, ["class"], "uint8", 0) as raster,
         ):

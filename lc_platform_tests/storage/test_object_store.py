@@ -28,6 +28,7 @@ from lc_platform.artefacts.formats import CogFormat, EvaluationFormat, formats
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records, Version
 from lc_platform.commands import run as running
+from lc_platform.commands.instance import RunError
 from lc_platform.commands.verify import Verification
 from lc_platform.config import Config, ObjectStore
 from lc_platform.cube import Layer
@@ -56,6 +57,7 @@ from lc_platform_tests.faulty_proxy import (
     faulty_proxy,
 )
 from lc_platform_tests.graphs import YEAR, configured
+from lc_platform_tests.judged_maps import JudgedMap, map_of_three
 from lc_platform_tests.servers import BUCKET, KEYS, SeaweedFS, free_ports
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
@@ -842,6 +844,30 @@ def test_the_graph_in_an_object_store_equals_that_in_a_folder(
     for name in (LAND_COVER, CONFIDENCE, VALID_OBSERVATIONS):
         one, other = (s.fs.cat_file(m[name]) for s, m in zip(stores, maps, strict=True))
         assert one == other
+
+
+def test_a_sample_and_its_areas_in_a_bucket_are_those_in_a_folder(
+    server: SeaweedFS, url: str, tmp_path: Path
+) -> None:
+    reached = settings(server.endpoint).model_dump(exclude_unset=True)
+    found = []
+    for made in (
+        JudgedMap(tmp_path / "folder"),
+        JudgedMap(tmp_path / "bucket", storage=url, object_store=reached),
+    ):
+        made.write(map_of_three())
+        made.sample(points=60)
+        file = made.platform.reference_sample(2023)
+        assert file is not None
+        points = file.read().points
+        with pytest.raises(RunError, match="is there already"):
+            made.sample(points=60)
+        statistics, key_of = made.statistics(), key("area_statistics", year=2023)
+        formats()["area_statistics"].write(made.platform.store, key_of, statistics)
+        formats()["area_statistics"].check(made.platform.store, key_of)
+        stored = formats()["area_statistics"].open(made.platform.store, key_of)
+        found.append((points.drop(columns="geometry").to_dict(), stored.content["total"]))
+    assert found[0] == found[1]
 
 
 # A year that grows
