@@ -98,6 +98,9 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif asset == "evaluation":
         text = json.dumps(value.metrics, sort_keys=True)
         yield "metrics", np.frombuffer(text.encode(), np.uint8)
+    elif asset == "area_statistics":
+        text = json.dumps(value.content, sort_keys=True)
+        yield "areas", np.frombuffer(text.encode(), np.uint8)
     else:
         for name, physical in sorted(value.items()):
             if not name.endswith(".tif"):
