@@ -23,6 +23,7 @@ from lc_platform.products.reference_sample import (
     MapFacts,
     Places,
     ReferenceSample,
+    SampleFile,
     assemble,
 )
 from lc_platform.runtime.progress import at
@@ -110,7 +111,9 @@ def sample(
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
     platform.store.expect_folder()
     target = REFERENCE_SAMPLE.format(year=year)
-    earlier = _earlier(platform, year, again=again)
+    before = platform.reference_sample(year)
+    earlier = _earlier(before, again=again)
+    _expect_closed(platform, target)
     if earlier is not None and seed not in (None, earlier.design.seed):
         raise RunError(
             f"--seed {seed}: the sample that is there was drawn with {earlier.design.seed}, and "
@@ -159,8 +162,16 @@ def sample(
         grid.affine.f + grid.affine.e * (found.rows - top + 0.5),
     )
     drawn = assemble(places, facts, seed, allocation, earlier)
+    content = drawn.content
     with platform.store.file(target) as path:
-        drawn.write(path)
+        path.write_bytes(content)
+        _expect_closed(platform, target)
+        now = platform.reference_sample(year)
+        if (now and now.identity) != (before and before.identity):
+            raise RunError(
+                f"{platform.store.path(target)}: was changed while points were drawn, and is left "
+                "as it is now. Run the command again"
+            )
     strata, overall = _anticipated(facts, expected, wanted)
     return Sampled(
         platform.store.path(target),
@@ -174,9 +185,8 @@ def sample(
     )
 
 
-def _earlier(platform: Platform, year: int, *, again: bool) -> ReferenceSample | None:
+def _earlier(file: SampleFile | None, *, again: bool) -> ReferenceSample | None:
     """Return the sample that is there. Raises RunError where it is not to be complemented."""
-    file = platform.reference_sample(year)
     if file is None:
         return None
     if not again:
@@ -186,6 +196,22 @@ def _earlier(platform: Platform, year: int, *, again: bool) -> ReferenceSample |
             "is complemented: judged points stay, and others are drawn"
         )
     return file.read()
+
+
+def _expect_closed(platform: Platform, target: str) -> None:
+    """Raise RunError where a program has a sample's file open: what it has not yet written into the
+    file would be lost, or would be written into another."""
+    if not platform.store.local:
+        return
+    beside = [f"{target}{end}" for end in ("-wal", "-shm", "-journal")]
+    there = [platform.store.path(one) for one in beside if platform.store.exists(one)]
+    if there:
+        raise RunError(
+            f"{platform.store.path(target)}: is open in another program, such as QGIS, which keeps "
+            f"its changes in {there[0]}. Save them, remove the layer from the project or close the "
+            "program, and run the command again. If no program has it open, open and close it once "
+            "in QGIS, or remove that file where there is no sample beside it"
+        )
 
 
 def _first_pixel(grid: GeoBox) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def allocate(
     if count < least.sum():
         raise ValueError(
             f"{count} points are too few for {len(sizes)} strata that need {least.sum()} together "
-            f"(at least {least.max()} each). Draw more, or lower the minimum."
+            f"(at least {least.max()} each). Draw more."
         )
     wishes = sizes.astype(np.float64)
     if method == "equal":

@@ -256,7 +256,10 @@ def _sampled(
     few = [one for one, n in judged.items() if n < min(2, design.pixels[one])]
     reason = None
     if not seen:
-        reason = f"no point of {sample.path} is judged yet: fill in its column `reference`"
+        reason = (
+            f"no point of {sample.path} is judged yet: fill in the column `reference` of its layer "
+            "reference_sample"
+        )
     elif few:
         reason = (
             f"of stratum {', '.join(map(str, few))} fewer than two points are judged, and two are "

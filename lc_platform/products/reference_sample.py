@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     import pandas
 
 _POINTS, _DESIGN, _SET_ASIDE = "reference_sample", "design", "set_aside"
-_NEEDED = ("id", "stratum", "stratum_pixels", "x", "y", "reference")
+_NUMBERS = ("id", "stratum", "stratum_pixels", "x", "y")
+_NEEDED = (*_NUMBERS, "reference")
 _OF_DESIGN = (
     "stratum", "pixels", "points", "crs", "pixel_area", "seed", "mosaic_version", "allocation",
 )  # fmt: skip
 _MOVED = 0.5
 """Pixels that a point may lie off the place that it was drawn at."""
+_SAME = 0.02
+"""Pixels by which a centre may be off another that is the same, as reprojection rounds it."""
 _NAMED = 10
 """Points that a message names."""
 
@@ -126,23 +129,38 @@ class ReferenceSample:
 
         Raises DataError naming the points whose class is none of the map's.
         """
-        ids = {plain_text(name): one for one, (name, _) in classes.items()}
-        ids = {str(one): one for one in classes} | ids
-        found = np.array([ids.get(one, -1) if one else 0 for one in self.written], np.int64)
-        if (found < 0).any():
-            wrong = Counter(
-                one for one, known in zip(self.written, found, strict=True) if known < 0
-            )
-            word = next(iter(wrong))
-            where = [
-                i for i, one in zip(self.points["id"], self.written, strict=True) if one == word
+        names = [name for name, _ in classes.values()]
+        meant = _meaning(classes)
+        found = np.zeros(len(self.written), np.int64)
+        wrong: dict[str, list[Any]] = {}
+        for row, (point, word) in enumerate(zip(self.points["id"], self.written, strict=True)):
+            known = meant(word) if word else 0
+            if known is None:
+                wrong.setdefault(word, []).append(point)
+            else:
+                found[row] = known
+        if wrong:
+            said = [
+                f"{_named(points)}: the map has no class {word!r}.{resembling(word, names)}"
+                for word, points in list(wrong.items())[:_NAMED]
             ]
+            if len(wrong) > _NAMED:
+                said.append(f"{len(wrong) - _NAMED} more words are no class.")
             raise DataError(
-                f"{self.path}: {_named(where)}: the map has no class {word!r}."
-                f"{resembling(word, [name for name, _ in classes.values()])} Write one of "
-                f"{', '.join(name for name, _ in classes.values())} (or its id), or leave it empty"
+                f"{self.path}: {' '.join(said)} Write one of {', '.join(names)} (or its id), or "
+                "leave it empty"
             )
         return found
+
+
+def _meaning(classes: Legend) -> Callable[[str], int | None]:
+    """Return what tells the class that people mean by a word: a name, with small or capital letters
+    where no two names differ by these alone, or an id, also as editors show a number (2.0)."""
+    names = [(plain_text(name), one) for one, (name, _) in classes.items()]
+    times = Counter(name.casefold() for name, _ in names)
+    exact = {f"{one}{zeros}": one for one in classes for zeros in ("", ".0")} | dict(names)
+    folded = {name.casefold(): one for name, one in names if times[name.casefold()] == 1}
+    return lambda word: exact.get(word, folded.get(word.casefold()))
 
 
 def _text(value: Any) -> str:
@@ -178,6 +196,13 @@ def _read(file: Path, path: str) -> ReferenceSample:
         *(name for name in _NEEDED if points is not None and name not in points),
         *(name for name in _OF_DESIGN if table is not None and name not in table),
     ]
+    if lacking and (table is not None or _drawn(file, layers)):
+        raise DataError(
+            f"{path}: lacks {', '.join(lacking)}, which `lc-platform sample` wrote into it. It was "
+            "saved as a new file, or under other names. Fill in the layer reference_sample of the "
+            "file that was drawn and save it there, or put what it lacks back by that name: the "
+            "table design says by which chances the points were drawn"
+        )
     if points is None or table is None or lacking or not len(table):
         raise DataError(
             f"{path}: is no sample that `lc-platform sample` drew (it lacks "
@@ -196,15 +221,52 @@ def _read(file: Path, path: str) -> ReferenceSample:
         str(first["mosaic_version"]),
         str(first["allocation"]),
     )
+    points = _plain_points(points, path)
     aside = geopandas.read_file(file, layer=_SET_ASIDE) if _SET_ASIDE in layers else None
     return ReferenceSample(path, points, design, aside, _checked(points, design, path))
+
+
+def _drawn(file: Path, layers: set[str]) -> bool:
+    """Whether a layer, whatever its name is, has points as they are drawn."""
+    import pyogrio
+
+    return any(set(_NUMBERS) <= set(pyogrio.read_info(file, layer=one)["fields"]) for one in layers)
+
+
+def _plain_points(points: geopandas.GeoDataFrame, path: str) -> geopandas.GeoDataFrame:
+    """Return points as they were drawn, which editors may have saved as numbers in words, and as
+    collections of one point. Raises DataError where they are something else."""
+    import pandas
+
+    points = points.copy()
+    for name in _NUMBERS:
+        numbers = pandas.to_numeric(points[name], errors="coerce")
+        wrong = numbers.isna() & points[name].notna()
+        if wrong.any():
+            raise DataError(
+                f"{path}: the column {name} has {str(points[name][wrong].iloc[0])!r}, which is no "
+                "number. Leave that column as it was drawn"
+            )
+        points[name] = numbers
+    parts = points.geometry.count_geometries()
+    single = points.geometry.geom_type.isin(["Point", "MultiPoint"]) & (parts == 1)
+    other = ~(single | points.geometry.is_empty | points.geometry.isna())
+    if other.any():
+        raise DataError(
+            f"{path}: {_named(points['id'][other].tolist())}: no single point is drawn there but "
+            f"a {points.geometry.geom_type[other].iloc[0]}. Put it back to the columns x and y"
+        )
+    several = points.geometry.geom_type == "MultiPoint"
+    if several.any():
+        points = points.set_geometry(points.geometry.where(~several, points.geometry.centroid))
+    return points
 
 
 def _checked(points: geopandas.GeoDataFrame, design: Design, path: str) -> list[str]:
     """Return what is to be told of points. Raises DataError where they are not those drawn."""
     if points.crs is None:
         raise DataError(f"{path}: its points have no CRS. Give them that of the map")
-    if (points[["id", "stratum", "stratum_pixels", "x", "y"]].isna().any(axis=1)).any():
+    if (points[list(_NUMBERS)].isna().any(axis=1)).any():
         raise DataError(
             f"{path}: has points that were added by hand, without id or stratum. They were not "
             "drawn at random: remove them"
@@ -225,8 +287,8 @@ def _checked(points: geopandas.GeoDataFrame, design: Design, path: str) -> list[
     moved = drawn["id"][far > _MOVED * design.pixel_area**0.5].tolist()
     if moved:
         raise DataError(
-            f"{path}: {_named(moved)}: lies elsewhere than where it was drawn. What is seen there "
-            "says nothing of the stratum: put it back to the columns x and y, and judge it again"
+            f"{path}: {_named(moved)}: not where it was drawn. What is seen elsewhere says nothing "
+            "of the stratum: put it back to the columns x and y, and judge it again"
         )
     strata = points["stratum"].astype(int)
     off = ~strata.isin(list(design.pixels)) | (
@@ -265,14 +327,19 @@ class DrawnSample:
     kept: int = 0
     """Judged points of an earlier sample that are in this one."""
 
-    def write(self, path: Path) -> None:
-        """Write it as a GeoPackage."""
+    @property
+    def content(self) -> bytes:
+        """The bytes of its GeoPackage. SQLite writes it in a folder of this machine, since it
+        cannot lock files on every network drive, nor tell why a folder cannot be written to."""
         import pyogrio
 
-        self.points.to_file(path, layer=_POINTS, driver="GPKG")
-        pyogrio.write_dataframe(self.table, path, layer=_DESIGN, driver="GPKG")
-        if self.set_aside is not None and len(self.set_aside):
-            self.set_aside.to_file(path, layer=_SET_ASIDE, driver="GPKG")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sample.gpkg"
+            self.points.to_file(path, layer=_POINTS, driver="GPKG")
+            pyogrio.write_dataframe(self.table, path, layer=_DESIGN, driver="GPKG")
+            if self.set_aside is not None and len(self.set_aside):
+                self.set_aside.to_file(path, layer=_SET_ASIDE, driver="GPKG")
+            return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -360,20 +427,9 @@ def assemble(
 def _with_judgements(
     points: geopandas.GeoDataFrame, design: pandas.DataFrame, earlier: ReferenceSample
 ) -> DrawnSample:
-    import pandas
-
-    known = earlier.points[[bool(one) for one in earlier.written]]
-    if earlier.set_aside is not None and len(earlier.set_aside):
-        known = pandas.concat([known, earlier.set_aside.to_crs(known.crs)], ignore_index=True)
-    known = known.to_crs(points.crs)
-    # Places are centres of pixels: to the decimetre no two are alike.
-    keys = list(zip(known.geometry.x.round(1), known.geometry.y.round(1), strict=True))
-    there = {
-        place: row
-        for row, place in enumerate(zip(points["x"].round(1), points["y"].round(1), strict=True))
-    }
-    rows = [there.get(key, -1) for key in keys]
-    inside = [row >= 0 for row in rows]
+    known = _filled_in(earlier).to_crs(points.crs)
+    # Places are centres of pixels, which are told apart from the first one's on.
+    rows = _rows_at(points, known, float(design["pixel_area"].iloc[0]) ** 0.5)
     own = [name for name in known.columns if name not in points.columns]
     for name in (*own, "reference", "remark"):
         if name not in known.columns:
@@ -381,8 +437,44 @@ def _with_judgements(
         values = points[name].tolist() if name in points.columns else [None] * len(points)
         for row, value in zip(rows, known[name].tolist(), strict=True):
             if row >= 0:
-                values[row] = "" if value is None and name == "remark" else value
+                values[row] = value
         points[name] = values
-    points["reference"] = [_text(value) for value in points["reference"]]
-    aside = known[[not one for one in inside]]
-    return DrawnSample(points, design, aside, sum(inside))
+    for name in ("reference", "remark"):
+        points[name] = [_text(value) for value in points[name]]
+    judged = np.array([bool(_text(value)) for value in known["reference"]], np.bool_)
+    aside = known[rows < 0]
+    return DrawnSample(points, design, aside, int((judged & (rows >= 0)).sum()))
+
+
+def _filled_in(of: ReferenceSample) -> geopandas.GeoDataFrame:
+    """Return the points of a sample that people have judged or remarked upon, and those set aside,
+    each at the place that it was drawn at."""
+    import geopandas
+    import pandas
+
+    places = geopandas.points_from_xy(of.points["x"], of.points["y"], crs=of.design.crs)
+    points = of.points.to_crs(of.design.crs).set_geometry(places)
+    remarks = points["remark"] if "remark" in points else [None] * len(points)
+    filled = [bool(word or _text(remark)) for word, remark in zip(of.written, remarks, strict=True)]
+    known = points[filled]
+    if of.set_aside is None or not len(of.set_aside):
+        return known
+    return pandas.concat([known, of.set_aside.to_crs(known.crs)], ignore_index=True)
+
+
+def _rows_at(
+    points: geopandas.GeoDataFrame, known: geopandas.GeoDataFrame, pixel: float
+) -> NDArray[np.int64]:
+    """Return which row of ``points`` lies where each of ``known`` does, -1 where none does."""
+    west, north = points["x"].iloc[0], points["y"].iloc[0]
+    x, y = (points["x"] - west) / pixel, (points["y"] - north) / pixel
+    cells = zip(x.round().astype(int), y.round().astype(int), strict=True)
+    there = {cell: row for row, cell in enumerate(cells)}
+    x, y = (known.geometry.x - west) / pixel, (known.geometry.y - north) / pixel
+    # What has no place in this CRS lies on no pixel, as what lies between two.
+    x, y = x.where(np.isfinite(x), 0.5), y.where(np.isfinite(y), 0.5)
+    cells = zip(x.round().astype(int), y.round().astype(int), strict=True)
+    # Pixels of another grid are others, however near they are.
+    same = ((x - x.round()).abs() < _SAME) & ((y - y.round()).abs() < _SAME)
+    found = [there.get(cell, -1) if alike else -1 for cell, alike in zip(cells, same, strict=True)]
+    return np.array(found, np.int64)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,8 @@ import numpy as np
 import pytest
 
 from lc_platform.commands.instance import RunError
-from lc_platform.storage.errors import MissingArtefactError
+from lc_platform.runtime.progress import Step, listen
+from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform_tests.judged_maps import METRES, NORTH, WEST, JudgedMap, map_of_three
 
 
@@ -153,3 +159,109 @@ def test_a_sample_is_complemented_by_its_own_seed(judged: JudgedMap) -> None:
 def test_there_is_no_sample_of_a_map_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingArtefactError, match="there is no map of 2023 to draw points from"):
         JudgedMap(tmp_path).sample()
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda points: points.set_geometry(points.translate(0.3, -0.2)),
+        lambda points: points.to_crs(4326),
+    ],
+    ids=["moved by a hair", "in degrees"],
+)
+def test_what_is_judged_stays_however_an_editor_has_saved_the_place(
+    judged: JudgedMap, saved: Callable[[geopandas.GeoDataFrame], geopandas.GeoDataFrame]
+) -> None:
+    judged.sample(points=60)
+    judged.judge(map_of_three())
+    before = places(judged.points())
+    judged.edit(saved)
+    found = judged.sample(points=90, again=True)
+    assert (found.kept, found.set_aside) == (60, 0)
+    after = judged.points()
+    assert places(after[after["reference"].fillna("") != ""]) == before
+
+
+def test_a_point_of_another_grid_is_another_however_near(judged: JudgedMap) -> None:
+    judged.sample(points=60)
+    judged.judge(map_of_three())
+    judged.write(map_of_three(), "two", west=WEST + 3)
+    found = judged.sample(points=60, again=True)
+    assert (found.kept, found.set_aside) == (0, 60)
+
+
+def test_a_remark_on_a_point_that_could_not_be_judged_stays(judged: JudgedMap) -> None:
+    judged.sample(points=60)
+
+    def doubt(points: geopandas.GeoDataFrame) -> None:
+        points.loc[3, "remark"] = "under a cloud"
+
+    judged.edit(doubt)
+    found = judged.sample(points=90, again=True)
+    assert found.kept == 0
+    assert judged.points()["remark"].tolist().count("under a cloud") == 1
+
+
+@pytest.mark.parametrize("end", ["-wal", "-journal"])
+def test_a_sample_that_is_open_elsewhere_is_not_replaced(judged: JudgedMap, end: str) -> None:
+    judged.sample(points=60)
+    other = sqlite3.connect(judged.file)
+    other.execute(f"PRAGMA journal_mode = {'wal' if end == '-wal' else 'delete'}")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("UPDATE design SET name = 'changed'")
+    before = judged.file.read_bytes()
+    with pytest.raises(RunError, match=rf"2023\.gpkg: is open in another program.*gpkg{end}"):
+        judged.sample(points=90, again=True)
+    assert judged.file.read_bytes() == before
+    other.rollback()
+    other.close()
+    assert judged.sample(points=90, again=True).points == 90
+
+
+def test_what_another_sample_has_left_is_not_mixed_with_a_new_one(judged: JudgedMap) -> None:
+    """SQLite would take the pages that an old journal holds for those of the new file."""
+    judged.file.parent.mkdir(parents=True)
+    judged.file.with_name("2023.gpkg-wal").write_bytes(b"pages of another file")
+    with pytest.raises(RunError, match=r"remove that file where there is no sample beside it"):
+        judged.sample(points=60)
+    assert not judged.file.exists()
+
+
+def test_what_is_saved_while_points_are_drawn_is_not_overwritten(judged: JudgedMap) -> None:
+    judged.sample(points=60)
+
+    def save(step: Step) -> None:
+        if step.asset == "sample" and step.total:
+            judged.judge(map_of_three())
+
+    with listen(save), pytest.raises(RunError, match="was changed while points were drawn"):
+        judged.sample(points=90, again=True)
+    points = judged.points()
+    assert len(points) == 60
+    assert (points["reference"] == points["map_class_name"]).all()
+    assert [one.name for one in judged.file.parent.iterdir()] == [judged.file.name]
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """While it lasts this process may not write everywhere, as root may."""
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # whose parents are open to all
+        Path(folder).chmod(0o755)
+        judged = JudgedMap(Path(folder))
+        judged.write(map_of_three())
+        judged.sample(points=60)
+        judged.file.parent.chmod(0o555)
+        refused = pytest.raises(StorageError, match=r"2023\.gpkg: cannot be written \(Permission d")
+        with nobody(), refused:
+            judged.sample(points=90, again=True)
+        judged.file.parent.chmod(0o755)

@@ -113,7 +113,7 @@ def test_points_that_could_not_be_judged_are_told(filled: JudgedMap) -> None:
 @pytest.mark.parametrize(
     ("unjudged", "words"),
     [
-        (lambda points: points["stratum"] > 0, "no point of .* is judged yet: fill in its column"),
+        (lambda points: points["stratum"] > 0, "no point of .* is judged yet: fill in the column"),
         (lambda points: points["stratum"] == 5, "of stratum 5 fewer than two points are judged"),
     ],
 )
@@ -185,7 +185,7 @@ def reweighted(points: geopandas.GeoDataFrame) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (moved, "point 5: lies elsewhere than where it was drawn"),
+        (moved, "point 5: not where it was drawn"),
         (lambda points: pandas.concat([points, points.head(1)]), "points 1, 1: the same id is the"),
         (
             lambda points: pandas.concat([points, points.head(1).assign(id=999)]),
@@ -198,7 +198,19 @@ def reweighted(points: geopandas.GeoDataFrame) -> None:
         (reweighted, "point 1: the stratum, or its number of pixels, is not the design's"),
         (
             lambda points: points.drop(columns="stratum"),
-            r"is no sample .* \(it lacks stratum\)",
+            r"2023\.gpkg: lacks stratum, which `lc-platform sample` wrote",
+        ),
+        (
+            lambda points: points.rename(columns={"reference": "Reference"}),
+            r"2023\.gpkg: lacks reference, which `lc-platform sample` wrote",
+        ),
+        (
+            lambda points: points.assign(stratum="forest"),
+            "the column stratum has 'forest', which is no number. Leave that column as it was",
+        ),
+        (
+            lambda points: points.set_geometry(points.buffer(5)),
+            "points 1, 2, .* and 230 more: no single point is drawn there but a Polygon",
         ),
     ],
 )
@@ -207,6 +219,67 @@ def test_a_sample_that_is_not_the_one_drawn_is_refused(
 ) -> None:
     filled.edit(change)
     with pytest.raises(DataError, match=words):
+        filled.statistics()
+
+
+def test_every_word_that_is_no_class_is_named_at_once(filled: JudgedMap) -> None:
+    def misspell(points: geopandas.GeoDataFrame) -> None:
+        points.loc[[3, 7], "reference"] = "forrest"
+        points.loc[8, "reference"] = "sea"
+
+    filled.edit(misspell)
+    with pytest.raises(DataError, match=r"points 4, 8: .* 'forrest'.* point 9: .* 'sea'"):
+        filled.statistics()
+
+
+def in_words(points: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    columns = ["id", "stratum", "stratum_pixels", "x", "y"]
+    return points.assign(**{name: points[name].astype(str) for name in columns})
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda points: points.assign(reference=points["reference"].str.title()),
+        lambda points: points.assign(
+            reference=points["reference"].map({"forest": "2.0", "water": " 5 ", "built-up": "9.0"})
+        ),
+        lambda points: points.set_geometry(
+            geopandas.GeoSeries([shapely.MultiPoint([one]) for one in points.geometry], crs=32633)
+        ),
+        in_words,
+    ],
+    ids=["Capital Letters", "numbers with a decimal", "collections of one", "numbers in words"],
+)
+def test_what_editors_do_to_a_sample_changes_nothing(
+    filled: JudgedMap, saved: Callable[[geopandas.GeoDataFrame], geopandas.GeoDataFrame]
+) -> None:
+    before = filled.statistics().content
+    filled.edit(saved)
+    assert filled.statistics().content == before
+
+
+def test_names_that_differ_by_capital_letters_alone_are_told_apart(filled: JudgedMap) -> None:
+    sample = filled.platform.reference_sample(2023)
+    assert sample is not None
+    legend = {1: ("Forest", "#000000"), 2: ("forest", "#000000"), 3: ("water", "#000000")}
+    found = sample.read()
+    found.points["reference"] = "forest"
+    assert set(found.references(legend)) == {2}
+    other = sample.read()
+    other.points["reference"] = "FOREST"
+    with pytest.raises(DataError, match="the map has no class 'FOREST'"):
+        other.references(legend)
+
+
+@pytest.mark.parametrize("layer", ["reference_sample", "judged"])
+def test_a_sample_that_was_saved_as_a_new_file_is_told_from_chosen_points(
+    filled: JudgedMap, layer: str
+) -> None:
+    points = filled.points()
+    filled.file.unlink()
+    points.to_file(filled.file, layer=layer, driver="GPKG")
+    with pytest.raises(DataError, match=r"lacks .*design, which .* saved as a new file, or under"):
         filled.statistics()
 
 
