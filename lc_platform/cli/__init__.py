@@ -388,8 +388,8 @@ def sample(
     seed: sample_table.Seed = None,
     again: sample_table.Again = False,
 ) -> None:
-    """Draw points at random from a year's map, to be judged by people: the areas of its classes are
-    estimated from them, with their uncertainty."""
+    """Draw points at random from a year's map into reference_sample/{year}.gpkg, to be judged by
+    people: the next run estimates the areas of its classes from them, with their uncertainty."""
     from lc_platform.commands import sample as sampling
 
     asked: dict[str, Any] = {"standard_error": standard_error, "points": points, "seed": seed}
@@ -569,6 +569,9 @@ def _show_maps(config: Config) -> None:
         out.print(f"Map of {year}:   {store.path(mosaic)}/{LAND_COVER}", markup=False)
         if PICTURE in MosaicFormat().open(store, mosaic):
             out.print(f"Picture:       {store.path(mosaic)}/{PICTURE}", markup=False)
+        areas = layout.key("area_statistics", year=year).replace(".parquet", ".json")
+        if store.exists(areas):
+            out.print(f"Areas:         {store.path(areas)}", markup=False)
         out.print(f"Metrics:       {store.path(evaluation)}/{layout.METRICS}", markup=False)
         out.print(f"Figures:       {store.path(evaluation)}/*.png, "
                   f"{store.path(f'observation_stats/{year}')}/*.png", markup=False)  # fmt: skip
