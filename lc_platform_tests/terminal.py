@@ -15,7 +15,7 @@ import termios
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Started:
         folder: Path,
         environment: Mapping[str, str],
         as_owner: bool = False,
+        ignored: Collection[signal.Signals] = (),
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._words = bytearray()
@@ -56,7 +57,7 @@ class Started:
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
-                preexec_fn=partial(_begin, True, as_owner),
+                preexec_fn=partial(_begin, True, as_owner, ignored),
                 **told,
             )
         else:
@@ -67,7 +68,7 @@ class Started:
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
-                preexec_fn=partial(_begin, False, as_owner),
+                preexec_fn=partial(_begin, False, as_owner, ignored),
                 **told,
             )
         os.close(slave)
@@ -145,11 +146,12 @@ class Started:
             os.close(self._read)
 
 
-def _begin(terminal: bool, as_owner: bool) -> None:
+def _begin(terminal: bool, as_owner: bool, ignored: Collection[signal.Signals]) -> None:
     """In the new process: make standard input the terminal that sends signals; give up root's right
-    to write where nobody may."""
-    for heard in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(heard, signal.SIG_DFL)  # which a shell's background job ignores
+    to write where nobody may; ignore what it begins with ignoring."""
+    for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        # A shell's background job ignores some, and so would what the tests in it start.
+        signal.signal(one, signal.SIG_IGN if one in ignored else signal.SIG_DFL)
     if terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if as_owner:
@@ -166,11 +168,13 @@ def started(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     as_owner: bool = False,
+    ignored: Collection[signal.Signals] = (),
 ) -> Iterator[Started]:
     """`lc-platform` with arguments, until the block ends.
 
     as_owner  whether it may do what the permissions of files say, and no more, also where it is
               root that starts it
+    ignored   the signals that it begins with ignoring
     """
     without = {
         k: v for k, v in os.environ.items() if k not in ("DAGSTER_HOME", "LC_PLATFORM_CONFIG")
@@ -181,6 +185,7 @@ def started(
         folder=folder,
         environment={**without, "COLUMNS": "120", **(environment or {})},
         as_owner=as_owner,
+        ignored=ignored,
     )
     try:
         yield one

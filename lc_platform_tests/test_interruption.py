@@ -305,22 +305,17 @@ def _handles(process: int) -> bool:
 @pytest.mark.slow
 def test_a_signal_that_was_ignored_before_stays_ignored(small: Site) -> None:
     """As under `nohup`, or in a shell's background."""
-    environment = {"PYTHONSTARTUP": os.devnull}
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with started(
-            "run",
-            "-c",
-            small.folder / "lc.yaml",
-            "--select",
-            "reference_rasters",
-            terminal=False,
-            folder=small.folder,
-            environment=environment,
-        ) as one:
-            signal.signal(signal.SIGINT, before)
-            one.until("patch grid: 1 of 1")
-            one.process.send_signal(signal.SIGINT)
-            assert one.ended(SECONDS) == 0
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with started(
+        "run",
+        "-c",
+        small.folder / "lc.yaml",
+        "--select",
+        "reference_rasters",
+        terminal=False,
+        folder=small.folder,
+        environment={"PYTHONSTARTUP": os.devnull},
+        ignored=[signal.SIGINT],
+    ) as one:
+        one.until("patch grid: 1 of 1")
+        one.process.send_signal(signal.SIGINT)
+        assert one.ended(SECONDS) == 0
