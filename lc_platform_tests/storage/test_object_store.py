@@ -25,7 +25,7 @@ import rasterio
 import xarray as xr
 
 from lc_platform.artefacts.formats import CogFormat, EvaluationFormat, formats
-from lc_platform.artefacts.layout import Partition, key
+from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records, Version
 from lc_platform.commands import run as running
 from lc_platform.commands.instance import RunError
@@ -862,6 +862,13 @@ def test_a_sample_and_its_areas_in_a_bucket_are_those_in_a_folder(
         points = file.read().points
         with pytest.raises(RunError, match="is there already"):
             made.sample(points=60)
+        judged = points.assign(reference=points["map_class"])
+        local = tmp_path / "judged.gpkg"
+        local.write_bytes(file.content)
+        judged.to_file(local, layer="reference_sample", driver="GPKG")
+        made.platform.store.put(REFERENCE_SAMPLE.format(year=2023), local.read_bytes())
+        complemented = made.sample(points=90, again=True)
+        assert (complemented.kept, complemented.set_aside) == (60, 0)
         statistics, key_of = made.statistics(), key("area_statistics", year=2023)
         formats()["area_statistics"].write(made.platform.store, key_of, statistics)
         formats()["area_statistics"].check(made.platform.store, key_of)
