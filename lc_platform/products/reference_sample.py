@@ -8,8 +8,11 @@ layer ``set_aside`` keeps what people have judged and is not in the sample any m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 from lc_platform.config.reference import plain_text, resembling
 from lc_platform.cube import Legend
 from lc_platform.errors import DataError
+from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ _MOVED = 0.5
 """Pixels that a point may lie off the place that it was drawn at."""
 _SAME = 0.02
 """Pixels by which a centre may be off another that is the same, as reprojection rounds it."""
+_TRIES, _PAUSE = 20, 0.1
+"""How often a file that is being saved is read again, and after how many seconds."""
 _NAMED = 10
 """Points that a message names."""
 
@@ -49,32 +55,65 @@ class SampleFile:
 
     path: str
     content: bytes
-    journal: bytes = b""
-    """What SQLite has not yet written into it, of a file that is open elsewhere."""
+    journals: Mapping[str, bytes] = field(default_factory=dict)
+    """What SQLite keeps beside a file that is open elsewhere, by the end of its name: what it has
+    not yet written into it, or what to put back where a save has not come to its end."""
 
     @property
     def identity(self) -> str:
         """What distinguishes it from another one."""
-        return hashlib.sha256(self.content + self.journal).hexdigest()
+        return hashlib.sha256(self.content + b"".join(self.journals.values())).hexdigest()
 
     def read(self) -> ReferenceSample:
         """Return the sample. Raises DataError where it is none that was drawn at random."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "sample.gpkg"
             copy.write_bytes(self.content)
-            if self.journal:
-                copy.with_name(f"{copy.name}-wal").write_bytes(self.journal)
+            for end, journal in self.journals.items():
+                copy.with_name(f"{copy.name}{end}").write_bytes(journal)
+            if self.journals:
+                _settle(copy, self.path)
             return _read(copy, self.path)
 
 
 def sample_file(store: Store, key: str) -> SampleFile | None:
-    """Return the file of a sample; None where there is none."""
+    """Return the file of a sample; None where there is none. Raises DataError where it changes all
+    the time."""
     if not store.exists(key):
         return None
-    journal = f"{key}-wal"
-    beside = store.local and store.exists(journal)
-    return SampleFile(
-        store.path(key), store.read_bytes(key), store.read_bytes(journal) if beside else b""
+    journals = _journals(store, key)
+    for _ in range(_TRIES):
+        content, before = store.read_bytes(key), journals
+        journals = _journals(store, key)
+        if journals == before:
+            return SampleFile(store.path(key), content, journals)
+        time.sleep(_PAUSE)
+    raise DataError(
+        f"{store.path(key)}: is being saved by another program. Run again when that is done"
+    )
+
+
+def _journals(store: Store, key: str) -> dict[str, bytes]:
+    found = {}
+    for end in ("-wal", "-journal") if store.local else ():
+        with contextlib.suppress(MissingArtefactError):  # it is gone with the end of a save
+            found[end] = store.read_bytes(f"{key}{end}")
+    return found
+
+
+def _settle(copy: Path, path: str) -> None:
+    """Have SQLite bring a file to the end of its last save: a file that is read alone is not."""
+    try:
+        with contextlib.closing(sqlite3.connect(copy)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: cannot be read as a GeoPackage ({error}). Take it from a backup, or move it away "
+        "and draw another by `lc-platform sample`"
     )
 
 
@@ -185,10 +224,7 @@ def _read(file: Path, path: str) -> ReferenceSample:
     try:
         layers = {str(name) for name, _ in pyogrio.list_layers(file)}
     except DataSourceError as error:
-        raise DataError(
-            f"{path}: cannot be read as a GeoPackage ({error}). Take it from a backup, or move it "
-            "away and draw another by `lc-platform sample`"
-        ) from error
+        raise _unreadable(path, error) from error
     table = pyogrio.read_dataframe(file, layer=_DESIGN) if _DESIGN in layers else None
     points = geopandas.read_file(file, layer=_POINTS) if _POINTS in layers else None
     lacking = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,27 @@ def test_a_sample_that_was_saved_as_a_new_file_is_told_from_chosen_points(
     points.to_file(filled.file, layer=layer, driver="GPKG")
     with pytest.raises(DataError, match=r"lacks .*design, which .* saved as a new file, or under"):
         filled.statistics()
+
+
+def test_a_save_that_is_not_finished_is_not_read(filled: JudgedMap) -> None:
+    """SQLite has then written some pages of the file, and keeps what they were in its journal."""
+    before = filled.statistics().content["total"]
+    other = sqlite3.connect(filled.file)
+    for (name,) in other.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    ).fetchall():
+        other.execute(f"DROP TRIGGER {name}")  # of GDAL's, with functions that it alone has
+    other.commit()
+    whole = filled.file.read_bytes()
+    other.execute("PRAGMA cache_size = 1")
+    other.execute("BEGIN")
+    other.execute("UPDATE reference_sample SET reference = 'water'")
+    try:
+        assert filled.file.read_bytes() != whole
+        assert filled.statistics().content["total"] == before
+    finally:
+        other.rollback()
+        other.close()
 
 
 def test_points_that_nobody_drew_at_random_are_refused_with_the_reason(judged: JudgedMap) -> None:
