@@ -89,6 +89,12 @@ class Stop:
         ]
 
 
+def _as_in_a_shell(status: int) -> int:
+    """Return what a shell has in ``$?``: the same where a signal meets Python's own end, when all
+    is done and no handler is left."""
+    return 128 - status if status < 0 else status
+
+
 def main() -> int:
     arguments = _arguments()
     with TemporaryDirectory(prefix="lc-platform-interruptions-") as temporary:
@@ -167,7 +173,7 @@ def _stopped(
             time.sleep(_BETWEEN)
             last = time.monotonic()
             one.signalled(which)
-        status = one.ended(_PATIENCE)
+        status = _as_in_a_shell(one.ended(_PATIENCE))
         gone = time.monotonic() - last
         left, words = one.left(), one.words
     config = configuration.load(folder / configuration.FILE_NAME)
