@@ -69,6 +69,7 @@ def stacks(platform: Platform, patch: str) -> tuple[AcquisitionStack, FeatureSta
     return platform.opened("raw_bands", patch), platform.opened("features", patch)
 
 
+@pytest.mark.slow
 def test_a_map_is_made_of_three_collections(mapped: Platform) -> None:
     for patch in mapped.patches:
         raw, features = stacks(mapped, patch)

@@ -312,6 +312,7 @@ def test_a_patch_without_data_goes_no_further(copied: Platform) -> None:
     assert not (Path(copied.config.storage_url) / "cloud_masks").exists()
 
 
+@pytest.mark.slow
 def test_a_patch_without_data_stops_no_other_of_its_chunk(
     copied: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

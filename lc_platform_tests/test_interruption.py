@@ -58,6 +58,7 @@ def stopped_at(one: Site, moment: str) -> running.Report:
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     [
@@ -86,6 +87,7 @@ def test_a_run_that_was_asked_to_stop_ends_at_its_next_step_and_the_next_one_goe
     assert small.run().succeeded
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_and_went_on_equals_one_that_was_not(
     small: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -566,6 +566,7 @@ def test_mail_that_was_refused_is_sent_when_it_is_taken_and_slack_is_told_once(
     assert len(hook.received) == 1
 
 
+@pytest.mark.slow
 def test_a_look_ends_in_time_and_the_next_tells_the_rest(
     deployment: Deployment, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -583,6 +584,7 @@ def test_a_look_ends_in_time_and_the_next_tells_the_rest(
     assert len(set(hook.received)) == len(hook.received) == 6
 
 
+@pytest.mark.slow
 def test_ways_that_hang_do_not_keep_a_look(deployment: Deployment, hook: Webhook) -> None:
     heard = listening(deployment, timeout=3)
     cursor = heard.sense("failed_runs").cursor

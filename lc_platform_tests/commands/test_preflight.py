@@ -185,6 +185,7 @@ def test_the_web_ui_does_not_start_on_what_cannot_work(tmp_path: Path) -> None:
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_the_web_ui_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> None:
     port = servers.free_port()
     process = ui(tmp_path, "", port)

@@ -108,6 +108,7 @@ def test_a_channel_that_fails_is_tried_ever_less_often() -> None:
     assert {later - before for before, later in pairwise(tried[8:])} == {60}
 
 
+@pytest.mark.slow
 def test_a_channel_that_fails_is_left_alone_for_the_rest_of_a_tick() -> None:
     with webhook() as hook:
         hook.status, hook.delay = 500, 1.0

@@ -99,7 +99,9 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
         text = json.dumps(value.metrics, sort_keys=True)
         yield "metrics", np.frombuffer(text.encode(), np.uint8)
     elif asset == "area_statistics":
-        text = json.dumps(value.content, sort_keys=True)
+        # The map's version tells where an archive lies too.
+        told = {k: v for k, v in value.content.items() if k != "mosaic_version"}
+        text = json.dumps(told, sort_keys=True)
         yield "areas", np.frombuffer(text.encode(), np.uint8)
     else:
         for name, physical in sorted(value.items()):
