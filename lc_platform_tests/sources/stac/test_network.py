@@ -241,10 +241,12 @@ def test_the_bound_on_connections_holds_over_all_readers(folder: Path) -> None:
 def test_every_range_of_a_file_counts_towards_the_rate(server: StacServer) -> None:
     """600 a minute are 100 ms from one to the next."""
     source, one = opened(server, requests_per_minute=600)
+    began = time.monotonic()
     np.testing.assert_array_equal(source.read(one, GRID, NAMES).values, expected())
     at = sorted(request.at for request in server.of_files)
     assert len(at) == UNDISTURBED * len(NAMES)
-    assert at[-1] - at[0] >= 0.1 * (len(at) - 1) * 0.95
+    # From before the first is asked for, since it may arrive late on a busy machine.
+    assert at[-1] - began >= 0.1 * (len(at) - 1)
 
 
 def test_what_reading_takes_is_reserved_and_settled(server: StacServer) -> None:
