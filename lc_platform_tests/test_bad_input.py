@@ -36,6 +36,8 @@ from lc_platform_tests.sources.stac.catalogs import (
     footprint,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _own_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:

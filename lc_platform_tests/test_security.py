@@ -31,6 +31,8 @@ from lc_platform.graph import build
 from lc_platform.runtime import redaction
 from lc_platform_tests.sites import Site, site
 
+pytestmark = pytest.mark.slow
+
 YEAR = 2021
 CLIMBING = {
     "..": "..",
@@ -202,7 +204,6 @@ def test_all_that_is_stored_goes_through_the_platforms_own_io_manager(made: Made
 # Secrets
 
 
-@pytest.mark.slow
 def test_a_run_that_succeeds_tells_no_secret(served: Served) -> None:
     ended = served.lc("run")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -214,23 +215,11 @@ def test_a_run_that_succeeds_tells_no_secret(served: Served) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(
-            {"aoi": {"boundary": "{server}/gone.geojson?token=${{LC_TEST_SECRET}}"}},
-            marks=pytest.mark.slow,
-        ),
+        {"aoi": {"boundary": "{server}/gone.geojson?token=${{LC_TEST_SECRET}}"}},
         {"reference": {"path": "{server}/gone.geojson?token=${{LC_TEST_SECRET}}"}},
-        pytest.param(
-            {"reference": {"path": "{server}/damaged.geojson?token=${{LC_TEST_SECRET}}"}},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"imagery": {"catalog": "{server}/gone.json?token=${{LC_TEST_SECRET}}"}},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {"reference": {"path": "http://me:${{LC_TEST_SECRET}}@127.0.0.1:1/a.geojson"}},
-            marks=pytest.mark.slow,
-        ),
+        {"reference": {"path": "{server}/damaged.geojson?token=${{LC_TEST_SECRET}}"}},
+        {"imagery": {"catalog": "{server}/gone.json?token=${{LC_TEST_SECRET}}"}},
+        {"reference": {"path": "http://me:${{LC_TEST_SECRET}}@127.0.0.1:1/a.geojson"}},
         {"storage": "s3://${{LC_TEST_SECRET}}:${{LC_TEST_SECRET}}@bucket/prefix"},
     ],
     ids=["boundary", "reference", "damaged reference", "catalog", "password", "storage"],

@@ -23,6 +23,8 @@ from lc_platform.storage.errors import StorageError
 from lc_platform_tests.artefacts.snapshots import RECIPES, look, run, stale
 from lc_platform_tests.graphs import YEAR, configured
 
+pytestmark = pytest.mark.slow
+
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats"}
 LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics"}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
@@ -225,7 +227,6 @@ def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
     assert not stale(look(copied))
 
 
-@pytest.mark.slow
 def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     patch = look(copied).patches()[0]
     features = Path(copied.storage_url) / key("features", patch, YEAR)
@@ -260,7 +261,6 @@ def test_a_new_instance_learns_the_patches_of_a_store(copied: Config) -> None:
     assert sorted(instance.get_dynamic_partitions("patch")) == sorted(look(copied).patches())
 
 
-@pytest.mark.slow
 def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> None:
     config = configured(
         tmp_path, columns=2, rows=1, reference={"attribute": "class_id", "classes": CLASSES},

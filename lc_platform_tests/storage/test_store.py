@@ -123,14 +123,18 @@ def test_what_is_removed_is_gone_with_all_that_belongs_to_it(store: Store, kind:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reader_sees_the_old_artefact_or_the_new_one(store: Store, kind: str) -> None:
     write(store, kind, 1)
-    last = 25
+    seen, written = [1], [1]
     done = threading.Event()
     failed: list[BaseException] = []
 
     def writing() -> None:
         try:
-            for version in range(2, last + 1):
-                write(store, kind, version)
+            # Until the reader has seen several, who waits a while where two writings meet.
+            while len(written) < 25 or (len(set(seen)) <= 2 and len(written) < 100):
+                if len(written) >= 25:
+                    time.sleep(0.5)
+                write(store, kind, written[-1] + 1)
+                written.append(written[-1] + 1)
         except BaseException as error:
             failed.append(error)
         finally:
@@ -138,7 +142,6 @@ def test_a_reader_sees_the_old_artefact_or_the_new_one(store: Store, kind: str) 
 
     writer = threading.Thread(target=writing)
     writer.start()
-    seen = [1]
     key, form = FORMATS[kind]
     while not done.is_set():
         assert store.exists(key)
@@ -151,7 +154,7 @@ def test_a_reader_sees_the_old_artefact_or_the_new_one(store: Store, kind: str) 
     assert failed == []
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
-    assert stored(store, kind) == last
+    assert stored(store, kind) == written[-1]
 
 
 def test_siblings_change_in_one_step(tmp_path: Path) -> None:
