@@ -41,11 +41,14 @@ def degrees(columns: int, rows: int) -> list[float]:
     return [*low, *high]
 
 
-def configured(folder: Path, columns: int = 2, rows: int = 2, **sections: Any) -> Config:
+def settings(
+    columns: int = 2, rows: int = 2, *, year: int = YEAR, **sections: Any
+) -> dict[str, Any]:
+    """A small configuration of one year; ``sections`` are laid over it."""
     data: dict[str, Any] = {
         "name": "small",
         "storage": "./data",
-        "years": [YEAR],
+        "years": [year],
         "aoi": {
             "bbox": degrees(columns, rows),
             "crs": "EPSG:32633",
@@ -58,10 +61,16 @@ def configured(folder: Path, columns: int = 2, rows: int = 2, **sections: Any) -
         "sampling": {"pixels_per_patch": 300},
         "model": {"num_iterations": 8, "min_data_in_leaf": 5},
         "processing": {"threads": 1},
+        "operations": {},
     }
     for name, changed in sections.items():
         data[name] = {**data[name], **changed}
-    return config.parse(data, folder)
+    return data
+
+
+def configured(folder: Path, columns: int = 2, rows: int = 2, **sections: Any) -> Config:
+    """What `settings` gives, as the configuration of a folder."""
+    return config.parse(settings(columns, rows, **sections), folder)
 
 
 @dataclass

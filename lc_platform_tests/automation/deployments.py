@@ -21,7 +21,8 @@ from lc_platform.artefacts.layout import PATCH, Partition, key
 from lc_platform.assets.jobs import JOBS
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.graph import build
-from lc_platform_tests.graphs import QUIET, degrees
+from lc_platform_tests import graphs
+from lc_platform_tests.graphs import QUIET
 
 YEAR = datetime.now(UTC).year
 NIGHT = datetime(YEAR, 6, 1, 3, tzinfo=UTC)
@@ -30,23 +31,7 @@ PATCH_WISE = {*JOBS["patch_year"], *JOBS["prediction"]}
 
 def settings(columns: int = 2, rows: int = 2, **sections: Any) -> dict[str, Any]:
     """A small configuration of the current year; ``sections`` are laid over it."""
-    data: dict[str, Any] = {
-        "name": "small",
-        "storage": "./data",
-        "years": [YEAR],
-        "aoi": {"bbox": degrees(columns, rows), "crs": "EPSG:32633", "patch_size": 320},
-        "imagery": {"source": "simulated", "max_cloud_cover": 12},
-        "clouds": {"resolution": 40},
-        "reference": {},
-        "features": {"interval": 48, "min_valid_fraction": 0.3},
-        "sampling": {"pixels_per_patch": 300},
-        "model": {"num_iterations": 8, "min_data_in_leaf": 5},
-        "processing": {"threads": 1},
-        "operations": {},
-    }
-    for name, changed in sections.items():
-        data[name] = {**data[name], **changed}
-    return data
+    return graphs.settings(columns, rows, year=YEAR, **sections)
 
 
 @dataclass

@@ -96,12 +96,9 @@ def band(href: str, name: str = "", **raster: Any) -> dict[str, Any]:
     return asset
 
 
-def write_catalog(folder: Path, items: Sequence[dict[str, Any]]) -> Path:
-    """catalog.json -> collection.json -> items; returns the path of catalog.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in items:
-        (folder / f"{one['id']}.json").write_text(json.dumps(one))
-    collection = {
+def collection_of(links: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The collection that tests' items are of, as STAC has it."""
+    return {
         "type": "Collection",
         "stac_version": "1.0.0",
         "id": COLLECTION,
@@ -111,8 +108,17 @@ def write_catalog(folder: Path, items: Sequence[dict[str, Any]]) -> Path:
             "spatial": {"bbox": [[-180, -90, 180, 90]]},
             "temporal": {"interval": [[None, None]]},
         },
-        "links": [{"rel": "item", "href": f"./{one['id']}.json"} for one in items],
+        "links": list(links),
     }
+
+
+def write_catalog(folder: Path, items: Sequence[dict[str, Any]]) -> Path:
+    """catalog.json -> collection.json -> items; returns the path of catalog.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in items:
+        (folder / f"{one['id']}.json").write_text(json.dumps(one))
+    links = [{"rel": "item", "href": f"./{one['id']}.json"} for one in items]
+    collection = collection_of(links)
     (folder / "collection.json").write_text(json.dumps(collection))
     catalog = {
         "type": "Catalog",

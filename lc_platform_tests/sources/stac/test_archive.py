@@ -40,6 +40,7 @@ from lc_platform_tests.sources.stac.catalogs import (
     YEAR,
     archive,
     band,
+    collection_of,
     footprint,
     item,
     one_acquisition,
@@ -885,9 +886,9 @@ class StacApi(BaseHTTPRequestHandler):
                 }
             )
         elif url.path == "/collections":
-            self.answer({"collections": [self.collection()], "links": []})
+            self.answer({"collections": [collection_of([])], "links": []})
         elif url.path == f"/collections/{COLLECTION}":
-            self.answer(self.collection())
+            self.answer(collection_of([]))
         elif url.path == "/search" and "GET" in self.methods:
             query = {name: value[0] for name, value in parse_qs(url.query).items()}
             self.search("GET", query)
@@ -897,20 +898,6 @@ class StacApi(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.search("POST", body)
-
-    def collection(self) -> dict[str, Any]:
-        return {
-            "type": "Collection",
-            "stac_version": "1.0.0",
-            "id": COLLECTION,
-            "description": "for a test",
-            "license": "proprietary",
-            "extent": {
-                "spatial": {"bbox": [[-180, -90, 180, 90]]},
-                "temporal": {"interval": [[None, None]]},
-            },
-            "links": [],
-        }
 
     def search(self, method: str, asked: dict[str, Any]) -> None:
         self.seen.append(method)
