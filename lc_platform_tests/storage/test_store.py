@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 import uuid
@@ -394,6 +395,11 @@ def test_a_full_disk_leaves_the_old_artefact_and_says_what_to_do(
 
 def _as_nobody(url: str, kind: str) -> str:
     if os.getuid() == 0:
+        # What an environment below a folder of root's own holds is loaded while it can be read.
+        with tempfile.TemporaryDirectory() as folder:
+            write(Store(folder), kind, 1)
+            stored(Store(folder), kind)
+            _write(folder, kind, 2)
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
@@ -403,8 +409,6 @@ def _as_nobody(url: str, kind: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_that_is_read_only_can_be_read_and_says_what_to_do_when_written(kind: str) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         store = Store(folder)
