@@ -36,6 +36,7 @@ from lc_platform.config.loading import (
     load,
     parse,
 )
+from lc_platform.config.map import Map
 from lc_platform.config.model import LIGHTGBM_DEFAULTS, LIGHTGBM_FIXED, lightgbm_parameters
 from lc_platform.config.object_store import AZURE, GCS, ObjectStore
 from lc_platform.config.operations import Email, Notifying, Operations
@@ -83,6 +84,7 @@ __all__ = [
     "Features",
     "Imagery",
     "LandCoverClass",
+    "Map",
     "Notifying",
     "ObjectStore",
     "Operations",

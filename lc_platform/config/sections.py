@@ -40,6 +40,7 @@ from lc_platform.config.fields import (
     fraction,
 )
 from lc_platform.config.imagery import Imagery
+from lc_platform.config.map import Map
 from lc_platform.config.model import LIGHTGBM_DEFAULTS, checked_parameters
 from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
@@ -154,6 +155,7 @@ class Config(Section):
     sampling: Sampling = Sampling()
     model: dict[str, Any] = Field(default_factory=dict)
     """Parameters of LightGBM, over the platform's defaults."""
+    map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
     areas: Areas = Areas()
@@ -217,6 +219,10 @@ class Config(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.object_store.check_fits(self.storage)
+        self.map.check_fits(self.class_names)
+        for key in ("smoothing", "mode_window", "minimum_unit", "polygons"):
+            if getattr(self.map, key) != Map.model_fields[key].default:
+                raise ValueError(f"map.{key}: the map cannot be made so yet. Remove the key")
         imagery, clouds = self.imagery, self.clouds
         for i, year in enumerate(self.years):
             first = first_year(imagery.collection)

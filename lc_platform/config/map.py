@@ -1,0 +1,88 @@
+"""The section `map`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, field_validator
+
+from lc_platform.config.fields import Number, Section, Truth, Whole, as_number
+from lc_platform.config.problems import nearest, shown
+
+USUAL_VARIANCE = 20.0
+"""The value that Camara et al. (2024) take where nothing else is known."""
+
+
+def _variance(value: Any) -> float | dict[str, float]:
+    if isinstance(value, Mapping):
+        return {str(name): _one_variance(one, f"{name}: ") for name, one in value.items()}
+    return _one_variance(value)
+
+
+def _one_variance(value: Any, where: str = "") -> float:
+    try:
+        value = as_number(value)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(
+            f"{where}{shown(value)} is not a number. Write one, or one for each class by its name: "
+            "{forest: 20, water: 5}"
+        )
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{where}{value:g} is no variance. Give a number that is at least 0")
+    return float(value)
+
+
+class Map(Section):
+    """The way from the probabilities of classes to the map."""
+
+    smoothing: Literal["none", "bayes"] = "none"
+    """bayes: probabilities follow those around them where these agree (Camara et al. 2024)."""
+    smoothing_window: Whole = Field(7, ge=3, le=63)
+    """Pixels along the side of the neighbourhood, an odd number."""
+    smoothing_variance: Annotated[float | dict[str, float], PlainValidator(_variance)] = (
+        USUAL_VARIANCE
+    )
+    """How much the neighbourhood counts, 0 for not at all: one number, or one for each class by its
+    name, 20 for those that are not named."""
+    mode_window: Whole = Field(1, ge=1, le=63)
+    """Pixels along the side of the square whose most frequent class a pixel takes, an odd number; 1
+    leaves all as it is."""
+    minimum_unit: Number = Field(0, ge=0)
+    """Hectares; smaller pieces of land take the class beside them. Patches acquire a margin for it:
+    0.5 ha at 10 m are 98 pixels on each side, 1 ha 198."""
+    polygons: Truth = False
+    """Whether `mosaic` also has the map as polygons, land_cover.parquet."""
+
+    @field_validator("smoothing_window", "mode_window")
+    @classmethod
+    def _has_a_middle(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(
+                f"{value} is even, and the pixel is in the middle. Take {value - 1} or {value + 1}"
+            )
+        return value
+
+    def variances(self, classes: Mapping[int, str]) -> dict[int, float]:
+        """Return the variance of each class's logits by its id.
+
+        classes  id -> name
+        """
+        given = self.smoothing_variance
+        if isinstance(given, float):
+            return dict.fromkeys(classes, given)
+        return {i: given.get(name, USUAL_VARIANCE) for i, name in classes.items()}
+
+    def check_fits(self, classes: Mapping[int, str]) -> None:
+        """Raises ValueError where a class that is named is none of these (id -> name)."""
+        if isinstance(self.smoothing_variance, float):
+            return
+        names = list(classes.values())
+        for name in self.smoothing_variance:
+            if name not in names:
+                raise ValueError(
+                    f"map.smoothing_variance: {name} is no class of reference.classes, which are "
+                    f"{', '.join(names)}.{nearest(name, names)}"
+                )
