@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lc_platform.cube import Summary, Window, count_windows, windows
-from lc_platform.eo import accuracy, classifier
+from lc_platform.eo import accuracy
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
@@ -72,9 +72,7 @@ def assess(
             reference = np.where(inside[patch].read(tile), reference, np.uint8(0))
         if not reference.any():
             continue
-        found = classifier.predict(
-            model.classifier, features[patch].read(tile), threads=options.threads
-        )
+        found = model.predict(features[patch].read(tile), threads=options.threads)
         counts += accuracy.confusion(
             reference, found.classes, ids, references[patch].ambiguous(tile)
         )

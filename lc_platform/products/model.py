@@ -13,9 +13,10 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lc_platform.eo import classifier as classify
-from lc_platform.eo.classifier import Classifier
+from lc_platform.eo.classifier import Classifier, Prediction
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
@@ -44,6 +45,17 @@ class LandCoverModel:
             self.card["features"],
             self.card["parameters"],
         )
+
+    def predict(self, features: NDArray[np.float32], *, threads: int = 0) -> Prediction:
+        """Classify a window.
+
+        features  (feature, y, x), NaN where missing
+        threads   that may be used, 0 for all
+        Returns classes, confidence, entropy and probabilities; see `eo.classifier.predict`.
+
+        Raises ValueError where the number of features is not the model's.
+        """
+        return classify.predict(self.classifier, features, threads=threads)
 
     @cached_property
     def version(self) -> str:

@@ -26,7 +26,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     Raises DataError where the patch's features are not those the model was trained on.
     """
     model.check_fits(features)
-    classifier = model.classifier
+    class_ids = model.classifier.class_ids
     geobox = features.geobox
     layers = {
         "class": Layer((), "uint8", fill=0),
@@ -35,8 +35,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     }
     if options.probabilities:
         layers |= {
-            f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA)
-            for i in classifier.class_ids
+            f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA) for i in class_ids
         }
 
     inside = options.area.on(geobox) if options.area is not None else None
@@ -54,7 +53,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
         for tile, values in read_ahead(clipped, tracked(geobox.shape, options.window)):
-            found = classify.predict(classifier, values, threads=options.threads)
+            found = model.predict(values, threads=options.threads)
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
             picture.update(tile, found.classes[None])
@@ -67,7 +66,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
                     classify.ENTROPY_NO_DATA,
                     np.rint(np.nan_to_num(found.probabilities) * 100),
                 ).astype(np.uint8)
-                for class_id, values in zip(classifier.class_ids, percent, strict=True):
+                for class_id, values in zip(class_ids, percent, strict=True):
                     yield Block(f"probability_{class_id}", (), tile, values)
         classified = int(counts[1:].sum())
         pixels = int(np.prod(geobox.shape)) if inside is None else inside.count()
