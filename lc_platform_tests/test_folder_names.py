@@ -182,9 +182,11 @@ def test_a_run_makes_its_artefacts_in_a_folder_of_any_name(
     (stored,) = (home / "store" / "raw_bands" / "2021").glob("*.zarr")
     told = json.loads((stored / "zarr.json").read_text())["attributes"]["lc_platform"]
     assert told["attributes"]["acquisitions"][0]["items"] == ["one"]
-    (labels,) = (home / "store" / "reference_rasters").glob("*.tif")
-    with rasterio.open(labels) as raster:
-        assert (raster.read(1) == 1).any()
+    ids, labels = sorted((home / "store" / "reference_rasters").glob("*.tif"))
+    assert ids.name == f"{labels.stem}.polygons.tif"
+    for path in (ids, labels):
+        with rasterio.open(path) as raster:
+            assert (raster.read(1) == 1).any()
     # Dagster's records too, which come from there when the folder is met again.
     assert (home / "dagster" / "history" / "runs.db").exists()
     assert {row.asset: row.done for row in statuses(read)}["observation_stats"] == 1

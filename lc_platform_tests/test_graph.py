@@ -395,8 +395,9 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path:
     drawn = values[:, rows, columns].T
     bright = np.nanmean(values, axis=0)[rows, columns]
     labels = np.where(bright > np.median(bright), 5, 9).astype(np.uint8)
+    none = np.zeros(2 * count, np.uint32)
     halves = {
-        p: Samples(p, YEAR, names, drawn[at], labels[at], rows[at], columns[at])
+        p: Samples(p, YEAR, names, drawn[at], labels[at], rows[at], columns[at], none[at])
         for p, at in (("a", slice(0, count)), ("b", slice(count, None)))
     }
     model = train(

@@ -160,9 +160,9 @@ class CogFormat:
         table = f"{key.removesuffix('.tif')}.parquet"
 
         def read() -> tuple[bytes | None, set[str | None]]:
-            writing = raster_cube.RasterCube(store, key).check()
+            writings = raster_cube.RasterCube(store, key).check()
             content, of = content_and_writing(store, table)
-            return content, {writing} if content is None else {writing, of}
+            return content, writings if content is None else {*writings, of}
 
         content = of_one_writing(store, key, read)
         try:

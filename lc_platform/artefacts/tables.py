@@ -16,12 +16,13 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.store import Store
 
-_OWN = ("class", "class_name", "patch", "row", "column")
+_OWN = ("class", "class_name", "patch", "polygon", "row", "column")
 _METADATA = b"lc_platform"
 
 
 def write_samples(path: Path, samples: Samples) -> None:
-    """Write a row a sample: its features, then class, its name, patch, row and column."""
+    """Write a row a sample: its features, then class, its name, patch, polygon, row and
+    column."""
     names = {class_id: name for class_id, (name, _) in samples.legend.items()}
     arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
     patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
@@ -33,6 +34,7 @@ def write_samples(path: Path, samples: Samples) -> None:
                 [names.get(i, "") for i in samples.classes.tolist()], pa.string()
             ).dictionary_encode(),
             "patch": patch,
+            "polygon": pa.array(samples.polygons, pa.uint32()),
             "row": pa.array(samples.rows, pa.int32()),
             "column": pa.array(samples.columns, pa.int32()),
         }
@@ -100,6 +102,9 @@ def _samples(store: Store, path: str) -> Samples:
         table["class"].to_numpy(),
         table["row"].to_numpy(),
         table["column"].to_numpy(),
+        table["polygon"].to_numpy()
+        if "polygon" in table.column_names  # a table from before has none
+        else np.zeros(table.num_rows, np.uint32),
     )
 
 

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 @asset(
     group="reference",
     kinds={"geotiff"},
-    code_version="2",
+    code_version="3",
     options=Platform.reference_options,
 )
 def reference_rasters(
     platform: Platform, patch: str, patch_grid: PatchGrid, options: ReferenceOptions
 ) -> LazyCube:
-    """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous."""
+    """The reference on a patch: class of each pixel, a mask a class, where it is ambiguous, and
+    the polygon it comes from."""
     return products.reference_rasters.label(
         platform.reference.burnt, patch, patch_grid[patch].geobox, options
     )
@@ -59,13 +60,13 @@ def features(
 @asset(
     group="features",
     kinds={"parquet"},
-    code_version="1",
+    code_version="2",
     options=Platform.sampling_options,
 )
 def training_samples(
     features: FeatureStack, reference_rasters: ReferenceMap, options: SamplingOptions
 ) -> Samples:
-    """Pixels drawn at random from a patch: features, class, patch, row and column."""
+    """Pixels drawn at random from a patch: features, class, patch, polygon, row and column."""
     return products.training_samples.collect(features, reference_rasters, options)
 
 

@@ -15,6 +15,8 @@ from shapely.geometry.base import BaseGeometry
 
 from lc_platform.eo.polygons import polygonal
 
+_LAST_POLYGON = 2**32 - 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceRaster:
@@ -29,10 +31,16 @@ class ReferenceRaster:
     """(class, y, x), every pixel that the class claims."""
     ambiguous: NDArray[np.bool_]
     """(y, x), True where two or more classes claim a pixel."""
+    polygons: NDArray[np.uint32]
+    """(y, x), the id of the polygon that gives a pixel its class, also where it is ambiguous; 0
+    where there is none, and everywhere of a reference that is a raster."""
 
 
 def burn(
-    shapes: Iterable[tuple[Any, int]], geobox: GeoBox, class_ids: Sequence[int]
+    shapes: Iterable[tuple[Any, int]],
+    geobox: GeoBox,
+    class_ids: Sequence[int],
+    polygons: Sequence[int] | None = None,
 ) -> ReferenceRaster:
     """Return polygons on a grid: a pixel belongs to a polygon in which its centre lies.
 
@@ -40,20 +48,30 @@ def burn(
                polygonal parts are burnt, so that a missing or empty one, lines and points, and what
                lies beyond the grid burn nothing
     class_ids  all classes there may be, 1 to 255
+    polygons   (shape,), the id of each, 1 to 4,294,967,295; several shapes may share one. By
+               default they are counted from 1
 
-    Raises ValueError for a class id that is not among ``class_ids``, or not within 1 to 255.
+    Raises ValueError for a class id that is not among ``class_ids``, or not within 1 to 255, and
+    for ids of polygons that are not one for each shape, or out of their range.
     """
     ids = _checked(class_ids)
     drawn = [(_polygonal(geometry), value) for geometry, value in shapes]
     for _, value in drawn:
         if value not in ids:
             raise ValueError(f"A polygon has class {value}; the classes are {ids}.")
-    drawn = [(geometry, value) for geometry, value in drawn if not geometry.is_empty]
+    named = range(1, len(drawn) + 1) if polygons is None else polygons
+    if len(named) != len(drawn):
+        raise ValueError(f"{len(named)} ids are given for {len(drawn)} polygons.")
+    for polygon in named:
+        if not 1 <= polygon <= _LAST_POLYGON:
+            raise ValueError(f"Polygon id {polygon} is not within 1 to {_LAST_POLYGON}.")
     masks = np.zeros((len(ids), *geobox.shape), np.bool_)
     for mask, class_id in zip(masks, ids, strict=True):
-        mask[:] = _rasterize([(g, 1) for g, value in drawn if value == class_id], geobox)
+        mask[:] = _rasterize([(g, 1) for g, value in drawn if value == class_id], geobox, "uint8")
     claims = masks.sum(axis=0, dtype=np.uint8)
-    return ReferenceRaster(ids, _rasterize(drawn, geobox), masks, claims > 1)
+    last = _rasterize([(g, i) for i, (g, _) in enumerate(drawn, 1)], geobox, "uint32")
+    classes = np.array([0, *(value for _, value in drawn)], np.uint8)[last]
+    return ReferenceRaster(ids, classes, masks, claims > 1, np.array([0, *named], np.uint32)[last])
 
 
 def from_raster(
@@ -75,7 +93,13 @@ def from_raster(
     translated = np.array([class_of.get(int(value), 0) for value in found], np.uint8)
     classes = translated[position.reshape(values.shape)]
     masks = classes == np.array(ids, np.uint8)[:, np.newaxis, np.newaxis]
-    return ReferenceRaster(ids, classes, masks, np.zeros(values.shape, np.bool_))
+    return ReferenceRaster(
+        ids,
+        classes,
+        masks,
+        np.zeros(values.shape, np.bool_),
+        np.zeros(values.shape, np.uint32),
+    )
 
 
 def _checked(class_ids: Sequence[int]) -> tuple[int, ...]:
@@ -89,8 +113,9 @@ def _polygonal(geometry: Any) -> BaseGeometry:
     return polygonal(shape(geometry) if isinstance(geometry, Mapping) else geometry)
 
 
-def _rasterize(shapes: list[tuple[Any, int]], geobox: GeoBox) -> NDArray[np.uint8]:
-    burnt = np.zeros(geobox.shape, np.uint8)
+def _rasterize(shapes: list[tuple[Any, int]], geobox: GeoBox, dtype: str) -> NDArray[Any]:
+    burnt = np.zeros(geobox.shape, dtype)
+    shapes = [(geometry, value) for geometry, value in shapes if not geometry.is_empty]
     if shapes:
         rasterize(shapes, out=burnt, transform=geobox.affine, all_touched=False)
     return burnt

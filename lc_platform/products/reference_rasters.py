@@ -51,6 +51,14 @@ class ReferenceMap(PatchHandle):
         """Return (y, x), True where two or more classes claim a pixel."""
         return self.cube.read("ambiguous", window).astype(bool)
 
+    def polygons(self, window: Window | None = None) -> NDArray[np.uint32]:
+        """Return (y, x), the id of the polygon that gives a pixel its class, also where it is
+        ambiguous: the position in the reference's file, counted from 1, the same in every patch.
+        0 where there is none, and everywhere where the reference is a raster."""
+        if "polygons" not in self.cube.layers:  # as it was stored before there were ids
+            return np.zeros(self.classes(window).shape, np.uint32)
+        return self.cube.read("polygons", window)
+
     def unambiguous(self, window: Window | None = None) -> NDArray[np.uint8]:
         """Return (y, x), class ids, 0 also where ambiguous."""
         return np.where(self.ambiguous(window), np.uint8(0), self.classes(window))
@@ -63,7 +71,7 @@ def label(
     options: ReferenceOptions,
 ) -> LazyCube:
     """Return the reference of a patch: ``class``, ``ambiguous`` and one ``mask_{id}`` a class,
-    uint8.
+    uint8, and the ids of ``polygons``, uint32.
 
     burnt  gives the reference on a grid
     """
@@ -83,6 +91,7 @@ def label(
             yield Block("ambiguous", (), window, raster.ambiguous.astype(np.uint8))
             for name, mask in zip(masks, raster.masks, strict=True):
                 yield Block(name, (), window, mask.astype(np.uint8))
+            yield Block("polygons", (), window, raster.polygons)
         pixels = int(np.prod(geobox.shape))
         summary.picture = colored(picture.values[0].astype(np.uint8), options.legend)
         summary.facts |= {
@@ -96,7 +105,8 @@ def label(
     names = ["class", "ambiguous", *masks]
     return LazyCube(
         {MAIN: geobox},
-        {name: Layer((), "uint8", fill=0 if name == "class" else None) for name in names},
+        {name: Layer((), "uint8", fill=0 if name == "class" else None) for name in names}
+        | {"polygons": Layer((), "uint32", fill=0)},
         blocks,
         attributes={"patch": patch, "classes": list(class_ids)},
         legend=options.legend,

@@ -29,6 +29,9 @@ class Samples:
     """(sample,), of the patch's grid, from the north."""
     columns: NDArray[np.int32]
     """(sample,), from the west."""
+    polygons: NDArray[np.uint32]
+    """(sample,), ids of the reference's polygons, see `ReferenceMap.polygons`; 0 where there is
+    none."""
     legend: Legend = field(default_factory=dict)
     """The classes that there may be."""
 
@@ -48,6 +51,7 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
         labels = np.where(options.area.on(features.geobox).read(), labels, np.uint8(0))
     rows, columns = draw(labels, options.pixels_per_patch, (options.seed, features.patch))
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
+    polygons = np.empty(len(rows), dtype=np.uint32)
     for tile in tracked(features.geobox.shape, options.window):
         inside = (
             (rows >= tile[0].start)
@@ -56,10 +60,9 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
             & (columns < tile[1].stop)
         )
         if inside.any():
-            here = features.read(tile)
-            values[inside] = here[
-                :, rows[inside] - tile[0].start, columns[inside] - tile[1].start
-            ].T
+            at = rows[inside] - tile[0].start, columns[inside] - tile[1].start
+            values[inside] = features.read(tile)[:, *at].T
+            polygons[inside] = reference.polygons(tile)[at]
     seen = ~np.isnan(values).all(axis=1)
     rows, columns = rows[seen], columns[seen]
     return Samples(
@@ -70,5 +73,6 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
         labels[rows, columns],
         rows,
         columns,
+        polygons[seen],
         options.classes,
     )

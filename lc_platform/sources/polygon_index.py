@@ -35,7 +35,7 @@ from lc_platform.area.vector_layers import Layer, batches, layers
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import word
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Of the copies; another one makes them anew."""
 _ABOUT = "about.json"
 _ORDER, _GEOMETRY = "feature", "geometry"
@@ -73,6 +73,8 @@ class IndexedLayer:
     """Features by the words of their attributes."""
     others: int
     """Features that are no polygons, and are left out."""
+    features: int
+    """All features of the layer, also those without geometry."""
 
     @property
     def extent(self) -> tuple[float, float, float, float] | None:
@@ -231,6 +233,7 @@ def _read(folder: Path) -> list[IndexedLayer]:
             tuple(about["attributes"]),
             {tuple(words): count for words, count in layer["combinations"]},
             layer["others"],
+            layer["features"],
         )
         for layer in about["layers"]
     ]
@@ -250,6 +253,7 @@ def _write(folder: Path, chosen: Sequence[Layer], attributes: Sequence[str]) -> 
                 "file": file.name if copy.polygons else None,
                 "combinations": [[list(w), n] for w, n in copy.combinations.items()],
                 "others": copy.others,
+                "features": copy.features,
             }
         )
     about = {"attributes": list(attributes), "layers": found}
@@ -273,6 +277,7 @@ class _Copy:
         self.combinations: Counter[tuple[str, ...]] = Counter()
         self.polygons = 0
         self.others = 0
+        self.features = 0
 
     def write(self, file: Path) -> None:
         stream = pa.RecordBatchReader.from_batches(self._schema, self._noted())
@@ -301,15 +306,14 @@ class _Copy:
             raise
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        begun = 0
         with batches(self._layer, self._attributes) as (geometry_name, source):
             for batch in source:
                 geometry = batch.column(geometry_name)
                 drawn, empty = _kinds(geometry)
                 self.others += int((~drawn & ~empty).sum())
                 words = [_words(batch, attribute) for attribute in self._attributes]
-                numbers = pa.array(np.arange(begun, begun + len(batch)))
-                begun += len(batch)
+                numbers = pa.array(np.arange(self.features, self.features + len(batch)))
+                self.features += len(batch)
                 whole = pa.RecordBatch.from_arrays(
                     [numbers, *words, _binary(geometry)], schema=self._schema
                 ).filter(pa.array(drawn))

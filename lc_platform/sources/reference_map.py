@@ -29,8 +29,12 @@ class Reference(Protocol):
         ...
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
-        """Return the reference on a grid. Raises SourceError where it cannot be read or
-        understood."""
+        """Return the reference on a grid.
+
+        A polygon's id is its position in the file, counted from 1 through all layers that are
+        read, so that it is the same on every grid. Raises SourceError where the reference cannot
+        be read or understood.
+        """
         ...
 
     def covers(self, geobox: GeoBox) -> bool:
@@ -81,23 +85,33 @@ class _SimulatedReference:
         self._classes.check_attributes(c for c in table.columns if c != "geometry")
         return {a: [word(v) for v in table[a]] for a in self._classes.attributes}
 
-    def _shapes(self, geobox: GeoBox) -> list[tuple[Any, int]]:
+    def _claims(self, geobox: GeoBox) -> tuple[Any, list[tuple[int, int]]]:
+        """Return the polygons on a grid, and (row, class id) of those with a class."""
         table = self._archive.reference_polygons(geobox.extent)
         words = self._words(table)
         self._classes.check_values(Counter(zip(*words.values(), strict=True)))
-        return [(table.geometry.iloc[row], i) for row, i in self._classes.claims(words)]
+        return table, self._classes.claims(words)
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
-        return burn(self._shapes(geobox), geobox, self._classes.ids)
+        table, claims = self._claims(geobox)
+        shapes = [(table.geometry.iloc[row], class_id) for row, class_id in claims]
+        ids = [_polygon_id(table.parcel.iloc[row]) for row, _ in claims]
+        return burn(shapes, geobox, self._classes.ids, ids)
 
     def covers(self, geobox: GeoBox) -> bool:
         # Polygons are drawn only where arithmetic finds none, as on a patch of a few pixels.
         words = self._words(self._archive.reference_on(geobox))
         self._classes.check_values(Counter(zip(*words.values(), strict=True)))
-        return bool(self._classes.claims(words)) or bool(self._shapes(geobox))
+        return bool(self._classes.claims(words)) or bool(self._claims(geobox)[1])
 
     def values(self) -> ReferenceValues:
         """Return those of the classes, each counted as one: how many polygons there are on a planet
         nobody asks."""
         words = self._words(self._archive.reference_classes())
         return self._classes.values(Counter(zip(*words.values(), strict=True)))
+
+
+def _polygon_id(parcel: str) -> int:
+    """Return the id of a simulated parcel, which has no position: one of 4,294,967,295 by its
+    name. Two of a large area may share one."""
+    return int(parcel, 16) % (2**32 - 1) + 1

@@ -39,6 +39,8 @@ class _Sheet:
     polygons: IndexedLayer
     crs: CRS
     extent: tuple[float, float, float, float] | None
+    before: int
+    """Features of the layers that are read before it."""
     reported: set[int] = field(default_factory=set)
     """Features of which it has been said that they are repaired, or left out."""
 
@@ -61,11 +63,13 @@ class PolygonReference:
             _usable(layer.crs, None, names[layer.name])
         found = indexed(chosen, attributes, digest(path))
         self._sheets = []
+        before = 0
         for one in found:
-            if one.file is None:
-                continue
-            extent = one.extent
-            self._sheets.append(_Sheet(one, _usable(one.crs, extent, names[one.name]), extent))
+            if one.file is not None:
+                extent = one.extent
+                crs = _usable(one.crs, extent, names[one.name])
+                self._sheets.append(_Sheet(one, crs, extent, before))
+            before += one.features
         others = sum(one.others for one in found)
         if not self._sheets:
             raise SourceError(
@@ -89,14 +93,15 @@ class PolygonReference:
         return self._classes.values(self._combinations)
 
     def burnt(self, geobox: GeoBox) -> ReferenceRaster:
-        shapes = [
-            (geometry[row], class_id)
-            for sheet in self._sheets
-            for found in [self._found(sheet, geobox)]
-            for geometry in [self._near(sheet, found, geobox)]
-            for row, class_id in self._classes.claims(found.words)
-        ]
-        return burn(shapes, geobox, self._classes.ids)
+        shapes: list[tuple[Any, int]] = []
+        ids: list[int] = []
+        for sheet in self._sheets:
+            found = self._found(sheet, geobox)
+            geometry = self._near(sheet, found, geobox)
+            claims = self._classes.claims(found.words)
+            shapes += [(geometry[row], class_id) for row, class_id in claims]
+            ids += [sheet.before + int(found.number[row]) + 1 for row, _ in claims]
+        return burn(shapes, geobox, self._classes.ids, ids)
 
     def covers(self, geobox: GeoBox) -> bool:
         return any(self._any_on(sheet, geobox) for sheet in self._sheets)

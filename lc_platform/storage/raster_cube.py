@@ -8,9 +8,9 @@ import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -27,6 +27,7 @@ from rasterio.windows import Window as RasterWindow
 from lc_platform.cube import MAIN, Layer, LazyCube, Window
 from lc_platform.runtime.threads import available
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.file_sets import ending
 from lc_platform.storage.raster_opener import ByteRanges, Opening
 from lc_platform.storage.staging import PART, Staging
 from lc_platform.storage.store import Store
@@ -38,6 +39,8 @@ os.environ.setdefault("GDAL_CACHEMAX", "128")
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module="rasterio")
 
 _ATTRIBUTES = "LC_PLATFORM"
+_BESIDE = "LC_PLATFORM_BESIDE"
+"""The layers that lie in files beside the main one: name -> [data type, no data]."""
 _BLOCK = 256
 _COG_BLOCK = 512
 _WIDE = 8192
@@ -48,29 +51,47 @@ def write(
 ) -> int:
     """Write a cube while it is computed, each layer a band; returns the bytes stored.
 
+    A GeoTIFF has one data type: a layer of another type than the first lies in a file of its own
+    beside, named like it.
+
     classes  id -> (name, colour) for the band ``class``
     """
-    dtypes = {spec.dtype for spec in cube.layers.values()}
-    assert len(dtypes) == 1
     assert not any(spec.dims for spec in cube.layers.values())
-    names = list(cube.layers)
-    with staging.file(f"{PART}.tif") as path:
-        with tiled(path, cube.geobox, names, dtypes.pop(), _nodata(cube)) as raster:
+    dtype = next(iter(cube.layers.values())).dtype
+    names = [name for name, spec in cube.layers.items() if spec.dtype == dtype]
+    beside = {n: (s.dtype, s.fill) for n, s in cube.layers.items() if s.dtype != dtype}
+    with ExitStack() as staged:
+        files = {name: staged.enter_context(staging.file(_file(name))) for name in (MAIN, *beside)}
+        with ExitStack() as drafts:
+
+            def draft(name: str, bands: list[str], dtype: str, nodata: float | None) -> Draft:
+                made = tiled(files[name], cube.geobox, bands, dtype, nodata)
+                return drafts.enter_context(made)
+
+            main = draft(MAIN, names, dtype, _nodata([cube.layers[name] for name in names]))
+            others = {name: draft(name, [name], *spec) for name, spec in beside.items()}
             for block in cube:
-                raster.write(block.values, block.window, names.index(block.layer) + 1)
-            raster.tag(**{_ATTRIBUTES: json.dumps(cube.attributes)})
-        size = path.stat().st_size
+                if block.layer in others:
+                    others[block.layer].write(block.values, block.window)
+                else:
+                    main.write(block.values, block.window, names.index(block.layer) + 1)
+            main.tag(**{_ATTRIBUTES: json.dumps(cube.attributes), _BESIDE: json.dumps(beside)})
+        size = sum(path.stat().st_size for path in files.values())
     if classes and "class" in names:
         with staging.file(f"{PART}.tif.aux.xml") as path:
             path.write_text(palette(classes, names.index("class") + 1), encoding="utf-8")
     return size
 
 
-def _nodata(cube: LazyCube) -> float | None:
-    fills = {spec.fill for spec in cube.layers.values() if spec.fill is not None}
-    first = next(iter(cube.layers.values())).fill
+def _file(layer: str) -> str:
+    """Return the name of the file that a layer lies in, while it is written."""
+    return f"{PART}.{layer}.tif" if layer else f"{PART}.tif"
+
+
+def _nodata(layers: Sequence[Layer]) -> float | None:
+    fills = {spec.fill for spec in layers if spec.fill is not None}
     floating = any(f != f for f in fills)
-    return first if floating or (len(fills) == 1 and len(cube.layers) == 1) else None
+    return layers[0].fill if floating or (len(fills) == 1 and len(layers) == 1) else None
 
 
 class Draft:
@@ -311,9 +332,11 @@ class RasterCube:
 
     def _describe(self, physical: str) -> None:
         self._physical = physical
-        self._ranges = None if self._store.local else ByteRanges(self._store.fs, physical)
+        self._ranges = self._ranges_of(physical)
+        self._beside: dict[str, tuple[str, ByteRanges | None]] = {}
         with self.opened() as raster:
             try:
+                beside = json.loads(raster.tags().get(_BESIDE, "{}"))
                 self.attributes: Mapping[str, Any] = json.loads(raster.tags()[_ATTRIBUTES])
                 self.grids: Mapping[str, GeoBox] = {
                     MAIN: GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
@@ -328,16 +351,25 @@ class RasterCube:
             self.layers: Mapping[str, Layer] = {
                 name: Layer((), dtype, fill=raster.nodata)
                 for name, dtype in zip(raster.descriptions, raster.dtypes, strict=True)
-            }
+            } | {name: Layer((), dtype, fill=fill) for name, (dtype, fill) in beside.items()}
+        for name in beside:
+            file = physical.removesuffix(".tif") + ending(_file(name))
+            self._beside[name] = file, self._ranges_of(file)
+
+    def _ranges_of(self, physical: str) -> ByteRanges | None:
+        return None if self._store.local else ByteRanges(self._store.fs, physical)
 
     @contextmanager
-    def opened(self) -> Iterator[Any]:
+    def opened(self, layer: str = MAIN) -> Iterator[Any]:
         """The raster, as rasterio opens it: the version that was there when this was made.
+
+        layer  that lies in a file of its own, where not the main file is meant
 
         Raises StorageError naming the file where it is damaged, or was replaced meanwhile.
         """
-        opening = None if self._ranges is None else Opening(self._ranges)
-        name = self._physical if opening is None else opening.name
+        physical, ranges = self._beside.get(layer, (self._physical, self._ranges))
+        opening = None if ranges is None else Opening(ranges)
+        name = physical if opening is None else opening.name
         try:
             with rasterio.open(name, opener=opening) as raster:
                 yield raster
@@ -345,25 +377,29 @@ class RasterCube:
                 raise RasterioError(str(opening.failure))
         except (RasterioError, CPLE_BaseError) as error:
             why = (opening and opening.failure) or error
-            problem = f"is no GeoTIFF, or is damaged ({_first(why)})"
+            which = f"its file of {layer} " if layer in self._beside else ""
+            problem = f"{which}is no GeoTIFF, or is damaged ({_first(why)})"
             raise self._store.fault(self.path, why) or self._store.unreadable(
                 self._key, self._physical, problem
             ) from why
 
-    def check(self) -> str | None:
-        """Read all of it; returns the writing that it came by, where the store tells.
+    def check(self) -> set[str | None]:
+        """Read all of it; returns the writings that its files came by, None where the store does
+        not tell: several where they do not belong together.
 
         Raises StorageError where it is damaged.
         """
-        with self.opened() as raster:
-            _read_all(raster)
+        for layer in (MAIN, *self._beside):
+            with self.opened(layer) as raster:
+                _read_all(raster)
         with self._store.reaching(self.path):
-            return None if self._ranges is None else self._ranges.writing()
+            ranges = [self._ranges, *(ranges for _, ranges in self._beside.values())]
+            return {None if one is None else one.writing() for one in ranges}
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
         """A layer's values, (y, x), in a window. Raises StorageError where it is damaged."""
-        band = self._names.index(layer) + 1
+        band = 1 if layer in self._beside else self._names.index(layer) + 1
         place = None if window is None else RasterWindow.from_slices(*window)
-        with self.opened() as raster:
+        with self.opened(layer) as raster:
             values: NDArray[Any] = raster.read(band, window=place)
         return values

@@ -42,6 +42,7 @@ def samples(count: int) -> Samples:
         rng.integers(1, 5, count).astype("uint8"),
         rng.integers(0, 1000, count).astype("int32"),
         rng.integers(0, 1000, count).astype("int32"),
+        rng.integers(0, 2**32, count).astype("uint32"),
     )
 
 
@@ -51,10 +52,20 @@ def test_samples_come_back_to_the_bit(store: Store, count: int) -> None:
     SamplesFormat().write(store, "s/2020/p.parquet", written)
     found = SamplesFormat().open(store, "s/2020/p.parquet")
     assert (found.patch, found.year, found.names) == (written.patch, written.year, written.names)
-    for name in ("features", "classes", "rows", "columns"):
+    for name in ("features", "classes", "rows", "columns", "polygons"):
         expected = getattr(written, name)
         assert getattr(found, name).dtype == expected.dtype
         np.testing.assert_array_equal(getattr(found, name), expected)
+
+
+def test_a_table_of_samples_from_before_polygons_had_ids_is_read_without(store: Store) -> None:
+    SamplesFormat().write(store, "s/2020/p.parquet", samples(50))
+    table = pq.read_table(io.BytesIO(store.read_bytes("s/2020/p.parquet")))
+    with store.file("s/2020/p.parquet") as path:
+        pq.write_table(table.drop_columns(["polygon"]), path)
+    found = SamplesFormat().open(store, "s/2020/p.parquet")
+    np.testing.assert_array_equal(found.classes, samples(50).classes)
+    assert found.polygons.tolist() == [0] * 50
 
 
 def test_a_table_of_samples_has_the_names_of_the_classes_too(store: Store) -> None:

@@ -45,7 +45,10 @@ def test_where_two_classes_claim_a_pixel_it_is_ambiguous_and_both_masks_have_it(
     assert burnt.masks[0].tolist() == [[False, False, True, True, True]] * 4
     assert burnt.masks[1].tolist() == [[True, True, True, False, False]] * 4
     assert burnt.classes.tolist() == [[200, 200, 3, 3, 3]] * 4
-    assert rasterize.burn([second, first], GRID, [3, 200]).classes[0, 2] == 200
+    assert burnt.polygons.tolist() == [[1, 1, 2, 2, 2]] * 4
+    burnt = rasterize.burn([second, first], GRID, [3, 200], [4_000_000_000, 9])
+    assert burnt.classes[0, 2] == 200
+    assert burnt.polygons.tolist() == [[9, 9, 9, 4_000_000_000, 4_000_000_000]] * 4
 
 
 def test_polygons_of_one_class_may_overlap_without_being_ambiguous() -> None:
@@ -105,10 +108,25 @@ def test_masks_classes_and_ambiguity_tell_one_story(
             continue  # on an outline the side is the rasterizer's to choose
         claims = [class_id for shape, class_id in shapes if shape.contains(centre)]
         assert burnt.classes[row, column] == (claims[-1] if claims else 0)
+        holds = [i for i, (shape, _) in enumerate(shapes, 1) if shape.contains(centre)]
+        assert burnt.polygons[row, column] == (holds[-1] if holds else 0)
         assert [i for i, m in zip((2, 9, 40), burnt.masks, strict=True) if m[row, column]] == (
             sorted(set(claims))
         )
         assert burnt.ambiguous[row, column] == (len(set(claims)) > 1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        ([1, 2], "2 ids are given for 1 polygons"),
+        ([0], "Polygon id 0 is not within 1 to 4294967295"),
+        ([2**32], "Polygon id 4294967296 is not within"),
+    ],
+)
+def test_ids_that_polygons_cannot_have_are_refused(ids: list[int], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        rasterize.burn([(tile(0, 0, 1, 1), 1)], GRID, [1], ids)
 
 
 def test_a_window_is_burnt_as_the_whole_is() -> None:
@@ -127,6 +145,7 @@ def test_raster_values_become_classes_and_the_others_none() -> None:
     assert found.masks[0].tolist() == [[True, True, False], [False, False, False]]
     assert found.masks[1].tolist() == [[False, False, True], [False, False, True]]
     assert not found.ambiguous.any()
+    assert not found.polygons.any()
 
 
 def test_a_raster_value_given_an_unlisted_class_is_refused() -> None:

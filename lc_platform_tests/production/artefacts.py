@@ -90,7 +90,7 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield patch.key, np.array([*patch.geobox.affine[:6], *patch.geobox.shape])
             yield f"{patch.key} reference", np.array(value.has_reference[patch.key])
     elif asset == "training_samples":
-        names = ("features", "classes", "rows", "columns")
+        names = ("features", "classes", "rows", "columns", "polygons")
         yield from ((name, getattr(value, name)) for name in names)
     elif asset == "model":
         yield "text", np.frombuffer(value.text.encode(), np.uint8)

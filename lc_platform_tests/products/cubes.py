@@ -176,15 +176,18 @@ def reference(
     classes: NDArray[Any],
     ambiguous: NDArray[np.bool_] | None = None,
     geobox: GeoBox | None = None,
+    polygons: NDArray[Any] | None = None,
 ) -> ReferenceMap:
-    """A reference of class ids (y, x)."""
+    """A reference of class ids and ids of polygons (y, x); without them, as one from before."""
     if ambiguous is None:
         ambiguous = np.zeros(classes.shape, np.bool_)
     arrays = {"class": classes.astype(np.uint8), "ambiguous": ambiguous.astype(np.uint8)}
+    if polygons is not None:
+        arrays["polygons"] = polygons.astype(np.uint32)
     return ReferenceMap(
         InMemoryCube(
             {MAIN: geobox if geobox is not None else grid(*classes.shape)},
-            {name: Layer((), "uint8") for name in arrays},
+            {name: Layer((), str(values.dtype)) for name, values in arrays.items()},
             arrays,
         )
     )

@@ -40,6 +40,18 @@ def test_samples_are_the_features_and_classes_of_their_pixels() -> None:
     assert len({*zip(found.rows.tolist(), found.columns.tolist(), strict=True)}) == 50
 
 
+@pytest.mark.parametrize("window", [16, 256])
+def test_samples_know_the_polygon_that_they_come_from(window: int) -> None:
+    ids = np.arange(400, dtype=np.uint32).reshape(20, 20) + 70_000
+    reference = cubes.reference(halves(), polygons=ids)
+    found = collect(numbered(20, 20), reference, replace(SETTINGS, window=window))
+    np.testing.assert_array_equal(found.polygons, ids[found.rows, found.columns])
+
+
+def test_samples_of_a_reference_without_polygons_have_none() -> None:
+    assert not collect(numbered(20, 20), cubes.reference(halves()), SETTINGS).polygons.any()
+
+
 def test_only_unambiguous_pixels_away_from_another_class_are_drawn() -> None:
     ambiguous = np.zeros((20, 20), bool)
     ambiguous[5, 4] = True

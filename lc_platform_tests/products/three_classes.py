@@ -34,7 +34,7 @@ def samples(
     if len(names):
         values[:, 0] += labels / 10
     index = np.arange(len(labels), dtype=np.int32)
-    return Samples(patch, 2018, names, values, labels, index, index)
+    return Samples(patch, 2018, names, values, labels, index, index, index // 10 + 1)
 
 
 def eight(**changed: Samples) -> dict[str, Samples]:

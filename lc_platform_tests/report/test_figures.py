@@ -215,6 +215,7 @@ def test_what_is_counted_by_class_is_told_by_the_classes_names() -> None:
         np.array([1, 20, 20], np.uint8),
         where,
         where,
+        np.zeros(3, np.uint32),
         {i: (name, "#00ff00") for i, name in names.items()},
     )
     assert describe(samples)["class_samples"].value == {"农田": 1, "forest": 2}

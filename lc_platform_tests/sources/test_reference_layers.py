@@ -33,6 +33,13 @@ def package(folder: Path) -> Path:
     return path
 
 
+def test_polygons_of_all_layers_are_counted_through(tmp_path: Path) -> None:
+    table([30, 30, 30], [box(15, 0, 2, 2), WOODS, None]).to_file(tmp_path / "r.gpkg", layer="woods")
+    table([80], [LAKES]).to_file(tmp_path / "r.gpkg", layer="lakes")
+    found = opened(tmp_path / "r.gpkg").burnt(GRID).polygons
+    assert (found[0, 16], found[0, 0], found[12, 12]) == (1, 2, 4)
+
+
 def folder_of_shapefiles(folder: Path) -> Path:
     (folder / "deep").mkdir()
     table([30], [WOODS]).to_file(folder / "deep/woods.shp")

@@ -73,6 +73,19 @@ def test_a_windows_pixels_are_those_of_the_whole(tmp_path: Path) -> None:
     part = reference.burnt(GRID[4:11, 3:17])
     np.testing.assert_array_equal(part.classes, whole.classes[4:11, 3:17])
     np.testing.assert_array_equal(part.ambiguous, whole.ambiguous[4:11, 3:17])
+    np.testing.assert_array_equal(part.polygons, whole.polygons[4:11, 3:17])
+
+
+def test_a_polygon_is_called_by_its_position_in_the_file_on_every_grid(tmp_path: Path) -> None:
+    shapes = [shapely.Point(LEFT, TOP), box(0, 0, 4, 4), None, box(10, 0, 4, 4), box(11, 1, 4, 4)]
+    path = polygons(tmp_path / "r.gpkg", shapes, kind=[30, 30, 30, 80, 80])
+    reference = opened(path)
+    found = reference.burnt(GRID).polygons
+    assert set(np.unique(found)) == {0, 2, 4, 5}
+    assert found[3, 3] == 2
+    # Of two of one class the last has the pixels of both, as of two classes.
+    assert found[1, 11:15].tolist() == [5] * 4
+    np.testing.assert_array_equal(reference.burnt(GRID[:, 10:]).polygons, found[:, 10:])
 
 
 @pytest.mark.parametrize(

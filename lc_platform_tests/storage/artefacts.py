@@ -86,6 +86,7 @@ def artefact(kind: str, version: int, killed_at: int | None = None) -> Any:
             noise(version, (count,), "uint8"),
             np.arange(count, dtype=np.int32),
             np.arange(count, dtype=np.int32),
+            np.arange(count, dtype=np.uint32),
         )
     card = {"year": version, "classes": [{"id": 1, "name": "a"}], "features": ["a"]}
     return LandCoverModel(f"tree {version}\n" * 20_000, card)

@@ -85,6 +85,52 @@ def test_attributes_layers_and_no_data_come_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.read("n", window), expected)
 
 
+def test_a_layer_of_another_type_lies_in_a_file_of_its_own(tmp_path: Path) -> None:
+    spec = {
+        "class": Layer((), "uint8", fill=0),
+        "confidence": Layer((), "uint8"),
+        "ids": Layer((), "uint32", fill=0),
+    }
+    for root in (str(tmp_path), f"memory://{uuid.uuid4().hex}"):
+        store, form = Store(root), CogFormat(lambda c: c)
+        form.write(store, KEY, cube(2, spec))
+        found = RasterCube(store, KEY)
+        assert {name: layer.dtype for name, layer in found.layers.items()} == {
+            "class": "uint8", "confidence": "uint8", "ids": "uint32",
+        }  # fmt: skip
+        window = (slice(100, 400), slice(7, 9))
+        for name, layer in spec.items():
+            expected = noise(2, (600, 300), layer.dtype)
+            np.testing.assert_array_equal(found.read(name), expected)
+            np.testing.assert_array_equal(found.read(name, window), expected[window])
+        form.check(store, KEY)
+        assert "p.ids.tif" in store.names("predictions/2020")
+        # Written anew without it, it is gone.
+        form.write(store, KEY, cube(3, {"class": spec["class"]}))
+        assert list(RasterCube(store, KEY).layers) == ["class"]
+        assert "p.ids.tif" not in store.names("predictions/2020")
+    store = Store(str(tmp_path))
+    form.write(store, KEY, cube(2, spec))
+    with rasterio.open(store.path("predictions/2020/p.ids.tif")) as raster:
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (raster.descriptions, raster.nodata) == (("ids",), 0)
+
+
+def test_a_damaged_file_of_a_layer_is_named(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    spec = {"class": Layer((), "uint8", fill=0), "ids": Layer((), "uint32", fill=0)}
+    CogFormat(lambda c: c).write(store, KEY, cube(2, spec))
+    path = Path(store.physical("predictions/2020/p.ids.tif"))
+    path.write_bytes(path.read_bytes()[:9000])
+    found = RasterCube(store, KEY)
+    found.read("class")
+    why = r"predictions/2020/p\.tif: its file of ids is no GeoTIFF, or is damaged .*again"
+    with pytest.raises(StorageError, match=why):
+        found.read("ids")
+    with pytest.raises(StorageError, match=why):
+        CogFormat(lambda c: c).check(store, KEY)
+
+
 def test_a_single_band_keeps_its_no_data(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     CogFormat(lambda c: c).write(store, KEY, cube(2, {"class": Layer((), "uint8", fill=0)}))
