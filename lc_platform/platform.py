@@ -226,9 +226,12 @@ class Platform:
 
     def sampling_options(self) -> SamplingOptions:
         sampling = self.config.sampling
+        # Eroded samples are easier than the map's pixels: what is calibrated on them is too sure.
+        beside = self.config.validation.folds and sampling.erosion
         return SamplingOptions(
             pixels_per_patch=sampling.pixels_per_patch,
             erosion=sampling.erosion,
+            validation_pixels=-(-sampling.pixels_per_patch // 4) if beside else 0,
             seed=sampling.seed,
             area=self.area,
             classes=self.classes,
@@ -236,11 +239,14 @@ class Platform:
         )
 
     def training_options(self) -> TrainingOptions:
-        config, sampling = self.config, self.config.sampling
+        config, sampling, validation = self.config, self.config.sampling, self.config.validation
         return TrainingOptions(
             classes=config.class_names,
             parameters=config.model_parameters,
-            test_fraction=sampling.test_fraction,
+            test_fraction=None if validation.folds else sampling.test_fraction,
+            folds=validation.folds,
+            block_size=validation.block_size,
+            calibration=validation.calibrated_by,
             seed=sampling.seed,
             class_weights=sampling.class_weights,
             threads=config.processing.threads,

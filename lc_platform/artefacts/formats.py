@@ -15,7 +15,14 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.artefacts import tables
 from lc_platform.artefacts.grid_format import GridFormat, ReadWhole
-from lc_platform.artefacts.layout import METRICS, MODEL_CARD, MODEL_TEXT
+from lc_platform.artefacts.layout import (
+    METRICS,
+    MODEL_CARD,
+    MODEL_FOLD_TEXT,
+    MODEL_FOLDS,
+    MODEL_POLYGONS,
+    MODEL_TEXT,
+)
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Cube, Layer, LazyCube, Window
 from lc_platform.errors import DataError
@@ -187,23 +194,43 @@ class SamplesFormat(ReadWhole):
 
 
 class ModelFormat(ReadWhole):
+    """LightGBM's text and a card; with folds, also the text of each fold's classifier, and tables
+    of what ground is tested in which fold."""
+
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
+        texts = {MODEL_TEXT: value.text, MODEL_CARD: card} | {
+            MODEL_FOLD_TEXT.format(fold=fold): text for fold, text in enumerate(value.fold_texts)
+        }
         with store.bundle(key, MODEL_TEXT) as staging:
-            for name, content in ((MODEL_TEXT, value.text), (MODEL_CARD, card)):
+            for name, content in texts.items():
                 with staging.file(name) as path:
                     path.write_text(content, encoding="utf-8")
-        return len(value.text) + len(card)
+            if value.ground is not None:
+                tables.write_folds(staging, value.ground)
+        return sum(map(len, texts.values()))
 
     def open(self, store: Store, key: str) -> LandCoverModel:
         text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
+        folds = _folds(card)
+        more: list[bytes] = []
+        if folds:
+            of_folds = [MODEL_FOLD_TEXT.format(fold=fold) for fold in range(folds)]
+            names = (MODEL_TEXT, MODEL_CARD, MODEL_FOLDS, MODEL_POLYGONS, *of_folds)
+            text, card, *more = _read(store, key, *names)
         try:
             about = json.loads(card)
+            known = {k: v for k, v in about.items() if k != "model_version"}
+            ground = (
+                tables.read_folds(more[0], more[1], folds, about["validation"]["block_size"])
+                if folds
+                else None
+            )
             model = LandCoverModel(
-                text.decode(), {k: v for k, v in about.items() if k != "model_version"}
+                text.decode(), known, tuple(one.decode() for one in more[2:]), ground
             )
             same = model.version == about["model_version"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedArtefactError(
                 f"{store.path(key)}/{MODEL_CARD}: is no card of a model, or is damaged ({error}). "
                 "Materialize model again",
@@ -216,6 +243,14 @@ class ModelFormat(ReadWhole):
                 key,
             )
         return model
+
+
+def _folds(card: bytes) -> int:
+    """The number of folds that a card tells of; 0 where it is damaged, which its reader says."""
+    try:
+        return len(json.loads(card)["validation"]["folds"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 class EvaluationFormat(ReadWhole):

@@ -40,6 +40,9 @@ REFERENCE_SAMPLE = "reference_sample/{year}.gpkg"
 
 MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"
+MODEL_FOLD_TEXT = "fold_{fold}.txt"
+MODEL_FOLDS = "folds.parquet"
+MODEL_POLYGONS = "polygon_blocks.parquet"
 METRICS = "metrics.json"
 
 

@@ -12,17 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lc_platform.artefacts.layout import MODEL_FOLDS, MODEL_POLYGONS
+from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.staging import Staging
 from lc_platform.storage.store import Store
 
-_OWN = ("class", "class_name", "patch", "polygon", "row", "column")
+_OWN = ("class", "class_name", "patch", "polygon", "row", "column", "training", "validation")
 _METADATA = b"lc_platform"
 
 
 def write_samples(path: Path, samples: Samples) -> None:
-    """Write a row a sample: its features, then class, its name, patch, polygon, row and
-    column."""
+    """Write a row a sample: its features, then class, its name, patch, polygon, row, column, and
+    whether it is for training and for validation."""
     names = {class_id: name for class_id, (name, _) in samples.legend.items()}
     arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
     patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
@@ -37,6 +40,8 @@ def write_samples(path: Path, samples: Samples) -> None:
             "polygon": pa.array(samples.polygons, pa.uint32()),
             "row": pa.array(samples.rows, pa.int32()),
             "column": pa.array(samples.columns, pa.int32()),
+            "training": pa.array(np.arange(len(samples)) < samples.for_training),
+            "validation": pa.array(samples.for_validation),
         }
     )
     about = {"patch": samples.patch, "year": samples.year}
@@ -105,6 +110,37 @@ def _samples(store: Store, path: str) -> Samples:
         table["polygon"].to_numpy()
         if "polygon" in table.column_names  # a table from before has none
         else np.zeros(table.num_rows, np.uint32),
+        training=_flags(table, "training"),
+        validation=_flags(table, "validation"),
+    )
+
+
+def _flags(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
+    return table[name].to_numpy() if name in table.column_names else None
+
+
+def write_folds(staging: Staging, ground: GroundFolds) -> None:
+    """Write the fold of each block, and the block of each polygon."""
+    with staging.file(MODEL_FOLDS) as path:
+        write_columns(path, {"block": ground.blocks, "fold": ground.folds})
+    with staging.file(MODEL_POLYGONS) as path:
+        write_columns(path, {"polygon": ground.polygons, "block": ground.homes})
+
+
+def read_folds(folds: bytes, polygons: bytes, count: int, size: float | None) -> GroundFolds:
+    """Read what `write_folds` wrote. Raises pyarrow.ArrowException where it is damaged, KeyError
+    where it is another table."""
+    blocks, homes = (
+        pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        for content in (folds, polygons)
+    )
+    return GroundFolds(
+        count,
+        size,
+        blocks["block"].to_numpy(),
+        blocks["fold"].to_numpy(),
+        homes["polygon"].to_numpy(),
+        homes["block"].to_numpy(),
     )
 
 

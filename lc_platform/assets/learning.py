@@ -83,8 +83,8 @@ def model(
     options: TrainingOptions,
 ) -> LandCoverModel:
     """The classifier of a year, as LightGBM text, and its model card."""
-    patches = platform.grid().keys
-    return products.model.train(training_samples, options, year=year, patches=patches)
+    grids = {patch.key: patch.geobox for patch in platform.grid().patches}
+    return products.model.train(training_samples, options, year=year, grids=grids)
 
 
 @asset(

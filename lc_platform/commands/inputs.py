@@ -110,12 +110,16 @@ def untrainable(config: Config, labels: Labels) -> str | None:
             f"reference.path: {where} has no label of any class on any of the {labels.of} patches "
             "of the area. Check that it overlaps the area of aoi, and that its CRS is right"
         )
-    if len(labels.labelled) == 1:
+    blocks_in_a_patch = config.validation.folds and config.validation.block_size is not None
+    if len(labels.labelled) == 1 and not blocks_in_a_patch:
         return (
             f"reference.path: {where} has labels on patch {labels.labelled[0]} alone, of "
             f"{labels.of} patches. At least two are needed, one to train and one to test on: split "
-            "the area into smaller patches (aoi.patch_size), or extend the reference"
+            "the area into smaller patches (aoi.patch_size), test on smaller blocks of ground "
+            "(validation.folds, validation.block_size), or extend the reference"
         )
+    if len(labels.classes) > 1:
+        return None
     (only,) = labels.classes
     return (
         f"reference.classes: all labels on the area are of one class "

@@ -52,6 +52,7 @@ from lc_platform.config.sections import (
     Sampling,
 )
 from lc_platform.config.template import template
+from lc_platform.config.validation import Validation
 
 __all__ = [
     "AUXILIARY_COLLECTIONS",
@@ -93,6 +94,7 @@ __all__ = [
     "Sampling",
     "SimulatedMistakes",
     "Simulation",
+    "Validation",
     "current",
     "expand",
     "lightgbm_parameters",

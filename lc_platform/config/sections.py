@@ -47,6 +47,7 @@ from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
 from lc_platform.config.reference import Reference, is_raster
 from lc_platform.config.statistics import NO_INDEX, Statistics
+from lc_platform.config.validation import Validation
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
 
@@ -84,7 +85,8 @@ class Sampling(Section):
     erosion: Whole = Field(1, ge=0)
     """Pixels; what is that near to another class is not drawn."""
     test_fraction: Number = Field(0.2, gt=0, lt=1)
-    """Share of the patches that the classifier is tested on, and never trained on."""
+    """Share of the patches that the classifier is tested on, and never trained on, where
+    validation.folds is 0."""
     seed: Whole = Field(42, ge=0)
     """Seed of random draws; another seed gives another draw."""
     class_weights: Literal["balanced", "none"] = "balanced"
@@ -153,6 +155,7 @@ class Config(Section):
     features: Features = Features()
     statistics: Statistics = Statistics()
     sampling: Sampling = Sampling()
+    validation: Validation = Validation()
     model: dict[str, Any] = Field(default_factory=dict)
     """Parameters of LightGBM, over the platform's defaults."""
     map: Map = Map()

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.calibration import Calibrator
 from lc_platform.eo.forest import forest_of
 from lc_platform.runtime.progress import tell
 
@@ -54,6 +55,7 @@ def train(
     seed: int,
     rounds: int = 100,
     balanced: bool = False,
+    class_ids: Sequence[int] = (),
     threads: int = 0,
 ) -> Classifier:
     """Train a classifier; the same samples, parameters and seed give the same one.
@@ -65,6 +67,8 @@ def train(
     parameters     of LightGBM, over multiclass and deterministic training
     rounds         of boosting, unless the parameters give ``num_iterations``
     balanced       weigh samples so that every class has the same weight in all
+    class_ids      ascending; all classes that it tells apart, also those that no sample has, which
+                   it never gives. Those of the labels where there is none
     threads        that LightGBM may use, 0 for all; the model does not depend on it
 
     Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
@@ -78,8 +82,7 @@ def train(
             f"features do not agree with {len(labels)} labels and {len(feature_names)} feature "
             "names."
         )
-    ids, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    class_ids = tuple(int(class_id) for class_id in ids)
+    class_ids = tuple(int(class_id) for class_id in (class_ids or np.unique(labels)))
     if len(class_ids) < 2:
         raise ValueError(
             f"A classifier needs samples of at least two classes; these are of {list(class_ids)}. "
@@ -93,7 +96,12 @@ def train(
             )
     if class_ids[0] < 1 or class_ids[-1] > 255:
         raise ValueError(f"Class ids must be within 1 to 255 (0 is no data): {list(class_ids)}")
-    weights = (len(labels) / (len(class_ids) * counts))[positions] if balanced else None
+    if not np.isin(labels, class_ids).all():
+        raise ValueError(f"The labels have classes that are not among {list(class_ids)}.")
+    positions = np.searchsorted(class_ids, labels)
+    counts = np.bincount(positions, minlength=len(class_ids))
+    present = np.count_nonzero(counts)
+    weights = (len(labels) / (present * np.maximum(counts, 1)))[positions] if balanced else None
     settings = {
         "objective": "multiclass",
         "num_class": len(class_ids),
@@ -219,13 +227,18 @@ def _margin(probabilities, valid, percent):  # type: ignore[no-untyped-def]
 
 
 def predict(
-    classifier: Classifier, features: NDArray[np.float32], *, threads: int = 0
+    classifier: Classifier,
+    features: NDArray[np.float32],
+    *,
+    calibrator: Calibrator | None = None,
+    threads: int = 0,
 ) -> Prediction:
     """Classify a window.
 
-    features  (feature, y, x), NaN where missing; a pixel all of whose features are missing has
-              no data
-    threads   that may be used, 0 for all
+    features    (feature, y, x), NaN where missing; a pixel all of whose features are missing has
+                no data
+    calibrator  of the classifier's probabilities, which are taken as they are where None
+    threads     that may be used, 0 for all
 
     Raises ValueError where the number of features is not the classifier's.
     """
@@ -236,6 +249,8 @@ def predict(
     known = probabilities(
         classifier, (pixels if valid.all() else pixels[:, valid]).T, threads=threads
     )
+    if calibrator is not None:
+        known = calibrator.apply(known)
     every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
     every[valid] = known
     classes, confidence = decide(every, classifier.class_ids, valid)

@@ -12,6 +12,7 @@ from lc_platform.cube import Summary, Window, count_windows, windows
 from lc_platform.eo import accuracy
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.held_out_predictions import folds_in, predicted
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import EvaluationOptions
 from lc_platform.products.reference_rasters import ReferenceMap
@@ -72,7 +73,12 @@ def assess(
             reference = np.where(inside[patch].read(tile), reference, np.uint8(0))
         if not reference.any():
             continue
-        found = model.predict(features[patch].read(tile), threads=options.threads)
+        folds = folds_in(
+            model, patch, features[patch].geobox, references[patch].polygons(tile), tile
+        )
+        found = predicted(
+            model, features[patch].read(tile), reference != 0, folds, threads=options.threads
+        )
         counts += accuracy.confusion(
             reference, found.classes, ids, references[patch].ambiguous(tile)
         )

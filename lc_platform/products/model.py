@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections import Counter
@@ -10,16 +11,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
+from lc_platform.eo import calibration
 from lc_platform.eo import classifier as classify
+from lc_platform.eo.calibration import Isotonic, Temperature
 from lc_platform.eo.classifier import Classifier, Prediction
+from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
+from lc_platform.products.cross_validation import cross_validate, fitted
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 
@@ -29,39 +37,74 @@ _THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class LandCoverModel:
-    """A classifier and its card."""
+    """A classifier and its card; with folds, also a classifier for each fold, which was trained on
+    the ground outside of it."""
 
     text: str
     """LightGBM's own format."""
     card: Mapping[str, Any]
     """``classes`` (id, name) in the order of the probabilities, ``features`` in order,
-    ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ..."""
+    ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ...; with
+    folds ``validation``, ``calibration`` and ``conformal`` too."""
+    fold_texts: tuple[str, ...] = ()
+    """(fold,), of the folds' classifiers."""
+    ground: GroundFolds | None = None
+    """Which ground is tested in which fold; None without folds."""
 
     @cached_property
     def classifier(self) -> Classifier:
+        return self._classifier(self.text)
+
+    @cached_property
+    def fold_models(self) -> tuple[Classifier, ...]:
+        """(fold,), the folds' classifiers, of the same classes as the model; none without folds."""
+        return tuple(self._classifier(text) for text in self.fold_texts)
+
+    def _classifier(self, text: str) -> Classifier:
         return classify.from_text(
-            self.text,
+            text,
             [c["id"] for c in self.card["classes"]],
             self.card["features"],
             self.card["parameters"],
         )
 
-    def predict(self, features: NDArray[np.float32], *, threads: int = 0) -> Prediction:
-        """Classify a window.
+    @cached_property
+    def calibrator(self) -> Temperature | Isotonic | None:
+        """What calibrates the model's probabilities; None where they are left as they are."""
+        return _calibrator(self.card.get("calibration"))
 
-        features  (feature, y, x), NaN where missing
-        threads   that may be used, 0 for all
-        Returns classes, confidence, entropy and probabilities; see `eo.classifier.predict`.
+    @cached_property
+    def fold_calibrators(self) -> tuple[Temperature | Isotonic | None, ...]:
+        """(fold,), likewise of the folds' classifiers, each fitted on the other folds."""
+        folds = self.card["validation"]["folds"] if self.fold_texts else ()
+        return tuple(_calibrator(one["calibration"]) for one in folds)
 
-        Raises ValueError where the number of features is not the model's.
+    def thresholds(self, coverage: float, fold: int | None = None) -> Thresholds:
+        """Return what a calibrated probability must reach for its class to be in a pixel's set.
+
+        coverage  one of `COVERAGES`: the share of each class's pixels whose set holds the class
+        fold      of which the other folds say it; all folds where None
+
+        Raises DataError where the model has no folds to say it by.
         """
-        return classify.predict(self.classifier, features, threads=threads)
+        if "conformal" not in self.card:
+            raise DataError(
+                f"{self.card['year']}: sets of classes need the folds of validation.folds, and the "
+                "model was trained without them. Set validation.folds, and materialize model again"
+            )
+        folds = self.card["validation"]["folds"]
+        of = self.card["conformal"] if fold is None else folds[fold]["conformal"]
+        ids = tuple(c["id"] for c in self.card["classes"])
+        return Thresholds(ids, coverage, tuple(of[f"{coverage:g}"]))
 
     @cached_property
     def version(self) -> str:
-        """Names the model: a hash of its trees, classes and features, not of how it was run."""
+        """Names the model: a hash of its trees, classes, features and calibration, not of how it
+        was run."""
         trees = self.text.split("\nparameters:")[0]
         words = [trees, *(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
+        if self.calibrator is not None:
+            words.append(json.dumps(self.calibrator.to_dict(), sort_keys=True))
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
     def check_fits(self, features: FeatureStack) -> None:
@@ -73,38 +116,105 @@ class LandCoverModel:
                 "this patch and the model again"
             )
 
+    def predict(
+        self, features: NDArray[np.float32], *, fold: int | None = None, threads: int = 0
+    ) -> Prediction:
+        """Classify a window with calibrated probabilities.
+
+        features  (feature, y, x), NaN where missing
+        fold      whose classifier is asked; the model itself where None
+        threads   that may be used, 0 for all
+        Returns classes, confidence, entropy and probabilities; see `eo.classifier.predict`.
+
+        Raises ValueError where the number of features is not the model's.
+        """
+        classifier = self.classifier if fold is None else self.fold_models[fold]
+        calibrator = self.calibrator if fold is None else self.fold_calibrators[fold]
+        return classify.predict(classifier, features, calibrator=calibrator, threads=threads)
+
+
+def _calibrator(told: Mapping[str, Any] | None) -> Temperature | Isotonic | None:
+    return None if told is None or told["method"] == "none" else calibration.calibrator(told)
+
 
 def train(
     samples: Mapping[str, Samples],
     options: TrainingOptions,
     *,
     year: int,
-    patches: Collection[str] = (),
+    grids: Mapping[str, GeoBox] = MappingProxyType({}),
 ) -> LandCoverModel:
-    """Train on the samples of all patches but those held out for the test.
+    """Train on the samples of all patches, and for each fold on those of the ground outside of it;
+    without folds on the samples of all patches but those held out for the test.
 
     samples  by patch
-    patches  all patches of the area: the card names those that could not be sampled
+    grids    of all patches of the area, by patch: the card names those that could not be sampled
 
-    Raises DataError where there is nothing to learn from: no sample at all, one patch only, or
-    one class only.
+    Raises DataError where there is nothing to learn from: no sample at all, one block of ground
+    only, or one class only.
     """
     classes = options.classes
-    labelled = {patch: samples[patch] for patch in sorted(samples) if len(samples[patch])}
+    labelled = {p: samples[p] for p in sorted(samples) if samples[p].for_training}
     if not labelled:
         raise DataError(
             f"{year}: no patch has a labelled pixel to train on, of {len(samples)} patches. Check "
             "that reference.path covers the area and reference.classes has its values; lower "
             "sampling.erosion where the polygons are small"
         )
-    held_out = test_patches(labelled, options.test_fraction, options.seed)
+    held_out = frozenset[str]() if options.folds else _held_out(labelled, options, year)
+    training = {p: s for p, s in labelled.items() if p not in held_out}
+    names = _common_names(training, year)
+    labels = np.concatenate([one.classes[: one.for_training] for one in training.values()])
+    found, counts = np.unique(labels, return_counts=True)
+    _check_classes(labels, found, classes, year, bool(held_out))
+    classifier = fitted(training, options)
+    card: dict[str, Any] = {
+        "year": year,
+        "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
+        "classes_without_samples": [n for i, n in classes.items() if i not in found],
+        "features": list(names),
+        "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
+        "class_weights": options.class_weights,
+        "seed": options.seed,
+        "training_patches": sorted(training),
+        "test_patches": sorted(held_out or training),
+        "split_warnings": _split_warnings(labelled, held_out, classes) if held_out else [],
+        "patches_without_samples": sorted(set(samples) - set(labelled)),
+        "missing_patches": sorted(set(grids) - set(samples)),
+        "samples": {
+            classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
+        },
+        "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
+    }
+    text = _text(classifier)
+    if not options.folds:
+        return LandCoverModel(text, card)
+    known = {i: classes[i] for i in classifier.class_ids}
+    validated = cross_validate(labelled, grids, known, options, year)
+    texts = tuple(_text(one) for one in validated.classifiers)
+    return LandCoverModel(text, card | validated.card, texts, validated.ground)
+
+
+def _text(classifier: Classifier) -> str:
+    return _THREADS.sub("[num_threads: 0]", classify.to_text(classifier))
+
+
+def _held_out(
+    labelled: Mapping[str, Samples], options: TrainingOptions, year: int
+) -> frozenset[str]:
+    """Return the test patches. Raises DataError where there is one patch only."""
+    held_out = test_patches(labelled, options.test_fraction or 0.0, options.seed)
     if not held_out:
         raise DataError(
             f"{year}: only patch {next(iter(labelled))} has labelled pixels. At least two are "
             "needed, one to train and one to test on: split the area into smaller patches "
             "(aoi.patch_size), or extend the reference"
         )
-    training = {p: s for p, s in labelled.items() if p not in held_out}
+    return held_out
+
+
+def _common_names(training: Mapping[str, Samples], year: int) -> tuple[str, ...]:
+    """Return the samples' features. Raises DataError where a patch has others."""
     names = next(iter(training.values())).names
     for patch, one in training.items():
         if one.names != names:
@@ -113,8 +223,17 @@ def train(
                 f"{next(iter(training))}. They were made with another configuration: materialize "
                 "features and training_samples of all patches again"
             )
-    labels = np.concatenate([one.classes for one in training.values()])
-    found, counts = np.unique(labels, return_counts=True)
+    return names
+
+
+def _check_classes(
+    labels: NDArray[np.uint8],
+    found: NDArray[np.uint8],
+    classes: Mapping[int, str],
+    year: int,
+    held_out: bool,
+) -> None:
+    """Raises DataError where a class is unknown, or there is but one."""
     unknown = [int(i) for i in found if int(i) not in classes]
     if unknown:
         raise DataError(
@@ -122,39 +241,15 @@ def train(
             "Materialize reference_rasters and training_samples again"
         )
     if len(found) < 2:
-        raise DataError(
-            f"{year}: all {len(labels)} samples of the training patches are of one class "
-            f"({classes[int(found[0])]}); at least two are needed. Extend the reference, or choose "
-            "another sampling.seed"
+        of, remedy = (
+            (" of the training patches", ", or choose another sampling.seed")
+            if held_out
+            else ("", "")
         )
-    classifier = classify.train(
-        [one.features for one in training.values()],
-        labels,
-        feature_names=names,
-        parameters=options.parameters,
-        seed=options.seed,
-        balanced=options.class_weights == "balanced",
-        threads=options.threads,
-    )
-    absent = [name for class_id, name in classes.items() if class_id not in found]
-    card = {
-        "year": year,
-        "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
-        "classes_without_samples": absent,
-        "features": list(names),
-        "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
-        "class_weights": options.class_weights,
-        "training_patches": sorted(training),
-        "test_patches": sorted(held_out),
-        "split_warnings": _split_warnings(labelled, held_out, classes),
-        "patches_without_samples": sorted(set(samples) - set(labelled)),
-        "missing_patches": sorted(set(patches) - set(samples)),
-        "samples": {
-            classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
-        },
-        "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
-    }
-    return LandCoverModel(_THREADS.sub("[num_threads: 0]", classify.to_text(classifier)), card)
+        raise DataError(
+            f"{year}: all {len(labels)} samples{of} are of one class "
+            f"({classes[int(found[0])]}); at least two are needed. Extend the reference{remedy}"
+        )
 
 
 def _split_warnings(

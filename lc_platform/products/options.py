@@ -21,6 +21,7 @@ from lc_platform.config import (
     Processing,
     Sampling,
     Simulation,
+    Validation,
 )
 from lc_platform.config.input_files import InputFile, digest_of
 from lc_platform.config.options import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
 
 _CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
+_VALIDATION = Validation()
 
 
 def _names(classes: Legend) -> list[str]:
@@ -52,6 +54,18 @@ def _colors(classes: Legend) -> list[str]:
 
 def _clip(area: Area | ConfiguredArea | None) -> Any:
     return ABSENT if area is None else area.described
+
+
+def _if_given(value: Any) -> Any:
+    return ABSENT if value is None else value
+
+
+def _if_any(count: int) -> Any:
+    return count or ABSENT
+
+
+def _unless_none(method: str) -> Any:
+    return ABSENT if method == "none" else method
 
 
 _NAMES_AND_COLORS = (
@@ -266,6 +280,8 @@ class SamplingOptions(Options):
     )
     erosion: int = option(data("sampling.erosion"), default=_SAMPLING.erosion)
     """Pixels; what is that near to another class is not drawn, nor what is ambiguous."""
+    validation_pixels: int = option(data("validation_pixels", value=_if_any), default=0)
+    """Pixels that are drawn beside, of all that have a label, to calibrate on."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not drawn."""
@@ -291,8 +307,19 @@ class TrainingOptions(Options):
         data("model_parameters"), default_factory=LIGHTGBM_DEFAULTS.copy
     )
     """Of LightGBM."""
-    test_fraction: float = option(data("sampling.test_fraction"), default=_SAMPLING.test_fraction)
-    """Share of the patches that have samples, chosen by the seed."""
+    test_fraction: float | None = option(
+        data("sampling.test_fraction", value=_if_given), default=None
+    )
+    """Share of the patches that have samples, chosen by the seed; None where there are folds."""
+    folds: int = option(data("validation.folds", value=_if_any), default=_VALIDATION.folds)
+    """0 where one set of patches is held out."""
+    block_size: float | None = option(data("validation.block_size", value=_if_given), default=None)
+    """Metres along the side of the squares of ground that stay in one fold; None where that is a
+    patch."""
+    calibration: Literal["temperature", "isotonic", "none"] = option(
+        data("validation.calibration", value=_unless_none), default=_VALIDATION.calibration
+    )
+    """The method; folds are needed for it."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     class_weights: Literal["balanced", "none"] = option(
         data("sampling.class_weights"), default=_SAMPLING.class_weights
@@ -337,10 +364,6 @@ class MosaicOptions(Options):
     """By default that of most patches."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at."""
-
-
-def _if_given(value: Any) -> Any:
-    return ABSENT if value is None else value
 
 
 def _content_if_given(file: InputFile | None) -> Any:

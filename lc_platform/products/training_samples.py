@@ -34,22 +34,56 @@ class Samples:
     none."""
     legend: Legend = field(default_factory=dict)
     """The classes that there may be."""
+    training: NDArray[np.bool_] | None = None
+    """(sample,), True for those that a classifier is trained on, which come first; all where
+    None."""
+    validation: NDArray[np.bool_] | None = None
+    """(sample,), True for those that stand for all pixels that have a label, those near another
+    class too; all where None."""
 
     def __len__(self) -> int:
         return len(self.classes)
 
+    @property
+    def for_training(self) -> int:
+        """How many samples, the first ones, are for training."""
+        return len(self) if self.training is None else int(np.count_nonzero(self.training))
+
+    @property
+    def for_validation(self) -> NDArray[np.bool_]:
+        """(sample,), ``validation``."""
+        return np.ones(len(self), np.bool_) if self.validation is None else self.validation
+
 
 def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOptions) -> Samples:
-    """Draw labelled pixels at random and read their features.
+    """Draw labelled pixels at random and read their features: those to train on, which are not
+    near another class, and beside them ``validation_pixels`` of all.
 
     A pixel without any feature is not kept, so fewer than ``pixels_per_patch`` may come back;
     none where the patch has no label. Raises DataError where the reference lies on another grid.
     """
     reference.check_lies_on(features.geobox, features.name)
-    labels = erode(reference.unambiguous(), options.erosion)
+    labels = reference.unambiguous()
     if options.area is not None:
         labels = np.where(options.area.on(features.geobox).read(), labels, np.uint8(0))
-    rows, columns = draw(labels, options.pixels_per_patch, (options.seed, features.patch))
+    inner = erode(reference.unambiguous(), options.erosion)
+    rows, columns = draw(
+        np.where(labels, inner, np.uint8(0)),
+        options.pixels_per_patch,
+        (options.seed, features.patch),
+    )
+    training = np.ones(len(rows), np.bool_)
+    validation = None
+    if options.validation_pixels:
+        also = draw(labels, options.validation_pixels, (options.seed, features.patch, "validation"))
+        width = labels.shape[1]
+        drawn, others = (r.astype(np.int64) * width + c for r, c in ((rows, columns), also))
+        more = ~np.isin(others, drawn)
+        validation = np.concatenate([np.isin(drawn, others), np.ones(more.sum(), np.bool_)])
+        rows, columns = (
+            np.concatenate(pair) for pair in ((rows, also[0][more]), (columns, also[1][more]))
+        )
+        training = np.arange(len(rows)) < len(drawn)
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
     polygons = np.empty(len(rows), dtype=np.uint32)
     for tile in tracked(features.geobox.shape, options.window):
@@ -75,4 +109,6 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
         columns,
         polygons[seen],
         options.classes,
+        training[seen],
+        None if validation is None else validation[seen],
     )

@@ -12,6 +12,7 @@ import pytest
 from lc_platform.errors import DataError
 from lc_platform.products.model import LandCoverModel, common_version, train
 from lc_platform.products.training_samples import Samples
+from lc_platform_tests.products import cubes
 from lc_platform_tests.products.three_classes import CLASSES, NAMES, SETTINGS, YEAR, eight, samples
 
 
@@ -156,6 +157,6 @@ def test_predictions_of_several_models_have_no_common_version() -> None:
 
 def test_the_card_names_the_patches_that_could_not_be_sampled() -> None:
     samples = eight()
-    patches = ["p-none", *samples, "a-none"]
-    card = train(samples, SETTINGS, year=YEAR, patches=patches).card
+    grids = {patch: cubes.grid(20, 30) for patch in ("p-none", *samples, "a-none")}
+    card = train(samples, SETTINGS, year=YEAR, grids=grids).card
     assert card["missing_patches"] == ["a-none", "p-none"]

@@ -132,3 +132,23 @@ def test_what_lies_beyond_the_area_is_not_drawn() -> None:
     np.testing.assert_array_equal(found.columns, everything.columns[inside])
     np.testing.assert_array_equal(found.features, everything.features[inside])
     assert set(found.classes) == {3, 7}
+
+
+def test_pixels_to_validate_on_are_drawn_of_all_that_have_a_label() -> None:
+    classes = halves(40, 40)
+    features = numbered(40, 40)
+    asked = replace(SETTINGS, pixels_per_patch=400, erosion=3, validation_pixels=800)
+    found = collect(features, cubes.reference(classes), asked)
+    alone = collect(features, cubes.reference(classes), replace(asked, validation_pixels=0))
+    assert found.for_training == len(alone) == 400
+    np.testing.assert_array_equal(found.rows[:400], alone.rows)
+    np.testing.assert_array_equal(found.columns[:400], alone.columns)
+    assert found.for_validation.sum() == 800
+    numbers = found.rows * 40 + found.columns
+    assert len(set(numbers.tolist())) == len(found) < 1200  # some are for both
+    np.testing.assert_array_equal(found.features[:, 0], numbers)
+    near = np.abs(found.columns - 19.5) < 3
+    assert not near[:400].any()
+    # A seventh of the columns are that near, and of pixels that are drawn from all of them.
+    assert 0.1 < near[found.for_validation].mean() < 0.2
+    assert alone.for_validation.all()

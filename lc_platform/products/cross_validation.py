@@ -1,0 +1,318 @@
+"""Classifiers of the folds, and what they say of ground that they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.eo import calibration, conformal
+from lc_platform.eo import classifier as classify
+from lc_platform.eo.calibration import Isotonic, Reliability, Temperature
+from lc_platform.eo.classifier import Classifier
+from lc_platform.eo.folds import Folds
+from lc_platform.errors import DataError
+from lc_platform.products.ground_folds import GroundFolds, blocks_at, dealt
+from lc_platform.products.options import TrainingOptions
+from lc_platform.products.training_samples import Samples
+
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+"""Shares of a class's pixels whose sets of classes are to hold it."""
+_MOST_PIXELS = 200_000
+"""That calibration looks at; more make it no better."""
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Probabilities of pixels by classifiers that were trained on other ground."""
+
+    probabilities: NDArray[np.float32]
+    """(pixel, class), 0 to 1, not calibrated."""
+    labels: NDArray[np.uint8]
+    """(pixel,), class ids."""
+    folds: NDArray[np.uint8]
+    """(pixel,), whose classifier it was."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chosen(self, which: NDArray[Any]) -> OutOfFold:
+        return OutOfFold(self.probabilities[which], self.labels[which], self.folds[which])
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The folds' classifiers, and what a model's card says of them."""
+
+    ground: GroundFolds
+    classifiers: tuple[Classifier, ...]
+    """(fold,), all of the same classes."""
+    card: dict[str, Any]
+    """``validation``, ``calibration``, ``conformal`` and ``split_warnings`` of the card."""
+
+
+def fitted(
+    samples: Mapping[str, Samples],
+    options: TrainingOptions,
+    *,
+    class_ids: Sequence[int] = (),
+    kept: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Classifier:
+    """Train a classifier on the samples that are for training.
+
+    samples    by patch
+    class_ids  that it tells apart; those of the samples where there is none
+    kept       by patch, (sample,): which of the samples that are for training; all where None
+    """
+    parts, labels = [], []
+    for patch, one in samples.items():
+        features, classes = one.features[: one.for_training], one.classes[: one.for_training]
+        if kept is not None and not kept[patch].all():
+            features, classes = features[kept[patch]], classes[kept[patch]]
+        parts.append(features)
+        labels.append(classes)
+    return classify.train(
+        parts,
+        np.concatenate(labels),
+        feature_names=next(iter(samples.values())).names,
+        parameters=options.parameters,
+        seed=options.seed,
+        balanced=options.class_weights == "balanced",
+        class_ids=class_ids,
+        threads=options.threads,
+    )
+
+
+def cross_validate(
+    samples: Mapping[str, Samples],
+    grids: Mapping[str, GeoBox],
+    classes: Mapping[int, str],
+    options: TrainingOptions,
+    year: int,
+) -> CrossValidation:
+    """Deal the ground out to folds, train a classifier for each on the others, and calibrate.
+
+    samples  by patch
+    grids    by patch, where blocks are not whole patches
+    classes  id -> name, ascending, of all samples that are for training
+
+    Raises DataError where there are fewer than two blocks of ground with samples.
+    """
+    ids = tuple(classes)
+    blocks = _blocks(samples, grids, options.block_size)
+    if len(blocks) < 2:
+        raise DataError(
+            f"{year}: {_only(samples)} labelled pixels, all in one block of ground. At least two "
+            "blocks are needed, one to train and one to test on: take smaller ones "
+            f"(validation.block_size, now {_size(options)}), split the area into smaller patches "
+            "(aoi.patch_size), or extend the reference"
+        )
+    ground, dealing = dealt(
+        samples, grids, ids, count=options.folds, size=options.block_size, seed=options.seed
+    )
+    folds = {patch: ground.of_samples(one, grids.get(patch)) for patch, one in samples.items()}
+    classifiers = tuple(
+        fitted(
+            samples,
+            options,
+            class_ids=ids,
+            kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
+        )
+        for fold in range(ground.count)
+    )
+    taught = np.zeros((ground.count, len(ids)), np.bool_)
+    for patch, one in samples.items():
+        own, labels = folds[patch][: one.for_training], one.classes[: one.for_training]
+        for fold in range(ground.count):
+            taught[fold] |= np.isin(ids, labels[own != fold])
+    known = _known(out_of_fold(samples, folds, classifiers), ids, taught, options.seed)
+    card = _calibrated(known, ids, ground.count, options.calibration)
+    card["validation"] = {
+        "asked_folds": options.folds,
+        "block_size": options.block_size,
+        "blocks": len(ground.blocks),
+        "folds": [
+            {**told, **own}
+            for told, own in zip(
+                _told(dealing, taught, classes), card["validation"]["folds"], strict=True
+            )
+        ],
+    }
+    card["split_warnings"] = _warnings(samples, dealing, ground, classes, options)
+    return CrossValidation(ground, classifiers, card)
+
+
+def out_of_fold(
+    samples: Mapping[str, Samples],
+    folds: Mapping[str, NDArray[np.uint8]],
+    classifiers: Sequence[Classifier],
+) -> Iterator[OutOfFold]:
+    """Yield, patch by patch, what the folds' classifiers say of the samples that stand for all
+    pixels with a label.
+
+    samples  by patch
+    folds    by patch, (sample,), in which each is tested
+    """
+    for patch, one in samples.items():
+        rows = np.flatnonzero(one.for_validation)
+        of = folds[patch][rows]
+        found = np.empty((len(rows), len(classifiers[0].class_ids)), np.float32)
+        for fold in np.unique(of):
+            own = of == fold
+            found[own] = classify.probabilities(classifiers[fold], one.features[rows[own]])
+        yield OutOfFold(found, one.classes[rows], of)
+
+
+def _known(
+    parts: Iterator[OutOfFold], ids: Sequence[int], taught: NDArray[np.bool_], seed: int
+) -> OutOfFold:
+    """Return the pixels of classes that their fold's classifier has learnt, or some of them."""
+    several = list(parts)
+    whole = OutOfFold(
+        np.concatenate([one.probabilities for one in several]),
+        np.concatenate([one.labels for one in several]),
+        np.concatenate([one.folds for one in several]),
+    )
+    whole = whole.chosen(np.isin(whole.labels, ids))
+    whole = whole.chosen(taught[whole.folds, np.searchsorted(ids, whole.labels)])
+    if len(whole) <= _MOST_PIXELS:
+        return whole
+    drawn = np.random.default_rng(seed).choice(len(whole), _MOST_PIXELS, replace=False)
+    return whole.chosen(np.sort(drawn))
+
+
+def _calibrated(known: OutOfFold, ids: Sequence[int], folds: int, method: str) -> dict[str, Any]:
+    """Return of the card what calibrates, and what it was like before and after; each fold's is of
+    the other folds, so that it can be judged."""
+    found, of_folds = _calibrator(known, ids, method), []
+    after = np.empty_like(known.probabilities)
+    for fold in range(folds):
+        own = known.folds == fold
+        others = known.chosen(~own)
+        one = _calibrator(others, ids, method)
+        after[own] = _applied(one, known.probabilities[own])
+        of_folds.append({"calibration": _to_dict(one), "conformal": _thresholds(others, one, ids)})
+    told: dict[str, Any] = {"pixels": len(known)}
+    if len(known):
+        for name, values in (("before", known.probabilities), ("after", after)):
+            diagram = calibration.reliability(values, known.labels, ids)
+            told[f"expected_calibration_error_{name}"] = diagram.expected_calibration_error
+            told[f"reliability_{name}"] = reliability_to_dict(diagram)
+    return {
+        "validation": {"folds": of_folds},
+        "calibration": {**_to_dict(found), **told},
+        "conformal": _thresholds(known, found, ids),
+    }
+
+
+def reliability_to_dict(diagram: Reliability) -> dict[str, list[float | None]]:
+    """Return a diagram as JSON has it: ``pixels``, mean ``confidence`` and ``accuracy`` by bin."""
+
+    def plain(values: NDArray[Any]) -> list[float | None]:
+        return [None if np.isnan(value) else float(value) for value in values]
+
+    return {
+        "edges": plain(diagram.edges),
+        "pixels": [int(count) for count in diagram.pixels],
+        "confidence": plain(diagram.confidence),
+        "accuracy": plain(diagram.accuracy),
+    }
+
+
+def _calibrator(known: OutOfFold, ids: Sequence[int], method: str) -> Temperature | Isotonic | None:
+    if method == "none" or not len(known):
+        return None
+    wanted: calibration.Method = "isotonic" if method == "isotonic" else "temperature"
+    return calibration.fit(known.probabilities, known.labels, ids, wanted)
+
+
+def _applied(
+    one: Temperature | Isotonic | None, probabilities: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return probabilities if one is None else one.apply(probabilities)
+
+
+def _to_dict(one: Temperature | Isotonic | None) -> dict[str, Any]:
+    return {"method": "none"} if one is None else one.to_dict()
+
+
+def _thresholds(
+    known: OutOfFold, one: Temperature | Isotonic | None, ids: Sequence[int]
+) -> dict[str, list[float]]:
+    """Return the thresholds of each coverage, by class; 0 of a class with too few pixels to say."""
+    if not len(known):
+        return {f"{coverage:g}": [0.0] * len(ids) for coverage in COVERAGES}
+    probabilities = _applied(one, known.probabilities)
+    return {
+        f"{coverage:g}": list(conformal.fit(probabilities, known.labels, ids, coverage).values)
+        for coverage in COVERAGES
+    }
+
+
+def _told(
+    dealing: Folds, taught: NDArray[np.bool_], classes: Mapping[int, str]
+) -> Iterator[dict[str, Any]]:
+    names = list(classes.values())
+    for fold, (test, learnt) in enumerate(zip(dealing.test, taught, strict=True)):
+        yield {
+            "blocks": int((dealing.fold == fold).sum()),
+            "test_samples": dict(zip(names, test.tolist(), strict=True)),
+            "classes_not_learnt": [n for n, so in zip(names, learnt, strict=True) if not so],
+            "classes_not_tested": [n for n, c in zip(names, test, strict=True) if not c],
+        }
+
+
+def _warnings(
+    samples: Mapping[str, Samples],
+    dealing: Folds,
+    ground: GroundFolds,
+    classes: Mapping[int, str],
+    options: TrainingOptions,
+) -> list[str]:
+    """Return a sentence for every class that no fold can both learn and test, and where there are
+    fewer folds than were asked for."""
+    said = []
+    remedy = (
+        f"Take smaller blocks (validation.block_size, now {_size(options)}), or extend the "
+        "reference"
+    )
+    if ground.count < options.folds:
+        said.append(
+            f"{ground.count} blocks of ground have samples, so there are {ground.count} folds "
+            f"instead of {options.folds}. {remedy}"
+        )
+    without = {gap.class_id for gap in dealing.gaps if gap.side == "training"}
+    for class_id in sorted(without):
+        count = sum(int((one.classes == class_id).sum()) for one in samples.values())
+        said.append(
+            f"class {classes[class_id]}: all its {count:,} samples are in one block of ground, so "
+            "the classifier that it is tested by has not learnt it, and its accuracy is too low. "
+            f"{remedy}"
+        )
+    return said
+
+
+def _blocks(
+    samples: Mapping[str, Samples], grids: Mapping[str, GeoBox], size: float | None
+) -> NDArray[np.int64]:
+    return np.unique(
+        np.concatenate(
+            [
+                np.unique(blocks_at(patch, grids.get(patch), one.rows, one.columns, size))
+                for patch, one in samples.items()
+            ]
+        )
+    )
+
+
+def _only(samples: Mapping[str, Samples]) -> str:
+    first = next(iter(samples))
+    return f"only patch {first} has" if len(samples) == 1 else f"{len(samples)} patches have"
+
+
+def _size(options: TrainingOptions) -> str:
+    return "a patch" if options.block_size is None else f"{options.block_size:g} m"
