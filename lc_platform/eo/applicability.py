@@ -139,18 +139,10 @@ def dissimilarity(
     nearest = space.nearest
 
     def part(some: slice) -> None:
-        chosen = pixels[:, some][space.used].T.astype(np.float64)
-        known = ~np.isnan(chosen)
-        chosen -= space.means
-        chosen *= space.factors
-        if known.all():
-            index[some] = nearest.distances(chosen) / space.mean_distance
-            return
-        chosen[~known] = 0
-        seen = known.any(axis=1)
-        found = np.full(len(chosen), np.nan)
-        found[seen] = nearest.distances(chosen[seen]) / space.mean_distance
-        index[some] = found
+        found = nearest.distances(
+            pixels[:, some], used=space.used, means=space.means, factors=space.factors
+        )
+        index[some] = found / space.mean_distance
 
     parallel_for(part, len(index), _PIXELS, threads)
     return index.reshape(features.shape[1:])
@@ -167,7 +159,7 @@ def _nearest(
     search, found = NearestSample(points), np.empty(len(asked))
 
     def part(rows: slice) -> None:
-        found[rows] = search.distances(asked[rows])
+        found[rows] = search.distances(asked[rows].T)
 
     parallel_for(part, len(asked), _SAMPLES, threads)
     return found

@@ -2,21 +2,25 @@
 
 Trees of boxes fail at a hundred dimensions. But features of a season vary together: a rotation to
 their principal axes leaves most of a distance in a few, and the length of what is left over bounds
-the rest. Samples lie in groups of 16, whose box in that small space tells most of them to be too
-far; the others are compared in that space, what remains in single precision, and the few that
-remain of that in double precision.
+the rest. Samples lie in groups of 16, and groups in sets of 16, whose boxes in that small space
+tell most of them to be too far; the others are compared in that space, what remains in single
+precision, and the few that remain of that in double precision.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 GROUP = 16
-"""Samples that have a box in common."""
-AXES = 15
+"""Samples that have a box in common, and groups that have one."""
+AXES = 11
 """Principal axes by which samples are told to be too far, and one for the length of the rest."""
+_TOGETHER = 64
+"""Pixels that are placed in the space at a time, while they are in the cache."""
 
 
 class NearestSample:
@@ -37,35 +41,51 @@ class NearestSample:
         self._axes = np.ascontiguousarray(
             np.linalg.eigh(self._points.T @ self._points)[1][:, ::-1][:, :axes]
         )
-        small = _reduced(self._points, self._axes)
+        on = self._points @ self._axes
+        rest = (self._points**2).sum(axis=1) - (on**2).sum(axis=1)
+        small = np.column_stack([on, np.sqrt(np.maximum(rest, 0))]).astype(np.float32)
         groups = _groups(small)
+        groups += [groups[-1]] * (-len(groups) % GROUP)
         self._members = np.concatenate(groups).astype(np.int64).reshape(-1, GROUP)
         grouped = small[self._members]  # (group, member, axis)
-        self._low = np.ascontiguousarray(grouped.min(axis=1).T)
-        self._high = np.ascontiguousarray(grouped.max(axis=1).T)
         self._small = np.ascontiguousarray(grouped)
-        self._whole = self._points.astype(np.float32)[self._members]
+        boxes = np.stack([grouped.min(axis=1), -grouped.max(axis=1)])
+        boxes = boxes.reshape(2, -1, GROUP, small.shape[1])  # (low or -high, set, group, axis)
+        self._boxes = np.ascontiguousarray(boxes.transpose(1, 0, 3, 2))
+        self._sets = np.ascontiguousarray(boxes.min(axis=2).transpose(0, 2, 1))
+        self._whole = self._points.astype(np.float32)
         self._longest = float(np.sqrt((self._points**2).sum(axis=1).max()))
 
-    def distances(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def distances(
+        self,
+        values: NDArray[np.floating[Any]],
+        *,
+        used: NDArray[np.int64] | None = None,
+        means: NDArray[np.float64] | None = None,
+        factors: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
         """Return the distance of each pixel to its nearest sample, (pixel,).
 
-        pixels  (pixel, dimension), finite; it is quickest where neighbours are alike
+        values   (value, pixel), finite, or NaN where missing, which is 0 in the space; it is
+                 quickest where neighbours are alike
+        used     (dimension,), the positions of the values that are the space's dimensions; all as
+                 they are where None
+        means    (dimension,), subtracted from the values; 0 where None
+        factors  (dimension,), multiplied with what remains; 1 where None
+        Returns NaN where all used values are missing. A pixel's distance does not depend on other
+        pixels, to the bit.
         """
-        pixels = np.ascontiguousarray(pixels, np.float64)
-        found = np.empty(len(pixels))
+        width, (_, count) = self._points.shape[1], values.shape
+        found = np.empty(count)
         _search(
-            pixels, _reduced(pixels, self._axes), self._points, self._members, self._low,
-            self._high, self._small, self._whole, self._longest, found,
+            values,
+            np.arange(width) if used is None else used,
+            np.zeros(width) if means is None else means,
+            np.ones(width) if factors is None else factors,
+            self._axes, self._points, self._members, self._sets, self._boxes, self._small,
+            self._whole, self._longest, found,
         )  # fmt: skip
         return found
-
-
-def _reduced(points: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Coordinates on the axes, and the length of what is orthogonal to them."""
-    small = np.empty((len(points), axes.shape[1] + 1), np.float32)
-    _project(points, axes, small)
-    return small
 
 
 def _groups(small: NDArray[np.float32]) -> list[NDArray[np.intp]]:
@@ -79,66 +99,104 @@ def _groups(small: NDArray[np.float32]) -> list[NDArray[np.intp]]:
             continue
         widest = int(np.argmax(small[some].var(axis=0)))
         order = some[np.argsort(small[some, widest], kind="stable")]
-        # Whole groups on one side, so that few have less than 16.
-        half = -(-len(some) // (2 * GROUP)) * GROUP
+        # Whole sets, or else whole groups, on one side, so that few have less than 16.
+        whole = GROUP * GROUP if len(some) > GROUP * GROUP else GROUP
+        half = -(-len(some) // (2 * whole)) * whole
         waiting += [order[half:], order[:half]]
     return groups
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _project(points, axes, small):  # type: ignore[no-untyped-def]
-    count, dimensions = points.shape
+def _search(  # type: ignore[no-untyped-def]
+    values, used, means, factors, axes, points, members, sets, boxes, small, whole, longest, found
+):
+    count, dimensions = values.shape[1], used.shape[0]
     width = axes.shape[1]
-    on = np.empty(width)
-    for i in range(count):
-        on[:] = 0
-        length = 0.0
+    placed = np.empty((dimensions, _TOGETHER))
+    rows = np.empty((_TOGETHER, dimensions))
+    on = np.empty((width + 1, _TOGETHER))
+    lengths = np.empty(_TOGETHER)
+    known = np.empty(_TOGETHER, np.int64)
+    pixel = np.empty(dimensions, np.float32)
+    reduced = np.empty(width + 1, np.float32)
+    far_sets = np.empty(sets.shape[2], np.float32)
+    far_groups = np.empty(GROUP, np.float32)
+    nearest = members[0, 0]
+    for first in range(0, count, _TOGETHER):
+        size = min(_TOGETHER, count - first)
+        _place(values, first, size, used, means, factors, placed, known)
+        _project(placed, axes, on, lengths)
         for d in range(dimensions):
-            value = points[i, d]
-            length += value * value
-            for a in range(width):
-                on[a] += value * axes[d, a]
-        for a in range(width):
-            length -= on[a] * on[a]
-            small[i, a] = on[a]
-        small[i, width] = np.sqrt(max(length, 0.0))
+            for i in range(size):
+                rows[i, d] = placed[d, i]
+        for i in range(size):
+            if not known[i]:
+                found[first + i] = np.nan
+                continue
+            row = rows[i]
+            pixel[:] = row
+            reduced[:] = on[:, i]
+            # What single precision may have lost of a distance, several times over.
+            lost = 1e-6 * (np.sqrt(lengths[i]) + longest)
+            best = _exact(row, points[nearest])
+            limit = _limit(best, lost)
+            _outside(reduced, sets[0], sets[1], far_sets)
+            closest = np.argmin(far_sets)
+            for turn in range(-1, far_sets.shape[0]):
+                one = closest if turn < 0 else turn
+                if far_sets[one] > limit or turn == closest:
+                    continue
+                _outside(reduced, boxes[one, 0], boxes[one, 1], far_groups)
+                for place in range(GROUP):
+                    if far_groups[place] > limit:
+                        continue
+                    group = one * GROUP + place
+                    for member in range(GROUP):
+                        if _rough(reduced, small[group, member]) > limit:
+                            continue
+                        sample = members[group, member]
+                        if sample == nearest or _rough(pixel, whole[sample]) > limit:
+                            continue
+                        exact = _exact(row, points[sample])
+                        if exact < best:
+                            best, nearest = exact, sample
+                            limit = _limit(best, lost)
+            found[first + i] = np.sqrt(best)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _search(  # type: ignore[no-untyped-def]
-    pixels, reduced, points, members, low, high, small, whole, longest, found
-):
-    count, dimensions = pixels.shape
-    groups = members.shape[0]
-    bounds = np.empty(groups, np.float32)
-    pixel = np.empty(dimensions, np.float32)
-    nearest = members[0, 0]
-    for i in range(count):
-        length = 0.0
-        for d in range(dimensions):
-            length += pixels[i, d] * pixels[i, d]
-            pixel[d] = pixels[i, d]
-        # What single precision may have lost of a distance, several times over.
-        lost = 1e-6 * (np.sqrt(length) + longest)
-        best = _exact(pixels[i], points[nearest])
-        limit = _limit(best, lost)
-        _bound(reduced[i], low, high, bounds)
-        first = np.argmin(bounds)
-        for turn in range(-1, groups):
-            group = first if turn < 0 else turn
-            if bounds[group] > limit or turn == first:
-                continue
-            for member in range(GROUP):
-                if _rough(reduced[i], small[group, member]) > limit:
-                    continue
-                if _rough(pixel, whole[group, member]) > limit:
-                    continue
-                sample = members[group, member]
-                exact = _exact(pixels[i], points[sample])
-                if exact < best:
-                    best, nearest = exact, sample
-                    limit = _limit(best, lost)
-        found[i] = np.sqrt(best)
+def _place(values, first, size, used, means, factors, placed, known):  # type: ignore[no-untyped-def]
+    """Fill placed (dimension, pixel), and how many dimensions are known (pixel,)."""
+    known[:] = 0
+    for d in range(used.shape[0]):
+        feature, mean, factor = used[d], means[d], factors[d]
+        for i in range(size):
+            value = (np.float64(values[feature, first + i]) - mean) * factor
+            there = value == value
+            placed[d, i] = value if there else 0.0
+            known[i] += there
+        placed[d, size:] = 0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _project(placed, axes, on, lengths):  # type: ignore[no-untyped-def]
+    """Fill coordinates on the axes and, last, the length of what is orthogonal to them, (axis,
+    pixel); and the squared lengths (pixel,)."""
+    on[:] = 0
+    lengths[:] = 0
+    width = axes.shape[1]
+    for d in range(placed.shape[0]):
+        for i in range(_TOGETHER):
+            lengths[i] += placed[d, i] * placed[d, i]
+        for a in range(width):
+            axis = axes[d, a]
+            for i in range(_TOGETHER):
+                on[a, i] += placed[d, i] * axis
+    for i in range(_TOGETHER):
+        rest = lengths[i]
+        for a in range(width):
+            rest -= on[a, i] * on[a, i]
+        on[width, i] = np.sqrt(max(rest, 0.0))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -161,15 +219,16 @@ def _exact(one, other):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _bound(pixel, low, high, bounds):  # type: ignore[no-untyped-def]
-    bounds[:] = 0
+def _outside(pixel, low, less_high, squares):  # type: ignore[no-untyped-def]
+    """Fill the squared distances (box,) to boxes from low to - less_high, (axis, box) each."""
+    squares[:] = 0
     for a in range(low.shape[0]):
-        value, least, most = pixel[a], low[a], high[a]
-        for group in range(bounds.shape[0]):
-            below, above = least[group] - value, value - most[group]
-            outside = below if below > above else above
-            outside = outside if outside > np.float32(0) else np.float32(0)
-            bounds[group] += outside * outside
+        value = pixel[a]
+        for box in range(squares.shape[0]):
+            below, above = low[a, box] - value, value + less_high[a, box]
+            apart = below if below > above else above
+            apart = apart if apart > np.float32(0) else np.float32(0)
+            squares[box] += apart * apart
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
