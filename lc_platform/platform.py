@@ -28,6 +28,7 @@ from lc_platform.products.options import (
     FeatureOptions,
     GridOptions,
     MosaicOptions,
+    ObjectOptions,
     PredictionOptions,
     SamplingOptions,
     StatisticsOptions,
@@ -265,7 +266,8 @@ class Platform:
         processing = self.config.processing
         return PredictionOptions(
             classes=self.classes,
-            probabilities=processing.probabilities,
+            # Objects are given their classes by what is kept of their pixels.
+            probabilities=processing.probabilities or self.config.map.objects is not None,
             area=self.area,
             window=processing.window,
             threads=processing.threads,
@@ -273,6 +275,14 @@ class Platform:
 
     def mosaic_options(self) -> MosaicOptions:
         return MosaicOptions(classes=self.classes, crs=self.config.mosaic_crs, area=self.area)
+
+    def object_options(self) -> ObjectOptions:
+        given = self.config.map
+        return ObjectOptions(
+            classes=self.classes,
+            polygons=InputFile.of(self.config, given.objects, "map.objects"),
+            attribute=given.object_id,
+        )
 
     def area_statistics_options(self) -> AreaStatisticsOptions:
         areas = self.config.areas

@@ -64,7 +64,7 @@ def settings(
         "operations": {},
     }
     for name, changed in sections.items():
-        data[name] = {**data[name], **changed}
+        data[name] = {**data.get(name, {}), **changed}
     return data
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -189,3 +190,36 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
         "figure", f"Flanders, weighted F1 of seeds 1 to 4: {shown}; mean {np.mean(scores):.4f}"
     )
     assert np.mean(scores) >= 0.88
+
+
+@pytest.mark.slow
+def test_the_parcels_of_flanders_get_one_class_each(
+    shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """They cross the sixteen patches of the site; most have a code of the crop that grew there."""
+    data = yaml.safe_load(FLANDERS.read_text(encoding="utf-8"))
+    parcels = shared_data / "flanders" / "reference" / "parcels.gpkg"
+    data["map"] = {"objects": str(parcels)}
+    path = tmp_path / "flanders.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    variables = {
+        "LC_SHARED_DATA": str(shared_data),
+        "LC_STORAGE": str(tmp_path / "data"),
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    lc_platform("run", "-c", str(path), **variables)
+    table = geopandas.read_parquet(tmp_path / "data" / "objects" / "2018.parquet")
+    drawn = geopandas.read_file(parcels)
+    assert table.crs == drawn.crs
+    here = table.set_index("object").sort_index()
+    true = drawn.assign(object=range(1, len(drawn) + 1)).set_index("object").loc[here.index]
+    assert all(one.equals(other) for one, other in zip(here.geometry, true.geometry, strict=True))
+    classes = true["crop_code"].map({1200: 1, 2130: 2, 5100: 2, 7900: 2})
+    classes = classes.fillna(true["lc_code"].map({13: 3, 60: 4}))
+    seen = (here["class"] > 0) & classes.notna()
+    assert seen.sum() >= 20
+    right = (here["class"] == classes)[seen]
+    record_property(
+        "figure", f"Flanders, parcels of the right class: {right.sum()} of {len(right)}"
+    )
+    assert right.mean() >= 0.9

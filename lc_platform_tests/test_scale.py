@@ -24,9 +24,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_partitions_are_those_of_the_graphs_assets() -> None:
-    # Six assets a patch and year, one a patch, four a year, and the grid.
-    assert Estimate(SLOVENIA, 1).partitions == 6 * 293 + 293 + 4 + 1
-    assert Estimate(SLOVENIA, 10).partitions == 60 * 293 + 293 + 40 + 1
+    # Six assets a patch and year, one a patch, five a year, and the grid.
+    assert Estimate(SLOVENIA, 1).partitions == 6 * 293 + 293 + 5 + 1
+    assert Estimate(SLOVENIA, 10).partitions == 60 * 293 + 293 + 50 + 1
 
 
 def test_runs_take_as_many_patches_as_the_configuration_says() -> None:

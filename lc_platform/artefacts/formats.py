@@ -32,6 +32,7 @@ from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.mosaic import LAND_COVER, Mosaic
+from lc_platform.products.objects import ClassifiedObjects
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.training_samples import Samples
@@ -341,6 +342,27 @@ class AreaStatisticsFormat:
             ) from error
 
 
+class ObjectsFormat:
+    """A GeoParquet of objects, written while they are read; opened without them."""
+
+    def write(self, store: Store, key: str, value: ClassifiedObjects) -> int:
+        with store.file(key) as path:
+            tables.write_objects(path, value)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> ClassifiedObjects:
+        return ClassifiedObjects(tables.read_about(store, key))
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)
+        try:
+            tables.check(store.read_bytes(key))
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}: is damaged ({error}). Materialize it again", key
+            ) from error
+
+
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of a folder, of one writing of it."""
     try:
@@ -370,4 +392,5 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "predictions": CogFormat(lambda cube: cube),
         "mosaic": MosaicFormat(),
         "area_statistics": AreaStatisticsFormat(),
+        "objects": ObjectsFormat(),
     }

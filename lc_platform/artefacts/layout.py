@@ -21,6 +21,7 @@ _KEYS = {
     "predictions": "predictions/{year}/{patch}.tif",
     "mosaic": "mosaic/{year}",
     "area_statistics": "area_statistics/{year}.parquet",
+    "objects": "objects/{year}.parquet",
 }
 
 ASSETS = tuple(_KEYS)

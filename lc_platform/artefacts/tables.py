@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lc_platform.artefacts.layout import MODEL_FOLDS, MODEL_POLYGONS
 from lc_platform.products.ground_folds import GroundFolds
+from lc_platform.products.objects import COLUMNS, ClassifiedObjects
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.staging import Staging
@@ -75,6 +76,43 @@ def write_areas(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a row a class, of the whole map and of each unit."""
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=_AREAS)
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def write_objects(path: Path, objects: ClassifiedObjects) -> None:
+    """Write a GeoParquet with a row an object, some thousands of rows at a time."""
+    geometry: dict[str, Any] = {"encoding": "WKB", "geometry_types": []}
+    if objects.crs is not None:
+        geometry["crs"] = objects.crs
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    schema = COLUMNS.with_metadata(
+        {b"geo": json.dumps(geo).encode(), _METADATA: json.dumps(objects.about).encode()}
+    )
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        for batch in objects.batches():
+            writer.write_batch(batch)
+
+
+def read_about(store: Store, key: str) -> Mapping[str, Any]:
+    """What a GeoParquet of objects says of itself.
+
+    Raises MissingArtefactError where there is none, StorageError where it is damaged.
+    """
+    if not store.exists(key):
+        raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
+
+    def read(path: str) -> Mapping[str, Any]:
+        with store.opened(path) as file:
+            about: Mapping[str, Any] = json.loads(pq.read_schema(file).metadata[_METADATA])
+        return {"warnings": [], **about}
+
+    try:
+        return store.current(key, read)
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise DamagedArtefactError(
+            f"{store.path(key)}: is no table of objects, or is damaged ({error}). Materialize "
+            "objects again",
+            key,
+        ) from error
 
 
 def read_samples(store: Store, key: str) -> Samples:

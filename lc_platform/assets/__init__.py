@@ -8,7 +8,7 @@ from lc_platform.assets.learning import (
     reference_rasters,
     training_samples,
 )
-from lc_platform.assets.maps import area_statistics, mosaic, predictions
+from lc_platform.assets.maps import area_statistics, mosaic, objects, predictions
 
 ALL = (
     patch_grid,
@@ -23,5 +23,6 @@ ALL = (
     predictions,
     mosaic,
     area_statistics,
+    objects,
 )
 """In the order of the work."""

@@ -18,7 +18,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     ),
     "training": ("model", "evaluation"),
     "prediction": ("predictions",),
-    "mosaicking": ("mosaic", "area_statistics"),
+    "mosaicking": ("mosaic", "area_statistics", "objects"),
 }
 """Job -> its assets; a later job needs the earlier ones."""
 
@@ -28,7 +28,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "patch_year": "Acquire a patch in a year, detect clouds, compute features, draw samples.",
     "training": "Train on the samples of all patches of a year, and evaluate.",
     "prediction": "Predict a patch with the year's model.",
-    "mosaicking": "Join a year's predictions into one map, and add up its areas.",
+    "mosaicking": (
+        "Join a year's predictions into one map, add up its areas, and give objects their classes."
+    ),
 }
 
 

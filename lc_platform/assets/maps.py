@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.mosaic import Mosaic
+    from lc_platform.products.objects import ClassifiedObjects
     from lc_platform.products.options import (
         AreaStatisticsOptions,
         MosaicOptions,
+        ObjectOptions,
         PredictionOptions,
     )
     from lc_platform.products.reference_sample import SampleFile
@@ -57,6 +59,22 @@ def mosaic(
         year, patch_grid.patches, predictions, observation_stats, options, model.version
     )
     return report.with_map_picture(joined)
+
+
+@asset(
+    group="maps",
+    kinds={"parquet"},
+    code_version="1",
+    options=Platform.object_options,
+)
+def objects(
+    year: int,
+    patch_grid: PatchGrid,
+    predictions: Mapping[str, RasterCube],
+    options: ObjectOptions,
+) -> ClassifiedObjects:
+    """One class for each object, such as a parcel, where `map.objects` names a file of them."""
+    return products.objects.assign(year, patch_grid.patches, predictions, options)
 
 
 def judged(platform: Platform, year: int) -> SampleFile | None:

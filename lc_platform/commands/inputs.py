@@ -27,6 +27,7 @@ from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 from lc_platform.products.units import read_units
 from lc_platform.runtime.progress import at, track
+from lc_platform.sources.object_polygons import open_objects
 from lc_platform.sources.protocol import QuotaError
 from lc_platform.sources.reference_classes import listed
 
@@ -139,6 +140,7 @@ def inspect(platform: Platform) -> Inputs:
             _overlap(platform, patches, found)
     if patches:
         _units(platform, patches, found)
+        _objects(platform, found)
         _archive(platform, patches, found)
     return found
 
@@ -157,6 +159,20 @@ def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
             return
     found.facts.append(f"{len(units.names)} units of {options.units.written}")
     found.warnings += units.warnings
+
+
+def _objects(platform: Platform, found: Inputs) -> None:
+    """Look at the objects that are to have a class each, where there are any."""
+    options = platform.object_options()
+    if options.polygons is None:
+        return
+    with at("objects"):
+        try:
+            objects = open_objects(options.polygons, options.attribute)
+        except PlatformError as error:
+            found.problems.append(str(error))
+            return
+    found.facts.append(f"{objects.count - objects.others} objects of {objects.name}")
 
 
 def _patches(config: Config, found: Inputs) -> list[Patch]:

@@ -408,6 +408,9 @@ def _run(
         if of("mosaicking") and worker.exists("area_statistics", Partition(year=year)):
             areas = worker.opened("area_statistics", Partition(year=year)).content
             report.warnings += [f"areas of {year}: {said}" for said in areas["warnings"]]
+        if of("mosaicking") and worker.exists("objects", Partition(year=year)):
+            about = worker.opened("objects", Partition(year=year)).about
+            report.warnings += [f"objects of {year}: {said}" for said in about["warnings"]]
         if of("prediction"):
             report.missing[year] = [
                 str(p.patch) for p in here if not worker.exists("predictions", p)

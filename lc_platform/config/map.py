@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, field_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from lc_platform.config.fields import Number, Section, Truth, Whole, as_number
+from lc_platform.config.fields import Number, Section, Text, Truth, Whole, as_number
 from lc_platform.config.problems import nearest, shown
 
 USUAL_VARIANCE = 20.0
@@ -55,6 +55,10 @@ class Map(Section):
     0.5 ha at 10 m are 98 pixels on each side, 1 ha 198."""
     polygons: Truth = False
     """Whether `mosaic` also has the map as polygons, land_cover.parquet."""
+    objects: Text | None = None
+    """A vector file of polygons, such as parcels, each of which gets one class, in `objects`."""
+    object_id: Text | None = None
+    """The attribute of the objects that names them; by default their position in the file."""
 
     @field_validator("smoothing_window", "mode_window")
     @classmethod
@@ -64,6 +68,15 @@ class Map(Section):
                 f"{value} is even, and the pixel is in the middle. Take {value - 1} or {value + 1}"
             )
         return value
+
+    @model_validator(mode="after")
+    def _id_of_objects(self) -> Self:
+        if self.object_id is not None and self.objects is None:
+            raise ValueError(
+                "objects: this key is missing. Give the vector file whose attribute "
+                f"{self.object_id} is, or remove map.object_id"
+            )
+        return self
 
     def variances(self, classes: Mapping[int, str]) -> dict[int, float]:
         """Return the variance of each class's logits by its id.

@@ -371,6 +371,21 @@ def _content_if_given(file: InputFile | None) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObjectOptions(Options):
+    """The options of `objects`."""
+
+    classes: Legend = option(
+        appearance("reference.classes.name", value=_names), default_factory=dict
+    )
+    polygons: InputFile | None = option(data("map.objects", value=_content_if_given), default=None)
+    """Each of which gets a class; None where there are none."""
+    attribute: str | None = option(data("map.object_id", value=_if_given), default=None)
+    """That names them."""
+    window: int = option(SPEED, default=1024)
+    """Pixels along the side of the windows that are read at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AreaStatisticsOptions(Options):
     """What areas are added up by."""
 

@@ -1,4 +1,4 @@
-"""A reference's polygons in an indexed copy: found by place, whatever the file's own format.
+"""Polygons of a reference, or of objects, in an indexed copy: found by place, whatever the file.
 
 Most formats must be read from beginning to end to find what lies in a box, and where one has an
 index beside it (.qix, .sbn), that may be older than the polygons. So the layers are read once, in
@@ -39,6 +39,7 @@ _FORMAT = "2"
 """Of the copies; another one makes them anew."""
 _ABOUT = "about.json"
 _ORDER, _GEOMETRY = "feature", "geometry"
+_BATCH = 16384
 _KEPT = 90 * 24 * 3600.0
 """Seconds after which a copy that nobody has used is removed."""
 _POLYGONAL = (3, 6, 7, 10, 12, 15, 16, 17)
@@ -101,28 +102,53 @@ class IndexedLayer:
         }
         return Features(number[order], words, shapely.from_wkb(geometry[order]))
 
+    def batches(self) -> Iterator[tuple[NDArray[np.int64], Mapping[str, list[str]], pa.Array]]:
+        """Yield all features, some thousands at a time, those that are near each other together:
+        their numbers, words by attribute, and geometries as well-known binary."""
+        if self.file is None:
+            return
+        with pyogrio.open_arrow(self.file, batch_size=_BATCH, use_pyarrow=True) as (meta, reader):
+            for batch in reader:
+                words = {
+                    attribute: batch.column(_column(i)).to_pylist()
+                    for i, attribute in enumerate(self.attributes)
+                }
+                geometry = batch.column(meta["geometry_name"] or "wkb_geometry")
+                yield batch.column(_ORDER).to_numpy(), words, _binary(geometry)
+
 
 def indexed(
-    chosen: Sequence[Layer], attributes: Sequence[str], digest: str | None
+    chosen: Sequence[Layer],
+    attributes: Sequence[str],
+    digest: str | None,
+    key: str = "reference.path",
+    tally: bool = True,
 ) -> list[IndexedLayer]:
     """Return the layers' polygons, from the copy of before where there is one.
 
     attributes  that are wanted; of one that a layer does not have its features have no value
     digest      names the content of what the layers are in; where None the copy is used by this
                 process alone
+    key         of the configuration, which messages begin with
+    tally       whether features are counted by their words, which are few
 
     Raises SourceError where the layers cannot be read, or no copy can be written.
     """
     if digest is None:
         folder = Path(tempfile.mkdtemp(prefix="lc_platform-"))
         _remove_at_exit(folder)
-        _write(folder / "0", chosen, attributes)
+        _write(folder / "0", chosen, attributes, key, tally)
         return _read(folder / "0")
-    named = ["polygons", digest, [layer.name for layer in chosen], list(attributes)]
-    kept = _cached(named, lambda folder: _write(folder, chosen, attributes))
+    named = [
+        "polygons" if tally else "objects",
+        digest,
+        [layer.name for layer in chosen],
+        list(attributes),
+    ]
+    kept = _cached(named, lambda folder: _write(folder, chosen, attributes, key, tally))
     if kept is None:
         raise SourceError(
-            f"reference.path: its polygons are copied once to find them by place, and neither "
+            f"{key}: its polygons are copied once to find them by place, and neither "
             f"the user's cache nor {tempfile.gettempdir()} can be written. Set XDG_CACHE_HOME to a "
             "folder that can"
         )
@@ -239,11 +265,13 @@ def _read(folder: Path) -> list[IndexedLayer]:
     ]
 
 
-def _write(folder: Path, chosen: Sequence[Layer], attributes: Sequence[str]) -> None:
+def _write(
+    folder: Path, chosen: Sequence[Layer], attributes: Sequence[str], key: str, tally: bool
+) -> None:
     folder.mkdir(exist_ok=True)
     found = []
     for i, layer in enumerate(chosen):
-        copy = _Copy(layer, attributes)
+        copy = _Copy(layer, attributes, key, tally)
         file = folder / f"{i}.fgb"
         copy.write(file)
         found.append(
@@ -263,8 +291,10 @@ def _write(folder: Path, chosen: Sequence[Layer], attributes: Sequence[str]) -> 
 class _Copy:
     """A layer on its way into its copy."""
 
-    def __init__(self, layer: Layer, attributes: Sequence[str]) -> None:
+    def __init__(self, layer: Layer, attributes: Sequence[str], key: str, tally: bool) -> None:
         self._layer = layer
+        self._tally = tally
+        self._key = key
         self._attributes = attributes
         self._schema = pa.schema(
             [
@@ -289,11 +319,11 @@ class _Copy:
         except READ_ERRORS as error:
             if self._damage is not None:
                 raise SourceError(
-                    f"reference.path: {self._layer.dataset} cannot be read ({self._damage}). Give "
+                    f"{self._key}: {self._layer.dataset} cannot be read ({self._damage}). Give "
                     "a file that GDAL reads; this one may be damaged"
                 ) from self._damage
             raise SourceError(
-                f"reference.path: its polygons are copied once to find them by place, and {file} "
+                f"{self._key}: its polygons are copied once to find them by place, and {file} "
                 f"cannot be written ({error}). Make room, or set XDG_CACHE_HOME to another folder"
             ) from error
 
@@ -318,7 +348,8 @@ class _Copy:
                     [numbers, *words, _binary(geometry)], schema=self._schema
                 ).filter(pa.array(drawn))
                 self.polygons += len(whole)
-                self._count(whole)
+                if self._tally:
+                    self._count(whole)
                 if len(whole):
                     yield whole
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
@@ -19,13 +17,12 @@ from lc_platform.area.vector_layers import Layer
 from lc_platform.config.input_files import digest
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn
-from lc_platform.sources.polygon_index import Features, IndexedLayer, indexed
+from lc_platform.sources.placed_polygons import PlacedLayer, grid_crs, ground
+from lc_platform.sources.polygon_index import Features, indexed
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValues
 from lc_platform.sources.reference_options import ReferenceOptions
 
-_TOLERANCE = 1e-3
-"""Pixels that an edge may be off: few centres of pixels lie so near to it."""
 _FEW = (16, 1024, None)
 """Features that are read to see whether there is one on a grid; of the next only where not."""
 _NAMED = 5
@@ -36,9 +33,7 @@ _log = logging.getLogger(__name__)
 class _Sheet:
     """A layer, ready to be read by place."""
 
-    polygons: IndexedLayer
-    crs: CRS
-    extent: tuple[float, float, float, float] | None
+    layer: PlacedLayer
     before: int
     """Features of the layers that are read before it."""
     reported: set[int] = field(default_factory=set)
@@ -68,7 +63,7 @@ class PolygonReference:
             if one.file is not None:
                 extent = one.extent
                 crs = _usable(one.crs, extent, names[one.name])
-                self._sheets.append(_Sheet(one, crs, extent, before))
+                self._sheets.append(_Sheet(PlacedLayer(one, crs, extent), before))
             before += one.features
         others = sum(one.others for one in found)
         if not self._sheets:
@@ -96,8 +91,9 @@ class PolygonReference:
         shapes: list[tuple[Any, int]] = []
         ids: list[int] = []
         for sheet in self._sheets:
-            found = self._found(sheet, geobox)
-            geometry = self._near(sheet, found, geobox)
+            found = sheet.layer.around(geobox)
+            geometry = sheet.layer.onto(found.geometry, geobox)
+            self._tell(sheet, found)
             claims = self._classes.claims(found.words)
             shapes += [(geometry[row], class_id) for row, class_id in claims]
             ids += [sheet.before + int(found.number[row]) + 1 for row, _ in claims]
@@ -108,14 +104,15 @@ class PolygonReference:
 
     def _any_on(self, sheet: _Sheet, geobox: GeoBox) -> bool:
         """Return whether a polygon with a class touches a grid, by as few of them as will do."""
-        ground, crs = _ground(geobox), _crs(str(geobox.crs))
+        layer = sheet.layer
+        here, crs = ground(geobox), grid_crs(geobox)
         half_a_pixel = abs(geobox.resolution.x) / 2
-        turning = polygons.wraps(sheet.crs)
+        turning = polygons.wraps(layer.crs)
         try:
-            units = polygons.METRES_PER_DEGREE if sheet.crs.is_geographic else 1.0
-            there = polygons.reprojected(ground, crs, sheet.crs, half_a_pixel / units)
+            units = polygons.METRES_PER_DEGREE if layer.crs.is_geographic else 1.0
+            there = polygons.reprojected(here, crs, layer.crs, half_a_pixel / units)
             boxes = (
-                polygons.search_boxes(ground, crs, sheet.crs, half_a_pixel, sheet.extent)
+                polygons.search_boxes(here, crs, layer.crs, half_a_pixel, layer.extent)
                 if turning
                 else [there.bounds]
             )
@@ -123,7 +120,7 @@ class PolygonReference:
             return False  # so that nothing in the file can lie there
         shapely.prepare(there)
         for most in _FEW:
-            some = [sheet.polygons.within(box, most) for box in boxes]
+            some = [layer.polygons.within(box, most) for box in boxes]
             for found in some:
                 rows = sorted({row for row, _ in self._classes.claims(found.words)})
                 drawn = found.geometry[rows]
@@ -133,55 +130,11 @@ class PolygonReference:
                 if shapely.intersects(there, plain).any():
                     return True
                 # What is drawn in another count of longitudes, or across 180.
-                if (
-                    turning
-                    and shapely.intersects(self._reprojected(sheet, drawn, geobox), ground).any()
-                ):
+                if turning and shapely.intersects(layer.onto(drawn, geobox), here).any():
                     return True
             if most is None or all(len(found.number) < most for found in some):
                 return False
         return False
-
-    def _boxes(self, sheet: _Sheet, geobox: GeoBox) -> Iterator[tuple[float, float, float, float]]:
-        """Yield where in a layer there may be something on a grid."""
-        area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
-        tolerance = _TOLERANCE * abs(geobox.resolution.x)
-        try:
-            yield from polygons.search_boxes(area, crs, sheet.crs, tolerance, sheet.extent)
-        except polygons.NotExpressibleError:  # so that nothing in the file can lie there
-            return
-
-    def _found(self, sheet: _Sheet, geobox: GeoBox) -> Features:
-        """Return the features around a grid, in their order, each once."""
-        parts = [sheet.polygons.within(box) for box in self._boxes(sheet, geobox)]
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return Features(
-                np.empty(0, np.int64),
-                dict.fromkeys(self._classes.attributes, ()),
-                np.empty(0, object),
-            )
-        number, first = np.unique(np.concatenate([p.number for p in parts]), return_index=True)
-        words = {
-            attribute: np.concatenate([np.array(p.words[attribute], object) for p in parts])[
-                first
-            ].tolist()
-            for attribute in self._classes.attributes
-        }
-        return Features(number, words, np.concatenate([p.geometry for p in parts])[first])
-
-    def _near(self, sheet: _Sheet, found: Features, geobox: GeoBox) -> NDArray[Any]:
-        near = self._reprojected(sheet, found.geometry, geobox)
-        self._tell(sheet, found)
-        return near
-
-    @staticmethod
-    def _reprojected(sheet: _Sheet, drawn: NDArray[Any], geobox: GeoBox) -> NDArray[Any]:
-        """Return polygons in a grid's CRS, cut some way outside of it."""
-        area, crs = _ground(geobox.pad(2)), _crs(str(geobox.crs))
-        tolerance = _TOLERANCE * abs(geobox.resolution.x)
-        return polygons.reprojected_near(drawn, sheet.crs, crs, tolerance, area)
 
     def _tell(self, sheet: _Sheet, found: Features) -> None:
         """Log once of each feature that it is repaired, or that it has no polygonal part."""
@@ -192,12 +145,12 @@ class PolygonReference:
         sheet.reported.update(int(found.number[i]) for i in fresh)
         left_out, repaired = [], []
         for i in fresh:
-            whole = polygons.cleaned(drawn[i], sheet.crs)
+            whole = polygons.cleaned(drawn[i], sheet.layer.crs)
             if whole.is_empty:
                 left_out.append(str(found.number[i] + 1))
             else:
                 before, after = (
-                    polygons.square_kilometres(g, sheet.crs) for g in (drawn[i], whole)
+                    polygons.square_kilometres(g, sheet.layer.crs) for g in (drawn[i], whole)
                 )
                 repaired.append(f"{found.number[i] + 1} (area {before:.6g} -> {after:.6g} km2)")
         for what, features in (
@@ -220,19 +173,6 @@ def _usable(crs: str | None, extent: tuple[float, float, float, float] | None, n
         return usable(crs, extent, name)
     except CoordinatesError as error:
         raise SourceError(f"reference.path: {error}") from error
-
-
-@lru_cache(maxsize=64)
-def _crs(name: str) -> CRS:
-    return CRS(name)
-
-
-def _ground(geobox: GeoBox) -> shapely.Polygon:
-    """Return what a grid covers, in its CRS."""
-    rows, columns = geobox.shape
-    a = geobox.affine
-    corners = ((0, 0), (columns, 0), (columns, rows), (0, rows))
-    return shapely.Polygon([(a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f) for x, y in corners])
 
 
 def _chosen(

@@ -26,7 +26,7 @@ from lc_platform_tests.graphs import YEAR, configured
 pytestmark = pytest.mark.slow
 
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats"}
-LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics"}
+LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics", "objects"}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
 FROM_MASKS = {"cloud_masks", "observation_stats", *FROM_FEATURES}
 CLASSES = [
@@ -173,7 +173,7 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
         copied.folder, columns=3, reference={"attribute": "class_id", "classes": CLASSES}
     )
     # The grid is not laid anew yet.
-    assert set(stale(look(more))) == {"patch_grid", "mosaic", "area_statistics"}
+    assert set(stale(look(more))) == {"patch_grid", "mosaic", "area_statistics", "objects"}
     assert run(more, select=["patch_grid"]).succeeded
     found = stale(look(more))
     assert len(look(more).patches()) == 6

@@ -608,7 +608,7 @@ def evaluations(deployment: Deployment) -> dict[str, dg.AssetCheckEvaluation]:
 
 def test_completeness_checks_pass_where_everything_is_made(deployment: Deployment) -> None:
     found = evaluations(deployment)
-    assert len(found) == 11
+    assert len(found) == 12
     assert all(evaluation.passed for evaluation in found.values())
 
 
@@ -620,6 +620,7 @@ def test_a_completeness_check_lists_what_is_missing(deployment: Deployment) -> N
         completeness_name("predictions"),
         completeness_name("mosaic"),  # it is of a prediction that is gone
         completeness_name("area_statistics"),
+        completeness_name("objects"),
     }
     missing = found[completeness_name("predictions")]
     assert missing.severity is dg.AssetCheckSeverity.WARN

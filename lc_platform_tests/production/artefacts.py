@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import rasterio
 
 from lc_platform import assets
@@ -98,6 +100,12 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif asset == "evaluation":
         text = json.dumps(value.metrics, sort_keys=True)
         yield "metrics", np.frombuffer(text.encode(), np.uint8)
+    elif asset == "objects":
+        table = pq.read_table(
+            pa.BufferReader(store.read_bytes(key(asset, year=value.about["year"])))
+        )
+        for name in table.column_names:
+            yield name, table[name].to_numpy(zero_copy_only=False).astype(str)
     elif asset == "area_statistics":
         # The map's version tells where an archive lies too.
         told = {k: v for k, v in value.content.items() if k != "mosaic_version"}
