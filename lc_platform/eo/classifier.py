@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from lc_platform.eo.calibration import Calibrator
 from lc_platform.eo.forest import forest_of
 from lc_platform.runtime.progress import tell
+from lc_platform.runtime.threads import parallel_for
 
 ENTROPY_NO_DATA = 255
 MARGIN_NO_DATA = 255
+_ROWS = 32
+"""Rows that a thread decides at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +45,11 @@ class Prediction:
     confidence: NDArray[np.uint8]
     """(y, x), probability of that class in percent, 0 where there is no data."""
     entropy: NDArray[np.uint8]
-    """(y, x), of the probabilities, in percent of its maximum; 255 where there is no data."""
+    """(y, x), Shannon's, of the probabilities, in percent of its maximum: 0 where one class is
+    certain, 100 where all are equally probable; 255 where there is no data."""
+    margin: NDArray[np.uint8]
+    """(y, x), by how much the most probable class is ahead of the second, in percent; 255 where
+    there is no data."""
     probabilities: NDArray[np.float32]
     """(class, y, x), 0 to 1, in the order of the classifier's class ids; NaN without data."""
 
@@ -162,68 +170,61 @@ def probabilities(
 
 
 def decide(
-    probabilities: NDArray[np.float32], class_ids: Sequence[int], valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the most probable class of each pixel, of equals the first, and its probability.
+    probabilities: NDArray[np.float32], class_ids: Sequence[int], *, threads: int = 0
+) -> Prediction:
+    """Take the most probable class of each pixel, of equals the first.
 
-    probabilities  (pixel, class), 0 to 1; anything, NaN too, where not valid
-    class_ids      (class,)
-    valid          (pixel,), False where the pixel has no feature at all
-    Returns class ids and percent, (pixel,) each; both 0 where not valid.
+    probabilities  (class, y, x), 0 to 1; NaN without data
+    class_ids      (class,), two or more
+    threads        that may be used, 0 for all
+
+    Raises ValueError where there are not as many probabilities as classes.
     """
-    known = probabilities[valid]
-    classes, confidence = np.zeros((2, len(valid)), np.uint8)
-    classes[valid] = np.array(class_ids, np.uint8)[known.argmax(axis=1)]
-    confidence[valid] = np.rint(100 * known.max(axis=1))
-    return classes, confidence
+    if len(probabilities) != len(class_ids) or len(class_ids) < 2:
+        raise ValueError(
+            f"{len(class_ids)} classes do not fit probabilities of {len(probabilities)}: there "
+            "must be one for each of two classes or more."
+        )
+    shape = probabilities.shape[1:]
+    classes, confidence, uncertainty, ahead = (np.empty(shape, np.uint8) for _ in range(4))
+    ids = np.array(class_ids, np.uint8)
 
+    def rows(part: slice) -> None:
+        _decide(
+            probabilities[:, part], ids,
+            classes[part], confidence[part], uncertainty[part], ahead[part],
+        )  # fmt: skip
 
-def entropy(
-    probabilities: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
-) -> NDArray[np.uint8]:
-    """Return the Shannon entropy of each pixel's probabilities in percent of its maximum.
-
-    probabilities  (pixel, class), 0 to 1, two classes or more; anything where not valid
-    valid          (pixel,), all where None
-    Returns (pixel,), 0 where one class is certain, 100 where all are equally probable, 255
-    (ENTROPY_NO_DATA) where not valid.
-    """
-    valid = np.ones(len(probabilities), np.bool_) if valid is None else valid
-    known = probabilities[valid].astype(np.float64)
-    logarithm = np.log(known, out=np.zeros_like(known), where=known > 0)
-    share = -(known * logarithm).sum(axis=1) / np.log(known.shape[1])
-    percent = np.full(len(valid), ENTROPY_NO_DATA, np.uint8)
-    percent[valid] = np.rint(100 * np.clip(share, 0, 1))
-    return percent
-
-
-def margin(
-    probabilities: NDArray[np.float32], valid: NDArray[np.bool_] | None = None
-) -> NDArray[np.uint8]:
-    """By how much the most probable class of each pixel is ahead of the second.
-
-    probabilities  (pixel, class), 0 to 1, two classes or more; anything where not valid
-    valid          (pixel,), all where None
-    Returns (pixel,), percent, 255 (MARGIN_NO_DATA) where not valid.
-    """
-    valid = np.ones(len(probabilities), np.bool_) if valid is None else valid
-    percent = np.empty(len(valid), np.uint8)
-    _margin(probabilities, valid, percent)
-    return percent
+    parallel_for(rows, shape[0], _ROWS, threads)
+    return Prediction(classes, confidence, uncertainty, ahead, probabilities)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _margin(probabilities, valid, percent):  # type: ignore[no-untyped-def]
-    for pixel in range(len(valid)):
-        if not valid[pixel]:
-            percent[pixel] = MARGIN_NO_DATA
-            continue
-        first, second = np.float32(0), np.float32(0)
-        for k in range(probabilities.shape[1]):
-            value = probabilities[pixel, k]
-            second = max(second, min(first, value))
-            first = max(first, value)
-        percent[pixel] = np.uint8(np.rint(100 * min(first - second, np.float32(1))))
+def _decide(probabilities, ids, classes, confidence, entropy, margin):  # type: ignore[no-untyped-def]
+    count, height, width = probabilities.shape
+    most = math.log(count)
+    for y in range(height):
+        for x in range(width):
+            best, first, second, spread = 0, np.float32(-1), np.float32(-1), 0.0
+            for k in range(count):
+                value = probabilities[k, y, x]
+                if np.isnan(value):
+                    best = -1
+                    break
+                if value > first:
+                    best, first, second = k, value, first
+                elif value > second:
+                    second = value
+                if value > 0:
+                    spread -= value * math.log(np.float64(value))
+            if best < 0:
+                classes[y, x], confidence[y, x] = 0, 0
+                entropy[y, x], margin[y, x] = ENTROPY_NO_DATA, MARGIN_NO_DATA
+                continue
+            classes[y, x] = ids[best]
+            confidence[y, x] = np.uint8(np.rint(np.float32(100) * first))
+            entropy[y, x] = np.uint8(np.rint(100 * min(max(spread / most, 0.0), 1.0)))
+            margin[y, x] = np.uint8(np.rint(np.float32(100) * min(first - second, np.float32(1))))
 
 
 def predict(
@@ -253,14 +254,7 @@ def predict(
         known = calibrator.apply(known)
     every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
     every[valid] = known
-    classes, confidence = decide(every, classifier.class_ids, valid)
-    uncertainty = entropy(every, valid)
-    return Prediction(
-        classes.reshape(shape),
-        confidence.reshape(shape),
-        uncertainty.reshape(shape),
-        every.T.reshape(-1, *shape),
-    )
+    return decide(every.T.reshape(-1, *shape), classifier.class_ids, threads=threads)
 
 
 def to_text(classifier: Classifier) -> str:

@@ -227,36 +227,46 @@ def test_the_decision_is_the_most_probable_class_in_whole_percent(
     probabilities = generator.dirichlet(np.full(count, 0.5), pixels).astype(np.float32)
     ids = np.sort(generator.choice(np.arange(1, 256), count, replace=False)).tolist()
     valid = generator.random(pixels) < 0.7
-    classes, confidence = classify.decide(probabilities, ids, valid)
+    probabilities[~valid] = np.nan
+    found = classify.decide(probabilities.T[:, np.newaxis], ids, threads=1)
     for pixel in range(pixels):
+        decided = found.classes[0, pixel], found.confidence[0, pixel]
+        uncertain = found.entropy[0, pixel], found.margin[0, pixel]
         if valid[pixel]:
             row = probabilities[pixel].tolist()
-            assert classes[pixel] == ids[row.index(max(row))]
-            assert abs(int(confidence[pixel]) - 100 * max(row)) <= 0.5 + 1e-4
+            known = [value for value in row if value > 0]
+            first, second = sorted(row)[:-3:-1]
+            spread = -sum(value * np.log(value) for value in known) / np.log(count)
+            assert decided[0] == ids[row.index(max(row))]
+            assert abs(int(decided[1]) - 100 * first) <= 0.5 + 1e-4
+            assert abs(int(uncertain[0]) - 100 * spread) <= 0.5 + 1e-4
+            assert abs(int(uncertain[1]) - 100 * (first - second)) <= 0.5 + 1e-4
         else:
-            assert (classes[pixel], confidence[pixel]) == (0, 0)
+            assert (*decided, *uncertain) == (0, 0, 255, 255)
+
+
+def decided(*rows: list[float]) -> classify.Prediction:
+    """Of pixels in a row, each with the probabilities of its classes."""
+    probabilities = np.array(rows, np.float32).T[:, np.newaxis]
+    return classify.decide(probabilities, range(1, len(rows[0]) + 1))
 
 
 def test_of_equally_probable_classes_the_first_is_taken() -> None:
-    equal = np.array([[0.25, 0.375, 0.375]], np.float32)
-    classes, confidence = classify.decide(equal, (2, 4, 9), np.array([True]))
-    assert (classes[0], confidence[0]) == (4, 38)
+    found = decided([0.25, 0.375, 0.375])
+    assert (found.classes[0, 0], found.confidence[0, 0]) == (2, 38)
 
 
 def test_the_margin_is_how_far_the_first_class_is_ahead_of_the_second() -> None:
-    rows = np.array([[0.7, 0.1, 0.2], [0.3, 0.4, 0.3], [0.5, 0, 0.5], [1, 0, 0], [np.nan] * 3])
-    valid = np.array([True, True, True, True, False])
-    found = classify.margin(rows.astype(np.float32), valid)
-    assert found.tolist() == [50, 10, 0, 100, classify.MARGIN_NO_DATA]
-    many = np.random.default_rng(3).dirichlet(np.ones(6), 500).astype(np.float32)
-    expected = np.rint(100 * (np.sort(many)[:, -1] - np.sort(many)[:, -2]))
-    np.testing.assert_array_equal(classify.margin(many), expected.astype(np.uint8))
+    found = decided([0.7, 0.1, 0.2], [0.3, 0.4, 0.3], [0.5, 0, 0.5], [1, 0, 0], [np.nan] * 3)
+    assert found.margin[0].tolist() == [50, 10, 0, 100, classify.MARGIN_NO_DATA]
 
 
 def test_entropy_is_0_when_certain_and_100_when_all_are_equal() -> None:
-    rows = np.array(
-        [[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [np.nan] * 4], np.float32
-    )
-    valid = np.array([True, True, True, False])
+    found = decided([1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [np.nan] * 4)
     # One of two equal halves out of four classes: log 2 / log 4 = 50 %.
-    assert classify.entropy(rows, valid).tolist() == [0, 100, 50, classify.ENTROPY_NO_DATA]
+    assert found.entropy[0].tolist() == [0, 100, 50, classify.ENTROPY_NO_DATA]
+
+
+def test_a_decision_needs_as_many_probabilities_as_classes() -> None:
+    with pytest.raises(ValueError, match="3 classes do not fit probabilities of 2"):
+        classify.decide(np.full((2, 1, 1), 0.5, np.float32), (1, 2, 3))
