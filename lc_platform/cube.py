@@ -63,6 +63,21 @@ def whole(geobox: GeoBox) -> Window:
     return slice(0, geobox.shape[0]), slice(0, geobox.shape[1])
 
 
+def shifted(window: Window, by: int) -> Window:
+    """Return a window further down and to the right by a number of pixels."""
+    rows, columns = window
+    return slice(rows.start + by, rows.stop + by), slice(columns.start + by, columns.stop + by)
+
+
+def within(window: Window, shape: Shape) -> Window:
+    """Return the part of a window's own rows and columns that lies within 0 and ``shape``."""
+    rows, columns = (
+        slice(max(side.start, 0) - side.start, max(min(side.stop, length) - side.start, 0))
+        for side, length in zip(window, shape, strict=True)
+    )
+    return rows, columns
+
+
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
     """Return whether two grids have the same pixels, to a thousandth of one."""
     return (

@@ -29,6 +29,7 @@ from lc_platform.products.options import (
     GridOptions,
     MosaicOptions,
     ObjectOptions,
+    Postprocessing,
     PredictionOptions,
     SamplingOptions,
     StatisticsOptions,
@@ -268,6 +269,7 @@ class Platform:
             classes=self.classes,
             # Objects are given their classes by what is kept of their pixels.
             probabilities=processing.probabilities or self.config.map.objects is not None,
+            postprocessing=Postprocessing.of(self.config),
             area=self.area,
             window=processing.window,
             threads=processing.threads,

@@ -42,7 +42,7 @@ from lc_platform.cube import (
 from lc_platform.eo.plausibility import implausible
 from lc_platform.errors import DataError, PlatformError, naming
 from lc_platform.products.options import AcquisitionOptions
-from lc_platform.products.raw_bands import DETECTOR
+from lc_platform.products.raw_bands import DETECTOR, MAP_MARGIN
 from lc_platform.runtime import interruption
 from lc_platform.runtime.progress import track
 from lc_platform.sources.protocol import (
@@ -145,13 +145,15 @@ def search_acquisitions(
     cannot be searched.
     """
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    # What only the margin shows is needed too: a neighbour's map is made of it.
+    mapped = patch.geobox.pad(options.map_margin) if options.map_margin else patch.geobox
     limit = options.max_cloud_cover
 
     def usable(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
         """Return all that is not excluded by its key, and of these what is not too cloudy."""
         there = [
             acquisition
-            for acquisition in archive.search(patch.geobox.extent, start, end)
+            for acquisition in archive.search(mapped.extent, start, end)
             if acquisition.key not in options.exclude
         ]
         return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
@@ -205,6 +207,8 @@ def acquire(
         "collection": options.collection,
         "acquisitions": [],
     }
+    if options.map_margin:
+        attributes[MAP_MARGIN] = options.map_margin
     if others:
         attributes["collections"] = {
             one.name: {"collection": one.collection, "acquisitions": []}

@@ -49,6 +49,7 @@ class Plan:
     """The archive, the collection, and what else the pixels depend on."""
     grids: tuple[Grid, ...]
     margin: int = 0
+    """Pixels of its first grid beyond the patch on each side."""
     name: str = ""
     """The name of an auxiliary collection; empty for the main one."""
     quantity: str = "reflectance"
@@ -118,26 +119,31 @@ def plans(patch: Patch, options: AcquisitionOptions) -> list[Plan]:
     found = [_plan(patch, options)]
     for one in options.auxiliary:
         archive = _archive(options, one.source, one.collection, one.catalog or options.catalog)
-        grid = Grid(one.name, patch.geobox, one.bands)
-        found.append(Plan(archive, (grid,), name=one.name, quantity=one.quantity))
+        grid = Grid(one.name, _padded(patch.geobox, options.map_margin), one.bands)
+        found.append(Plan(archive, (grid,), options.map_margin, one.name, one.quantity))
     return found
 
 
 def _plan(patch: Patch, options: AcquisitionOptions) -> Plan:
     bands, detector = options.bands, options.detector
+    mapped = _padded(patch.geobox, options.map_margin)
     archive = _archive(options, options.source, options.collection, options.catalog)
     if detector is None:
         own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}[options.cloud_method]
         together = tuple(dict.fromkeys([*bands, *own]))
-        return Plan(archive, (Grid(MAIN, patch.geobox, together),))
-    margin = detector.margin
+        return Plan(archive, (Grid(MAIN, mapped, together),), options.map_margin)
     if detector.resolution == options.resolution:
         together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
-        return Plan(archive, (Grid(MAIN, patch.geobox.pad(margin), together),), margin)
+        margin = options.map_margin + detector.margin
+        return Plan(archive, (Grid(MAIN, _padded(patch.geobox, margin), together),), margin)
     # One pixel more, for the bilinear way back to the patch's grid.
-    coarse = detector_grid(patch.geobox, detector.resolution, margin + 1)
-    main = Grid(MAIN, patch.geobox, bands)
-    return Plan(archive, (main, Grid(DETECTOR, coarse, DETECTOR_BANDS)))
+    coarse = detector_grid(mapped, detector.resolution, detector.margin + 1)
+    grids = Grid(MAIN, mapped, bands), Grid(DETECTOR, coarse, DETECTOR_BANDS)
+    return Plan(archive, grids, options.map_margin)
+
+
+def _padded(geobox: GeoBox, margin: int) -> GeoBox:
+    return geobox.pad(margin) if margin else geobox
 
 
 def _archive(options: AcquisitionOptions, source: str, collection: str, catalog: str | None) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def predictions(
     features: FeatureStack, model: LandCoverModel, options: PredictionOptions
 ) -> LazyCube:
-    """Class, confidence and entropy of every pixel of a patch."""
+    """Class, confidence, entropy and margin of every pixel of a patch."""
     return products.predictions.predict(features, model, options)
 
 

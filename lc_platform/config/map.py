@@ -88,6 +88,14 @@ class Map(Section):
             return dict.fromkeys(classes, given)
         return {i: given.get(name, USUAL_VARIANCE) for i, name in classes.items()}
 
+    def unit_in_pixels(self, resolution: float) -> int:
+        """Return the pixels of ``resolution`` metres that the minimum mapping unit is."""
+        if not self.minimum_unit:
+            return 1
+        from lc_platform.eo.generalization import unit_in_pixels
+
+        return unit_in_pixels(self.minimum_unit, resolution)
+
     def check_fits(self, classes: Mapping[int, str]) -> None:
         """Raises ValueError where a class that is named is none of these (id -> name)."""
         if isinstance(self.smoothing_variance, float):

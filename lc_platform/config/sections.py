@@ -223,9 +223,8 @@ class Config(Section):
     def _sections_fit(self) -> Self:
         self.object_store.check_fits(self.storage)
         self.map.check_fits(self.class_names)
-        for key in ("smoothing", "mode_window", "minimum_unit", "polygons"):
-            if getattr(self.map, key) != Map.model_fields[key].default:
-                raise ValueError(f"map.{key}: the map cannot be made so yet. Remove the key")
+        if self.map.polygons:
+            raise ValueError("map.polygons: the map cannot be made so yet. Remove the key")
         imagery, clouds = self.imagery, self.clouds
         for i, year in enumerate(self.years):
             first = first_year(imagery.collection)

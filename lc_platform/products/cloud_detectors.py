@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import Window, windows
+from lc_platform.cube import Window, shifted, windows
 from lc_platform.eo import clouds
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -41,9 +41,15 @@ class Detector(Protocol):
         ...
 
 
+def _tiles(raw: AcquisitionStack) -> Iterator[Window]:
+    """Yield windows of the patch that tile it and the map's margin around it."""
+    for tile in windows(raw.map_grid.shape, TILE):
+        yield shifted(tile, -raw.map_margin)
+
+
 def _windows(raw: AcquisitionStack) -> Iterator[tuple[int, Window]]:
     for time in range(len(raw)):
-        for window in windows(raw.geobox.shape, TILE):
+        for window in _tiles(raw):
             yield time, window
 
 
@@ -127,8 +133,8 @@ class S2CloudlessOnOwnGrid(S2Cloudless):
         probability, cloud = self._found(values)
         known = ~np.isnan(probability)
         coarse = self.raw.detector.geobox
-        for here in windows(self.raw.geobox.shape, TILE):
-            fine = self.raw.geobox[here]
+        for here in _tiles(self.raw):
+            fine = self.raw.map_grid[shifted(here, self.raw.map_margin)]
             yield (
                 here,
                 _with_validity(

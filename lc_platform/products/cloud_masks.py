@@ -20,7 +20,9 @@ from lc_platform.cube import (
     Window,
     extent,
     same_grid,
+    shifted,
     stretched,
+    within,
 )
 from lc_platform.errors import DataError
 from lc_platform.products.cloud_detectors import TILE, detector_of
@@ -42,13 +44,16 @@ class CloudMasks(PatchYearHandle):
     def check_made_of(self, raw_bands: AcquisitionStack) -> None:
         """Raises DataError where these are not the masks of ``raw_bands`` as they are now."""
         made_of = [a["key"] for a in self.acquisitions]
-        if made_of != [a["key"] for a in raw_bands.acquisitions] or not same_grid(
-            self.geobox, raw_bands.geobox
+        if (
+            made_of != [a["key"] for a in raw_bands.acquisitions]
+            or not same_grid(self.geobox, raw_bands.geobox)
+            or self.margin != raw_bands.map_margin
         ):
             raise DataError(
                 f"{raw_bands.name}: cloud_masks were made of other raw_bands than there are now "
-                f"({len(made_of)} acquisitions on {extent(self.geobox)}; now {len(raw_bands)} on "
-                f"{extent(raw_bands.geobox)}). Materialize cloud_masks of this patch again"
+                f"({len(made_of)} acquisitions on {extent(self.cube.grids[MAIN])}; now "
+                f"{len(raw_bands)} on {extent(raw_bands.map_grid)}). Materialize cloud_masks of "
+                "this patch again"
             )
 
     @cached_property
@@ -63,17 +68,21 @@ class CloudMasks(PatchYearHandle):
 
     def valid(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
         """Return (time, y, x), True where there is data and it shows the ground."""
-        return self.cube.read("valid", window, time=times).astype(bool)
+        return self.cube.read("valid", self._stored(window), time=times).astype(bool)
 
     def cloud(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
         """Return (time, y, x), True where cloudy."""
-        return self.cube.read("cloud_mask", window, time=times).astype(bool)
+        return self.cube.read("cloud_mask", self._stored(window), time=times).astype(bool)
+
+    def snow(self, window: Window | None = None) -> NDArray[np.bool_]:
+        """Return (time, y, x), True where snow lies. Raises KeyError where the masks have none."""
+        return self.cube.read("snow_mask", self._stored(window)).astype(bool)
 
     def probability(
         self, window: Window | None = None, times: Times = slice(None)
     ) -> NDArray[np.float32]:
         """Return (time, y, x), 0 to 1 in steps of 1/200, NaN where there is no data."""
-        stored = self.cube.read("cloud_probability", window, time=times)
+        stored = self.cube.read("cloud_probability", self._stored(window), time=times)
         return np.where(stored == NO_PROBABILITY, np.nan, stored / np.float32(_STEPS)).astype(
             np.float32
         )
@@ -87,7 +96,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
     for another method.
     """
     detector = detector_of(raw_bands, options)
-    geobox = raw_bands.geobox
+    geobox, margin = raw_bands.geobox, raw_bands.map_margin
     facts = [{"key": a["key"], "datetime": a["datetime"]} for a in raw_bands.acquisitions]
 
     def blocks(summary: Summary) -> Iterator[Block]:
@@ -99,7 +108,8 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         reads = read_ahead(lambda part: detector.read(*part), parts)
         for (time, part), values in track(reads, unit, len(parts)):
             for window, masks in detector.masks(time, part, values):
-                counts[time] += masks["valid"].sum(), masks["cloud_mask"].sum()
+                inner = within(window, geobox.shape)
+                counts[time] += masks["valid"][inner].sum(), masks["cloud_mask"][inner].sum()
                 probability = masks["cloud_probability"]
                 picture.update(window, probability[None])
                 pictures[time] = picture.values
@@ -110,7 +120,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
                 )
                 for layer in detector.layers:
                     stored = masks[layer].astype(np.uint8)[None]
-                    yield Block(layer, (slice(time, time + 1),), window, stored)
+                    yield Block(layer, (slice(time, time + 1),), shifted(window, margin), stored)
         for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
             one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
         summary.picture = _mean_picture(pictures)
@@ -122,7 +132,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         }
 
     return LazyCube(
-        {MAIN: geobox},
+        {MAIN: raw_bands.map_grid},
         {
             name: Layer(
                 ("time",),
@@ -137,7 +147,12 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         },
         blocks,
         {"time": raw_bands.datetimes},
-        {"patch": raw_bands.patch, "year": raw_bands.year, "acquisitions": facts},
+        {
+            "patch": raw_bands.patch,
+            "year": raw_bands.year,
+            "acquisitions": facts,
+            **({"margin": margin} if margin else {}),
+        },
     )
 
 

@@ -21,10 +21,12 @@ from lc_platform.cube import (
     Thumbnail,
     Window,
     selected,
+    shifted,
     stretched,
     tracked,
     whole,
     windows,
+    within,
 )
 from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
@@ -59,7 +61,7 @@ class FeatureStack(PatchYearHandle):
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """Return (feature, y, x) in the order of ``names``, NaN where missing."""
-        values = self.cube.read("features", window)
+        values = self.cube.read("features", self._stored(window))
         return values.reshape(-1, *values.shape[2:])
 
 
@@ -92,7 +94,7 @@ class LazyFeatures:
 
     @property
     def grids(self) -> Mapping[str, GeoBox]:
-        return {MAIN: self.raw_bands.geobox}
+        return {MAIN: self.raw_bands.map_grid}
 
     @property
     def main_names(self) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ class LazyFeatures:
             "acquisitions": [keys[i] for i in self.used],
             "also": [one.described for one in self.auxiliary],
             "made_of": _versions(self.raw_bands, self.cloud_masks),
+            **({"margin": margin} if (margin := self.raw_bands.map_margin) else {}),
         }
 
     def read(
@@ -144,7 +147,7 @@ class LazyFeatures:
         """Return (date, feature, y, x), or what ``select`` leaves of it."""
         if layer != "features":
             raise KeyError(layer)
-        here = whole(self.raw_bands.geobox) if window is None else window
+        here = whole(self.raw_bands.map_grid) if window is None else window
         return selected(self.computed(self.observed(here)), self.layers[layer].dims, select)
 
     @cached_property
@@ -152,8 +155,8 @@ class LazyFeatures:
         return spectral.required_bands(self.indices, self.bands)
 
     def observed(self, window: Window) -> Observed:
-        """Return what the features of a window are computed of."""
-        times = self.used.tolist()
+        """Return what the features of a window of the cube are computed of."""
+        window, times = shifted(window, -self.raw_bands.map_margin), self.used.tolist()
         return Observed(
             self.raw_bands.digital_numbers(window, times, self._needed),
             self.cloud_masks.valid(window, times),
@@ -304,7 +307,7 @@ def build(
     """
     computed = on_the_fly(raw_bands, cloud_masks, options)
     stored = options.stored
-    geobox = raw_bands.geobox
+    geobox, margin = raw_bands.geobox, raw_bands.map_margin
     names, targets = computed.names, computed.targets
 
     def blocks(summary: Summary) -> Iterator[Block]:
@@ -319,10 +322,13 @@ def build(
         picture = Thumbnail(geobox.shape, 1)
         missing = 0.0
         shown = len(computed.main_names) - 1 if computed.indices else 0
-        for tile, observed in read_ahead(computed.observed, tracked(geobox.shape, options.window)):
+        tiles = tracked(raw_bands.map_grid.shape, options.window)
+        for tile, observed in read_ahead(computed.observed, tiles):
             regular = computed.computed(observed)
-            missing += float(np.isnan(regular[:, 0]).mean()) * regular[0, 0].size
-            picture.update(tile, regular[len(targets) // 2, shown][None])
+            here = shifted(tile, -margin)
+            first = regular[:, 0][:, *within(here, geobox.shape)]
+            missing += float(np.isnan(first).sum()) / len(targets)
+            picture.update(here, regular[len(targets) // 2, shown][None])
             yield Block("features", (slice(None), slice(None)), tile, regular)
         summary.picture = _picture(picture.values[0])
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Cube
+from lc_platform.cube import MAIN, Cube, Window, shifted, whole
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,25 @@ class PatchHandle:
 
 @dataclass(frozen=True)
 class PatchYearHandle(PatchHandle):
-    """An artefact of a patch and a year, read from a cube."""
+    """An artefact of a patch and a year, read from a cube.
+
+    Windows are in the patch's pixels. They may reach ``margin`` pixels beyond it on each side,
+    which is how neighbourhood operations give the same result in neighbouring patches.
+    """
+
+    @cached_property
+    def margin(self) -> int:
+        """Pixels stored beyond the patch on each side."""
+        return int(self.cube.attributes.get("margin", 0))
+
+    @cached_property
+    def geobox(self) -> GeoBox:
+        """The patch's grid, without the margin."""
+        return without_margin(self.cube.grids[MAIN], self.margin)
+
+    def _stored(self, window: Window | None) -> Window:
+        """Return a window of the patch, all of it where None, in the pixels of what is stored."""
+        return shifted(whole(self.geobox) if window is None else window, self.margin)
 
     @property
     def year(self) -> int:
@@ -38,3 +57,9 @@ class PatchYearHandle(PatchHandle):
     def name(self) -> str:
         """The patch and the year, as errors name them."""
         return f"patch {self.patch}, {self.year}"
+
+
+def without_margin(geobox: GeoBox, margin: int) -> GeoBox:
+    """Return a grid without ``margin`` pixels on each side."""
+    rows, columns = geobox.shape
+    return geobox[margin : rows - margin, margin : columns - margin]

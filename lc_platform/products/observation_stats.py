@@ -134,7 +134,7 @@ def observe(
 def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) -> NDArray[np.bool_]:
     """Return (time, y, x), True where there is snow, as far as that can be told."""
     if "snow_mask" in cloud_masks.cube.layers:
-        return cloud_masks.cube.read("snow_mask", tile).astype(bool)
+        return cloud_masks.snow(tile)
     found = np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
     if set(_SNOW_BANDS) <= set(raw_bands.bands):
         for start in range(0, len(raw_bands), _TOGETHER):

@@ -7,7 +7,7 @@ versions were first made of them: another name makes every artefact stale.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
@@ -73,6 +73,61 @@ _NAMES_AND_COLORS = (
     appearance("reference.classes.color", value=_colors),
 )
 _CLIPPED = data("clipped_area", value=_clip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postprocessing:
+    """What is done with the probabilities of classes until they are the map; by default nothing."""
+
+    smoothing_window: int = 1
+    """Pixels along the side of the neighbourhood of Bayesian smoothing; 1 for none."""
+    variances: Mapping[int, float] = field(default_factory=dict)
+    """Of the logits of each class, by its id."""
+    mode_window: int = 1
+    """Pixels along the side of the square whose most frequent class a pixel takes; 1 for none."""
+    unit: int = 1
+    """Pixels that a piece of land has at least; 1 for any."""
+
+    @classmethod
+    def of(cls, config: Config) -> Postprocessing:
+        """Return what a configuration says."""
+        asked = config.map
+        smoothed = asked.smoothing == "bayes"
+        return cls(
+            smoothing_window=asked.smoothing_window if smoothed else 1,
+            variances=asked.variances(config.class_names) if smoothed else {},
+            mode_window=asked.mode_window,
+            unit=asked.unit_in_pixels(config.aoi.resolution),
+        )
+
+    @property
+    def margin(self) -> int:
+        """How many pixels beyond a window's border its map depends on."""
+        if not self:
+            return 0
+        from lc_platform.eo import generalization, smoothing
+
+        return (
+            smoothing.margin(self.smoothing_window)
+            + generalization.mode_margin(self.mode_window)
+            + generalization.sieve_margin(self.unit)
+        )
+
+    def __bool__(self) -> bool:
+        return max(self.smoothing_window, self.mode_window, self.unit) > 1
+
+    @property
+    def described(self) -> Any:
+        """What versions are made of; ABSENT where nothing is done."""
+        done: dict[str, Any] = {}
+        if self.smoothing_window > 1:
+            variances = {str(i): value for i, value in sorted(self.variances.items())}
+            done["smoothing"] = {"window": self.smoothing_window, "variances": variances}
+        if self.mode_window > 1:
+            done["mode_window"] = self.mode_window
+        if self.unit > 1:
+            done["unit"] = self.unit
+        return done or ABSENT
 
 
 def _of_each_class(name: str) -> Callable[[ReferenceOptions], Any]:
@@ -153,6 +208,8 @@ class AcquisitionOptions(Options):
     """None where the detector needs no imagery of its own."""
     resolution: float = option(NotCounted("the grid of a patch counts by itself"), default=10.0)
     """Metres of the patches' grid."""
+    map_margin: int = option(data("map_margin", value=lambda margin: margin or ABSENT), default=0)
+    """Pixels beyond the patch on each side that the map is made from."""
     exclude: tuple[str, ...] = option(
         NotCounted("what is left out is not among the search result, which counts by itself"),
         default=(),
@@ -191,6 +248,7 @@ class AcquisitionOptions(Options):
             cloud_method=clouds.method,
             detector=_detector_grid(clouds),
             resolution=config.aoi.resolution,
+            map_margin=Postprocessing.of(config).margin,
             exclude=imagery.exclude,
             connections=imagery.connections,
             needed_for={band: config.needing(band) for band in config.acquired_bands},
@@ -349,6 +407,10 @@ class PredictionOptions(Options):
         appearance("processing.probabilities"), default=_PROCESSING.probabilities
     )
     """Whether the probability of each class is kept."""
+    postprocessing: Postprocessing = option(
+        data("postprocessing", value=lambda done: done.described), default=Postprocessing()
+    )
+    """What is done with the probabilities until they are the map."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at; None where it is of the whole patch."""
     window: int = option(SPEED, default=_PROCESSING.window)

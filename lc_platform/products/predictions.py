@@ -1,4 +1,4 @@
-"""The map of a patch: class, confidence and entropy of every pixel."""
+"""The map of a patch: class, confidence, entropy and margin of every pixel."""
 
 from __future__ import annotations
 
@@ -7,31 +7,52 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, Thumbnail, Window, tracked
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Layer,
+    LazyCube,
+    Summary,
+    Thumbnail,
+    Window,
+    shifted,
+    whole,
+)
 from lc_platform.eo import classifier as classify
+from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import PredictionOptions
+from lc_platform.products.postprocessing import finished
 from lc_platform.products.reference_rasters import colored
-from lc_platform.runtime.overlap import read_ahead
 
 
 def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOptions) -> LazyCube:
     """Classify a patch, as far as it lies in the options' area; all of it where there is none.
 
     Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
-    (percent), ``entropy`` (percent of its maximum, 255 where no data), and where they are kept
-    one ``probability_{id}`` a class (percent, 255 where no data).
+    (percent, of that class), ``entropy`` (percent of its maximum, 255 where no data), ``margin``
+    (percent by which the most probable class is ahead of the second, 255 where no data), and where
+    they are kept one ``probability_{id}`` a class (percent, 255 where no data). All are what they
+    are after the options' postprocessing.
 
-    Raises DataError where the patch's features are not those the model was trained on.
+    Raises DataError where the patch's features are not those the model was trained on, or do not
+    reach as far beyond the patch as the postprocessing needs.
     """
     model.check_fits(features)
     class_ids = model.classifier.class_ids
-    geobox = features.geobox
+    geobox, margin = features.geobox, options.postprocessing.margin
+    if features.margin < margin:
+        raise DataError(
+            f"{features.name}: the map is made from {margin} pixels beyond the patch (map), and "
+            f"its features reach {features.margin}. Materialize raw_bands, cloud_masks and features"
+            " of this patch again"
+        )
     layers = {
         "class": Layer((), "uint8", fill=0),
         "confidence": Layer((), "uint8"),
         "entropy": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA),
+        "margin": Layer((), "uint8", fill=classify.MARGIN_NO_DATA),
     }
     if options.probabilities:
         layers |= {
@@ -39,10 +60,11 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         }
 
     inside = options.area.on(geobox) if options.area is not None else None
+    around = options.area.on(geobox.pad(margin)) if options.area is not None else None
 
     def clipped(tile: Window) -> NDArray[np.float32]:
         """Return features of a window; none beyond the area."""
-        if inside is None or (here := inside.read(tile)).all():
+        if around is None or (here := around.read(shifted(tile, margin))).all():
             return features.read(tile)
         if not here.any():
             return np.full((len(features.names), *here.shape), np.nan, np.float32)
@@ -52,14 +74,22 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
-        for tile, values in read_ahead(clipped, tracked(geobox.shape, options.window)):
-            found = model.predict(values, threads=options.threads)
+        for tile, found in finished(
+            clipped,
+            lambda values: model.predict(values, threads=options.threads),
+            class_ids,
+            options.postprocessing,
+            whole(geobox),
+            window=options.window,
+            threads=options.threads,
+        ):
             counts += np.bincount(found.classes.ravel(), minlength=256)
             confidence += int(found.confidence.sum())
             picture.update(tile, found.classes[None])
             yield Block("class", (), tile, found.classes)
             yield Block("confidence", (), tile, found.confidence)
             yield Block("entropy", (), tile, found.entropy)
+            yield Block("margin", (), tile, found.margin)
             if options.probabilities:
                 percent = np.where(
                     np.isnan(found.probabilities),

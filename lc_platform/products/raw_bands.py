@@ -11,39 +11,48 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Window, whole
+from lc_platform.cube import MAIN, Window
 from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
-from lc_platform.products.handle import PatchYearHandle
+from lc_platform.products.handle import PatchYearHandle, without_margin
 
 DETECTOR = "detector"
 """The grid of the imagery that only the cloud detector reads: coarser, and beyond the patch."""
+
+MAP_MARGIN = "map_margin"
+"""Among the attributes: pixels beyond the patch that masks and features are made of too, so that
+the map's neighbourhoods are whole; absent where there are none."""
 
 Times = slice | Sequence[int]
 
 
 @dataclass(frozen=True)
 class AcquisitionStack(PatchYearHandle):
-    """Digital numbers of every acquisition of a patch in a year, on the patch's grid.
-
-    Windows are in the patch's pixels. They may reach ``margin`` pixels beyond it on each side,
-    which is how neighbourhood operations give the same result in neighbouring patches.
-    """
+    """Digital numbers of every acquisition of a patch in a year, on the patch's grid."""
 
     grid: str = MAIN
 
     @cached_property
     def margin(self) -> int:
         """Pixels stored beyond the patch on each side."""
-        return int(self.cube.attributes["margin"]) if self.grid == MAIN else 0
+        if self.grid == DETECTOR:
+            return 0
+        return int(self.cube.attributes["margin"]) if self.grid == MAIN else self.map_margin
+
+    @property
+    def map_margin(self) -> int:
+        """Pixels beyond the patch on each side that the map is made from."""
+        return int(self.cube.attributes.get(MAP_MARGIN, 0))
+
+    @cached_property
+    def map_grid(self) -> GeoBox:
+        """The patch's grid and the map's margin around it."""
+        return self.geobox.pad(self.map_margin) if self.map_margin else self.geobox
 
     @cached_property
     def geobox(self) -> GeoBox:
         """The patch's grid, without the margin."""
-        stored = self.cube.grids[self.grid]
-        rows, columns = stored.shape
-        m = self.margin
-        return stored[m : rows - m, m : columns - m]
+        return without_margin(self.cube.grids[self.grid], self.margin)
 
     @property
     def detector(self) -> AcquisitionStack:
@@ -111,11 +120,6 @@ class AcquisitionStack(PatchYearHandle):
             )
         return [self.bands.index(b) for b in wanted]
 
-    def _window(self, window: Window | None) -> Window:
-        rows, columns = whole(self.geobox) if window is None else window
-        m = self.margin
-        return slice(rows.start + m, rows.stop + m), slice(columns.start + m, columns.stop + m)
-
     def digital_numbers(
         self,
         window: Window | None = None,
@@ -125,7 +129,7 @@ class AcquisitionStack(PatchYearHandle):
         """Return (time, band, y, x) as the archive has them; 0 where there is no data."""
         return self.cube.read(
             self._prefix + "bands",
-            self._window(window),
+            self._stored(window),
             time=times,
             band=self._positions(bands),
         )
@@ -134,7 +138,7 @@ class AcquisitionStack(PatchYearHandle):
         self, window: Window | None = None, times: Times = slice(None)
     ) -> NDArray[np.bool_]:
         """Return (time, y, x), True where every band has data."""
-        mask = self.cube.read(self._prefix + "data_mask", self._window(window), time=times)
+        mask = self.cube.read(self._prefix + "data_mask", self._stored(window), time=times)
         return mask.astype(bool)
 
     @cached_property

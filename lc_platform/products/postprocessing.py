@@ -1,0 +1,153 @@
+"""From the probabilities of classes to the map: smoothing, mode filter, minimum mapping unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lc_platform.cube import Window, count_windows, windows
+from lc_platform.eo import generalization, smoothing
+from lc_platform.eo.classifier import Prediction, decide
+from lc_platform.products.options import Postprocessing
+from lc_platform.runtime.overlap import read_ahead
+from lc_platform.runtime.progress import track
+
+Read = Callable[[Window], NDArray[np.float32]]
+"""Returns (feature, y, x) of a window, which may reach beyond the patch."""
+Classify = Callable[[NDArray[np.float32]], Prediction]
+"""Classifies what was read."""
+
+_PANEL = 2048
+"""Pixels across a panel: what a row of windows with a margin holds does not grow with the patch."""
+
+
+def finish(
+    probabilities: NDArray[np.float32],
+    class_ids: Sequence[int],
+    options: Postprocessing,
+    *,
+    threads: int = 0,
+) -> Prediction:
+    """Make the map of a window.
+
+    probabilities  (class, y, x), calibrated, 0 to 1; NaN without data; reaching
+                   ``options.margin`` pixels beyond the window on each side
+    class_ids      (class,)
+    threads        that may be used, 0 for all
+    Returns the window without the margin: the probabilities after smoothing, their entropy and
+    margin; the class after filter and minimum unit, and as its confidence the probability of that
+    class. By the margin, a window's map is that of the whole.
+    """
+    if options.smoothing_window > 1:
+        variances = [options.variances[i] for i in class_ids]
+        probabilities = smoothing.smooth(
+            probabilities, variances, window=options.smoothing_window, threads=threads
+        )
+    margin = options.margin
+    rows, columns = (slice(margin, length - margin) for length in probabilities.shape[1:])
+    inner = probabilities[:, rows, columns]
+    found = decide(inner, class_ids, threads=threads)
+    if options.mode_window == 1 and options.unit == 1:
+        return found
+    classes = decide(probabilities, class_ids, threads=threads).classes
+    if options.mode_window > 1:
+        classes = generalization.mode_filter(classes, window=options.mode_window, threads=threads)
+    classes = generalization.sieve(classes, options.unit)[rows, columns]
+    changed = np.nonzero(classes != found.classes)
+    places = np.searchsorted(class_ids, classes[changed])
+    confidence = found.confidence.copy()
+    confidence[changed] = np.rint(np.float32(100) * inner[places, *changed])
+    return replace(found, classes=classes, confidence=confidence)
+
+
+def finished(
+    read: Read,
+    classify: Classify,
+    class_ids: Sequence[int],
+    options: Postprocessing,
+    region: Window,
+    *,
+    window: int,
+    threads: int = 0,
+) -> Iterator[tuple[Window, Prediction]]:
+    """Make the map of a region, window by window; what `finish` says of each.
+
+    read      is asked for every window of the region, and ``options.margin`` pixels beyond it
+    region    rows and columns of a patch, which begin at multiples of the window
+    window    pixels along the side of the windows
+    threads   that may be used, 0 for all
+
+    Windows are read and classified once. Where there is a margin, a row of them is held, and as
+    much above and below as the margin needs, of at most 2048 pixels across and the margin.
+    """
+    shape = region[0].stop - region[0].start, region[1].stop - region[1].start
+    margin = options.margin
+    if not margin:
+        tiles = (_moved(tile, region) for tile in windows(shape, window))
+        for tile, values in _tracked(read, tiles, count_windows(shape, window)):
+            yield tile, classify(values)
+        return
+    across = max(_PANEL // window, 1) * window
+    panels = [
+        (slice(start, min(start + across, region[1].stop)))
+        for start in range(region[1].start, region[1].stop, across)
+    ]
+    parts = [
+        (slice(top, bottom), slice(left, right))
+        for panel in panels
+        for top, bottom in _steps(region[0], margin, window)
+        for left, right in _steps(panel, margin, window)
+    ]
+    classified = (
+        (part, classify(values).probabilities) for part, values in _tracked(read, parts, len(parts))
+    )
+    for panel in panels:
+        held = np.empty((len(class_ids), 0, panel.stop - panel.start + 2 * margin), np.float32)
+        first = region[0].start - margin
+        for top in range(region[0].start, region[0].stop, window):
+            bottom = min(top + window, region[0].stop)
+            held, first = held[:, top - margin - first :], top - margin
+            added = [held]
+            end = first + held.shape[1]
+            while end < bottom + margin:
+                row, end = _row(classified, held.shape[2])
+                added.append(row)
+            held = np.concatenate(added, axis=1)
+            of_window = held[:, : bottom + margin - first]
+            found = finish(of_window, class_ids, options, threads=threads)
+            yield (slice(top, bottom), panel), found
+
+
+def _tracked(
+    read: Read, parts: Iterator[Window] | Sequence[Window], count: int
+) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    return read_ahead(read, track(parts, "windows", count))
+
+
+def _moved(window: Window, region: Window) -> Window:
+    rows, columns = (
+        slice(side.start + of.start, side.stop + of.start)
+        for side, of in zip(window, region, strict=True)
+    )
+    return rows, columns
+
+
+def _steps(side: slice, margin: int, size: int) -> list[tuple[int, int]]:
+    """Return the ends of the windows along a side with its margin. They begin where what is stored
+    does, so that it is read in whole pieces."""
+    start, stop = side.start - margin, side.stop + margin
+    return [(at, min(at + size, stop)) for at in range(start, stop, size)]
+
+
+def _row(
+    classified: Iterator[tuple[Window, NDArray[np.float32]]], width: int
+) -> tuple[NDArray[np.float32], int]:
+    """Return the probabilities of the next windows that lie side by side, and where they end."""
+    found: list[NDArray[np.float32]] = []
+    while sum(one.shape[2] for one in found) < width:
+        (rows, _), values = next(classified)
+        found.append(values)
+    return np.concatenate(found, axis=2), rows.stop
