@@ -12,37 +12,16 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
-from lc_platform.area import patches as area
-from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import Format
 from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions, key
 from lc_platform.automation import JOBS
 from lc_platform.commands import run
-from lc_platform.config import Config
-from lc_platform.cube import LazyCube
-from lc_platform.products import cloud_masks, predictions
-from lc_platform.products import features as feature_stack
-from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.features import FeatureStack
-from lc_platform.products.model import train
-from lc_platform.products.options import (
-    AcquisitionOptions,
-    DetectionOptions,
-    FeatureOptions,
-    PredictionOptions,
-    TrainingOptions,
-)
-from lc_platform.products.raw_bands import AcquisitionStack
-from lc_platform.products.training_samples import Samples
 from lc_platform.sources import open_source
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 from lc_platform_tests.graphs import (
-    METRES,
     YEAR,
     Blind,
     Platform,
@@ -354,80 +333,3 @@ def test_neither_workers_nor_chunks_change_the_result(
         np.testing.assert_array_equal(there.classes(patch), built.classes(patch))
     here = built.opened("evaluation").metrics
     assert there.opened("evaluation").metrics == here
-
-
-def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(tmp_path: Path) -> None:
-    """Masks and classes; by one model, and with every acquisition, which patches choose alone."""
-    settings: dict[str, Any] = {"features": {"min_valid_fraction": 0}}
-    wide = {"aoi": {"patch_size": 2 * METRES}}
-    small = configured(tmp_path, **settings)
-    large = configured(tmp_path, columns=1, rows=1, **settings, **wide)
-    source = open_source(small)
-    patches, _ = area.patches(SplitOptions.of(small))
-    (one,), _ = area.patches(SplitOptions.of(large))
-    assert len(patches) == 4
-    rng = np.random.default_rng(1)
-
-    def mapped(config: Config, patch: Any) -> tuple[CloudMasks, FeatureStack]:
-        raw = AcquisitionStack(
-            acquire(
-                source, search_acquisitions(source, patch, YEAR, AcquisitionOptions.of(config))
-            ).load()
-        )
-        masks = CloudMasks(cloud_masks.detect(raw, DetectionOptions(**dict(config.clouds))).load())
-        made: LazyCube = feature_stack.build(
-            raw,
-            masks,
-            FeatureOptions(
-                bands=config.imagery.bands,
-                indices=config.indices,
-                interval=48,
-                min_valid_fraction=0,
-            ),
-        )
-        return masks, FeatureStack(made.load())
-
-    of_one, features_of_one = mapped(large, one)
-    assert 0.02 < of_one.cloud().mean() < 0.98
-    values = features_of_one.read()
-    count, names = 200, features_of_one.names
-    rows, columns = rng.integers(0, 64, (2, 2 * count))
-    drawn = values[:, rows, columns].T
-    bright = np.nanmean(values, axis=0)[rows, columns]
-    labels = np.where(bright > np.median(bright), 5, 9).astype(np.uint8)
-    none = np.zeros(2 * count, np.uint32)
-    halves = {
-        p: Samples(p, YEAR, names, drawn[at], labels[at], rows[at], columns[at], none[at])
-        for p, at in (("a", slice(0, count)), ("b", slice(count, None)))
-    }
-    model = train(
-        halves,
-        TrainingOptions(
-            classes={5: "x", 9: "y"},
-            parameters={"num_iterations": 5},
-            test_fraction=0.5,
-            seed=1,
-            threads=1,
-        ),
-        year=YEAR,
-    )
-
-    def classes(stack: FeatureStack) -> NDArray[np.uint8]:
-        found = predictions.predict(stack, model, PredictionOptions(threads=1))
-        result: NDArray[np.uint8] = found.load().read("class")
-        return result
-
-    whole = classes(features_of_one)
-    assert len(np.unique(whole)) >= 2
-    for patch in patches:
-        masks, stack = mapped(small, patch)
-        step_east = (patch.geobox.affine.c - one.geobox.affine.c) / 10
-        step_south = (one.geobox.affine.f - patch.geobox.affine.f) / 10
-        south, east = round(step_south), round(step_east)
-        here = (slice(south, south + 32), slice(east, east + 32))
-        assert whole[here].shape == (32, 32)
-        assert [a["key"] for a in masks.acquisitions] == [a["key"] for a in of_one.acquisitions]
-        np.testing.assert_array_equal(masks.valid(), of_one.valid(here))
-        np.testing.assert_array_equal(masks.probability(), of_one.probability(here))
-        np.testing.assert_array_equal(stack.read(), values[:, here[0], here[1]])
-        np.testing.assert_array_equal(classes(stack), whole[here])

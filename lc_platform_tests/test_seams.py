@@ -15,16 +15,24 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.area import patches as area
+from lc_platform.area.grid import Patch
+from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
 from lc_platform.config import Config
+from lc_platform.platform import Platform
+from lc_platform.products import cloud_masks, features, predictions
+from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.options import Postprocessing, TrainingOptions
+from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
 from lc_platform_tests.artefacts.snapshots import run
-from lc_platform_tests.graphs import YEAR, configured
+from lc_platform_tests.graphs import METRES, YEAR, configured
 
 WEST, SOUTH, SIDE = 960 * 573, 960 * 5417, 960
 """Metres: the ground is one patch of 96 x 96 pixels, or 3 x 3, or 2 x 2."""
@@ -84,16 +92,16 @@ def made(config: Config) -> Made:
     return Made(config)
 
 
-def model_of(features: FeatureStack) -> LandCoverModel:
+def model_of(stack: FeatureStack) -> LandCoverModel:
     """Ten classes that lie in pieces of a few pixels: of ten shades, each is one."""
-    values = features.read()
+    values = stack.read()
     shade = np.nanmean(values, axis=0)
     labels = np.digitize(shade, np.nanquantile(shade, np.arange(1, 10) / 10)).astype(np.uint8) + 1
     rows, columns = np.random.default_rng(1).integers(0, values.shape[1], (2, 2000))
     halves = {
         name: Samples(
-            name, YEAR, features.names, values[:, rows[at], columns[at]].T,
-            labels[rows[at], columns[at]], rows[at], columns[at],
+            name, YEAR, stack.names, values[:, rows[at], columns[at]].T,
+            labels[rows[at], columns[at]], rows[at], columns[at], np.zeros(1000, np.uint32),
         )
         for name, at in (("a", slice(0, 1000)), ("b", slice(1000, None)))
     }  # fmt: skip
@@ -166,6 +174,56 @@ POSTPROCESSING = {
 }
 
 
+def computed(config: Config, patch: Patch, model: LandCoverModel | None) -> dict[str, Any]:
+    """A patch's products, without a store."""
+    platform = Platform(config)
+    found = acquire(platform.source, platform.search(patch, YEAR), (), platform.auxiliary)
+    raw = AcquisitionStack(found.load())
+    masks = CloudMasks(cloud_masks.detect(raw, platform.detection_options()).load())
+    stack = FeatureStack(features.build(raw, masks, platform.feature_options()).load())
+    model = model or model_of(stack)
+    mapped = predictions.predict(stack, model, platform.prediction_options()).load()
+    return {"raw": raw, "masks": masks, "features": stack, "map": mapped, "model": model}
+
+
+@pytest.mark.parametrize("way", [{}, POSTPROCESSING], ids=["plain", "postprocessed"])
+def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(
+    way: dict[str, Any], tmp_path: Path
+) -> None:
+    sections: dict[str, Any] = {"map": way, "features": {"min_valid_fraction": 0}}
+    small = configured(tmp_path, **sections)
+    large = configured(tmp_path, 1, 1, aoi={"patch_size": 2 * METRES}, **sections)
+    (one,), _ = area.patches(SplitOptions.of(large))
+    patches, _ = area.patches(SplitOptions.of(small))
+    assert len(patches) == 4
+    whole = computed(large, one, None)
+    assert 0.02 < whole["masks"].cloud().mean() < 0.98
+    assert len(np.unique(whole["map"].read("class"))) == 10
+    margin = Postprocessing.of(small).margin
+    assert (margin > 0) == bool(way)
+    for patch in patches:
+        own = computed(small, patch, whole["model"])
+        east, south = ~one.geobox.affine * (patch.geobox.affine.c, patch.geobox.affine.f)
+        here = slice(round(south), round(south) + 32), slice(round(east), round(east) + 32)
+        wide, there = (
+            tuple(slice(side.start - margin, side.stop + margin) for side in window)
+            for window in ((slice(0, 32), slice(0, 32)), here)
+        )
+        assert own["features"].margin == own["masks"].margin == margin
+        assert own["raw"].keys == whole["raw"].keys
+        for name, read in (
+            ("raw", "digital_numbers"),
+            ("masks", "valid"),
+            ("masks", "probability"),
+            ("features", "read"),
+        ):
+            found, expected = getattr(own[name], read)(wide), getattr(whole[name], read)(there)
+            np.testing.assert_array_equal(found, expected, read)
+        for layer in LAYERS:
+            found, expected = own["map"].read(layer), whole["map"].read(layer, here)
+            np.testing.assert_array_equal(found, expected, layer)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "sections",
@@ -173,19 +231,16 @@ POSTPROCESSING = {
         pytest.param({}, id="by default"),
         pytest.param({"map": POSTPROCESSING}, id="postprocessed"),
         pytest.param(
-            {"map": POSTPROCESSING, "clouds": {"resolution": 10, "average_over": 1}},
-            id="detector at full resolution",
-        ),
-        pytest.param(
             {
                 "map": POSTPROCESSING,
+                "clouds": {"resolution": 10, "average_over": 1},
                 "features": {"min_valid_fraction": 0, "stored": False},
                 "imagery": {
                     "max_cloud_cover": 25,
                     "also": [{"collection": "sentinel-1-grd", "name": "S1", "bands": ["VV"]}],
                 },
             },
-            id="auxiliary, not stored",
+            id="all that has a margin",
         ),
     ],
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @asset(
     group="maps",
     kinds={"geotiff"},
-    code_version="1",
+    code_version="2",
     options=Platform.prediction_options,
 )
 def predictions(

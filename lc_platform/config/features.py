@@ -64,8 +64,9 @@ class Features(Section):
     B05]}."""
     interval: Whole = Field(16, ge=1, le=366)
     """Days between the dates of the features."""
-    min_valid_fraction: Fraction = 0.8
-    """Share of a patch that an acquisition must show, without clouds, to be used."""
+    min_valid_fraction: Fraction = 0.0
+    """Share of a patch that an acquisition must show, without clouds, to be used; 0 takes every
+    valid pixel. Above 0 neighbouring patches use different acquisitions, and the map has seams."""
     stored: Truth = True
     """Whether `features` are stored, or computed anew whenever they are read."""
 

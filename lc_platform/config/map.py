@@ -10,6 +10,8 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 from lc_platform.config.fields import Number, Section, Text, Truth, Whole, as_number
 from lc_platform.config.problems import nearest, shown
 
+LARGEST_UNIT = 250
+"""Pixels: a larger minimum mapping unit would need more than 500 pixels around each patch."""
 USUAL_VARIANCE = 20.0
 """The value that Camara et al. (2024) take where nothing else is known."""
 
@@ -51,8 +53,9 @@ class Map(Section):
     """Pixels along the side of the square whose most frequent class a pixel takes, an odd number; 1
     leaves all as it is."""
     minimum_unit: Number = Field(0, ge=0)
-    """Hectares; smaller pieces of land take the class beside them. Patches acquire a margin for it:
-    0.5 ha at 10 m are 98 pixels on each side, 1 ha 198."""
+    """Hectares; smaller pieces of land take the class beside them, 0 for none. Each patch acquires
+    a margin for it: 98 pixels on each side for 0.5 ha at 10 m, 198 for 1 ha. At most 250 pixels,
+    2.5 ha at 10 m."""
     polygons: Truth = False
     """Whether `mosaic` also has the map as polygons, land_cover.parquet."""
     objects: Text | None = None
@@ -96,8 +99,20 @@ class Map(Section):
 
         return unit_in_pixels(self.minimum_unit, resolution)
 
-    def check_fits(self, classes: Mapping[int, str]) -> None:
-        """Raises ValueError where a class that is named is none of these (id -> name)."""
+    def check_fits(self, classes: Mapping[int, str], resolution: float) -> None:
+        """Raises ValueError where a class that is named is none of these, or the minimum mapping
+        unit is too large.
+
+        classes     id -> name
+        resolution  metres
+        """
+        pixels = self.unit_in_pixels(resolution)
+        if pixels > LARGEST_UNIT:
+            raise ValueError(
+                f"map.minimum_unit: {self.minimum_unit:g} ha at {resolution:g} m are {pixels} "
+                f"pixels, for which each patch would need {2 * (pixels - 1)} pixels around it. "
+                f"Give at most {LARGEST_UNIT * resolution**2 / 10_000:g}"
+            )
         if isinstance(self.smoothing_variance, float):
             return
         names = list(classes.values())

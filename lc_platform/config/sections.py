@@ -222,7 +222,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.object_store.check_fits(self.storage)
-        self.map.check_fits(self.class_names)
+        self.map.check_fits(self.class_names, self.aoi.resolution)
         if self.map.polygons:
             raise ValueError("map.polygons: the map cannot be made so yet. Remove the key")
         imagery, clouds = self.imagery, self.clouds

@@ -33,6 +33,7 @@ from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 
 NO_PROBABILITY = 255
+_VALID_IN_MARGIN = "valid_in_margin"
 _STEPS = 200
 """Steps that a stored probability has between 0 and 1."""
 
@@ -65,6 +66,11 @@ class CloudMasks(PatchYearHandle):
     def valid_fraction(self) -> NDArray[np.float64]:
         """(time,), share of the patch's pixels that are valid."""
         return np.array([a["valid_fraction"] for a in self.acquisitions], dtype=np.float64)
+
+    @cached_property
+    def valid_in_margin(self) -> NDArray[np.bool_]:
+        """(time,), whether any pixel is valid of those that are stored beyond the patch."""
+        return np.array([a.get(_VALID_IN_MARGIN, False) for a in self.acquisitions], np.bool_)
 
     def valid(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
         """Return (time, y, x), True where there is data and it shows the ground."""
@@ -101,7 +107,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
 
     def blocks(summary: Summary) -> Iterator[Block]:
         pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
-        counts = np.zeros((len(facts), 2))
+        counts, beyond = np.zeros((len(facts), 2)), np.zeros(len(facts), np.int64)
         picture = Thumbnail(geobox.shape, 1)
         parts = list(detector.parts())
         unit = "acquisitions" if len(parts) == len(facts) else "windows"
@@ -110,6 +116,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
             for window, masks in detector.masks(time, part, values):
                 inner = within(window, geobox.shape)
                 counts[time] += masks["valid"][inner].sum(), masks["cloud_mask"][inner].sum()
+                beyond[time] += masks["valid"].sum() - masks["valid"][inner].sum()
                 probability = masks["cloud_probability"]
                 picture.update(window, probability[None])
                 pictures[time] = picture.values
@@ -123,6 +130,9 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
                     yield Block(layer, (slice(time, time + 1),), shifted(window, margin), stored)
         for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
             one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
+        if margin:
+            for one, pixels in zip(facts, beyond, strict=True):
+                one[_VALID_IN_MARGIN] = bool(pixels)
         summary.picture = _mean_picture(pictures)
         summary.facts |= {
             "acquisitions": len(facts),

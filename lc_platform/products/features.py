@@ -206,8 +206,9 @@ def on_the_fly(
     cloud_masks.check_made_of(raw_bands)
     inside = options.area.on(raw_bands.geobox) if options.area is not None else None
     shares, of = _valid_shares(raw_bands, cloud_masks, inside)
-    used = np.flatnonzero((shares >= options.min_valid_fraction) & (shares > 0))
-    if not len(used):
+    enough = shares >= options.min_valid_fraction
+    used = np.flatnonzero(enough & ((shares > 0) | cloud_masks.valid_in_margin))
+    if not (enough & (shares > 0)).any():
         best = int(np.argmax(shares))
         clearest = raw_bands.acquisitions[best]["key"]
         raise DataError(

@@ -45,7 +45,7 @@ reference:
 features:
   indices: [NDVI, NDWI, NORM]
   interval: 16
-  min_valid_fraction: 0.8
+  min_valid_fraction: 0
 sampling: {pixels_per_patch: 40000, erosion: 1, test_fraction: 0.2, seed: 42}
 model: {}
 """

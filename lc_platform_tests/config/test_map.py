@@ -25,6 +25,11 @@ def refused(**keys: Any) -> str:
         ),
         ({"mode_window": 2}, "map.mode_window: 2 is even"),
         ({"minimum_unit": -1}, "map.minimum_unit: -1 is below 0"),
+        (
+            {"minimum_unit": 3},
+            "map.minimum_unit: 3 ha at 10 m are 300 pixels, for which each patch would need 598 "
+            "pixels around it. Give at most 2.5.",
+        ),
         ({"smoothing_variance": -2}, "map.smoothing_variance: -2 is no variance"),
         (
             {"smoothing_variance": {"water": "much"}},
