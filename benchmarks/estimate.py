@@ -42,9 +42,9 @@ class Constants:
     small_objects: int = 5
     """Of an acquisition, whatever the patch's size: two on the cloud detector's grid, three layers
     of clouds. Two more, bands and mask, are in every tile."""
-    other_objects: int = 62
-    """Of a patch-year: coordinates and metadata of three Zarr stores, samples, statistics,
-    predictions, and the records of six artefacts."""
+    other_objects: int = 64
+    """Of a patch-year: coordinates and metadata of three Zarr stores, samples, statistics, shifts,
+    predictions, and the records of seven artefacts."""
     pointers: int = 3
     """Of a patch-year in an object store: one of each Zarr store."""
     reads: float = 11.3
@@ -149,7 +149,7 @@ class Estimate:
 
     @property
     def events(self) -> float:
-        steps = self.runs * 2  # six steps of patch-years in three runs, one or two in the others
+        steps = self.runs * 2  # seven steps of patch-years in three runs, one or two in the others
         return 2 * self.partitions + self.c.events_a_step * steps
 
     @property

@@ -22,6 +22,7 @@ from lc_platform.cube import Legend
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
     AcquisitionOptions,
+    AlignmentOptions,
     AreaStatisticsOptions,
     DetectionOptions,
     EvaluationOptions,
@@ -208,6 +209,9 @@ class Platform:
     def statistics_options(self) -> StatisticsOptions:
         config = self.config
         return StatisticsOptions(index=config.statistics_index, window=config.processing.window)
+
+    def alignment_options(self) -> AlignmentOptions:
+        return AlignmentOptions(bands=self.config.imagery.bands)
 
     def reference_options(self) -> ReferenceOptions:
         return ReferenceOptions.of(self.config)

@@ -80,6 +80,7 @@ def test_every_job_of_the_graph_makes_its_assets_and_passes_its_checks(built: Pl
     assert set(checked) == {
         "grid_not_empty",
         "acquisition_with_data",
+        "aligned",
         "learnt_from_reference",
         "every_class_has_samples",
         "predicted_by_this_model",

@@ -26,6 +26,7 @@ from lc_platform.artefacts.layout import (
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Cube, Layer, LazyCube, Window
 from lc_platform.errors import DataError
+from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
@@ -180,6 +181,18 @@ class CogFormat:
             raise DamagedArtefactError(
                 f"{store.path(table)}: is damaged ({error}). Materialize it again", key
             ) from error
+
+
+class AlignmentFormat(ReadWhole):
+    """A table of comparisons."""
+
+    def write(self, store: Store, key: str, value: Alignment) -> int:
+        with store.file(key) as path:
+            tables.write_comparisons(path, value)
+            return path.stat().st_size
+
+    def open(self, store: Store, key: str) -> Alignment:
+        return tables.read_comparisons(store, key)
 
 
 class SamplesFormat(ReadWhole):
@@ -385,6 +398,7 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "cloud_masks": ZarrFormat(CloudMasks),
         "observation_stats": CogFormat(lambda cube: cube),
         "reference_rasters": CogFormat(ReferenceMap),
+        "alignment": AlignmentFormat(),
         "features": FeaturesFormat(threads),
         "training_samples": SamplesFormat(),
         "model": ModelFormat(),

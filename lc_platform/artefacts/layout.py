@@ -14,6 +14,7 @@ _KEYS = {
     "cloud_masks": "cloud_masks/{year}/{patch}.zarr",
     "observation_stats": "observation_stats/{year}/{patch}.tif",
     "reference_rasters": "reference_rasters/{patch}.tif",
+    "alignment": "alignment/{year}/{patch}.parquet",
     "features": "features/{year}/{patch}.zarr",
     "training_samples": "training_samples/{year}/{patch}.parquet",
     "model": "model/{year}",

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lc_platform.artefacts.layout import MODEL_FOLDS, MODEL_POLYGONS
+from lc_platform.products.alignment import Alignment, Comparison
 from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.objects import COLUMNS, ClassifiedObjects
 from lc_platform.products.training_samples import Samples
@@ -22,6 +23,7 @@ from lc_platform.storage.store import Store
 
 _OWN = ("class", "class_name", "patch", "polygon", "row", "column", "training", "validation")
 _METADATA = b"lc_platform"
+_MOVES = ("dy", "dx")
 
 
 def write_samples(path: Path, samples: Samples) -> None:
@@ -111,6 +113,42 @@ def read_about(store: Store, key: str) -> Mapping[str, Any]:
         raise DamagedArtefactError(
             f"{store.path(key)}: is no table of objects, or is damaged ({error}). Materialize "
             "objects again",
+            key,
+        ) from error
+
+
+_COMPARISONS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("comparison", "what", "against", "acquisition")),
+        *((f"{name}_{unit}", pa.float64()) for unit in ("pixels", "metres") for name in _MOVES),
+        ("uncertainty_pixels", pa.float64()),
+        ("blocks", pa.int32()),
+        ("beyond_half_a_pixel", pa.bool_()),
+    ]
+)
+
+
+def write_comparisons(path: Path, alignment: Alignment) -> None:
+    """Write a row a comparison."""
+    about = {"patch": alignment.patch, "year": alignment.year}
+    schema = _COMPARISONS.with_metadata({_METADATA: json.dumps(about).encode()})
+    table = pa.Table.from_pylist(alignment.rows, schema=schema)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def read_comparisons(store: Store, key: str) -> Alignment:
+    """Raises MissingArtefactError where there is none, StorageError where it is damaged."""
+    try:
+        table = pq.read_table(
+            pa.BufferReader(store.read_bytes(key)), page_checksum_verification=True
+        )
+        about = json.loads(table.schema.metadata[_METADATA])
+        rows = [Comparison(**row) for row in table.to_pylist()]
+        return Alignment(about["patch"], about["year"], rows)
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        raise DamagedArtefactError(
+            f"{store.path(key)}: is no table of comparisons, or is damaged ({error}). Materialize "
+            "alignment of this patch again",
             key,
         ) from error
 

@@ -1,6 +1,12 @@
 """The assets: what depends on what. No arithmetic, no paths."""
 
-from lc_platform.assets.imagery import cloud_masks, observation_stats, patch_grid, raw_bands
+from lc_platform.assets.imagery import (
+    alignment,
+    cloud_masks,
+    observation_stats,
+    patch_grid,
+    raw_bands,
+)
 from lc_platform.assets.learning import (
     evaluation,
     features,
@@ -16,6 +22,7 @@ ALL = (
     cloud_masks,
     observation_stats,
     reference_rasters,
+    alignment,
     features,
     training_samples,
     model,

@@ -49,6 +49,11 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
             return {}
         return {at: f"patch {at.patch}, {at.year}"}
 
+    def aligned(io_manager: ArtefactIOManager, at: Partition) -> Problems:
+        """Bands, acquisitions and the reference lie within half a pixel of one another."""
+        problems = io_manager.opened("alignment", at).problems
+        return {at: f"{at}: {'; '.join(problems.values())}"} if problems else {}
+
     def learnt_from_reference(io_manager: ArtefactIOManager, at: Partition) -> Problems:
         """The model tells at least two classes apart, and every training patch has reference."""
         grid = io_manager.opened("patch_grid", Partition())
@@ -93,6 +98,7 @@ def checks(years: Sequence[int]) -> list[dg.AssetChecksDefinition]:
             remedy="no acquisition has data on the patch. Check the archive's footprints, and the "
             "area (aoi)",
         ),
+        _of_partitions(aligned, "alignment", patch_year, blocking=False),
         _of_partitions(
             learnt_from_reference,
             "model",

@@ -15,9 +15,16 @@ from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
     from lc_platform.acquisition.acquire import SearchResult
+    from lc_platform.products.alignment import Alignment
     from lc_platform.products.cloud_masks import CloudMasks
-    from lc_platform.products.options import DetectionOptions, GridOptions, StatisticsOptions
+    from lc_platform.products.options import (
+        AlignmentOptions,
+        DetectionOptions,
+        GridOptions,
+        StatisticsOptions,
+    )
     from lc_platform.products.raw_bands import AcquisitionStack
+    from lc_platform.products.reference_rasters import ReferenceMap
 
 
 def registered(platform: Platform, context: dg.AssetExecutionContext) -> None:
@@ -87,3 +94,19 @@ def observation_stats(
 ) -> LazyCube:
     """Valid observations, mean cloud probability and mean index: of each pixel, of each date."""
     return report.with_figure(products.observation_stats.observe(raw_bands, cloud_masks, options))
+
+
+@asset(
+    group="imagery",
+    kinds={"parquet"},
+    code_version="1",
+    options=Platform.alignment_options,
+)
+def alignment(
+    raw_bands: AcquisitionStack,
+    cloud_masks: CloudMasks,
+    reference_rasters: ReferenceMap,
+    options: AlignmentOptions,
+) -> Alignment:
+    """How far bands, acquisitions and the reference lie from one another, in pixels and metres."""
+    return products.alignment.compare(raw_bands, cloud_masks, reference_rasters, options)

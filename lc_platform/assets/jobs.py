@@ -13,6 +13,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         "raw_bands",
         "cloud_masks",
         "observation_stats",
+        "alignment",
         "features",
         "training_samples",
     ),

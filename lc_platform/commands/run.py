@@ -29,6 +29,7 @@ from lc_platform.commands.launch import Run, launch
 from lc_platform.config import Config
 from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
+from lc_platform.monitoring.misaligned import misaligned
 from lc_platform.monitoring.run_failures import Failure, failures_in
 from lc_platform.platform import Platform
 from lc_platform.runtime.interruption import StopRequested, checkpoint
@@ -390,6 +391,7 @@ def _run(
         here = [Partition(key, year) for key in keys]
         any_made = stage(f"imagery and features {year}", chunks("patch_year", here))
         report.warnings += implausible(worker.snapshot(), year)
+        report.warnings += misaligned(worker.snapshot(), year)
         if not any_made:
             return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("training", of("training"), (Partition(year=year),))]):

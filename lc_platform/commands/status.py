@@ -12,8 +12,12 @@ from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.local_archive import changed
+from lc_platform.monitoring.misaligned import misaligned
 from lc_platform.monitoring.partition_status import PartitionStatus
 from lc_platform.platform import Platform
+
+_WARNINGS = {"raw_bands": implausible, "alignment": misaligned}
+"""What a person should look at in the artefacts of an asset and year."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def status(config: Config) -> list[AssetStatus]:
                 for where in states
                 if where in attempts.not_reached
             }
-            warnings = implausible(snapshot, year) if asset == "raw_bands" and year else ()
+            look = _WARNINGS.get(asset)
+            warnings = look(snapshot, year) if look and year else ()
             rows.append(AssetStatus(asset, year, states, failed, not_reached, warnings))
     return rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lc_platform.products import (
+        alignment,
         area_statistics,
         auxiliary_features,
         cloud_detectors,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "alignment",
     "area_statistics",
     "auxiliary_features",
     "cloud_detectors",

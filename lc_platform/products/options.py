@@ -302,6 +302,16 @@ class StatisticsOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignmentOptions(Options):
+    """The options of `alignment`."""
+
+    bands: tuple[str, ...] = option(
+        data("imagery.bands"), default=Imagery.model_fields["bands"].default
+    )
+    """Those that show the ground; the ones coarser than 20 m are not compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureOptions(Options):
     """The options of `features`."""
 

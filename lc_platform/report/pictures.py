@@ -12,10 +12,12 @@ from PIL import Image
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.eo.polygons import METRES_PER_DEGREE
+from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.training_samples import Samples
+from lc_platform.report.alignment_dots import alignment_dots
 from lc_platform.report.area_table import area_bars
 
 LIMIT = 999
@@ -33,8 +35,8 @@ _ATTEMPTS = tuple(
 
 def picture_of(value: Any) -> NDArray[np.uint8] | None:
     """Return an artefact's picture (y, x, 3): the one in its summary, or for what has none there
-    the patches, where samples were drawn, the importance of a model's features, or the areas of
-    classes. None for others."""
+    the patches, where samples were drawn, the importance of a model's features, the areas of
+    classes, or how far imagery lies from where it should. None for others."""
     summary = getattr(value, "summary", None)
     if summary is not None and summary.picture is not None:
         return np.asarray(summary.picture)
@@ -44,6 +46,8 @@ def picture_of(value: Any) -> NDArray[np.uint8] | None:
         return _drawn(value)
     if isinstance(value, AreaStatistics):
         return area_bars(value)
+    if isinstance(value, Alignment):
+        return alignment_dots(value)
     return _importance(value) if isinstance(value, LandCoverModel) else None
 
 

@@ -25,10 +25,10 @@ from lc_platform_tests.graphs import YEAR, configured
 
 pytestmark = pytest.mark.slow
 
-FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats"}
+FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats", "alignment"}
 LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics", "objects"}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
-FROM_MASKS = {"cloud_masks", "observation_stats", *FROM_FEATURES}
+FROM_MASKS = {"cloud_masks", "observation_stats", "alignment", *FROM_FEATURES}
 CLASSES = [
     {"id": 1, "name": "farmland", "color": "#f2d04a", "values": [1, 2, 3, 4]},
     {"id": 2, "name": "woodland", "color": "#3f9b45", "values": [5, 6, 7]},
@@ -61,7 +61,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "a class's values",
         {"reference": {"classes": FEWER}},
-        {"patch_grid", "reference_rasters", "training_samples", *LEARNT},
+        {"patch_grid", "reference_rasters", "alignment", "training_samples", *LEARNT},
     ),
     (
         "a class's colour",
@@ -77,7 +77,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "the reference",
         {"imagery": {"simulation": {"mistakes": {"missing": 0.5}}}},
-        {"patch_grid", "reference_rasters", "training_samples", *LEARNT},
+        {"patch_grid", "reference_rasters", "alignment", "training_samples", *LEARNT},
     ),
 ]
 
@@ -151,7 +151,7 @@ def test_a_new_acquisition_makes_stale_its_patch_and_what_is_of_all_patches(
 
     found = stale(look(copied))
 
-    of_patch = {"cloud_masks", "observation_stats", "features", "training_samples"}
+    of_patch = {"cloud_masks", "observation_stats", "alignment", "features", "training_samples"}
     assert set(found) == of_patch | LEARNT
     assert all(found[asset] == [where] for asset in of_patch)
     assert len(found["predictions"]) == 4  # they are made with the model

@@ -225,7 +225,8 @@ def test_a_patch_that_the_archive_has_nothing_of_yet_is_left_for_later(
     deployment: Deployment,
 ) -> None:
     patch = deployment.patches[0]
-    for asset in ("raw_bands", "cloud_masks", "observation_stats", "features", "training_samples"):
+    imagery = ("raw_bands", "cloud_masks", "observation_stats", "alignment")
+    for asset in (*imagery, "features", "training_samples"):
         deployment.take_away(asset, patch)
     deployment.take_away("predictions", patch)
     clear = deployment.changed(imagery={"max_cloud_cover": 0})

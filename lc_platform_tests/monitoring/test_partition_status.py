@@ -20,7 +20,7 @@ from lc_platform_tests.command_line import Command
 from lc_platform_tests.graphs import Blind
 from lc_platform_tests.sites import DATES, Site, footprint, metres, site
 
-AFTER = ("cloud_masks", "observation_stats", "features", "training_samples")
+AFTER = ("cloud_masks", "observation_stats", "alignment", "features", "training_samples")
 
 
 @pytest.fixture(autouse=True)

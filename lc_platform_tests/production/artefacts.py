@@ -91,6 +91,8 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
         for patch in value.patches:
             yield patch.key, np.array([*patch.geobox.affine[:6], *patch.geobox.shape])
             yield f"{patch.key} reference", np.array(value.has_reference[patch.key])
+    elif asset == "alignment":
+        yield "rows", np.frombuffer(json.dumps(value.rows).encode(), np.uint8)
     elif asset == "training_samples":
         names = ("features", "classes", "rows", "columns", "polygons")
         yield from ((name, getattr(value, name)) for name in names)
