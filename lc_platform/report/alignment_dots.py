@@ -18,7 +18,7 @@ def alignment_dots(of: Alignment) -> NDArray[np.uint8]:
     is within half a pixel is shaded. Bands are grey, acquisitions blue, the reference orange."""
     places = (np.arange(_WIDTH) + 0.5) / _WIDTH * 2 * _REACH - _REACH
     within = np.hypot(places[:, None], places) <= LIMIT
-    picture = np.where(within[..., None], np.uint8(_WITHIN), np.uint8(_BEYOND))
+    picture = np.where(within[..., None], _WITHIN, _BEYOND).astype(np.uint8)
     picture[_WIDTH // 2, :] = picture[:, _WIDTH // 2] = _AXIS
     for kind, color in _COLORS.items():
         for one in of.comparisons:
