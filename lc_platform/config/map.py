@@ -91,14 +91,6 @@ class Map(Section):
             return dict.fromkeys(classes, given)
         return {i: given.get(name, USUAL_VARIANCE) for i, name in classes.items()}
 
-    def unit_in_pixels(self, resolution: float) -> int:
-        """Return the pixels of ``resolution`` metres that the minimum mapping unit is."""
-        if not self.minimum_unit:
-            return 1
-        from lc_platform.eo.generalization import unit_in_pixels
-
-        return unit_in_pixels(self.minimum_unit, resolution)
-
     def check_fits(self, classes: Mapping[int, str], resolution: float) -> None:
         """Raises ValueError where a class that is named is none of these, or the minimum mapping
         unit is too large.
@@ -106,7 +98,7 @@ class Map(Section):
         classes     id -> name
         resolution  metres
         """
-        pixels = self.unit_in_pixels(resolution)
+        pixels = round(self.minimum_unit * 10_000 / resolution**2)
         if pixels > LARGEST_UNIT:
             raise ValueError(
                 f"map.minimum_unit: {self.minimum_unit:g} ha at {resolution:g} m are {pixels} "

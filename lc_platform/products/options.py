@@ -92,12 +92,16 @@ class Postprocessing:
     def of(cls, config: Config) -> Postprocessing:
         """Return what a configuration says."""
         asked = config.map
-        smoothed = asked.smoothing == "bayes"
+        smoothed, unit = asked.smoothing == "bayes", 1
+        if asked.minimum_unit:
+            from lc_platform.eo.generalization import unit_in_pixels
+
+            unit = unit_in_pixels(asked.minimum_unit, config.aoi.resolution)
         return cls(
             smoothing_window=asked.smoothing_window if smoothed else 1,
             variances=asked.variances(config.class_names) if smoothed else {},
             mode_window=asked.mode_window,
-            unit=asked.unit_in_pixels(config.aoi.resolution),
+            unit=unit,
         )
 
     @property
