@@ -16,7 +16,7 @@ from benchmarks.settings import Settings
 
 PARTS = {
     "kernels": "each kernel against s2cloudless, eo-learn, numpy and LightGBM",
-    "postprocessing": "smoothing and applicability, against numpy, scipy and LightGBM",
+    "postprocessing": "smoothing and applicability, against numpy, scipy, zeit-cdts and LightGBM",
     "patch": "a patch-year from stored bands to the stored map, against eo-learn",
     "area": "more patches, larger patches, more workers; the mosaic and what is stored",
     "limits": "each step against what memory, disk and processor allow",
@@ -42,7 +42,7 @@ def main() -> int:
         settings = Settings(
             arguments.size, arguments.pairs, tuple(arguments.threads), folder, data, arguments.full
         )
-        _show([report.machine(peer.versions())], arguments.write)
+        _show([report.machine(peer.EO_LEARN.versions(), peer.ZEIT.versions())], arguments.write)
         for part in arguments.parts or PARTS:
             try:
                 tables = import_module(f"benchmarks.{part}").run(settings)

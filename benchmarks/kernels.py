@@ -142,7 +142,7 @@ def _interpolation(settings: Settings, series: Series, threads: int) -> list[Row
 
         return turn
 
-    with peer.worker(threads, settings.folder) as worker:
+    with peer.EO_LEARN.worker(threads, settings.folder) as worker:
 
         def hold(one: Series) -> None:
             values, valid = map(str, one.files)

@@ -77,7 +77,7 @@ def _prepared(settings: Settings, size: int) -> Partition:
     values = str(inputs.digital_numbers(settings.scenes, settings.folder, size))
     eo_learn, stores = folder / "eo-learn", {v.name: folder / v.name for v in VARIANTS}
     threads = max(settings.threads)
-    with peer.worker(threads, folder) as worker:
+    with peer.EO_LEARN.worker(threads, folder) as worker:
         days = inputs.days().tolist()
         worker.call("save_patch", values=values, folder=str(eo_learn), days=days, year=YEAR)
     with _platform(threads, folder) as worker:
@@ -99,7 +99,7 @@ def _measured(settings: Settings, threads: int, warm: Partition, place: Partitio
     answers: dict[str, list[Any]] = {}
     same: dict[str, float] = {}
     with ExitStack() as processes:
-        eo_learn = processes.enter_context(peer.worker(threads, settings.folder))
+        eo_learn = processes.enter_context(peer.EO_LEARN.worker(threads, settings.folder))
         own = {v.name: _platform(threads, settings.folder / "logs" / v.name) for v in VARIANTS}
         for process in own.values():
             processes.enter_context(process)

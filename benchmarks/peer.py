@@ -1,4 +1,4 @@
-"""eo-learn's environment beside the platform's own."""
+"""Peers' environments beside the platform's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,41 +16,83 @@ from benchmarks.worker import Worker
 
 _HERE = Path(__file__).parent
 _FOLDER = _HERE / ".peer"
-_REQUIREMENTS = _HERE / "peer-requirements.txt"
-_COMMON = "lightgbm", "s2cloudless"
-"""Taken in the same version as the platform's, so that methods are compared and not versions."""
-_SHOWN = "eo-learn", "numpy", "numba", *_COMMON
 
 
-def python() -> str:
-    """The interpreter of the peer's environment, which is made where it is not there.
+@dataclass(frozen=True)
+class Environment:
+    """A peer, with what it needs."""
 
-    Raises RuntimeError where this Python is too new for it.
-    """
-    if sys.version_info >= (3, 13):
-        raise RuntimeError("eo-learn needs numpy 1.26: run the benchmarks by Python 3.11 or 3.12")
-    wanted = [f"{package}=={version(package)}" for package in _COMMON]
-    stamp = "\n".join([sys.version, *wanted, _REQUIREMENTS.read_text(encoding="utf-8")])
-    made = _FOLDER / "made-of.txt"
-    interpreter = str(_FOLDER / ("Scripts" if os.name == "nt" else "bin") / "python")
-    if not made.exists() or made.read_text(encoding="utf-8") != stamp:
-        print(f"making the peer's environment in {_FOLDER}", file=sys.stderr, flush=True)
-        shutil.rmtree(_FOLDER, ignore_errors=True)
-        venv.create(_FOLDER, with_pip=True)
-        install = [interpreter, "-m", "pip", "install", "--quiet", "-r", str(_REQUIREMENTS)]
-        subprocess.run([*install, *wanted], check=True, stdout=sys.stderr)
-        made.write_text(stamp, encoding="utf-8")
-    return interpreter
+    name: str
+    """The package; of its folder too."""
+    requirements: str
+    """The file that lists what is installed."""
+    module: str
+    """Serves its calls, in its environment."""
+    alone: str | None = None
+    """What is installed without what it asks for."""
+    common: tuple[str, ...] = ()
+    """Taken in the platform's version, so that methods are compared and not versions."""
+    shown: tuple[str, ...] = ("numpy", "numba")
+    """Whose versions are told beside its own."""
+    below: tuple[int, int] | None = None
+    """The first Python that it does not run on."""
+
+    def python(self) -> str:
+        """The interpreter of the environment, which is made where it is not there.
+
+        Raises RuntimeError where this Python is too new for it.
+        """
+        if self.below is not None and sys.version_info[:2] >= self.below:
+            major, minor = self.below
+            raise RuntimeError(
+                f"{self.name} does not run on Python {major}.{minor}: run the benchmarks by an "
+                "older one"
+            )
+        listed = _HERE / self.requirements
+        wanted = [f"{package}=={version(package)}" for package in self.common]
+        parts = [sys.version, *wanted, self.alone or "", listed.read_text(encoding="utf-8")]
+        stamp = "\n".join(parts)
+        folder = _FOLDER / self.name
+        made = folder / "made-of.txt"
+        interpreter = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+        if not made.exists() or made.read_text(encoding="utf-8") != stamp:
+            print(f"making {self.name}'s environment in {folder}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            venv.create(folder, with_pip=True)
+            install = [interpreter, "-m", "pip", "install", "--quiet"]
+            everything = [*install, "-r", str(listed), *wanted]
+            subprocess.run(everything, check=True, stdout=sys.stderr)
+            if self.alone is not None:
+                alone = [*install, "--no-deps", self.alone]
+                subprocess.run(alone, check=True, stdout=sys.stderr)
+            made.write_text(stamp, encoding="utf-8")
+        return interpreter
+
+    def worker(self, threads: int, folder: Path) -> Worker:
+        """A process in the environment; see its ``module`` for its calls."""
+        return Worker(self.python(), self.module, threads, folder / f"{self.name}.log")
+
+    def versions(self) -> dict[str, str]:
+        """By package."""
+        command = [self.python(), "-m", "pip", "list", "--format", "json"]
+        listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        found = {one["name"]: one["version"] for one in listed}
+        return {name: found[name] for name in (self.name, *self.shown)}
 
 
-def worker(threads: int, folder: Path) -> Worker:
-    """A process in the peer's environment; see `benchmarks.peer_worker` for its calls."""
-    return Worker(python(), "benchmarks.peer_worker", threads, folder / "peer.log")
-
-
-def versions() -> dict[str, str]:
-    """By package, of the peer's environment."""
-    command = [python(), "-m", "pip", "list", "--format", "json"]
-    listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    found = {one["name"]: one["version"] for one in listed}
-    return {name: found[name] for name in _SHOWN}
+EO_LEARN = Environment(
+    "eo-learn",
+    "eo-learn-requirements.txt",
+    "benchmarks.eo_learn_worker",
+    common=("lightgbm", "s2cloudless"),
+    shown=("numpy", "numba", "lightgbm", "s2cloudless"),
+    below=(3, 13),
+)
+ZEIT = Environment(
+    "zeit-cdts",
+    "zeit-requirements.txt",
+    "benchmarks.zeit_worker",
+    alone="zeit-cdts==2.2.0",
+)
+"""Without what it only needs for deep learning and downloads, which brings gigabytes. Its licence
+is the GPL: it is an oracle here, in a process of its own, and nothing of the platform."""

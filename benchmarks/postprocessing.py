@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import agreement, inputs, numpy_applicability, numpy_smoothing, training
+from benchmarks import agreement, inputs, numpy_applicability, numpy_smoothing, peer, training
 from benchmarks.kernels import BANDS, WARM, Row, Series
 from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
-from benchmarks.turns import in_pairs
+from benchmarks.turns import in_pairs, timed
 from lc_platform.config import SENTINEL2_BANDS
 from lc_platform.eo import applicability, smoothing
 from lc_platform.eo import classifier as classify
@@ -37,7 +37,7 @@ def run(settings: Settings) -> list[Table]:
     picked = training.pick(every.shape[1])
     names = [f"feature_{i}" for i in range(len(features))]
     samples = np.ascontiguousarray(every[:, picked].T)
-    classifier = training.learn(samples, names)
+    classifier = training.train(samples, names)
     importance = classifier.booster.feature_importance("gain")
     samples = samples[:: max(1, len(samples) // SAMPLES)]
     space = applicability.fit(samples, importance, np.arange(len(samples)) % 4)
@@ -46,6 +46,7 @@ def run(settings: Settings) -> list[Table]:
     for threads in settings.threads:
         rows.append(_smoothing(probabilities, settings.pairs, threads))
         rows += _applicability(classifier, space, features, settings.pairs, threads)
+        rows += _zeit(probabilities, samples, importance, features, settings, threads)
     side = settings.size
     return [
         Table(
@@ -59,6 +60,8 @@ def run(settings: Settings) -> list[Table]:
                 f"scipy and numpy compare every pixel with every sample; they and the platform "
                 f"were given one row in {SHARE}, and both times are multiplied by that.",
                 "LightGBM classifies the same pixels: applicability is to take no longer.",
+                "zeit-cdts (smooth_probs, aoa) is given arrays in memory, of which its processes "
+                "take what they need; its half of the neighbours and weights are the platform's.",
             ),
         )
     ]
@@ -123,7 +126,7 @@ def _applicability(
         ),
     }
     rows = []
-    for peer, (theirs, within) in peers.items():
+    for other, (theirs, within) in peers.items():
 
         def check(found: NDArray[Any], expected: NDArray[Any], within: float = within) -> None:
             known = ~np.isnan(found)
@@ -133,7 +136,7 @@ def _applicability(
         took = in_pairs(pairs, lambda _: (some, some), theirs, ours, check)
         many = features.shape[1] / some.shape[1]
         whole = tuple([many * one for one in times] for times in took)
-        rows.append((name, str(threads), peer, *map(seconds, whole), ratios(*whole)))
+        rows.append((name, str(threads), other, *map(seconds, whole), ratios(*whole)))
 
     pixels = np.ascontiguousarray(features.reshape(len(features), -1).T)
 
@@ -143,3 +146,76 @@ def _applicability(
     took = in_pairs(pairs, lambda _: (pixels, features), lightgbm, ours, lambda *_: None)
     rows.append((name, str(threads), "LightGBM, classifying", *map(seconds, took), ratios(*took)))
     return rows
+
+
+def _zeit(
+    probabilities: NDArray[np.float32],
+    samples: NDArray[np.float32],
+    importance: NDArray[Any],
+    features: NDArray[np.float32],
+    settings: Settings,
+    threads: int,
+) -> list[Row]:
+    """zeit-cdts in a process of its own; where a feature is missing, both are given its mean."""
+    folder, classes = settings.folder, len(probabilities)
+    given = {n: str(folder / f"zeit-{n}.npy") for n in ("probabilities", "samples", "points")}
+    came = folder / "zeit-came.npy"
+    means = np.nanmean(samples, axis=0)
+    training_samples = np.where(np.isnan(samples), means, samples)
+    folds = np.arange(len(samples)) % 4
+    space = applicability.fit(training_samples, importance, folds, threads=threads)
+    whole = np.where(np.isnan(features), means[:, None, None], features).astype(np.float32)
+    valid = np.nan_to_num(probabilities, nan=1 / classes)
+    np.save(given["probabilities"], valid)
+    np.save(given["samples"], training_samples)
+    some = np.ascontiguousarray(whole[:, ::SHARE])
+    np.save(given["points"], some.reshape(len(some), -1).T)
+    rows: list[Row] = []
+    with peer.ZEIT.worker(threads, folder) as worker:
+        smoothing_times: tuple[list[float], list[float]] = [], []
+        for _ in range(settings.pairs):
+            smoothing_times[0].append(
+                worker.call(
+                    "smooth",
+                    probabilities=given["probabilities"],
+                    variance=VARIANCE,
+                    window=WINDOW,
+                    into=str(came),
+                )
+            )
+            took, smoothed = timed(
+                lambda: smoothing.smooth(
+                    valid, [VARIANCE] * classes, window=WINDOW, threads=threads
+                )
+            )
+            smoothing_times[1].append(took)
+            inner = np.s_[WINDOW // 2 : -(WINDOW // 2), WINDOW // 2 : -(WINDOW // 2)]
+            theirs = np.load(came)[inner]
+            agreement.same("smoothed class", smoothed.argmax(axis=0)[inner], theirs, 0.999)
+        name = f"smoothing, {classes} classes, {WINDOW} x {WINDOW} neighbours"
+        rows.append((name, str(threads), "zeit-cdts", *_shown(*smoothing_times)))
+        mean_distance = worker.call(
+            "hold_training",
+            samples=given["samples"],
+            weights=(importance / importance[space.used].mean()).tolist(),
+            folds=folds.tolist(),
+        )
+        # Its threshold is the whisker itself, and not the highest index below: one is compared.
+        ours = np.array([[space.mean_distance]])
+        agreement.near("mean distance", ours, np.array([[mean_distance]]), 1e-6)
+        times: tuple[list[float], list[float]] = [], []
+        applicability.dissimilarity(space, some[:, :1], threads=threads)
+        for _ in range(settings.pairs):
+            times[0].append(worker.call("applicability", points=given["points"], into=str(came)))
+            took, found = timed(lambda: applicability.dissimilarity(space, some, threads=threads))
+            times[1].append(took)
+            agreement.near("dissimilarity", found.reshape(1, -1), np.load(came)[None], 1e-5)
+        many = whole.shape[1] / some.shape[1]
+        scaled = [[many * one for one in each] for each in times]
+        name = f"applicability, {len(features)} features, {len(space.points)} samples"
+        rows.append((name, str(threads), "zeit-cdts", *_shown(*scaled)))
+    return rows
+
+
+def _shown(theirs: list[float], ours: list[float]) -> tuple[str, str, str]:
+    return seconds(theirs), seconds(ours), ratios(theirs, ours)

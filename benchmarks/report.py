@@ -47,10 +47,10 @@ def markdown(table: Table) -> str:
     return "\n\n".join((rows, *table.notes))
 
 
-def machine(peer: dict[str, str] | None = None) -> Table:
+def machine(*peers: dict[str, str]) -> Table:
     """The machine and the versions of this run.
 
-    peer  versions by package of the peer's environment, where it took part
+    peers  of each that takes part, versions by package of its environment
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     rows: list[tuple[str, ...]] = [
@@ -60,8 +60,7 @@ def machine(peer: dict[str, str] | None = None) -> Table:
         ("Python", platform.python_version()),
         ("platform", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)),
     ]
-    if peer:
-        rows.append(("peer", ", ".join(f"{name} {found}" for name, found in peer.items())))
+    rows += [("peer", ", ".join(f"{name} {found}" for name, found in one.items())) for one in peers]
     return Table("machine", "The machine and the versions", ("what", "which"), rows)
 
 
