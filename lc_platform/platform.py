@@ -253,6 +253,7 @@ class Platform:
             folds=validation.folds,
             block_size=validation.block_size,
             calibration=validation.calibrated_by,
+            applicability_samples=config.map.applicability_samples,
             seed=sampling.seed,
             class_weights=sampling.class_weights,
             threads=config.processing.threads,

@@ -21,6 +21,7 @@ from lc_platform.artefacts.layout import (
     MODEL_FOLD_TEXT,
     MODEL_FOLDS,
     MODEL_POLYGONS,
+    MODEL_SPACE,
     MODEL_TEXT,
 )
 from lc_platform.artefacts.layout import key as layout_key
@@ -222,18 +223,22 @@ class ModelFormat(ReadWhole):
                     path.write_text(content, encoding="utf-8")
             if value.ground is not None:
                 tables.write_folds(staging, value.ground)
+            if value.training_space is not None:
+                with staging.file(MODEL_SPACE) as path:
+                    tables.write_space(path, value.training_space, value.card["features"])
         return sum(map(len, texts.values()))
 
     def open(self, store: Store, key: str) -> LandCoverModel:
         text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
-        folds = _folds(card)
-        more: list[bytes] = []
+        folds, judged = _folds(card), _judges_applicability(card)
+        names = [MODEL_SPACE] if judged else []
         if folds:
             of_folds = [MODEL_FOLD_TEXT.format(fold=fold) for fold in range(folds)]
-            names = (MODEL_TEXT, MODEL_CARD, MODEL_FOLDS, MODEL_POLYGONS, *of_folds)
-            text, card, *more = _read(store, key, *names)
+            names += [MODEL_FOLDS, MODEL_POLYGONS, *of_folds]
+        text, card, *more = _read(store, key, MODEL_TEXT, MODEL_CARD, *names)
         try:
             about = json.loads(card)
+            space = tables.read_space(more.pop(0)) if judged else None
             known = {k: v for k, v in about.items() if k != "model_version"}
             ground = (
                 tables.read_folds(more[0], more[1], folds, about["validation"]["block_size"])
@@ -241,7 +246,7 @@ class ModelFormat(ReadWhole):
                 else None
             )
             model = LandCoverModel(
-                text.decode(), known, tuple(one.decode() for one in more[2:]), ground
+                text.decode(), known, tuple(one.decode() for one in more[2:]), ground, space
             )
             same = model.version == about["model_version"]
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -265,6 +270,14 @@ def _folds(card: bytes) -> int:
         return len(json.loads(card)["validation"]["folds"])
     except (ValueError, KeyError, TypeError):
         return 0
+
+
+def _judges_applicability(card: bytes) -> bool:
+    """Whether a card tells of a training space; False where it is damaged."""
+    try:
+        return bool(json.loads(card)["applicability"]["samples"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class EvaluationFormat(ReadWhole):

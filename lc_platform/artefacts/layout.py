@@ -44,6 +44,7 @@ MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"
 MODEL_FOLD_TEXT = "fold_{fold}.txt"
 MODEL_FOLDS = "folds.parquet"
+MODEL_SPACE = "training_space.parquet"
 MODEL_POLYGONS = "polygon_blocks.parquet"
 METRICS = "metrics.json"
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lc_platform.artefacts.layout import MODEL_FOLDS, MODEL_POLYGONS
+from lc_platform.eo.applicability import TrainingSpace
 from lc_platform.products.alignment import Alignment, Comparison
 from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.objects import COLUMNS, ClassifiedObjects
@@ -201,6 +202,41 @@ def write_folds(staging: Staging, ground: GroundFolds) -> None:
         write_columns(path, {"block": ground.blocks, "fold": ground.folds})
     with staging.file(MODEL_POLYGONS) as path:
         write_columns(path, {"polygon": ground.polygons, "block": ground.homes})
+
+
+def write_space(path: Path, space: TrainingSpace, names: Sequence[str]) -> None:
+    """Write a row a sample, standardized and weighted, with a column a feature that has a say; what
+    it was standardized and weighted by is in the table's metadata.
+
+    names  (feature,), of all
+    """
+    columns = {names[d]: pa.array(space.points[:, i]) for i, d in enumerate(space.used)}
+    about = {
+        "features": space.features,
+        "used": space.used.tolist(),
+        "means": space.means.tolist(),
+        "factors": space.factors.tolist(),
+        "mean_distance": space.mean_distance,
+        "threshold": space.threshold,
+    }
+    table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about).encode()})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, write_page_checksum=True)
+
+
+def read_space(content: bytes) -> TrainingSpace:
+    """Read what `write_space` wrote. Raises pyarrow.ArrowException where it is damaged, KeyError
+    where it is another table."""
+    table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+    about = json.loads(table.schema.metadata[_METADATA])
+    return TrainingSpace(
+        about["features"],
+        np.array(about["used"], np.int64),
+        np.array(about["means"]),
+        np.array(about["factors"]),
+        np.column_stack([column.to_numpy() for column in table.columns]),
+        about["mean_distance"],
+        about["threshold"],
+    )
 
 
 def read_folds(folds: bytes, polygons: bytes, count: int, size: float | None) -> GroundFolds:

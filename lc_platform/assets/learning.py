@@ -73,7 +73,7 @@ def training_samples(
 @asset(
     group="model",
     kinds={"lightgbm"},
-    code_version="1",
+    code_version="2",
     options=Platform.training_options,
 )
 def model(

@@ -63,6 +63,12 @@ class Map(Section):
     object_id: Text | None = None
     """The attribute of the objects that names them; by default their position in the file."""
 
+    applicability: Truth = True
+    """Whether maps say where they are asked about what training has not shown (Meyer and Pebesma
+    2021): percent of the threshold, 1 to 100 inside the area of applicability, more outside."""
+    applicability_samples: Whole = Field(3000, ge=2, le=50_000)
+    """Training samples, at most, that pixels are compared with for it, as many of each class."""
+
     @field_validator("smoothing_window", "mode_window")
     @classmethod
     def _has_a_middle(cls, value: int) -> int:

@@ -23,6 +23,9 @@ _PIXELS = 4096
 """That a thread works on at a time."""
 _SAMPLES = 1024
 """Likewise."""
+OUTSIDE = 100
+"""The highest `percent` that is inside the area of applicability."""
+PERCENT_NO_DATA = 0
 _TOGETHER = 512
 """Samples whose distances to all others are held at a time."""
 
@@ -53,6 +56,34 @@ class TrainingSpace:
     def nearest(self) -> NearestSample:
         """The search for the nearest of the points, made when it is first needed."""
         return NearestSample(self.points)
+
+
+def choose(labels: NDArray[np.integer[Any]], most: int, seed: int) -> NDArray[np.int64]:
+    """Draw the samples that stand for all of the training: of each class as many, as far as it has
+    them, so that rare classes are known as well as frequent ones.
+
+    labels  (sample,), class ids
+    most    samples that are drawn; all where there are no more
+    seed    the same labels and seed draw the same samples
+    Returns their positions, ascending.
+
+    Distances to fewer samples are longer, and so are those between samples of different folds: the
+    threshold, which is learnt from the same samples, keeps its meaning.
+    """
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    generator = np.random.default_rng((abs(seed), int(seed < 0)))
+    ids, position, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = np.zeros(len(ids), np.int64)
+    left = most
+    for waiting, one in zip(range(len(ids), 0, -1), np.argsort(counts, kind="stable"), strict=True):
+        shares[one] = min(counts[one], left // waiting)
+        left -= int(shares[one])
+    drawn = [
+        generator.choice(np.flatnonzero(position == one), share, replace=False)
+        for one, share in enumerate(shares)
+    ]
+    return np.sort(np.concatenate(drawn))
 
 
 def fit(
@@ -151,6 +182,23 @@ def dissimilarity(
 def is_applicable(space: TrainingSpace, index: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where the index is at most the threshold; False where it is NaN."""
     return index <= np.float32(space.threshold)
+
+
+def percent(space: TrainingSpace, index: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the index in percent of the threshold, as a map keeps it.
+
+    index  any shape, NaN where it cannot be judged
+    Returns the same shape, rounded up: 1 to 100 (OUTSIDE) inside the area of applicability, 101 to
+    255 outside of it, 255 where the index is 2.55 times the threshold or more, or NaN. 0
+    (PERCENT_NO_DATA) is left to pixels without data.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.ceil(100 * index / np.float32(space.threshold))
+    share = np.nan_to_num(share, nan=255, posinf=255)
+    inside = np.clip(share, 1, OUTSIDE).astype(np.uint8)
+    outside = np.clip(share, OUTSIDE + 1, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.where(is_applicable(space, index), inside, outside)
+    return found
 
 
 def _nearest(

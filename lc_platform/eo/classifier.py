@@ -169,6 +169,12 @@ def probabilities(
     return np.asarray(classifier.booster.predict(features, num_threads=threads), dtype=np.float32)
 
 
+def importance(classifier: Classifier) -> NDArray[np.float64]:
+    """Return how much each feature has gained, (feature,), in LightGBM's unit; 0 where no tree asks
+    for it."""
+    return np.asarray(classifier.booster.feature_importance("gain"), np.float64)
+
+
 def decide(
     probabilities: NDArray[np.float32], class_ids: Sequence[int], *, threads: int = 0
 ) -> Prediction:

@@ -20,11 +20,13 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.eo import calibration
 from lc_platform.eo import classifier as classify
+from lc_platform.eo.applicability import TrainingSpace
 from lc_platform.eo.calibration import Isotonic, Temperature
 from lc_platform.eo.classifier import Classifier, Prediction
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
+from lc_platform.products import training_space
 from lc_platform.products.cross_validation import cross_validate, fitted
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.ground_folds import GroundFolds
@@ -50,6 +52,9 @@ class LandCoverModel:
     """(fold,), of the folds' classifiers."""
     ground: GroundFolds | None = None
     """Which ground is tested in which fold; None without folds."""
+    training_space: TrainingSpace | None = None
+    """What pixels are compared with to know whether the model applies; None where that cannot be
+    told, see ``applicability`` of the card."""
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -99,12 +104,15 @@ class LandCoverModel:
 
     @cached_property
     def version(self) -> str:
-        """Names the model: a hash of its trees, classes, features and calibration, not of how it
-        was run."""
+        """Names the model: a hash of its trees, classes, features, calibration and training space,
+        not of how it was run."""
         trees = self.text.split("\nparameters:")[0]
         words = [trees, *(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
         if self.calibrator is not None:
             words.append(json.dumps(self.calibrator.to_dict(), sort_keys=True))
+        space = self.card.get("applicability", {})
+        if space.get("samples"):
+            words.append(f"{space['mean_distance']:.9g} {space['threshold']:.9g}")
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
     def check_fits(self, features: FeatureStack) -> None:
@@ -187,12 +195,18 @@ def train(
         "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
     }
     text = _text(classifier)
+    importance = classify.importance(classifier)
     if not options.folds:
-        return LandCoverModel(text, card)
+        space, card["applicability"] = training_space.learn(
+            training, importance, training_space.folds_of_patches(training), options
+        )
+        return LandCoverModel(text, card, training_space=space)
     known = {i: classes[i] for i in classifier.class_ids}
     validated = cross_validate(labelled, grids, known, options, year)
     texts = tuple(_text(one) for one in validated.classifiers)
-    return LandCoverModel(text, card | validated.card, texts, validated.ground)
+    folds = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
+    space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
+    return LandCoverModel(text, card | validated.card, texts, validated.ground, space)
 
 
 def _text(classifier: Classifier) -> str:

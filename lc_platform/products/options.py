@@ -18,6 +18,7 @@ from lc_platform.config import (
     Config,
     Features,
     Imagery,
+    Map,
     Processing,
     Sampling,
     Simulation,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
 
 _CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
-_VALIDATION = Validation()
+_VALIDATION, _MAP = Validation(), Map()
 
 
 def _names(classes: Legend) -> list[str]:
@@ -62,6 +63,10 @@ def _if_given(value: Any) -> Any:
 
 def _if_any(count: int) -> Any:
     return count or ABSENT
+
+
+def _unless_usual_samples(count: int) -> Any:
+    return ABSENT if count == _MAP.applicability_samples else count
 
 
 def _unless_none(method: str) -> Any:
@@ -392,6 +397,11 @@ class TrainingOptions(Options):
         data("validation.calibration", value=_unless_none), default=_VALIDATION.calibration
     )
     """The method; folds are needed for it."""
+    applicability_samples: int = option(
+        data("map.applicability_samples", value=_unless_usual_samples),
+        default=_MAP.applicability_samples,
+    )
+    """Samples, at most, that pixels are compared with to know whether the model applies."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     class_weights: Literal["balanced", "none"] = option(
         data("sampling.class_weights"), default=_SAMPLING.class_weights

@@ -177,3 +177,54 @@ def test_samples_that_cannot_tell_are_refused() -> None:
     space = applicability.fit(training, importance, folds)
     with pytest.raises(ValueError, match="had 4 features; 3 were given"):
         applicability.dissimilarity(space, np.zeros((3, 2, 2), np.float32))
+
+
+def test_samples_are_drawn_of_each_class_alike_as_far_as_it_has_them() -> None:
+    labels = np.repeat(np.array([1, 2, 9], np.uint8), [1000, 5, 500])
+    chosen = applicability.choose(labels, 105, seed=4)
+    assert (np.diff(chosen) > 0).all()
+    assert np.bincount(labels[chosen])[[1, 2, 9]].tolist() == [50, 5, 50]
+    np.testing.assert_array_equal(chosen, applicability.choose(labels, 105, seed=4))
+    assert (chosen != applicability.choose(labels, 105, seed=5)).any()
+    np.testing.assert_array_equal(applicability.choose(labels, 9999, seed=4), np.arange(1505))
+
+
+def test_percent_tells_inside_from_outside_as_the_threshold_does() -> None:
+    training, importance, folds = samples(12, 200, 6)
+    space = applicability.fit(training, importance, folds)
+    near = np.float32(space.threshold)
+    shares = np.array([0, 1e-9, 0.5, 0.501, 1, 1.0000002, 1.001, 2.549, 2.551, 1e9, np.nan])
+    index = (near * shares).astype(np.float32)
+    index[5] = np.nextafter(near, np.float32(np.inf))
+    found = applicability.percent(space, index)
+    assert found.tolist() == [1, 1, 50, 51, 100, 101, 101, 255, 255, 255, 255]
+    np.testing.assert_array_equal(
+        found <= applicability.OUTSIDE, applicability.is_applicable(space, index)
+    )
+
+
+def region(seed: int, centres: Features, noise: float, side: int) -> NDArray[np.float32]:
+    """(feature, y, x): fields of 5 x 5 pixels, each of one of some spectra over the dates."""
+    generator = np.random.default_rng(seed)
+    fields = generator.integers(0, len(centres), (side // 5, side // 5))
+    values = centres[np.kron(fields, np.ones((5, 5), np.int64))]
+    values = values + generator.normal(size=(side, side, 1)) * noise  # as bright or dark together
+    values += generator.normal(size=values.shape) * noise
+    return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
+
+
+def test_a_region_of_classes_that_training_never_saw_is_outside_and_the_rest_is_not() -> None:
+    generator = np.random.default_rng(3)
+    seasons = generator.normal(size=(8, 60)) * 0.15 + 0.4  # reflectance on some dates
+    known, unknown = seasons[:5], seasons[5:]
+    taught = region(1, known, 0.02, 100).reshape(60, -1).T
+    blocks = np.kron(np.arange(16).reshape(4, 4) % 5, np.ones((25, 25), np.int64)).ravel()
+    importance = generator.exponential(size=60)
+    space = applicability.fit(taught, importance, blocks)
+    ordinary, foreign = region(2, known, 0.02, 150), region(3, unknown, 0.02, 150)
+    outside = {
+        name: (applicability.percent(space, applicability.dissimilarity(space, where)) > 100).mean()
+        for name, where in (("ordinary", ordinary), ("foreign", foreign))
+    }
+    assert outside["ordinary"] < 0.05
+    assert outside["foreign"] > 0.8
