@@ -275,6 +275,7 @@ class Platform:
             # Objects are given their classes by what is kept of their pixels.
             probabilities=processing.probabilities or self.config.map.objects is not None,
             postprocessing=Postprocessing.of(self.config),
+            applicability=self.config.map.applicability,
             area=self.area,
             window=processing.window,
             threads=processing.threads,

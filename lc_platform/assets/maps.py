@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @asset(
     group="maps",
     kinds={"geotiff"},
-    code_version="2",
+    code_version="3",
     options=Platform.prediction_options,
 )
 def predictions(
@@ -43,7 +43,7 @@ def predictions(
 @asset(
     group="maps",
     kinds={"geotiff"},
-    code_version="1",
+    code_version="2",
     options=Platform.mosaic_options,
 )
 def mosaic(
@@ -54,7 +54,7 @@ def mosaic(
     observation_stats: Mapping[str, RasterCube],
     options: MosaicOptions,
 ) -> Mosaic:
-    """The country's class map, its confidence and its valid-observation count."""
+    """The country's class map, its confidence, applicability and valid-observation count."""
     joined = products.mosaic.Mosaic(
         year, patch_grid.patches, predictions, observation_stats, options, model.version
     )

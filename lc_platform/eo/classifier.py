@@ -52,6 +52,9 @@ class Prediction:
     there is no data."""
     probabilities: NDArray[np.float32]
     """(class, y, x), 0 to 1, in the order of the classifier's class ids; NaN without data."""
+    applicability: NDArray[np.uint8] | None = None
+    """(y, x), see `applicability.percent`, 0 where there is no data; None where it is not
+    judged."""
 
 
 def train(

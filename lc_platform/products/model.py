@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from types import MappingProxyType
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import calibration
+from lc_platform.eo import applicability, calibration
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import TrainingSpace
 from lc_platform.eo.calibration import Isotonic, Temperature
@@ -125,12 +125,18 @@ class LandCoverModel:
             )
 
     def predict(
-        self, features: NDArray[np.float32], *, fold: int | None = None, threads: int = 0
+        self,
+        features: NDArray[np.float32],
+        *,
+        fold: int | None = None,
+        judged: bool = False,
+        threads: int = 0,
     ) -> Prediction:
         """Classify a window with calibrated probabilities.
 
         features  (feature, y, x), NaN where missing
         fold      whose classifier is asked; the model itself where None
+        judged    whether the area of applicability is looked at too, as far as the model can
         threads   that may be used, 0 for all
         Returns classes, confidence, entropy and probabilities; see `eo.classifier.predict`.
 
@@ -138,7 +144,13 @@ class LandCoverModel:
         """
         classifier = self.classifier if fold is None else self.fold_models[fold]
         calibrator = self.calibrator if fold is None else self.fold_calibrators[fold]
-        return classify.predict(classifier, features, calibrator=calibrator, threads=threads)
+        found = classify.predict(classifier, features, calibrator=calibrator, threads=threads)
+        if not judged or self.training_space is None:
+            return found
+        index = applicability.dissimilarity(self.training_space, features, threads=threads)
+        percent = applicability.percent(self.training_space, index)
+        percent[found.classes == 0] = applicability.PERCENT_NO_DATA
+        return replace(found, applicability=percent)
 
 
 def _calibrator(told: Mapping[str, Any] | None) -> Temperature | Isotonic | None:

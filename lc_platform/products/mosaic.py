@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from lc_platform.area.grid import Patch
 from lc_platform.area.mask import AreaMask
 from lc_platform.cube import MAIN, Summary, Thumbnail, Window, same_grid, windows
 from lc_platform.errors import DataError
+from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.model import common_version
 from lc_platform.products.options import MosaicOptions
 from lc_platform.products.reference_rasters import colored
@@ -29,6 +31,8 @@ from lc_platform.storage.staging import Staging
 
 LAND_COVER = "land_cover.tif"
 CONFIDENCE = "confidence.tif"
+APPLICABLE = "applicability.tif"
+APPLICABLE_SHARES = "applicability.json"
 VALID_OBSERVATIONS = "valid_observations.tif"
 PICTURE = "land_cover.png"
 _PICTURE_SIZE = 1000
@@ -55,7 +59,9 @@ class Mosaic:
     number of the map's pixels by class."""
 
     def write(self, staging: Staging) -> int:
-        """Write the three maps, and their picture where one is drawn; returns the maps' bytes.
+        """Write the maps: classes, confidence, valid observations, and applicability where all
+        predictions have it, with its shares by class and patch; and their picture where one is
+        drawn; returns the maps' bytes.
 
         Raises DataError where there is no prediction, or predictions of several models.
         """
@@ -88,6 +94,17 @@ class Mosaic:
                         picture.update(window, values[None])
                         larger.update(window, values[None])
                     target.tag(year=self.year, model_version=version, patches=len(predicted))
+                    beside = applicability(target) if judged else 0
+                return path.stat().st_size + beside
+
+        def applicability(classes: Draft) -> int:
+            with staging.file(APPLICABLE) as path:
+                name = APPLICABILITY
+                with tiled(path, grid, [name], "uint8", 0, overviews="average") as target:
+                    seen = applicable.add_patch
+                    _join(target, predicted, grid, self.predictions, name, inside, seen)
+                    for window in windows(grid.shape, _WINDOW):
+                        applicable.add(classes.read(window), target.read(window))
                 return path.stat().st_size
 
         def confidence() -> int:
@@ -104,6 +121,8 @@ class Mosaic:
                     _join(target, seen, grid, self.statistics, name, inside)
                 return path.stat().st_size
 
+        judged = all(APPLICABILITY in self.predictions[p.key].layers for p in predicted)
+        applicable = ApplicableArea()
         for cubes in (self.predictions, self.statistics):
             _check_grids(predicted, cubes)
         # One after the other: two at once would be a little faster, and hold twice the memory.
@@ -112,6 +131,14 @@ class Mosaic:
             pixels = {i: int(counts[i]) for i in options.classes if counts[i]}
             with staging.file(PICTURE) as path:
                 path.write_bytes(self.drawn(larger.values[0].astype(np.uint8), pixels))
+        if judged:
+            names = {i: name for i, (name, _) in options.classes.items()}
+            with staging.file(APPLICABLE_SHARES) as path:
+                path.write_text(json.dumps(applicable.to_dict(names), indent=2), encoding="utf-8")
+            self.summary.facts |= {
+                "share_outside_applicability": applicable.share_outside,
+                "share_outside_applicability_by_class": applicable.by_class(names),
+            }
         missing = [p.key for p in self.patches if p.key not in self.predictions]
         self.summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)
         self.summary.facts |= {
@@ -146,9 +173,13 @@ def _join(
     cubes: Mapping[str, RasterCube],
     layer: str,
     inside: AreaMask | None,
+    seen: Callable[[str, NDArray[np.generic]], None] | None = None,
 ) -> None:
     """Put a layer of all patches in place, as far as the map reaches; where patches overlap, the
-    last that knows wins."""
+    last that knows wins.
+
+    seen  is given what each patch has, part by part
+    """
 
     def read(part: tuple[Patch, Window]) -> NDArray[np.generic]:
         patch, window = part
@@ -156,10 +187,14 @@ def _join(
 
     parts = [(patch, window) for patch in patches for window in _windows_of(patch, grid)]
     reads = read_ahead(read, parts, readers=available(0))
-    for (_, window), values in track(reads, f"windows of {layer.replace('_', ' ')}", len(parts)):
+    for (patch, window), values in track(
+        reads, f"windows of {layer.replace('_', ' ')}", len(parts)
+    ):
         known = np.nan_to_num(values).astype(target.dtype)
         if inside is not None:
             known[~inside.read(window)] = 0
+        if seen is not None:
+            seen(patch.key, known)
         if not known.all():
             known = np.where(known == 0, target.read(window), known)
         target.write(known, window)

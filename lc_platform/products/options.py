@@ -69,6 +69,10 @@ def _unless_usual_samples(count: int) -> Any:
     return ABSENT if count == _MAP.applicability_samples else count
 
 
+def _if_left_out(judged: bool) -> Any:
+    return ABSENT if judged else judged
+
+
 def _unless_none(method: str) -> Any:
     return ABSENT if method == "none" else method
 
@@ -435,6 +439,10 @@ class PredictionOptions(Options):
         data("postprocessing", value=lambda done: done.described), default=Postprocessing()
     )
     """What is done with the probabilities until they are the map."""
+    applicability: bool = option(
+        data("map.applicability", value=_if_left_out), default=_MAP.applicability
+    )
+    """Whether the area of applicability is told of."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at; None where it is of the whole patch."""
     window: int = option(SPEED, default=_PROCESSING.window)

@@ -101,23 +101,30 @@ def finished(
         for top, bottom in _steps(region[0], margin, window)
         for left, right in _steps(panel, margin, window)
     ]
-    classified = (
-        (part, classify(values).probabilities) for part, values in _tracked(read, parts, len(parts))
-    )
+    classified = ((part, classify(values)) for part, values in _tracked(read, parts, len(parts)))
     for panel in panels:
-        held = np.empty((len(class_ids), 0, panel.stop - panel.start + 2 * margin), np.float32)
+        width = panel.stop - panel.start + 2 * margin
+        held = np.empty((len(class_ids), 0, width), np.float32)
+        judged: NDArray[np.uint8] | None = np.empty((0, width), np.uint8)
         first = region[0].start - margin
         for top in range(region[0].start, region[0].stop, window):
             bottom = min(top + window, region[0].stop)
-            held, first = held[:, top - margin - first :], top - margin
-            added = [held]
+            gone, first = top - margin - first, top - margin
+            held = held[:, gone:]
+            judged = None if judged is None else judged[gone:]
+            added, judgements = [held], [judged]
             end = first + held.shape[1]
             while end < bottom + margin:
-                row, end = _row(classified, held.shape[2])
+                row, judgement, end = _row(classified, width)
                 added.append(row)
+                judgements.append(judgement)
             held = np.concatenate(added, axis=1)
+            judged = _joined(judgements, axis=0)
             of_window = held[:, : bottom + margin - first]
             found = finish(of_window, class_ids, options, threads=threads)
+            if judged is not None:
+                inner = judged[margin : bottom - top + margin, margin : width - margin]
+                found = replace(found, applicability=inner)
             yield (slice(top, bottom), panel), found
 
 
@@ -143,11 +150,19 @@ def _steps(side: slice, margin: int, size: int) -> list[tuple[int, int]]:
 
 
 def _row(
-    classified: Iterator[tuple[Window, NDArray[np.float32]]], width: int
-) -> tuple[NDArray[np.float32], int]:
-    """Return the probabilities of the next windows that lie side by side, and where they end."""
-    found: list[NDArray[np.float32]] = []
-    while sum(one.shape[2] for one in found) < width:
+    classified: Iterator[tuple[Window, Prediction]], width: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, int]:
+    """Return the probabilities and the applicability of the next windows that lie side by side, and
+    where they end."""
+    found: list[Prediction] = []
+    while sum(one.classes.shape[1] for one in found) < width:
         (rows, _), values = next(classified)
         found.append(values)
-    return np.concatenate(found, axis=2), rows.stop
+    probabilities = np.concatenate([one.probabilities for one in found], axis=2)
+    return probabilities, _joined([one.applicability for one in found], axis=1), rows.stop
+
+
+def _joined(parts: Sequence[NDArray[np.uint8] | None], axis: int) -> NDArray[np.uint8] | None:
+    """Return the parts as one; None where one of them is not judged."""
+    known = [one for one in parts if one is not None]
+    return np.concatenate(known, axis=axis) if len(known) == len(parts) else None

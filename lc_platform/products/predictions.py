@@ -19,7 +19,9 @@ from lc_platform.cube import (
     whole,
 )
 from lc_platform.eo import classifier as classify
+from lc_platform.eo.applicability import PERCENT_NO_DATA
 from lc_platform.errors import DataError
+from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import PredictionOptions
@@ -32,9 +34,11 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
 
     Layers (y, x), uint8: ``class`` (0 where the pixel has no valid observation), ``confidence``
     (percent, of that class), ``entropy`` (percent of its maximum, 255 where no data), ``margin``
-    (percent by which the most probable class is ahead of the second, 255 where no data), and where
-    they are kept one ``probability_{id}`` a class (percent, 255 where no data). All are what they
-    are after the options' postprocessing.
+    (percent by which the most probable class is ahead of the second, 255 where no data),
+    ``applicability`` (percent of the threshold, 1 to 100 inside the area of applicability, 101 to
+    255 outside, 0 where no data; not there where the model cannot tell), and where they are kept
+    one ``probability_{id}`` a class (percent, 255 where no data). All but the applicability, which
+    is of the pixel alone, are what they are after the options' postprocessing.
 
     Raises DataError where the patch's features are not those the model was trained on, or do not
     reach as far beyond the patch as the postprocessing needs.
@@ -54,6 +58,9 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         "entropy": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA),
         "margin": Layer((), "uint8", fill=classify.MARGIN_NO_DATA),
     }
+    judged = options.applicability and model.training_space is not None
+    if judged:
+        layers[APPLICABILITY] = Layer((), "uint8", fill=PERCENT_NO_DATA)
     if options.probabilities:
         layers |= {
             f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA) for i in class_ids
@@ -74,9 +81,10 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         picture = Thumbnail(geobox.shape, 1)
         counts = np.zeros(256, dtype=np.int64)
         confidence = 0
+        applicable = ApplicableArea()
         for tile, found in finished(
             clipped,
-            lambda values: model.predict(values, threads=options.threads),
+            lambda values: model.predict(values, judged=judged, threads=options.threads),
             class_ids,
             options.postprocessing,
             whole(geobox),
@@ -90,6 +98,9 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             yield Block("confidence", (), tile, found.confidence)
             yield Block("entropy", (), tile, found.entropy)
             yield Block("margin", (), tile, found.margin)
+            if found.applicability is not None:
+                applicable.add(found.classes, found.applicability)
+                yield Block(APPLICABILITY, (), tile, found.applicability)
             if options.probabilities:
                 percent = np.where(
                     np.isnan(found.probabilities),
@@ -109,6 +120,12 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             },
             "model_version": model.version,
         }
+        if judged:
+            names = {i: name for i, (name, _) in options.classes.items()}
+            summary.facts |= {
+                "share_outside_applicability": applicable.share_outside,
+                "share_outside_applicability_by_class": applicable.by_class(names),
+            }
 
     return LazyCube(
         {MAIN: geobox},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Country:
         self.patches: list[Patch] = []
         self.classes: dict[str, NDArray[Any]] = {}
         self.confidence: dict[str, NDArray[Any]] = {}
+        self.applicability: dict[str, NDArray[Any]] = {}
         self.observations: dict[str, NDArray[Any]] = {}
 
     def add(
@@ -71,6 +73,7 @@ class Country:
         classes: NDArray[Any] | None = None,
         version: str = "m1",
         grid: GeoBox | None = None,
+        judged: bool = True,
     ) -> None:
         self.patches.append(one)
         rng = np.random.default_rng(len(self.patches))
@@ -80,7 +83,11 @@ class Country:
         share = rng.integers(1, 101, one.shape)
         self.confidence[one.key] = np.where(classes == 0, 0, share).astype("uint8")
         self.observations[one.key] = rng.integers(1, 300, one.shape).astype("uint16")
+        percent = rng.integers(1, 256, one.shape)
+        self.applicability[one.key] = np.where(classes == 0, 0, percent).astype("uint8")
         layers = {"class": self.classes[one.key], "confidence": self.confidence[one.key]}
+        if judged:
+            layers["applicability"] = self.applicability[one.key]
         form = CogFormat(lambda cube: cube)
         grid = grid or one.geobox
         form.write(self.store, f"predictions/{one.key}.tif", computed(grid, layers, version))
@@ -163,7 +170,8 @@ def test_the_map_is_a_cog_with_the_classes_colours_and_names(country: Country) -
         assert raster.tags()["patches"] == "4"
     names = country.store.names("mosaic/2020")
     assert names == [
-        "confidence.tif", "land_cover.tif", "land_cover.tif.aux.xml", "valid_observations.tif"
+        "applicability.json", "applicability.tif", "confidence.tif", "land_cover.tif",
+        "land_cover.tif.aux.xml", "valid_observations.tif",
     ]  # fmt: skip
     assert sorted(MosaicFormat().open(country.store, "mosaic/2020")) == names
     side = Path(country.store.path("mosaic/2020/land_cover.tif.aux.xml")).read_text()
@@ -180,6 +188,34 @@ def test_a_missing_patch_stays_no_data_and_is_counted(country: Country) -> None:
     np.testing.assert_array_equal(found[ROWS:, :COLUMNS], country.classes["33N-r1-c0"])
     assert mosaic.summary.facts["patches_missing"] == 1
     assert mosaic.summary.facts["missing"] == gone.key
+
+
+def test_the_share_outside_the_area_of_applicability_is_told_by_class_and_patch(
+    country: Country,
+) -> None:
+    four(country)
+    facts = country.join().summary.facts
+    values, classes = country.read("applicability"), country.read("land_cover")
+    np.testing.assert_array_equal(values, tiles(country, country.applicability))
+    told = json.loads(country.store.read_bytes("mosaic/2020/applicability.json"))
+    outside = values > 100
+    assert told["share_outside"] == facts["share_outside_applicability"]
+    assert told["share_outside"] == pytest.approx(outside[classes > 0].mean())
+    for class_id, (name, _) in CLASSES.items():
+        of_class = classes == class_id
+        if of_class.any():
+            expected = {"pixels": of_class.sum(), "pixels_outside": outside[of_class].sum()}
+            assert expected.items() <= told["classes"][name].items()
+    for key, own in country.applicability.items():
+        expected = {"pixels": (own > 0).sum(), "pixels_outside": (own > 100).sum()}
+        assert expected.items() <= told["patches"][key].items()
+
+
+def test_a_map_of_predictions_that_are_not_judged_has_no_applicability(country: Country) -> None:
+    country.add(patch(0, 0), judged=False)
+    facts = country.join().summary.facts
+    assert "applicability.tif" not in country.store.names("mosaic/2020")
+    assert "share_outside_applicability" not in facts
 
 
 def test_without_any_prediction_there_is_no_map(country: Country) -> None:
@@ -357,7 +393,7 @@ def test_no_map_reaches_beyond_the_area_in_whatever_crs_it_is(
     clear = np.abs(shapely.distance(corner, here) - 50) > (0 if crs is None else 1)
     beyond = shapely.distance(corner, here) > 50
     in_patches = shapely.box(5e5, 5e6 - 20 * ROWS, 5e5 + 20 * COLUMNS, 5e6).buffer(-15)
-    for name in ("land_cover", "confidence", "valid_observations"):
+    for name in ("land_cover", "confidence", "applicability", "valid_observations"):
         found = country.read(name)
         assert not found[beyond & clear].any(), name
         if crs is None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lc_platform.eo import applicability
 from lc_platform.errors import DataError
 from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.options import PredictionOptions
@@ -57,6 +58,33 @@ def test_a_pixel_that_was_never_seen_is_no_data_and_not_a_guess(model: LandCover
     assert computed.summary.facts["valid_fraction"] == 0
     assert computed.summary.facts["mean_confidence"] is None
     assert computed.summary.facts["class_pixels"] == {}
+
+
+def test_a_pixel_is_outside_where_training_has_shown_nothing_like_it(
+    model: LandCoverModel,
+) -> None:
+    features = stack((20, 30))
+    computed = predict(features, model, PredictionOptions(classes=SHOWN, window=16))
+    held = computed.load()
+    found, classes = held.read("applicability"), held.read("class")
+    index = applicability.dissimilarity(model.training_space, features.read())
+    np.testing.assert_array_equal(found == 0, classes == 0)
+    np.testing.assert_array_equal(
+        (found <= 100)[classes > 0],
+        applicability.is_applicable(model.training_space, index)[classes > 0],
+    )
+    outside = (found > 100)[classes > 0].mean()
+    assert computed.summary.facts["share_outside_applicability"] == pytest.approx(outside)
+    strange = cubes.feature_stack(features.read().reshape(2, 1, 20, 30) + 500, ("NDVI",), (0, 16))
+    held = predict(strange, model, PredictionOptions(classes=SHOWN, window=16)).load()
+    assert (held.read("applicability")[held.read("class") > 0] == 255).all()
+
+
+def test_applicability_may_be_left_out(model: LandCoverModel) -> None:
+    options = PredictionOptions(classes=SHOWN, window=16, applicability=False)
+    computed = predict(stack((8, 9)), model, options)
+    assert "applicability" not in computed.load().layers
+    assert "share_outside_applicability" not in computed.summary.facts
 
 
 @pytest.mark.parametrize("window", [16, 64])
