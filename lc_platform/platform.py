@@ -254,6 +254,7 @@ class Platform:
             block_size=validation.block_size,
             calibration=validation.calibrated_by,
             applicability_samples=config.map.applicability_samples,
+            wrong_labels=validation.wrong_labels,
             seed=sampling.seed,
             class_weights=sampling.class_weights,
             threads=config.processing.threads,

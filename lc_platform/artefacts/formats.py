@@ -23,6 +23,7 @@ from lc_platform.artefacts.layout import (
     MODEL_POLYGONS,
     MODEL_SPACE,
     MODEL_TEXT,
+    MODEL_WRONG_LABELS,
 )
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Cube, Layer, LazyCube, Window
@@ -38,6 +39,7 @@ from lc_platform.products.objects import ClassifiedObjects
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.training_samples import Samples
+from lc_platform.products.wrong_labels import WrongLabels
 from lc_platform.storage import raster_cube, zarr_cube
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.file_sets import content_and_writing, of_one_writing
@@ -210,7 +212,7 @@ class SamplesFormat(ReadWhole):
 
 class ModelFormat(ReadWhole):
     """LightGBM's text and a card; with folds, also the text of each fold's classifier, and tables
-    of what ground is tested in which fold."""
+    of what ground is tested in which fold, and of labels that are probably wrong."""
 
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
@@ -226,6 +228,9 @@ class ModelFormat(ReadWhole):
             if value.training_space is not None:
                 with staging.file(MODEL_SPACE) as path:
                     tables.write_space(path, value.training_space, value.card["features"])
+            if value.wrong_labels is not None:
+                with staging.file(MODEL_WRONG_LABELS) as path:
+                    tables.write_columns(path, value.wrong_labels.columns)
         return sum(map(len, texts.values()))
 
     def open(self, store: Store, key: str) -> LandCoverModel:
@@ -234,7 +239,7 @@ class ModelFormat(ReadWhole):
         names = [MODEL_SPACE] if judged else []
         if folds:
             of_folds = [MODEL_FOLD_TEXT.format(fold=fold) for fold in range(folds)]
-            names += [MODEL_FOLDS, MODEL_POLYGONS, *of_folds]
+            names += [MODEL_FOLDS, MODEL_POLYGONS, MODEL_WRONG_LABELS, *of_folds]
         text, card, *more = _read(store, key, MODEL_TEXT, MODEL_CARD, *names)
         try:
             about = json.loads(card)
@@ -245,8 +250,9 @@ class ModelFormat(ReadWhole):
                 if folds
                 else None
             )
+            wrong = WrongLabels.of(tables.read_columns(more[2])) if folds else None
             model = LandCoverModel(
-                text.decode(), known, tuple(one.decode() for one in more[2:]), ground, space
+                text.decode(), known, tuple(one.decode() for one in more[3:]), ground, space, wrong
             )
             same = model.version == about["model_version"]
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:

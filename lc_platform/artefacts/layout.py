@@ -46,6 +46,7 @@ MODEL_FOLD_TEXT = "fold_{fold}.txt"
 MODEL_FOLDS = "folds.parquet"
 MODEL_SPACE = "training_space.parquet"
 MODEL_POLYGONS = "polygon_blocks.parquet"
+MODEL_WRONG_LABELS = "wrong_labels.parquet"
 METRICS = "metrics.json"
 
 

@@ -89,8 +89,8 @@ def model(
 
 @asset(
     group="model",
-    kinds={"json", "png"},
-    code_version="1",
+    kinds={"json", "png", "geopackage"},
+    code_version="2",
     options=Platform.evaluation_options,
 )
 def evaluation(
@@ -100,8 +100,9 @@ def evaluation(
     reference_rasters: Mapping[str, ReferenceMap],
     options: EvaluationOptions,
 ) -> Evaluation:
-    """Metrics on all reference pixels of the held-out patches, and the confusion matrix."""
-    patches = platform.grid().keys
-    return report.with_confusion_matrix(
-        products.evaluation.assess(model, features, reference_rasters, options, patches=patches)
-    )
+    """Metrics on all reference pixels of the held-out patches, the confusion matrix, and the
+    polygons whose label is probably wrong."""
+    grids = {patch.key: patch.geobox for patch in platform.grid().patches}
+    found = products.evaluation.assess(model, features, reference_rasters, options, patches=grids)
+    found = report.with_confusion_matrix(found)
+    return report.with_label_errors(found, model, platform.reference, grids, options.classes)

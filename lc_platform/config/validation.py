@@ -21,6 +21,9 @@ class Validation(Section):
     """Metres along the side of the squares of ground that stay in one fold; by default a patch."""
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
     """How probabilities are made to be as often right as they say, by pixels of other folds."""
+    wrong_labels: Literal["keep", "leave_out"] = "keep"
+    """What training does with polygons of the reference whose label is probably wrong, by
+    classifiers of other folds. `evaluation` lists them either way."""
 
     @model_validator(mode="after")
     def _folds_have_what_they_need(self) -> Self:
@@ -35,6 +38,11 @@ class Validation(Section):
             raise ValueError(
                 "block_size: says how folds are cut, and there are none (folds: 0). Remove it, or "
                 "give folds"
+            )
+        if self.wrong_labels == "leave_out":
+            raise ValueError(
+                "wrong_labels: wrong labels are found by classifiers of other folds, and there are "
+                "none (folds: 0). Write keep, or give folds"
             )
         if "calibration" in self.model_fields_set and self.calibration != "none":
             raise ValueError(

@@ -19,6 +19,7 @@ from lc_platform.errors import DataError
 from lc_platform.products.ground_folds import GroundFolds, blocks_at, dealt
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
+from lc_platform.products.wrong_labels import Judge, WrongLabels
 
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Shares of a class's pixels whose sets of classes are to hold it."""
@@ -52,7 +53,11 @@ class CrossValidation:
     classifiers: tuple[Classifier, ...]
     """(fold,), all of the same classes."""
     card: dict[str, Any]
-    """``validation``, ``calibration``, ``conformal`` and ``split_warnings`` of the card."""
+    """``validation``, ``calibration``, ``conformal``, ``wrong_labels`` and ``split_warnings`` of
+    the card."""
+    wrong_labels: WrongLabels
+    left_out: NDArray[np.uint32]
+    """Ids of the polygons that the classifiers were trained without."""
 
 
 def fitted(
@@ -61,18 +66,23 @@ def fitted(
     *,
     class_ids: Sequence[int] = (),
     kept: Mapping[str, NDArray[np.bool_]] | None = None,
+    without: NDArray[np.uint32] | None = None,
 ) -> Classifier:
     """Train a classifier on the samples that are for training.
 
     samples    by patch
     class_ids  that it tells apart; those of the samples where there is none
     kept       by patch, (sample,): which of the samples that are for training; all where None
+    without    ids of the polygons whose samples are left out
     """
     parts, labels = [], []
     for patch, one in samples.items():
         features, classes = one.features[: one.for_training], one.classes[: one.for_training]
-        if kept is not None and not kept[patch].all():
-            features, classes = features[kept[patch]], classes[kept[patch]]
+        chosen = np.ones(len(classes), np.bool_) if kept is None else kept[patch]
+        if without is not None and len(without):
+            chosen = chosen & ~np.isin(one.polygons[: one.for_training], without)
+        if not chosen.all():
+            features, classes = features[chosen], classes[chosen]
         parts.append(features)
         labels.append(classes)
     return classify.train(
@@ -115,21 +125,35 @@ def cross_validate(
         samples, grids, ids, count=options.folds, size=options.block_size, seed=options.seed
     )
     folds = {patch: ground.of_samples(one, grids.get(patch)) for patch, one in samples.items()}
-    classifiers = tuple(
-        fitted(
-            samples,
-            options,
-            class_ids=ids,
-            kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
+
+    def trained(without: NDArray[np.uint32] | None = None) -> tuple[Classifier, ...]:
+        return tuple(
+            fitted(
+                samples,
+                options,
+                class_ids=ids,
+                kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
+                without=without,
+            )
+            for fold in range(ground.count)
         )
-        for fold in range(ground.count)
-    )
+
+    classifiers = trained()
     taught = np.zeros((ground.count, len(ids)), np.bool_)
     for patch, one in samples.items():
         own, labels = folds[patch][: one.for_training], one.classes[: one.for_training]
         for fold in range(ground.count):
             taught[fold] |= np.isin(ids, labels[own != fold])
-    known = _known(out_of_fold(samples, folds, classifiers), ids, taught, options.seed)
+    judge = Judge(ids, taught)
+    parts = list(out_of_fold(samples, folds, classifiers, judge))
+    wrong, told, warnings = judge.found(classes)
+    left_out = np.empty(0, np.uint32)
+    if options.wrong_labels == "leave_out":
+        left_out = wrong.polygons[wrong.left_out]
+        if len(left_out):
+            classifiers = trained(left_out)
+            parts = list(out_of_fold(samples, folds, classifiers))
+    known = _known(parts, ids, taught, options.seed)
     card = _calibrated(known, ids, ground.count, options.calibration)
     card["validation"] = {
         "asked_folds": options.folds,
@@ -142,40 +166,56 @@ def cross_validate(
             )
         ],
     }
-    card["split_warnings"] = _warnings(samples, dealing, ground, classes, options)
-    return CrossValidation(ground, classifiers, card)
+    card["wrong_labels"] = told | {
+        "treatment": options.wrong_labels,
+        "left_out_polygons": len(left_out),
+        "left_out_samples": sum(
+            int(np.isin(one.polygons[: one.for_training], left_out).sum())
+            for one in samples.values()
+        ),
+    }
+    card["split_warnings"] = [
+        *_warnings(samples, dealing, ground, classes, options),
+        *(warnings if options.wrong_labels == "leave_out" else ()),
+    ]
+    return CrossValidation(ground, classifiers, card, wrong, left_out)
 
 
 def out_of_fold(
     samples: Mapping[str, Samples],
     folds: Mapping[str, NDArray[np.uint8]],
     classifiers: Sequence[Classifier],
+    judge: Judge | None = None,
 ) -> Iterator[OutOfFold]:
     """Yield, patch by patch, what the folds' classifiers say of the samples that stand for all
     pixels with a label.
 
     samples  by patch
     folds    by patch, (sample,), in which each is tested
+    judge    hears what they say of all samples
     """
     for patch, one in samples.items():
-        rows = np.flatnonzero(one.for_validation)
+        chosen = one.for_validation
+        rows = np.flatnonzero(chosen) if judge is None else np.arange(len(one))
         of = folds[patch][rows]
         found = np.empty((len(rows), len(classifiers[0].class_ids)), np.float32)
         for fold in np.unique(of):
             own = of == fold
             found[own] = classify.probabilities(classifiers[fold], one.features[rows[own]])
-        yield OutOfFold(found, one.classes[rows], of)
+        if judge is not None:
+            judge.add(patch, found, one.classes, one.polygons, of)
+            found, of = found[chosen], of[chosen]
+        yield OutOfFold(found, one.classes[chosen], of)
 
 
 def _known(
-    parts: Iterator[OutOfFold], ids: Sequence[int], taught: NDArray[np.bool_], seed: int
+    parts: Sequence[OutOfFold], ids: Sequence[int], taught: NDArray[np.bool_], seed: int
 ) -> OutOfFold:
     """Return the pixels of classes that their fold's classifier has learnt, or some of them."""
-    several = list(parts)
     whole = OutOfFold(
-        np.concatenate([one.probabilities for one in several]),
-        np.concatenate([one.labels for one in several]),
-        np.concatenate([one.folds for one in several]),
+        np.concatenate([one.probabilities for one in parts]),
+        np.concatenate([one.labels for one in parts]),
+        np.concatenate([one.folds for one in parts]),
     )
     whole = whole.chosen(np.isin(whole.labels, ids))
     whole = whole.chosen(taught[whole.folds, np.searchsorted(ids, whole.labels)])

@@ -32,6 +32,7 @@ from lc_platform.products.features import FeatureStack
 from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
+from lc_platform.products.wrong_labels import WrongLabels
 
 _THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
 """How a model was run is not part of it."""
@@ -55,6 +56,8 @@ class LandCoverModel:
     training_space: TrainingSpace | None = None
     """What pixels are compared with to know whether the model applies; None where that cannot be
     told, see ``applicability`` of the card."""
+    wrong_labels: WrongLabels | None = None
+    """The polygons whose label is probably wrong; None without folds."""
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -187,7 +190,16 @@ def train(
     labels = np.concatenate([one.classes[: one.for_training] for one in training.values()])
     found, counts = np.unique(labels, return_counts=True)
     _check_classes(labels, found, classes, year, bool(held_out))
-    classifier = fitted(training, options)
+    known = {int(i): classes[int(i)] for i in found}
+    validated = None
+    if options.folds:
+        validated = cross_validate(labelled, grids, known, options, year)
+    classifier = fitted(
+        training,
+        options,
+        class_ids=tuple(known),
+        without=None if validated is None else validated.left_out,
+    )
     card: dict[str, Any] = {
         "year": year,
         "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
@@ -208,17 +220,16 @@ def train(
     }
     text = _text(classifier)
     importance = classify.importance(classifier)
-    if not options.folds:
+    if validated is None:
         space, card["applicability"] = training_space.learn(
             training, importance, training_space.folds_of_patches(training), options
         )
         return LandCoverModel(text, card, training_space=space)
-    known = {i: classes[i] for i in classifier.class_ids}
-    validated = cross_validate(labelled, grids, known, options, year)
     texts = tuple(_text(one) for one in validated.classifiers)
     folds = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
     space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
-    return LandCoverModel(text, card | validated.card, texts, validated.ground, space)
+    card |= validated.card
+    return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
 
 
 def _text(classifier: Classifier) -> str:

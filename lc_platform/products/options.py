@@ -73,6 +73,10 @@ def _if_left_out(judged: bool) -> Any:
     return ABSENT if judged else judged
 
 
+def _unless_kept(treatment: str) -> Any:
+    return ABSENT if treatment == "keep" else treatment
+
+
 def _unless_none(method: str) -> Any:
     return ABSENT if method == "none" else method
 
@@ -406,6 +410,10 @@ class TrainingOptions(Options):
         default=_MAP.applicability_samples,
     )
     """Samples, at most, that pixels are compared with to know whether the model applies."""
+    wrong_labels: Literal["keep", "leave_out"] = option(
+        data("validation.wrong_labels", value=_unless_kept), default=_VALIDATION.wrong_labels
+    )
+    """What is done with polygons whose label is probably wrong; folds find them."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
     class_weights: Literal["balanced", "none"] = option(
         data("sampling.class_weights"), default=_SAMPLING.class_weights

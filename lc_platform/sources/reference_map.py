@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import geopandas
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
@@ -39,6 +40,11 @@ class Reference(Protocol):
 
     def covers(self, geobox: GeoBox) -> bool:
         """Return whether there is any reference on a grid, without burning it."""
+        ...
+
+    def outlines(self, geobox: GeoBox) -> geopandas.GeoDataFrame:
+        """Return the polygons around a grid as they are drawn, whole, in longitudes and latitudes:
+        columns ``polygon``, its id as in `burnt`, and ``geometry``. None of a raster."""
         ...
 
     def values(self) -> ReferenceValues:
@@ -97,6 +103,12 @@ class _SimulatedReference:
         shapes = [(table.geometry.iloc[row], class_id) for row, class_id in claims]
         ids = [_polygon_id(table.parcel.iloc[row]) for row, _ in claims]
         return burn(shapes, geobox, self._classes.ids, ids)
+
+    def outlines(self, geobox: GeoBox) -> geopandas.GeoDataFrame:
+        table = self._archive.reference_polygons(geobox.extent)
+        ids = [_polygon_id(parcel) for parcel in table.parcel]
+        drawn = geopandas.GeoDataFrame({"polygon": ids}, geometry=[*table.geometry], crs=table.crs)
+        return drawn.drop_duplicates("polygon").to_crs("EPSG:4326")
 
     def covers(self, geobox: GeoBox) -> bool:
         # Polygons are drawn only where arithmetic finds none, as on a patch of a few pixels.

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import geopandas
 import numpy as np
+import pandas
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
@@ -98,6 +100,18 @@ class PolygonReference:
             shapes += [(geometry[row], class_id) for row, class_id in claims]
             ids += [sheet.before + int(found.number[row]) + 1 for row, _ in claims]
         return burn(shapes, geobox, self._classes.ids, ids)
+
+    def outlines(self, geobox: GeoBox) -> geopandas.GeoDataFrame:
+        parts = []
+        for sheet in self._sheets:
+            found = sheet.layer.around(geobox)
+            drawn = geopandas.GeoDataFrame(
+                {"polygon": sheet.before + found.number + 1},
+                geometry=polygons.polygonal_parts(found.geometry),
+                crs=sheet.layer.crs,
+            )
+            parts.append(drawn.to_crs("EPSG:4326"))
+        return geopandas.GeoDataFrame(pandas.concat(parts, ignore_index=True))
 
     def covers(self, geobox: GeoBox) -> bool:
         return any(self._any_on(sheet, geobox) for sheet in self._sheets)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import geopandas
 import numpy as np
 import rasterio
 import shapely
@@ -139,6 +140,9 @@ class RasterReference:
             counts.setdefault(str(value), count)
         at_least = "" if found.complete else ", counted in a part of the raster"
         return listed(counts, "pixel") + at_least
+
+    def outlines(self, geobox: GeoBox) -> geopandas.GeoDataFrame:  # noqa: ARG002
+        return geopandas.GeoDataFrame({"polygon": []}, geometry=[], crs="EPSG:4326")
 
     def covers(self, geobox: GeoBox) -> bool:
         with self._opened() as raster:
