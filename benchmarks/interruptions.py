@@ -26,7 +26,7 @@ import yaml
 from benchmarks import report
 from lc_platform import config as configuration
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import ASSETS, dimensions, key, years_of
+from lc_platform.artefacts.layout import EVERY_ASSET, dimensions, key
 from lc_platform.commands import demo
 from lc_platform.storage.errors import StorageError
 from lc_platform_tests.production import artefacts
@@ -201,8 +201,8 @@ def _unreadable(config: configuration.Config) -> list[str]:
     if not platform.store.exists(key("patch_grid")):
         return []
     patches = [patch.key for patch in platform.grid().patches]
-    for asset in ASSETS:
-        for year in years_of(asset, config.years):
+    for asset in EVERY_ASSET:
+        for year in platform.versions.years_of(asset, config.years):
             for patch in patches if "patch" in dimensions(asset) else [None]:
                 target = key(asset, patch, year)
                 if platform.store.exists(target):

@@ -19,18 +19,18 @@ def build(configuration: config.Config) -> dg.Definitions:
     return_large_arrays()
     conceal_warnings()
     platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
+    present = platform.partition_years
     completeness = automation.completeness_checks(platform)
     aged = automation.freshness(configuration.operations)
     with quiet():
         return dg.Definitions(
             assets=[
-                asset.bound(configuration.years, configuration.patches_per_run).map_asset_specs(
-                    aged
-                )
+                asset.bound(years, configuration.patches_per_run).map_asset_specs(aged)
                 for asset in assets.ALL
+                if (years := present.get(asset.name))
             ],
             asset_checks=[*checks(configuration.years), completeness],
-            jobs=automation.jobs(completeness),
+            jobs=automation.jobs(present, completeness),
             schedules=automation.schedules(platform),
             sensors=automation.sensors(platform),
             loggers={"console": dg.colored_console_logger, "json": logs.json_lines},

@@ -24,6 +24,7 @@ from lc_platform.products.options import (
     AcquisitionOptions,
     AlignmentOptions,
     AreaStatisticsOptions,
+    ChangeOptions,
     DetectionOptions,
     EvaluationOptions,
     FeatureOptions,
@@ -156,7 +157,22 @@ class Platform:
 
     @cached_property
     def versions(self) -> Versions:
-        return Versions(Records(self.store), self._specs, self.options, self.grid)
+        return Versions(Records(self.store), self._specs, self.options, self.grid, self.evidence)
+
+    def evidence(self, spec: VersionSpec, year: int) -> Sequence[int]:
+        """Return the years whose patches an artefact of a year is made of; none where there is no
+        artefact of that year."""
+        return (year,) if spec.evidence is None else spec.evidence(self, year)
+
+    @property
+    def partition_years(self) -> Mapping[str, Sequence[int]]:
+        """The years that the partitions of each asset are of, where they are of any; assets that
+        the configuration does not make are not among them."""
+        found = {
+            spec.asset: [year for year in self.config.years if self.evidence(spec, year)]
+            for spec in self._specs
+        }
+        return {asset: years for asset, years in found.items() if years}
 
     def grid(self) -> PatchGrid:
         """Open the patches as they are stored. Raises MissingArtefactError where they are not."""
@@ -180,13 +196,21 @@ class Platform:
 
         return sample_file(self.store, REFERENCE_SAMPLE.format(year=year))
 
-    def judged_since(self, look: Snapshot, year: int) -> Mapping[Partition, str]:
-        """Return which area statistics are not of the year's reference sample as it is now, with
-        the reason."""
-        recorded = look.recorded("area_statistics", year)
+    def change_sample(self, year: int) -> SampleFile | None:
+        """Return the points of a year's map whose class of the year before people have judged too;
+        None where there are none."""
+        from lc_platform.products.reference_sample import BEFORE
+
+        file = self.reference_sample(year)
+        return file if file is not None and file.is_filled(BEFORE) else None
+
+    def judged_since(self, look: Snapshot, asset: str, year: int) -> Mapping[Partition, str]:
+        """Return which area statistics, or change, of a year are not of its reference sample as it
+        is now, with the reason."""
+        recorded = look.recorded(asset, year)
         if not recorded:
             return {}
-        file = self.reference_sample(year)
+        file = self.change_sample(year) if asset == "change" else self.reference_sample(year)
         now = NOTHING if file is None else digest(file.identity)
         why = "the reference sample has changed"
         return {where: why for where, version in recorded.items() if version.given != now}
@@ -273,8 +297,7 @@ class Platform:
         processing = self.config.processing
         return PredictionOptions(
             classes=self.classes,
-            # Objects are given their classes by what is kept of their pixels.
-            probabilities=processing.probabilities or self.config.map.objects is not None,
+            probabilities=self.config.keeps_probabilities,
             postprocessing=Postprocessing.of(self.config),
             applicability=self.config.map.applicability,
             area=self.area,
@@ -299,6 +322,34 @@ class Platform:
             classes=self.classes,
             units=InputFile.of(self.config, areas.units, "areas.units"),
             unit_name=areas.unit_name,
+        )
+
+    def change_years(self, year: int) -> Sequence[int]:
+        """Return the years whose predictions the change of a year is made of; none where there is
+        no change of it."""
+        return self.config.change_evidence(year)
+
+    def change_options(self) -> ChangeOptions | None:
+        """Return the options of `change`; None where there is none."""
+        config, change = self.config, self.config.change
+        if not config.change_years:
+            return None
+        ids = {name: one for one, name in config.class_names.items()}
+        return ChangeOptions(
+            classes=self.classes,
+            forbidden=tuple(
+                (ids[one], ids[other])
+                for one, others in change.forbidden.items()
+                for other in others
+            ),
+            rotations=tuple(tuple(ids[one] for one in group) for group in change.rotations),
+            rate=change.rate,
+            probability=change.probability,
+            confirm=change.confirm,
+            series=change.series,
+            crs=config.mosaic_crs,
+            area=self.area,
+            threads=config.processing.threads,
         )
 
     @cached_property

@@ -18,7 +18,7 @@ from dagster._core.execution.backfill import BulkActionStatus
 
 from lc_platform import assets, config
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
+from lc_platform.artefacts.layout import ASSETS, EVERY_ASSET, PATCH, Partition
 from lc_platform.assets import declaration, partitions
 from lc_platform.automation import backfills
 from lc_platform.graph import build
@@ -87,7 +87,7 @@ def unplaced(declared: Iterable[str], with_format: Iterable[str]) -> list[str]:
         *(
             f"asset {name} is declared and has no entry in the layout: give it a key in "
             "artefacts/layout.py"
-            for name in sorted(declared - set(ASSETS))
+            for name in sorted(declared - set(EVERY_ASSET))
         ),
         *(
             f"asset {name} has no format: give it one in artefacts/formats.py"
@@ -118,6 +118,21 @@ def test_an_asset_without_an_entry_in_the_layout_is_named() -> None:
     assert unplaced(set(ASSETS) - {"mosaic"}, formats()) == [
         "asset mosaic is in the layout and is not declared: declare it in assets/"
     ]
+
+
+def test_change_is_of_every_year_but_the_first_and_is_made_of_the_predictions() -> None:
+    data = {**_yaml(config.template("simulated")), "years": [2019, 2020, 2022]}
+    made = build(config.parse({**data, "change": {"enabled": True}}))
+    graph = made.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(EVERY_ASSET)
+    node = graph.get(dg.AssetKey("change"))
+    assert node.partitions_def is not None
+    assert list(node.partitions_def.get_partition_keys())[:2] == ["2020", "2022"]
+    assert {key.to_user_string() for key in node.parent_keys} == {"patch_grid", "predictions"}
+    mapping = node.partition_mappings[dg.AssetKey("predictions")]
+    assert isinstance(mapping, dg.AllPartitionMapping)  # which the daemon knows
+    (job,) = (job for job in made.resolve_all_job_defs() if job.name == "change_detection")
+    assert [key.to_user_string() for key in job.asset_layer.executable_asset_keys] == ["change"]
 
 
 def test_every_asset_is_in_exactly_one_job() -> None:

@@ -30,6 +30,7 @@ from lc_platform.cube import Cube, Layer, LazyCube, Window
 from lc_platform.errors import DataError
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
+from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
@@ -395,6 +396,51 @@ class ObjectsFormat:
             ) from error
 
 
+class ChangeFormat:
+    """A map of change with the colours and names of its layers, the table of its transitions, and
+    all there is to say of them as JSON beside it."""
+
+    def write(self, store: Store, key: str, value: Change) -> int:
+        with store.siblings(key.removesuffix(".tif"), f"{PART}.tif") as staging:
+            size = value.write(staging)
+            assert value.statistics is not None
+            with staging.file(f"{PART}.json") as path:
+                path.write_text(json.dumps(value.statistics.content, indent=2), encoding="utf-8")
+                size += path.stat().st_size
+            with staging.file(f"{PART}.parquet") as path:
+                tables.write_transitions(path, value.statistics.rows)
+                return size + path.stat().st_size
+
+    def open(self, store: Store, key: str) -> ChangeStatistics:
+        beside = f"{key.removesuffix('.tif')}.json"
+        content = store.read_bytes(beside)
+        try:
+            found = ChangeStatistics(json.loads(content))
+            found.rows, found.summary  # noqa: B018 - whether what is read of it is there
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(beside)}: is damaged ({error}). Materialize change again", key
+            ) from error
+        return found
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)
+        stem = key.removesuffix(".tif")
+
+        def read() -> tuple[bytes | None, set[str | None]]:
+            table, writing = content_and_writing(store, f"{stem}.parquet")
+            _, of = content_and_writing(store, f"{stem}.json")
+            return table, {writing, of, *raster_cube.RasterCube(store, key).check()}
+
+        table = of_one_writing(store, key, read)
+        try:
+            tables.check(table or b"")
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(stem)}.parquet: is damaged ({error}). Materialize change again", key
+            ) from error
+
+
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of a folder, of one writing of it."""
     try:
@@ -426,4 +472,5 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "mosaic": MosaicFormat(),
         "area_statistics": AreaStatisticsFormat(),
         "objects": ObjectsFormat(),
+        "change": ChangeFormat(),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import NamedTuple
 
 from lc_platform.area.grid import PATCH_KEY
@@ -23,10 +23,17 @@ _KEYS = {
     "mosaic": "mosaic/{year}",
     "area_statistics": "area_statistics/{year}.parquet",
     "objects": "objects/{year}.parquet",
+    "change": "change/{year}.tif",
 }
 
-ASSETS = tuple(_KEYS)
+OPTIONAL = ("change",)
+"""The assets that a configuration may ask for."""
+
+EVERY_ASSET = tuple(_KEYS)
 """Every asset, in the order of the work."""
+
+ASSETS = tuple(asset for asset in EVERY_ASSET if asset not in OPTIONAL)
+"""Those that every configuration has."""
 
 RECORDS = ".records"
 """The folder of the artefacts' records, see `lc_platform.artefacts.records`."""
@@ -63,11 +70,6 @@ def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
             "one of patch_grid, and delete the partition where it was added by hand"
         )
     return _KEYS[asset].format(patch=patch, year=year)
-
-
-def years_of(asset: str, years: Sequence[int]) -> Sequence[int | None]:
-    """The years that an asset's partitions are of; None alone where they are of none."""
-    return years if "year" in dimensions(asset) else (None,)
 
 
 def dimensions(asset: str) -> frozenset[str]:

@@ -129,6 +129,24 @@ _COMPARISONS = pa.schema(
 )
 
 
+_TRANSITIONS = pa.schema(
+    [
+        ("from", pa.uint8()),
+        ("from_name", pa.string()),
+        ("to", pa.uint8()),
+        ("to_name", pa.string()),
+        ("is_change", pa.bool_()),
+        ("pixels", pa.int64()),
+        ("mapped_hectares", pa.float64()),
+        ("confirmed_pixels", pa.int64()),
+        *(
+            ("hectares" if part is None else f"hectares_{part}", pa.float64())
+            for part in (None, "standard_error", "low", "high")
+        ),
+    ]
+)
+
+
 def write_comparisons(path: Path, alignment: Alignment) -> None:
     """Write a row a comparison."""
     about = {"patch": alignment.patch, "year": alignment.year}
@@ -152,6 +170,12 @@ def read_comparisons(store: Store, key: str) -> Alignment:
             "alignment of this patch again",
             key,
         ) from error
+
+
+def write_transitions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a row a transition from one class to another, or to itself."""
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=_TRANSITIONS)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def read_samples(store: Store, key: str) -> Samples:

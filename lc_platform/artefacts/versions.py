@@ -36,8 +36,11 @@ class VersionSpec:
     asset: str
     code: str
     inputs: tuple[str, ...] = ()
-    options: Callable[[Any], Options] | None = None
+    options: Callable[[Any], Options | None] | None = None
     """Gives the options of a platform; None where the asset depends on none."""
+    evidence: Callable[[Any, int], Sequence[int]] | None = None
+    """Gives the years whose patches an artefact of a year is made of, of a platform; none where
+    there is no artefact of that year. None where every year is made of its own."""
 
 
 class Expected(NamedTuple):
@@ -62,6 +65,7 @@ class Versions:
 
     options  gives what an asset depends on beside its inputs
     grid     the patch grid; raises where there is none
+    evidence the years that an artefact of a year is made of, see `VersionSpec`
     """
 
     def __init__(
@@ -70,11 +74,24 @@ class Versions:
         recipes: Sequence[VersionSpec],
         options: Callable[[VersionSpec], Options | None],
         grid: Callable[[], PatchGrid],
+        evidence: Callable[[VersionSpec, int], Sequence[int]] = lambda _, year: (year,),
     ) -> None:
         self.records = records
         self.recipes = {recipe.asset: recipe for recipe in recipes}
         self.options = options
         self.grid = grid
+        self._evidence = evidence
+
+    def evidence(self, asset: str, year: int) -> Sequence[int]:
+        """Return the years whose patches an artefact of a year is made of; none where there is no
+        artefact of that year."""
+        return self._evidence(self.recipes[asset], year)
+
+    def years_of(self, asset: str, years: Sequence[int]) -> Sequence[int | None]:
+        """Return the years that an asset's partitions are of; None alone where they are of none."""
+        if "year" not in dimensions(asset):
+            return (None,)
+        return [year for year in years if self.evidence(asset, year)]
 
     def look(self) -> Snapshot:
         """The store as it is now."""
@@ -126,9 +143,20 @@ class Snapshot:
     def places(self, asset: str, year: int | None) -> list[Partition]:
         """The partitions that an asset has in a year."""
         year = year if "year" in dimensions(asset) else None
+        if year is not None and not self._of.evidence(asset, year):
+            return []
         if "patch" in dimensions(asset):
             return [Partition(patch, year) for patch in self._boxes]
         return [Partition(None, year)]
+
+    def years_of(self, asset: str, years: Sequence[int]) -> Sequence[int | None]:
+        """Return the years that an asset's partitions are of; None alone where they are of none."""
+        return self._of.years_of(asset, years)
+
+    def evidence(self, asset: str, year: int) -> Sequence[int]:
+        """Return the years whose patches an artefact of a year is made of; none where there is no
+        artefact of that year."""
+        return self._of.evidence(asset, year)
 
     def recorded(self, asset: str, year: int | None) -> Mapping[Partition, Version]:
         """The versions of those artefacts of a year that are there and have one."""
@@ -152,18 +180,18 @@ class Snapshot:
         asset: str,
         where: Partition,
         given: str = NOTHING,
-        loaded: Mapping[str, Collection[str]] | None = None,
+        loaded: Mapping[str, Collection[Partition]] | None = None,
     ) -> Expected:
         """The version that an artefact has when it is made now.
 
         given   names what comes from outside
-        loaded  by asset, the patches that what is of all patches is made of: those that are there
-                where not given
+        loaded  by asset, the partitions that what is of all patches is made of: those that are
+                there where not given
         """
         recipe = self._of.recipes[asset]
         settings, appearance = self._settings(recipe)
         inputs = {
-            name: self._input(name, where, None if loaded is None else loaded.get(name))
+            name: self._input(recipe, name, where, None if loaded is None else loaded.get(name))
             for name in recipe.inputs
         }
         made = _digest([recipe.code, settings, inputs], _MADE)
@@ -188,22 +216,32 @@ class Snapshot:
         return self._own[recipe.asset]
 
     def _input(
-        self, asset: str, where: Partition, loaded: Collection[str] | None
+        self,
+        recipe: VersionSpec,
+        asset: str,
+        where: Partition,
+        loaded: Collection[Partition] | None,
     ) -> str | dict[str, str]:
         """The versions of what an artefact is made from: one, or those of all patches."""
         wanted = dimensions(asset)
         if asset == "patch_grid" and where.patch is not None:
             return self._boxes.get(where.patch, "")  # a patch depends on its own box alone
-        recorded = self.recorded(asset, where.year)
         if "patch" in wanted and where.patch is None:
             found = {
-                str(p.patch): v.data
-                for p, v in recorded.items()
-                if p.patch in self._boxes and (loaded is None or p.patch in loaded)
+                str(p.patch) if recipe.evidence is None else str(p): v.data
+                for year in self._years(recipe, asset, where)
+                for p, v in self.recorded(asset, year).items()
+                if p.patch in self._boxes and (loaded is None or p in loaded)
             }
             return {patch: found[patch] for patch in sorted(found)}
-        at = where.within(wanted)
+        recorded, at = self.recorded(asset, where.year), where.within(wanted)
         return recorded[at].data if at in recorded else ""
+
+    def _years(self, recipe: VersionSpec, asset: str, where: Partition) -> Sequence[int | None]:
+        """The years of an input's patches that an artefact is made of."""
+        if recipe.evidence is None or where.year is None or dimensions(asset) != {"patch", "year"}:
+            return (where.year,)
+        return self._of.evidence(recipe.asset, where.year)
 
     def states(self, asset: str, year: int | None) -> Mapping[Partition, State]:
         """How an asset's artefacts of a year stand: one that is made of what is stale is stale.
@@ -244,10 +282,15 @@ class Snapshot:
     def _upstream(self, asset: str, where: Partition) -> str:
         """Which inputs of an artefact are not as they should be."""
         reasons = []
-        for name in self._of.recipes[asset].inputs:
+        recipe = self._of.recipes[asset]
+        for name in recipe.inputs:
             if name == "patch_grid" and where.patch is not None:
                 continue
-            states = self.states(name, where.year)
+            states: Mapping[Partition, State] = {
+                at: state
+                for year in self._years(recipe, name, where)
+                for at, state in self.states(name, year).items()
+            }
             if where.patch is not None and "patch" in dimensions(name):
                 at = where.within(dimensions(name))
                 states = {at: states[at]}
@@ -274,7 +317,9 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             continue
         if isinstance(after, dict) and isinstance(before, dict):
             changed = [p for p in {**before, **after} if before.get(p) != after.get(p)]
-            reasons.append(f"{name} of {len(changed)} of {len(after)} patches changed")
+            reasons.append(
+                f"{name} of {len(changed)} of {len({**before, **after})} patches changed"
+            )
         else:
             reasons.append(f"{name} changed")
     return "; ".join(reasons) or "its record cannot be read"

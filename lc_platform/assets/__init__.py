@@ -14,7 +14,7 @@ from lc_platform.assets.learning import (
     reference_rasters,
     training_samples,
 )
-from lc_platform.assets.maps import area_statistics, mosaic, objects, predictions
+from lc_platform.assets.maps import area_statistics, change, mosaic, objects, predictions
 
 ALL = (
     patch_grid,
@@ -31,5 +31,6 @@ ALL = (
     mosaic,
     area_statistics,
     objects,
+    change,
 )
 """In the order of the work."""

@@ -61,9 +61,10 @@ class Asset:
     group: str
     kinds: set[str]
     code_version: str
-    options: Callable[[Platform], Options] | None = None
+    options: Callable[[Platform], Options | None] | None = None
     given: Callable[..., ExternalInput | None] | None = None
     unchanged: Callable[..., None] | None = None
+    evidence: Callable[[Platform, int], Sequence[int]] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of `dagster.asset`."""
 
@@ -79,11 +80,12 @@ class Asset:
     @property
     def recipe(self) -> VersionSpec:
         inputs = tuple(self.inputs)
-        return VersionSpec(self.name, self.code_version, inputs, self.options)
+        return VersionSpec(self.name, self.code_version, inputs, self.options, self.evidence)
 
     def bound(self, years: Sequence[int], patches_per_run: int) -> dg.AssetsDefinition:
         """Return the Dagster asset, partitioned as the storage layout says.
 
+        years            that its partitions are of, where they are of any
         patches_per_run  the number of patches in one run of a backfill
         """
         bound: dg.AssetsDefinition = dg.asset(
@@ -106,9 +108,15 @@ class Asset:
         if not own or not other or own == other:
             return None
         shared = own & other
-        if not shared:
+        if not shared or self._reads_years(upstream):
             return dg.AllPartitionMapping()
         return partitions.of_patch if shared == {"patch"} else partitions.of_year
+
+    def _reads_years(self, upstream: str) -> bool:
+        """Whether an artefact is made of the upstream patches of several years. Dagster is told
+        that they are all years, since no mapping of its own goes from patches to a year and its
+        neighbours; its version counts those that it is made of."""
+        return self.evidence is not None and dimensions(upstream) == {PATCH, YEAR}
 
     def _compute(self) -> Callable[..., Any]:
         def compute(context: dg.AssetExecutionContext, platform: Any, **handles: Any) -> Any:
@@ -195,7 +203,7 @@ class Asset:
             given = call(self.given) if self.given else None
             external = digest(given.identity) if given else NOTHING
             loaded = {
-                name: {str(where.patch) for where in handle}
+                name: set(handle)
                 for name, handle in handles.items()
                 if isinstance(handle, ByPartition)
             }
@@ -216,11 +224,16 @@ class Asset:
         self, platform: Platform, name: str, given: Any, here: Partition
     ) -> Callable[[], Any]:
         """Return a function that gives the body an upstream asset: the handle of its partition, or
-        those of all patches by key. Raises MissingArtefactError where there is none."""
+        those of all patches by key, or these by year.
+
+        Raises MissingArtefactError where there is none."""
         wanted = dimensions(name)
         if not wanted:
             return lambda: given
         assert isinstance(given, ByPartition)
+        if self.evidence is not None and self._reads_years(name) and here.year is not None:
+            years = self.evidence(platform, here.year)
+            return lambda: {year: given.by_patch(year) for year in years}
         if "patch" in wanted and here.patch is None:
             return lambda: given.by_patch(here.year)
         at = here.within(wanted)
@@ -274,9 +287,10 @@ def asset(
     group: str,
     kinds: set[str],
     code_version: str,
-    options: Callable[[Platform], Options] | None = None,
+    options: Callable[[Platform], Options | None] | None = None,
     given: Callable[..., ExternalInput | None] | None = None,
     unchanged: Callable[..., None] | None = None,
+    evidence: Callable[[Platform, int], Sequence[int]] | None = None,
     **arguments: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
@@ -286,16 +300,19 @@ def asset(
     given         returns an external input, for example the acquisitions of an archive, or None
                   if there is none
     unchanged     is called if the artefact is current already
+    evidence      returns the years whose patches one of a year is made of, none where there is
+                  none of that year; None where each is made of its own
     arguments     further arguments of `dagster.asset`
 
     The body's parameters may be ``platform``, ``patch`` (its key), ``year``, ``context``,
     ``given``, ``options``, and upstream assets by name: the handle of the matching partition, or a
-    mapping by patch if the asset is yearly and the upstream one patch-wise. The body is not called
+    mapping by patch if the asset is yearly and the upstream one patch-wise, by year and patch if
+    there is ``evidence``. The body is not called
     if the artefact is current. In a run over several partitions it is called for each, and one that
     raises stops no other.
     """
     return lambda body: Asset(
-        body, group, kinds, code_version, options, given, unchanged, arguments
+        body, group, kinds, code_version, options, given, unchanged, evidence, arguments
     )
 
 

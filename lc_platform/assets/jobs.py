@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -20,6 +20,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "training": ("model", "evaluation"),
     "prediction": ("predictions",),
     "mosaicking": ("mosaic", "area_statistics", "objects"),
+    "change_detection": ("change",),
 }
 """Job -> its assets; a later job needs the earlier ones."""
 
@@ -32,6 +33,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "mosaicking": (
         "Join a year's predictions into one map, add up its areas, and give objects their classes."
     ),
+    "change_detection": "Find what has changed since the year before, from the predictions of both "
+    "years and of those around them.",
 }
 
 
@@ -48,9 +51,13 @@ def completeness_name(asset: str) -> str:
 
 
 def jobs(
+    present: Collection[str],
     completeness: dg.AssetChecksDefinition | None = None,
 ) -> Sequence[dg.UnresolvedAssetJobDefinition]:
-    """Return the jobs of the graph, and that of the completeness checks, which are in no other."""
+    """Return the jobs of the graph, and that of the completeness checks, which are in no other.
+
+    present  the assets that the graph has
+    """
     apart = dg.AssetSelection.checks(completeness) if completeness is not None else None
 
     def of(assets: Sequence[str]) -> dg.AssetSelection:
@@ -65,6 +72,7 @@ def jobs(
             executor_def=dg.in_process_executor,
         )
         for name, assets in JOBS.items()
+        if set(assets) <= set(present)
     ]
     if apart is not None:
         found.append(

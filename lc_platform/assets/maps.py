@@ -13,12 +13,14 @@ from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
     from lc_platform.products.area_statistics import AreaStatistics
+    from lc_platform.products.change import Change
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.mosaic import Mosaic
     from lc_platform.products.objects import ClassifiedObjects
     from lc_platform.products.options import (
         AreaStatisticsOptions,
+        ChangeOptions,
         MosaicOptions,
         ObjectOptions,
         PredictionOptions,
@@ -99,3 +101,28 @@ def area_statistics(
     """The area of each class, by unit too; with intervals where a sample of points is judged."""
     land_cover = platform.land_cover(year, mosaic)
     return products.area_statistics.measure(year, land_cover, options, given)
+
+
+def judged_before(platform: Platform, year: int) -> SampleFile | None:
+    """What people have judged of the year's map and of the year before at the same points."""
+    return platform.change_sample(year)
+
+
+@asset(
+    group="maps",
+    kinds={"geotiff", "parquet"},
+    code_version="1",
+    options=Platform.change_options,
+    given=judged_before,
+    evidence=Platform.change_years,
+)
+def change(
+    year: int,
+    patch_grid: PatchGrid,
+    predictions: Mapping[int, Mapping[str, RasterCube]],
+    options: ChangeOptions,
+    given: SampleFile | None = None,
+) -> Change:
+    """What has changed since the year before, from the probabilities of both years and of those
+    around them. The first year has none."""
+    return products.change.Change(year, patch_grid.patches, predictions, options, given)

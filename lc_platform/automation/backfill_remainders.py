@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, PATCH, YEAR, Partition, dimensions
+from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, dimensions
 from lc_platform.assets.dagster_internals import (
     BACKFILL_ID_TAG,
     BulkActionsFilter,
@@ -170,7 +170,7 @@ def _planned(instance: dg.DagsterInstance, run: str) -> set[tuple[str, Partition
 
 def _partition_of(failure: run_failures.Failure) -> Partition | None:
     """Return the partition of a failure; None where it is not known."""
-    if failure.asset not in ASSETS:
+    if failure.asset not in EVERY_ASSET:
         return None
     wanted, parts = dimensions(failure.asset), failure.partition.split()
     if len(parts) != len(wanted) or (YEAR in wanted and not parts[-1].isdecimal()):

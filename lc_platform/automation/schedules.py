@@ -47,7 +47,7 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
         instance, graph = context.instance, _graph(context)
         snapshot = platform.versions.look()
         found = _search(platform, snapshot, instance, years)
-        wanted = _union([outdated(snapshot, year, found) for year in years])
+        wanted = _union([outdated(snapshot, year, found, platform.config.years) for year in years])
         wanted, unknown = known_partitions(instance, platform.config, wanted)
         wanted = backfills.without(wanted, backfills.in_progress(instance, graph))
         problem = found.problem or unknown
@@ -80,7 +80,7 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
             why, due = rebuild_due(platform, snapshot, year, trained_at(instance, year), now)
             verdicts.append(f"{year}: {why}")
             if due:
-                wanted.append(rebuild_partitions(snapshot, year))
+                wanted.append(rebuild_partitions(snapshot, year, platform.config.years))
         if not verdicts:
             return dg.SkipReason(outside_message(platform.config, now))
         message = "; ".join(verdicts)
@@ -108,11 +108,15 @@ def schedules(platform: Platform) -> Sequence[dg.ScheduleDefinition]:
 
 
 def outdated(
-    snapshot: Snapshot, year: int, found: archive_search.SearchOutcome
+    snapshot: Snapshot,
+    year: int,
+    found: archive_search.SearchOutcome,
+    years: Sequence[int] = (),
 ) -> dict[str, set[Partition]]:
     """Return the partitions of a year that are missing or stale, or will be with new acquisitions.
 
     found  new acquisitions; patches of which the archive has nothing yet are left for later
+    years  the configured ones, of which change may depend on the year
 
     Predictions and the map are among them where there is a model to predict with. Predictions that
     are stale because the model is are left to the next model.
@@ -135,7 +139,26 @@ def outdated(
         for asset in JOBS["mosaicking"]:
             absent = snapshot.states(asset, year)[here].kind == "missing"
             wanted[asset] = {here} if joined or absent else set()
+        wanted["change"] = {
+            one
+            for each in changing_with(snapshot, year, years)
+            if joined or _is_behind(snapshot, "change", one := Partition(year=each))
+        }
     return {asset: own for asset, own in wanted.items() if own}
+
+
+def changing_with(snapshot: Snapshot, year: int, years: Sequence[int]) -> Sequence[int]:
+    """Return the years whose change is made of a year's predictions, among others, and for which
+    the predictions of both years are there, or will be with those of this one."""
+    found = []
+    for each in years:
+        evidence = snapshot.evidence("change", each)
+        if year not in evidence:
+            continue
+        pair = (evidence[evidence.index(each) - 1], each)
+        if all(one == year or snapshot.recorded("predictions", one) for one in pair):
+            found.append(each)
+    return found
 
 
 def _is_behind(snapshot: Snapshot, asset: str, where: Partition) -> bool:
@@ -186,14 +209,21 @@ def changed_since_model(platform: Platform, snapshot: Snapshot, year: int) -> se
     }
 
 
-def rebuild_partitions(snapshot: Snapshot, year: int) -> dict[str, set[Partition]]:
-    """Return the year's model and all that depends on it, of the patches that have features."""
+def rebuild_partitions(
+    snapshot: Snapshot, year: int, years: Sequence[int] = ()
+) -> dict[str, set[Partition]]:
+    """Return the year's model and all that depends on it, of the patches that have features.
+
+    years  the configured ones, of which change may depend on the year
+    """
     here = Partition(year=year)
+    changing = {Partition(year=each) for each in changing_with(snapshot, year, years)}
     ready = {p for p, state in snapshot.states("features", year).items() if state.kind != "missing"}
     return {
         **{asset: {here} for asset in JOBS["training"]},
         **dict.fromkeys(JOBS["prediction"], ready),
         **{asset: {here} for asset in JOBS["mosaicking"]},
+        **({"change": changing} if changing else {}),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Partition
+from lc_platform.artefacts.layout import Partition
 from lc_platform.assets.jobs import JOBS
 from lc_platform.automation import (
     archive_search,
@@ -126,7 +126,7 @@ def sensors(platform: Platform) -> Sequence[dg.SensorDefinition]:
 
     @dg.sensor(
         name=REMAINDERS,
-        asset_selection=dg.AssetSelection.assets(*ASSETS),
+        asset_selection=dg.AssetSelection.assets(*platform.partition_years),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Resubmit the rest of a backfill in which some patches failed, without what "

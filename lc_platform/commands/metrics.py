@@ -33,7 +33,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from lc_platform.acquisition.budget import Spending
-from lc_platform.artefacts.layout import ASSETS, years_of
+from lc_platform.artefacts.layout import EVERY_ASSET
 from lc_platform.assets.io_manager import UNCHANGED
 from lc_platform.config import Config
 from lc_platform.monitoring.partition_status import Known, PartitionStatus
@@ -103,7 +103,7 @@ class EventLog:
 
     def read(self) -> None:
         """Count new events."""
-        for asset in ASSETS:
+        for asset in EVERY_ASSET:
             self._materializations(asset)
         self._failures()
 
@@ -250,7 +250,7 @@ class Exporter(Collector):
         snapshot = versions.look()
         status = PartitionStatus(self.instance, versions, snapshot, years, self._known)
         for asset in status.assets:
-            for year in years_of(asset, years):
+            for year in versions.years_of(asset, years):
                 count = status.of[asset].count(snapshot.states(asset, year))
                 for state in STATES:
                     yield (asset, str(year or ""), state), count[state]

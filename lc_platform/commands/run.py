@@ -14,7 +14,7 @@ import dagster as dg
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.claim import claim
-from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions
+from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, Partition, dimensions
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets import partitions
 from lc_platform.assets.dagster_internals import SqlRunStorage
@@ -307,7 +307,8 @@ def run(
 
     years    of the configured ones; all where empty
     patches  keys; all where empty. With patches given, what is made of all patches together
-             (model, evaluation, mosaic, area_statistics) is made only where ``select`` names it
+             (model, evaluation, mosaic, area_statistics, change) is made only where ``select``
+             names it
     select   assets; all where empty
 
     One patch's failure stops no other patch: the report lists it. Raises RunError where a year, a
@@ -316,7 +317,8 @@ def run(
     started = time.perf_counter()
     report = Report()
     wanted_years = chosen(years, config.years, "--year", "years of the configuration")
-    assets = chosen(select, ASSETS, "--select", "assets")
+    present = [a for a in EVERY_ASSET if a != "change" or config.change_years]
+    assets = chosen(select, present, "--select", "assets of the configuration")
     if patches and not select:
         assets = tuple(a for a in assets if "patch" in dimensions(a) or not dimensions(a))
     home = dagster_home(config)
@@ -422,6 +424,28 @@ def _run(
     # A year that cannot be made stops no other.
     reasons = [why for year in wanted_years if (why := made(year))]
     report.stopped = "; ".join(reasons) or None
+    for year in wanted_years if of("change_detection") else ():
+        report.warnings += _changed(config, worker, stage, year)
+
+
+def _changed(
+    config: Config, worker: Worker, stage: Callable[[str, Sequence[Task]], bool], year: int
+) -> list[str]:
+    """Make the change of a year, after the predictions of all years; return warnings."""
+    evidence = config.change_evidence(year)
+    if not evidence:
+        return []
+    recorded = worker.snapshot().recorded
+    for one in (evidence[evidence.index(year) - 1], year):
+        if not recorded("predictions", one):
+            return [f"change of {year}: is not made, since there are no predictions of {one}"]
+    here = Partition(year=year)
+    stage(f"change {year}", [Task("change_detection", JOBS["change_detection"], (here,))])
+    if not worker.exists("change", here):
+        return []
+    return [
+        f"change of {year}: {said}" for said in worker.opened("change", here).content["warnings"]
+    ]
 
 
 def _outcomes(processes: Workers[Task, Outcome], tasks: Sequence[Task]) -> Iterator[Outcome]:

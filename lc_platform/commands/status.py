@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lc_platform import assets
-from lc_platform.artefacts.layout import ASSETS, Partition, years_of
+from lc_platform.artefacts.layout import EVERY_ASSET, Partition
 from lc_platform.artefacts.versions import State, commonest, summary
 from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
@@ -74,12 +74,13 @@ def status(config: Config) -> list[AssetStatus]:
     snapshot = platform.versions.look()
     for each in config.years:
         snapshot.outdate("raw_bands", changed(platform, snapshot, each))
-        snapshot.outdate("area_statistics", platform.judged_since(snapshot, each))
+        for asset in ("area_statistics", "change"):
+            snapshot.outdate(asset, platform.judged_since(snapshot, asset, each))
     partition_status = PartitionStatus(
         existing_instance(config), platform.versions, snapshot, config.years
     )
     if (
-        partition_status.assets != ASSETS
+        partition_status.assets != EVERY_ASSET
         and not partition_status.of["patch_grid"].failed
         and any(snapshot.recorded("raw_bands", year) for year in config.years)
     ):
@@ -87,7 +88,7 @@ def status(config: Config) -> list[AssetStatus]:
     rows = []
     for asset in partition_status.assets:
         attempts = partition_status.of[asset]
-        for year in years_of(asset, config.years):
+        for year in platform.versions.years_of(asset, config.years):
             states = snapshot.states(asset, year)
             failed = {where: attempts.failed[where] for where in states if where in attempts.failed}
             not_reached = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lc_platform import assets
 from lc_platform.acquisition.reuse import damaged
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import ASSETS, Partition, key, years_of
+from lc_platform.artefacts.layout import EVERY_ASSET, Partition, key
 from lc_platform.artefacts.records import Version
 from lc_platform.commands.instance import chosen
 from lc_platform.config import Config
@@ -54,8 +54,8 @@ class Verification:
         snapshot = self._platform.versions.look()
         self._versions = {
             (asset, partition): version
-            for asset in ASSETS
-            for year in years_of(asset, years)
+            for asset in EVERY_ASSET
+            for year in self._platform.versions.years_of(asset, years)
             for partition, version in sorted(snapshot.recorded(asset, year).items(), key=_name)
             if partition.patch is None or partition.patch in patches
         }

@@ -19,12 +19,14 @@ from lc_platform.catalogue import (
 )
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.areas import Areas
+from lc_platform.config.change import Change
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
 from lc_platform.config.imagery import (
     AuxiliaryImagery,
     Budget,
     Imagery,
+    SimulatedChanges,
     SimulatedMistakes,
     Simulation,
 )
@@ -78,6 +80,7 @@ __all__ = [
     "AuxiliaryCollection",
     "AuxiliaryImagery",
     "Budget",
+    "Change",
     "Clouds",
     "Config",
     "ConfigError",
@@ -92,6 +95,7 @@ __all__ = [
     "Processing",
     "Reference",
     "Sampling",
+    "SimulatedChanges",
     "SimulatedMistakes",
     "Simulation",
     "Validation",

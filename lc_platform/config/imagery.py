@@ -36,6 +36,22 @@ class SimulatedMistakes(Section):
     """The share of polygons that are left out."""
 
 
+class SimulatedChanges(Section):
+    """What changes on the ground from year to year. Shares are of the parcels in a year."""
+
+    since: Whole = Field(ge=1972)
+    """The last year in which nothing has changed."""
+    felled: Fraction = 0.0
+    """The share of forest that becomes shrubland."""
+    built: Fraction = 0.0
+    """The share of cropland and grassland that becomes built-up."""
+    rotated: Fraction = 0.0
+    """The share of cropland that has the other of its crops than in the first year: no change."""
+    reference_until: Whole | None = None
+    """The year until which the reference leaves out what changes; by default it has the class of
+    before."""
+
+
 class Simulation(Section):
     """The simulated archive."""
 
@@ -44,6 +60,8 @@ class Simulation(Section):
     cloudiness: Number = Field(1.0, ge=0)
     """0 is a sky without clouds, 1 that of central Europe."""
     mistakes: SimulatedMistakes = SimulatedMistakes()
+    changes: SimulatedChanges | None = None
+    """What changes from year to year; by default nothing does."""
 
 
 class AuxiliaryImagery(Section):

@@ -23,6 +23,7 @@ from pydantic import (
 from lc_platform.catalogue import CATALOGS, SENTINEL2_BANDS, SIMULATED_CLASSES, first_year
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.areas import Areas
+from lc_platform.config.change import Change
 from lc_platform.config.colors import alike
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
@@ -162,6 +163,7 @@ class Config(Section):
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
     areas: Areas = Areas()
+    change: Change = Change()
     processing: Processing = Processing()
     operations: Operations = Operations()
     object_store: ObjectStore = ObjectStore()
@@ -225,6 +227,7 @@ class Config(Section):
         self.map.check_fits(self.class_names, self.aoi.resolution)
         if self.map.polygons:
             raise ValueError("map.polygons: the map cannot be made so yet. Remove the key")
+        self.change.check_fits(self.class_names)
         imagery, clouds = self.imagery, self.clouds
         for i, year in enumerate(self.years):
             first = first_year(imagery.collection)
@@ -379,6 +382,31 @@ class Config(Section):
         return max(1, min(int(RUN_PIXELS // (size / self.aoi.resolution) ** 2), RUN_PATCHES))
 
     @property
+    def change_years(self) -> tuple[int, ...]:
+        """The years that `change` is made of: all but the first; none where it is not made."""
+        return self.years[1:] if self.change.enabled else ()
+
+    def change_evidence(self, year: int) -> tuple[int, ...]:
+        """Return the years whose predictions the change of a year is made of, in order; none where
+        there is no change of it. The year before is among them, of the configured ones."""
+        if year not in self.change_years:
+            return ()
+        if self.change.series == "markov":
+            return self.years
+        at = self.years.index(year)
+        return self.years[max(0, at - 2) : at + 2] if self.change.confirm else (
+            self.years[at - 1 : at + 1]
+        )  # fmt: skip
+
+    @property
+    def keeps_probabilities(self) -> bool:
+        """Whether `predictions` keeps the probability of every class: where it is asked to, and
+        where change, or the classes of objects, are made of them."""
+        return (
+            self.processing.probabilities or bool(self.change_years) or self.map.objects is not None
+        )
+
+    @property
     def class_names(self) -> dict[int, str]:
         return {one.id: one.name for one in self.reference.classes}
 
@@ -391,7 +419,11 @@ class Config(Section):
             f"{classes[first].name} ({classes[i].color}), so that the map shows them as one. Give "
             "it another, or none: one is chosen for it"
             for i, first in alike([one.color for one in classes])
-        ]
+        ] + (
+            [f"change.enabled: there is no change in one year ({self.years[0]}). Give a second one"]
+            if self.change.enabled and not self.change_years
+            else []
+        )
 
 
 _READ_BY_GDAL = ("aoi.boundary", "aoi.natural_earth", "reference.path")

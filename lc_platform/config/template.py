@@ -54,6 +54,8 @@ EXAMPLES: Mapping[str, Any] = {
     "mosaic_crs": "EPSG:3035",
     "areas.units": "municipalities.gpkg",
     "areas.unit_name": "name",
+    "change.forbidden": {"built-up": ["forest", "cropland"]},
+    "change.rotations": [["winter cereals", "summer crops"]],
     "operations.notify.slack": "${SLACK_WEBHOOK}",
     "operations.notify.email.host": "mail.example.org",
     "operations.notify.email.user": "maps",

@@ -24,7 +24,7 @@ _ROWS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transitions:
-    """The most probable transition of each pixel, (y, x) each."""
+    """The transition of each pixel, (y, x) each."""
 
     before: NDArray[np.uint8]
     """Class ids; 0 where one of the two years has no data."""
@@ -43,6 +43,7 @@ def transitions(
     *,
     first: int = 0,
     counted: NDArray[np.bool_] | None = None,
+    evidence: float | None = None,
     prior: Sequence[float] | None = None,
     threads: int = 0,
 ) -> Transitions:
@@ -50,13 +51,18 @@ def transitions(
 
     probabilities  (year, class, y, x), 0 to 1, summing to one over the classes, of two years or
                    more that follow one another; NaN without data. A year without a map is all NaN
-    matrix         (from, to), prior probabilities of a transition within a year, rows sum to one,
-                   0 where it is forbidden; see ``markov.transition_matrix``
+    matrix         (from, to), prior probabilities of a transition from one year to the next, rows
+                   sum to one, 0 where it is forbidden; see ``markov.transition_matrix``. Or
+                   (year - 1, from, to), where years do not lie alike far apart
     class_ids      (class,), 1 to 255
     first          which year the transitions are from, to the next. The other years, if there are
                    any, confirm it or not
     counted        (from, to), which transitions are a change; all to another class where None.
                    Crops that follow one another are transitions and no change
+    evidence       the probability, 0 to 1, that all changes together must have for the transition
+                   to be a change: where it is reached, the most probable change is taken, and
+                   elsewhere the most probable transition that is none. The most probable of all
+                   where None
     prior          (class,), shares that the classes had in training, above 0; equal where None
     threads        that may be used, 0 for all
     Returns the transitions; a forbidden one is never among them. Of transitions that are as
@@ -76,13 +82,16 @@ def transitions(
     counts = ~np.eye(classes, dtype=np.bool_) if counted is None else np.asarray(counted, np.bool_)
     if counts.shape != (classes, classes):
         raise ValueError(f"counted (from, to) {counts.shape} does not fit {classes} classes.")
+    if evidence is not None and not 0 <= evidence <= 1:
+        raise ValueError(f"An evidence of {evidence} is no probability within 0 and 1.")
+    least = -1.0 if evidence is None else float(evidence)
     ids = np.array(class_ids, np.uint8)
     before, after = np.zeros((2, height, width), np.uint8)
     probability, change = np.empty((2, height, width), np.float32)
 
     def rows(part: slice) -> None:
         _transitions(
-            probabilities[:, :, part], steps, shares, markov.LEAST, first, counts, ids,
+            probabilities[:, :, part], steps, shares, markov.LEAST, first, counts, least, ids,
             before[part], after[part], probability[part], change[part],
         )  # fmt: skip
 
@@ -93,25 +102,31 @@ def transitions(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _transitions(  # type: ignore[no-untyped-def]
-    probabilities, matrix, prior, least, first, counted, ids, before, after, probability, change
-):
+    probabilities, matrix, prior, least, first, counted, needed, ids,
+    before, after, probability, change,
+):  # fmt: skip
     years, classes, height, width = probabilities.shape
     evidence, ahead, back = np.empty((3, years, classes, width))
     known = np.empty((years, width), np.bool_)
-    total, changed, highest, joint = np.empty((4, width))
-    source, target = np.empty((2, width), np.int64)
+    total, changed, joint = np.empty((3, width))
+    # Of the transitions that are no change, and of those that are one; all are in the first where
+    # none is to be preferred.
+    highest = np.empty((2, width))
+    source, target = np.empty((2, 2, width), np.int64)
     for y in range(height):
         markov.likelihoods(probabilities[:, :, y], prior, least, evidence, known)
         markov.forward(evidence, matrix, prior, ahead)
         markov.backward(evidence, matrix, back)
-        total[:], changed[:], highest[:] = 0, 0, -1
+        total[:], changed[:] = 0, 0
+        highest[:] = -1
         for turn in range(2):  # staying comes first
             for i in range(classes):
                 for j in range(classes):
-                    step = matrix[i, j]
+                    step = matrix[first, i, j]
                     if step == 0 or (i == j) != (turn == 0):
                         continue
                     counts = counted[i, j]
+                    kind = 1 if counts and needed >= 0 else 0
                     for x in range(width):
                         joint[x] = (
                             ahead[first, i, x]
@@ -121,14 +136,18 @@ def _transitions(  # type: ignore[no-untyped-def]
                         )
                         total[x] += joint[x]
                         changed[x] += joint[x] if counts else 0.0
-                        better = joint[x] > highest[x]
-                        highest[x] = joint[x] if better else highest[x]
-                        source[x] = i if better else source[x]
-                        target[x] = j if better else target[x]
+                        better = joint[x] > highest[kind, x]
+                        highest[kind, x] = joint[x] if better else highest[kind, x]
+                        source[kind, x] = i if better else source[kind, x]
+                        target[kind, x] = j if better else target[kind, x]
         for x in range(width):
             if known[first, x] and known[first + 1, x]:
-                before[y, x], after[y, x] = ids[source[x]], ids[target[x]]
-                probability[y, x] = highest[x] / total[x]
-                change[y, x] = changed[x] / total[x]
+                share = changed[x] / total[x]
+                kind = 1 if needed >= 0 and share >= needed else 0
+                if highest[kind, x] < 0:  # the rules know but the other kind
+                    kind = 1 - kind
+                before[y, x], after[y, x] = ids[source[kind, x]], ids[target[kind, x]]
+                probability[y, x] = highest[kind, x] / total[x]
+                change[y, x] = share
             else:
                 probability[y, x] = change[y, x] = np.nan

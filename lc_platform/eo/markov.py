@@ -100,7 +100,8 @@ def posteriors(
 
     probabilities  (year, class, y, x), 0 to 1, summing to one over the classes, of years that
                    follow one another; NaN without data. A year without a map is all NaN
-    matrix         (from, to), probabilities of a transition within a year, rows sum to one
+    matrix         (from, to), probabilities of a transition from one year to the next, rows sum to
+                   one; or (year - 1, from, to), where years do not lie alike far apart
     prior          (class,), shares that the classes had in training, above 0; equal where None
     threads        that may be used, 0 for all
     Returns (year, class, y, x), summing to one; NaN in the years in which the pixel has no data:
@@ -158,7 +159,7 @@ def checked(
     matrix: NDArray[np.float64],
     prior: Sequence[float] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the matrix and the prior, which sums to one.
+    """Return the matrices (year - 1, from, to) and the prior, which sums to one.
 
     Raises ValueError where the arrays do not fit together or hold no probabilities.
     """
@@ -166,18 +167,24 @@ def checked(
         raise ValueError(
             f"Probabilities must be (year, class, y, x); they are of shape {probabilities.shape}."
         )
-    classes = probabilities.shape[1]
-    transitions = np.ascontiguousarray(matrix, np.float64)
-    if transitions.shape != (classes, classes):
+    years, classes = probabilities.shape[:2]
+    transitions = np.asarray(matrix, np.float64)
+    steps = max(years - 1, 0)
+    if transitions.shape not in ((classes, classes), (steps, classes, classes)):
         raise ValueError(
             f"A matrix of transitions (from, to) of shape {transitions.shape} does not fit "
             f"{classes} classes."
+            if transitions.ndim != 3
+            else f"Matrices of transitions (year - 1, from, to) of shape {transitions.shape} do "
+            f"not fit {years} years and {classes} classes."
         )
-    if not (transitions >= 0).all() or np.abs(transitions.sum(axis=1) - 1).max(initial=0) > 1e-6:
+    sums = transitions.sum(axis=-1)
+    if not (transitions >= 0).all() or np.abs(sums - 1).max(initial=0) > 1e-6:
         raise ValueError(
             "Each row of the matrix of transitions must be of 0 and above and sum to one; the "
-            f"sums are {transitions.sum(axis=1).round(4).tolist()}. See `transition_matrix`."
+            f"sums are {sums.round(4).tolist()}. See `transition_matrix`."
         )
+    transitions = np.ascontiguousarray(np.broadcast_to(transitions, (steps, classes, classes)))
     shares = np.ones(classes) if prior is None else np.asarray(prior, np.float64)
     if shares.shape != (classes,) or not (np.isfinite(shares) & (shares > 0)).all():
         raise ValueError(f"The prior must be above 0 for each of the {classes} classes: {prior}")
@@ -215,7 +222,7 @@ def forward(evidence, matrix, prior, messages):  # type: ignore[no-untyped-def]
             message[:] = prior[j] if t == 0 else 0.0
             if t > 0:
                 for i in range(classes):
-                    step = matrix[i, j]
+                    step = matrix[t - 1, i, j]
                     if step > 0:
                         for x in range(width):
                             message[x] += messages[t - 1, i, x] * step
@@ -239,7 +246,7 @@ def backward(evidence, matrix, messages):  # type: ignore[no-untyped-def]
             message = messages[t, i]
             message[:] = 0.0
             for j in range(classes):
-                step = matrix[i, j]
+                step = matrix[t, i, j]
                 if step > 0:
                     for x in range(width):
                         message[x] += step * evidence[t + 1, j, x] * messages[t + 1, j, x]
@@ -291,7 +298,7 @@ def _viterbi(probabilities, matrix, prior, least, ids, result):  # type: ignore[
                     score[j] = -np.inf
                     came[t, j] = 0
                     for i in range(classes):
-                        step = steps[i, j]
+                        step = steps[t - 1, i, j]
                         for x in range(width):
                             reached = previous[i, x] + step
                             better = reached > score[j, x]

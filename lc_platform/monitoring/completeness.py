@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Partition, years_of
+from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.assets.jobs import COMPLETENESS_ASSET, JOBS, completeness_name
 from lc_platform.config import Operations
@@ -25,7 +25,7 @@ def completeness_checks(platform: Platform) -> dg.AssetChecksDefinition:
     They are not on the asset that they are about, for then every run of one patch would look at
     all of them.
     """
-    assets = [asset for asset in ASSETS if asset != COMPLETENESS_ASSET]
+    assets = [asset for asset in platform.partition_years if asset != COMPLETENESS_ASSET]
     described = {
         a: f"Every partition of {a} is made, up to date, and did not fail." for a in assets
     }
@@ -57,7 +57,7 @@ def _result(
     rows: list[dg.TableRecord] = []
     wrong: list[tuple[Partition, str]] = []
     total: Counter[str] = Counter()
-    for year in years_of(asset, years):
+    for year in snapshot.years_of(asset, years):
         states = snapshot.states(asset, year)
         for partition, state in states.items():
             if partition in attempts.failed:
@@ -101,7 +101,9 @@ def freshness(operations: Operations) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
     late, overdue = (timedelta(days=days) for days in operations.map_age)
     policy = dg.FreshnessPolicy.time_window(fail_window=overdue, warn_window=late)
     watched = (
-        {dg.AssetKey(asset) for asset in JOBS["mosaicking"]} if operations.rebuild.enabled else {}
+        {dg.AssetKey(asset) for job in ("mosaicking", "change_detection") for asset in JOBS[job]}
+        if operations.rebuild.enabled
+        else {}
     )
 
     def applied(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from lc_platform.artefacts.layout import ASSETS, Partition, dimensions, years_of
+from lc_platform.artefacts.layout import EVERY_ASSET, Partition, dimensions
 from lc_platform.artefacts.versions import Snapshot, State, Versions
 from lc_platform.assets import partitions
 from lc_platform.monitoring.run_failures import Failure, failures_of_run
@@ -61,20 +61,20 @@ class PartitionStatus:
     ) -> None:
         self._instance = instance
         self._inputs = {name: spec.inputs for name, spec in versions.recipes.items()}
-        self._upstream = {asset: self._all_upstream(asset) for asset in ASSETS}
+        self._upstream = {asset: self._all_upstream(asset) for asset in EVERY_ASSET}
         """All assets that an asset depends on, in the order of the graph."""
         self._known: Known = {} if known is None else known
-        self.assets: Sequence[str] = ASSETS
+        self.assets: Sequence[str] = EVERY_ASSET
         """Those whose partitions are known."""
         try:
             snapshot.patches()
         except MissingArtefactError:
             self.assets = ("patch_grid",)
-        self.of: Mapping[str, Attempts] = {asset: Attempts() for asset in ASSETS}
+        self.of: Mapping[str, Attempts] = {asset: Attempts() for asset in EVERY_ASSET}
         self._open: dict[str, dict[Partition, State]] = {
             asset: {
                 where: state
-                for year in years_of(asset, years)
+                for year in versions.years_of(asset, years)
                 for where, state in snapshot.states(asset, year).items()
                 if state.kind != "current"
             }
@@ -173,7 +173,7 @@ class PartitionStatus:
             if name not in found:
                 found.add(name)
                 wanted += self._inputs[name]
-        return [name for name in ASSETS if name in found]
+        return [name for name in EVERY_ASSET if name in found]
 
     def _made_in(self, asset: str, where: Partition) -> str | None:
         """Return the run that made a partition last, or found it current."""

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterWindow
 
 from lc_platform.area.grid import Patch
-from lc_platform.area.mask import AreaMask
-from lc_platform.cube import MAIN, Summary, Thumbnail, Window, same_grid, windows
+from lc_platform.cube import Summary, Thumbnail, windows
 from lc_platform.errors import DataError
 from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
+from lc_platform.products.joining import WINDOW, check_grids, grid_of, join
 from lc_platform.products.model import common_version
 from lc_platform.products.options import MosaicOptions
 from lc_platform.products.reference_rasters import colored
-from lc_platform.runtime.overlap import read_ahead
-from lc_platform.runtime.progress import track
-from lc_platform.runtime.threads import available
 from lc_platform.storage.raster_cube import Draft, RasterCube, palette, rgba, tiled
 from lc_platform.storage.staging import Staging
 
@@ -37,8 +29,6 @@ VALID_OBSERVATIONS = "valid_observations.tif"
 PICTURE = "land_cover.png"
 _PICTURE_SIZE = 1000
 """Pixels of the map along the longer side of its picture, at most."""
-
-_WINDOW = 1024
 
 
 @dataclass
@@ -76,7 +66,7 @@ class Mosaic:
         )
         options = self.options
         crs = options.crs or Counter(p.crs for p in predicted).most_common(1)[0][0]
-        grid = _grid(self.patches, crs)
+        grid = grid_of(self.patches, crs)
         inside = options.area.on(grid) if options.area is not None else None
         picture, larger = Thumbnail(grid.shape, 1), Thumbnail(grid.shape, 1, _PICTURE_SIZE)
         counts = np.zeros(256, dtype=np.int64)
@@ -87,8 +77,8 @@ class Mosaic:
                 path.write_text(palette(options.classes, 1), encoding="utf-8")
             with staging.file(LAND_COVER) as path:
                 with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
-                    _join(target, predicted, grid, self.predictions, "class", inside)
-                    for window in windows(grid.shape, _WINDOW):
+                    join(target, predicted, grid, self.predictions, "class", inside)
+                    for window in windows(grid.shape, WINDOW):
                         values = target.read(window)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
                         picture.update(window, values[None])
@@ -102,15 +92,15 @@ class Mosaic:
                 name = APPLICABILITY
                 with tiled(path, grid, [name], "uint8", 0, overviews="average") as target:
                     seen = applicable.add_patch
-                    _join(target, predicted, grid, self.predictions, name, inside, seen)
-                    for window in windows(grid.shape, _WINDOW):
+                    join(target, predicted, grid, self.predictions, name, inside, seen)
+                    for window in windows(grid.shape, WINDOW):
                         applicable.add(classes.read(window), target.read(window))
                 return path.stat().st_size
 
         def confidence() -> int:
             with staging.file(CONFIDENCE) as path:
                 with tiled(path, grid, ["confidence"], "uint8", 0, overviews="average") as target:
-                    _join(target, predicted, grid, self.predictions, "confidence", inside)
+                    join(target, predicted, grid, self.predictions, "confidence", inside)
                 return path.stat().st_size
 
         def valid_observations() -> int:
@@ -118,13 +108,13 @@ class Mosaic:
             name = "valid_observations"
             with staging.file(VALID_OBSERVATIONS) as path:
                 with tiled(path, grid, [name], "uint16", overviews="average") as target:
-                    _join(target, seen, grid, self.statistics, name, inside)
+                    join(target, seen, grid, self.statistics, name, inside)
                 return path.stat().st_size
 
         judged = all(APPLICABILITY in self.predictions[p.key].layers for p in predicted)
         applicable = ApplicableArea()
         for cubes in (self.predictions, self.statistics):
-            _check_grids(predicted, cubes)
+            check_grids(predicted, cubes)
         # One after the other: two at once would be a little faster, and hold twice the memory.
         size = land_cover() + confidence() + valid_observations()
         if self.drawn is not None:
@@ -154,118 +144,3 @@ class Mosaic:
             },
         }
         return size
-
-
-def _check_grids(patches: Sequence[Patch], cubes: Mapping[str, RasterCube]) -> None:
-    for patch in patches:
-        cube = cubes.get(patch.key)
-        if cube is not None and not same_grid(cube.grids[MAIN], patch.geobox):
-            raise DataError(
-                f"patch {patch.key}: {cube.path} lies on another grid than patch_grid says. The "
-                "area or its split has changed: materialize the patch again"
-            )
-
-
-def _join(
-    target: Draft,
-    patches: Sequence[Patch],
-    grid: GeoBox,
-    cubes: Mapping[str, RasterCube],
-    layer: str,
-    inside: AreaMask | None,
-    seen: Callable[[str, NDArray[np.generic]], None] | None = None,
-) -> None:
-    """Put a layer of all patches in place, as far as the map reaches; where patches overlap, the
-    last that knows wins.
-
-    seen  is given what each patch has, part by part
-    """
-
-    def read(part: tuple[Patch, Window]) -> NDArray[np.generic]:
-        patch, window = part
-        return _on_grid(patch, cubes[patch.key], layer, grid, window)
-
-    parts = [(patch, window) for patch in patches for window in _windows_of(patch, grid)]
-    reads = read_ahead(read, parts, readers=available(0))
-    for (patch, window), values in track(
-        reads, f"windows of {layer.replace('_', ' ')}", len(parts)
-    ):
-        known = np.nan_to_num(values).astype(target.dtype)
-        if inside is not None:
-            known[~inside.read(window)] = 0
-        if seen is not None:
-            seen(patch.key, known)
-        if not known.all():
-            known = np.where(known == 0, target.read(window), known)
-        target.write(known, window)
-
-
-def _grid(patches: Sequence[Patch], crs: str) -> GeoBox:
-    """Return the grid of all patches together, whose pixels are theirs where the CRS is."""
-    resolution = patches[0].resolution
-    boxes = []
-    for patch in patches:
-        box = patch.geobox.extent
-        same = patch.crs == crs
-        boxes.append((box if same else box.to_crs(crs, resolution=resolution * 50)).boundingbox)
-    edges = np.array([tuple(box) for box in boxes])
-    anchor = next((p for p in patches if p.crs == crs), None)
-    west, north = (
-        (anchor.geobox.affine.c, anchor.geobox.affine.f) if anchor is not None else (0.0, 0.0)
-    )
-    left = west + np.floor(round((edges[:, 0].min() - west) / resolution, 6)) * resolution
-    right = west + np.ceil(round((edges[:, 2].max() - west) / resolution, 6)) * resolution
-    bottom = north + np.floor(round((edges[:, 1].min() - north) / resolution, 6)) * resolution
-    top = north + np.ceil(round((edges[:, 3].max() - north) / resolution, 6)) * resolution
-    shape = round((top - bottom) / resolution), round((right - left) / resolution)
-    return GeoBox(shape, Affine(resolution, 0, left, 0, -resolution, top), crs)
-
-
-def _windows_of(patch: Patch, grid: GeoBox) -> Iterator[Window]:
-    """Yield windows of the grid that cover a patch."""
-    assert grid.crs is not None
-    box = patch.geobox.extent
-    if patch.crs != str(grid.crs):
-        box = box.to_crs(str(grid.crs), resolution=patch.resolution * 50)
-    edges = box.boundingbox
-    left, right = ((x - grid.affine.c) / grid.affine.a for x in (edges.left, edges.right))
-    top, bottom = ((y - grid.affine.f) / grid.affine.e for y in (edges.top, edges.bottom))
-    if patch.crs == str(grid.crs):
-        left, right, top, bottom = (round(edge) for edge in (left, right, top, bottom))
-    row, column = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
-    last = min(int(np.ceil(bottom)), grid.shape[0]), min(int(np.ceil(right)), grid.shape[1])
-    for rows, columns in windows((last[0] - row, last[1] - column), _WINDOW):
-        yield (
-            slice(rows.start + row, rows.stop + row),
-            slice(columns.start + column, columns.stop + column),
-        )
-
-
-def _on_grid(
-    patch: Patch, cube: RasterCube, layer: str, grid: GeoBox, window: Window
-) -> NDArray[np.generic]:
-    """Return what a patch has in a window of the grid, by nearest neighbour where its CRS is
-    another."""
-    if patch.crs == str(grid.crs):
-        row = round((patch.geobox.affine.f - grid.affine.f) / grid.affine.e)
-        column = round((patch.geobox.affine.c - grid.affine.c) / grid.affine.a)
-        here = (
-            slice(window[0].start - row, window[0].stop - row),
-            slice(window[1].start - column, window[1].stop - column),
-        )
-        return cube.read(layer, here)
-    assert grid.crs is not None
-    with (
-        cube.opened() as raster,
-        WarpedVRT(
-            raster,
-            crs=grid.crs.to_wkt(),
-            transform=grid.affine,
-            height=grid.shape[0],
-            width=grid.shape[1],
-            resampling=Resampling.nearest,
-        ) as warped,
-    ):
-        band = list(raster.descriptions).index(layer) + 1
-        values: NDArray[np.generic] = warped.read(band, window=RasterWindow.from_slices(*window))
-    return values

@@ -14,6 +14,7 @@ from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.area.options import SplitOptions
 from lc_platform.config import (
     LIGHTGBM_DEFAULTS,
+    Change,
     Clouds,
     Config,
     Features,
@@ -21,6 +22,7 @@ from lc_platform.config import (
     Map,
     Processing,
     Sampling,
+    SimulatedChanges,
     Simulation,
     Validation,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
 _VALIDATION, _MAP = Validation(), Map()
+_CHANGE = Change()
 
 
 def _names(classes: Legend) -> list[str]:
@@ -215,6 +218,10 @@ class AcquisitionOptions(Options):
         data("simulated_imagery", value=_drawn), default=None
     )
     """Seed and cloudiness of the simulated archive; None of another."""
+    simulated_changes: SimulatedChanges | None = option(
+        data("simulated_changes", value=_if_given), default=None
+    )
+    """What changes in the simulated archive; None where nothing does, and of another."""
     bands: tuple[str, ...] = option(data("acquired_bands"), default=())
     """At the patch's resolution, without the bands that only the cloud detector reads."""
     auxiliary: tuple[AuxiliaryCollection, ...] = option(
@@ -250,6 +257,7 @@ class AcquisitionOptions(Options):
             catalog=imagery.catalog,
             max_cloud_cover=imagery.max_cloud_cover,
             simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
+            simulated_changes=drawn.changes if imagery.source == "simulated" else None,
             bands=config.acquired_bands,
             auxiliary=tuple(
                 AuxiliaryCollection(
@@ -470,6 +478,35 @@ class MosaicOptions(Options):
 
 def _content_if_given(file: InputFile | None) -> Any:
     return ABSENT if file is None else digest_of(file)
+
+
+def _in_order(pairs: tuple[tuple[int, int], ...]) -> Any:
+    return sorted(map(list, pairs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeOptions(Options):
+    """The options of `change`; its rules are of class ids."""
+
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
+    forbidden: tuple[tuple[int, int], ...] = option(
+        data("change.forbidden", value=_in_order), default=()
+    )
+    """Pairs (from, to) that never follow one another."""
+    rotations: tuple[tuple[int, ...], ...] = option(data("change.rotations"), default=())
+    """Classes that follow one another on the same ground and are no change."""
+    rate: float = option(data("change.rate"), default=_CHANGE.rate)
+    """Share of the ground that is expected to change in a year."""
+    probability: float = option(data("change.probability"), default=_CHANGE.probability)
+    """Of a change, from which on it counts."""
+    confirm: bool = option(data("change.confirm"), default=_CHANGE.confirm)
+    """Whether other years than the two have a say."""
+    series: Literal["none", "markov"] = option(data("change.series"), default=_CHANGE.series)
+    crs: str | None = option(data("mosaic_crs"), default=None)
+    """By default that of most patches."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """The area that the map ends at."""
+    threads: int = option(SPEED, default=_PROCESSING.threads)
 
 
 @dataclass(frozen=True, kw_only=True)

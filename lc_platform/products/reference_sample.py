@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _POINTS, _DESIGN, _SET_ASIDE = "reference_sample", "design", "set_aside"
 _NUMBERS = ("id", "stratum", "stratum_pixels", "x", "y")
+BEFORE = "reference_before"
+"""The column of points for their class in the year before, where change is to be judged too."""
 _NEEDED = (*_NUMBERS, "reference")
 _OF_DESIGN = (
     "stratum", "pixels", "points", "crs", "pixel_area", "seed", "mosaic_version", "allocation",
@@ -66,6 +68,25 @@ class SampleFile:
 
     def read(self) -> ReferenceSample:
         """Return the sample. Raises DataError where it is none that was drawn at random."""
+        with self._copied() as copy:
+            return _read(copy, self.path)
+
+    def is_filled(self, column: str) -> bool:
+        """Whether people have written something into a column of the points. Raises DataError where
+        it is no GeoPackage."""
+        with self._copied() as copy, contextlib.closing(sqlite3.connect(copy)) as database:
+            try:
+                names = database.execute(f"SELECT name FROM pragma_table_info('{_POINTS}')")
+                if (column,) not in names.fetchall():
+                    return False
+                filled = f"SELECT 1 FROM {_POINTS} WHERE trim(\"{column}\") <> '' LIMIT 1"
+                return database.execute(filled).fetchone() is not None
+            except sqlite3.DatabaseError as error:
+                raise _unreadable(self.path, error) from error
+
+    @contextlib.contextmanager
+    def _copied(self) -> Iterator[Path]:
+        """A copy of it, as it is at the end of its last save."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "sample.gpkg"
             copy.write_bytes(self.content)
@@ -73,7 +94,7 @@ class SampleFile:
                 copy.with_name(f"{copy.name}{end}").write_bytes(journal)
             if self.journals:
                 _settle(copy, self.path)
-            return _read(copy, self.path)
+            yield copy
 
 
 def sample_file(store: Store, key: str) -> SampleFile | None:
@@ -163,16 +184,19 @@ class ReferenceSample:
         """How many points people have judged."""
         return sum(map(bool, self.written))
 
-    def references(self, classes: Legend) -> NDArray[np.int64]:
+    def references(self, classes: Legend, column: str = "reference") -> NDArray[np.int64]:
         """Return the class ids that people saw, (point,), 0 where nothing is written.
+
+        column  that they wrote into
 
         Raises DataError naming the points whose class is none of the map's.
         """
         names = [name for name, _ in classes.values()]
         meant = _meaning(classes)
-        found = np.zeros(len(self.written), np.int64)
+        words = [_text(value) for value in self.points[column]]
+        found = np.zeros(len(words), np.int64)
         wrong: dict[str, list[Any]] = {}
-        for row, (point, word) in enumerate(zip(self.points["id"], self.written, strict=True)):
+        for row, (point, word) in enumerate(zip(self.points["id"], words, strict=True)):
             known = meant(word) if word else 0
             if known is None:
                 wrong.setdefault(word, []).append(point)

@@ -9,9 +9,11 @@ import dagster as dg
 import numpy as np
 
 from lc_platform.products.area_statistics import AreaStatistics
+from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.area_table import area_table
+from lc_platform.report.change_table import change_table
 from lc_platform.report.pictures import inline, picture_of
 
 _NAMED = 20
@@ -46,6 +48,9 @@ class Describer:
             found["preview"] = inline(picture)
         if isinstance(value, AreaStatistics):
             found["areas"] = area_table(value)
+        change = value.statistics if isinstance(value, Change) else value
+        if isinstance(change, ChangeStatistics):
+            found["transitions"] = change_table(change)
         return found
 
     def shown(
@@ -56,8 +61,9 @@ class Describer:
         metadata = dict(_shown(name, value) for name, value in facts.items())
         if preview := description.get("preview"):
             metadata["preview"] = dg.MetadataValue.md(preview)
-        if areas := description.get("areas"):
-            metadata["areas"] = dg.MetadataValue.md(areas)
+        for table in ("areas", "transitions"):
+            if text := description.get(table):
+                metadata[table] = dg.MetadataValue.md(text)
         if size is not None:
             metadata["bytes"] = size
         if seconds is not None:

@@ -50,13 +50,16 @@ def _opened(
 ) -> Source:
     imagery = config.imagery
     if source == "simulated":
-        from lc_platform.sources.simulated import COLLECTIONS, ReferenceMistakes
+        from lc_platform.sources.simulated import COLLECTIONS, Changes, ReferenceMistakes
 
         simulation = imagery.simulation or Simulation()
         return COLLECTIONS[collection](
             seed=simulation.seed,
             cloudiness=simulation.cloudiness,
             mistakes=ReferenceMistakes(**simulation.mistakes.model_dump()),
+            changes=(
+                None if simulation.changes is None else Changes(**simulation.changes.model_dump())
+            ),
         )
     if source == "stac":
         from lc_platform.sources.stac.archive import StacArchive

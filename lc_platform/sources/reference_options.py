@@ -72,4 +72,8 @@ def simulated_reference(config: Config) -> dict[str, Any] | None:
     if config.reference.path:
         return None
     simulation = config.imagery.simulation or Simulation()
-    return {"seed": simulation.seed, "mistakes": simulation.mistakes}
+    changes = simulation.changes
+    left_out = (
+        {"changes": changes} if changes is not None and changes.reference_until is not None else {}
+    )
+    return {"seed": simulation.seed, "mistakes": simulation.mistakes, **left_out}

@@ -75,7 +75,8 @@ def write(
                     others[block.layer].write(block.values, block.window)
                 else:
                     main.write(block.values, block.window, names.index(block.layer) + 1)
-            main.tag(**{_ATTRIBUTES: json.dumps(cube.attributes), _BESIDE: json.dumps(beside)})
+            main.describe(cube.attributes)
+            main.tag(**{_BESIDE: json.dumps(beside)})
         size = sum(path.stat().st_size for path in files.values())
     if classes and "class" in names:
         with staging.file(f"{PART}.tif.aux.xml") as path:
@@ -114,6 +115,10 @@ class Draft:
 
     def tag(self, **tags: Any) -> None:
         self._raster.update_tags(**tags)
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Keep the attributes of a cube, by which `RasterCube` reads it."""
+        self.tag(**{_ATTRIBUTES: json.dumps(attributes)})
 
 
 @contextmanager
@@ -293,6 +298,16 @@ def rgba(color: str) -> tuple[int, int, int, int]:
 
 def palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
     """GDAL's side file that gives a band of classes its colours and names."""
+    return palettes({band: classes})
+
+
+def palettes(legends: Mapping[int, Mapping[int, tuple[str, str]]]) -> str:
+    """GDAL's side file that gives bands the colours and names of their values, by band."""
+    described = "".join(_palette(legend, band) for band, legend in legends.items())
+    return f"<PAMDataset>\n{described}</PAMDataset>\n"
+
+
+def _palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
     last = max(classes)
     names = ["no data"] + [classes[i][0] if i in classes else "" for i in range(1, last + 1)]
     colors = [(0, 0, 0, 0)] + [
@@ -303,13 +318,11 @@ def palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
     )
     categories = "\n".join(f"      <Category>{escape(n)}</Category>" for n in names)
     return (
-        "<PAMDataset>\n"
         f"  <PAMRasterBand band={quoteattr(str(band))}>\n"
         "    <ColorInterp>Palette</ColorInterp>\n"
         f"    <ColorTable>\n{entries}\n    </ColorTable>\n"
         f"    <CategoryNames>\n{categories}\n    </CategoryNames>\n"
         "  </PAMRasterBand>\n"
-        "</PAMDataset>\n"
     )
 
 
@@ -398,8 +411,15 @@ class RasterCube:
 
     def read(self, layer: str, window: Window | None = None, **_: Any) -> NDArray[Any]:
         """A layer's values, (y, x), in a window. Raises StorageError where it is damaged."""
-        band = 1 if layer in self._beside else self._names.index(layer) + 1
+        values: NDArray[Any] = self.read_layers([layer], window)[0]
+        return values
+
+    def read_layers(self, layers: Sequence[str], window: Window | None = None) -> NDArray[Any]:
+        """Values of layers that lie in one file, (layer, y, x), in a window; errors as of
+        ``read``."""
         place = None if window is None else RasterWindow.from_slices(*window)
-        with self.opened(layer) as raster:
-            values: NDArray[Any] = raster.read(band, window=place)
+        alone = layers[0] in self._beside
+        bands = [1] if alone else [self._names.index(layer) + 1 for layer in layers]
+        with self.opened(layers[0]) as raster:
+            values: NDArray[Any] = raster.read(bands, window=place)
         return values

@@ -10,7 +10,7 @@ import pytest
 
 from lc_platform import config, report
 from lc_platform.artefacts.formats import Format, formats
-from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, key
+from lc_platform.artefacts.layout import ASSETS, EVERY_ASSET, PATCH, Partition, key
 from lc_platform.artefacts.records import Records, Version
 from lc_platform.artefacts.versions import Expected
 from lc_platform.assets.io_manager import REFUSED, ArtefactIOManager, Failed, Made
@@ -333,7 +333,7 @@ def test_no_asset_is_pickled(tmp_path: Path) -> None:
     for asset in assets:
         assert asset.get_io_manager_key_for_asset_key(asset.key) == "io_manager"
     assert isinstance((definitions.resources or {})["io_manager"], ArtefactIOManager)
-    assert set(formats()) == set(ASSETS)
+    assert set(formats()) == set(EVERY_ASSET)
 
 
 def test_partitions_are_ordered_alike_however_they_are_given() -> None:

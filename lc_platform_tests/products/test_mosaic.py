@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
@@ -26,24 +25,8 @@ from lc_platform.products.options import MosaicOptions
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
+from lc_platform_tests.products.patches import COLUMNS, ROWS, box, patch
 from lc_platform_tests.storage.artefacts import CLASSES, elsewhere
-
-ROWS, COLUMNS = 70, 90
-
-
-def box(
-    left: float, top: float, rows: int = ROWS, columns: int = COLUMNS, crs: str = "EPSG:32633"
-) -> GeoBox:
-    return GeoBox((rows, columns), Affine(10, 0, left, 0, -10, top), crs)
-
-
-def patch(
-    row: int, column: int, shape: tuple[int, int] = (ROWS, COLUMNS), crs: str = "EPSG:32633"
-) -> Patch:
-    """A patch of a regular grid of 10 m pixels."""
-    grid = box(5e5 + column * shape[1] * 10, 5e6 - row * shape[0] * 10, *shape, crs)
-    zone = f"{crs[-2:]}N"
-    return Patch(f"{zone}-r{row}-c{column}", grid, zone, row, column)
 
 
 def computed(grid: GeoBox, layers: dict[str, NDArray[Any]], version: str = "m1") -> LazyCube:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from lc_platform.sources.simulated.archive import SimulatedArchive
+from lc_platform.sources.simulated.changes import Changes
 from lc_platform.sources.simulated.landsat import SimulatedLandsat
 from lc_platform.sources.simulated.reference import LAYER, NO_MISTAKES, ReferenceMistakes
 from lc_platform.sources.simulated.sentinel1 import SimulatedSentinel1
@@ -18,6 +19,7 @@ __all__ = [
     "COLLECTIONS",
     "LAYER",
     "NO_MISTAKES",
+    "Changes",
     "ReferenceMistakes",
     "SimulatedArchive",
     "SimulatedLandsat",

@@ -25,6 +25,7 @@ from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_point
 from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, reference, spectra
+from lc_platform.sources.simulated.changes import Changes
 from lc_platform.sources.simulated.coordinates import (
     RADIUS,
     check_one_side,
@@ -190,6 +191,7 @@ class SimulatedArchive:
     seed       any whole number; another seed is another planet
     cloudiness factor on the share of the sky that clouds cover; 0 is a planet without clouds
     mistakes   how often and by how much the reference is wrong
+    changes    what changes on the ground from year to year; nothing where None
     """
 
     remote = False
@@ -201,13 +203,15 @@ class SimulatedArchive:
         seed: int = 42,
         cloudiness: float = 1.0,
         mistakes: ReferenceMistakes | None = None,
+        changes: Changes | None = None,
     ) -> None:
         if cloudiness < 0:
             raise ValueError(f"cloudiness: {cloudiness} is negative. Give 0 or more; 1 is usual.")
         self.seed = seed
         self.cloudiness = cloudiness
         self.mistakes = mistakes or ReferenceMistakes()
-        self._landscape = Landscape(seed)
+        self.changes = changes
+        self._landscape = Landscape(seed, changes)
         self._weather = lru_cache(maxsize=512)(self._weather_of)
 
     def stop(self) -> None:
@@ -279,11 +283,12 @@ class SimulatedArchive:
         """Nothing but time."""
         return Cost()
 
-    def truth(self, geobox: GeoBox) -> NDArray[np.uint8]:
-        """Return the class id, 1 to 10, at each pixel centre of a grid, (y, x)."""
+    def truth(self, geobox: GeoBox, year: int | None = None) -> NDArray[np.uint8]:
+        """Return the class id, 1 to 10, at each pixel centre of a grid, (y, x), in a year; before
+        anything has changed where None."""
         out = np.empty(geobox.shape, np.uint8)
         for rows, block in blocks_of(geobox, 1):
-            out[rows] = self._landscape.ground(block).code
+            out[rows] = self._landscape.ground(block, year).code
         return out
 
     def reference_polygons(self, area: Geometry) -> geopandas.GeoDataFrame:
@@ -295,7 +300,7 @@ class SimulatedArchive:
         """
         if area.crs is None:
             raise SourceError("the area of the reference has no CRS. Give the geometry one.")
-        return reference.reference_polygons(self.seed, area, self.mistakes)
+        return reference.reference_polygons(self.seed, area, self.mistakes, self.changes)
 
     def reference_on(self, geobox: GeoBox) -> pandas.DataFrame:
         """Return the attributes of some polygons of the reference that lie on a grid, without
@@ -308,7 +313,7 @@ class SimulatedArchive:
         x, y = to_mercator(str(geobox.crs)).transform(
             a.a * column + a.b * row + a.c, a.d * column + a.e * row + a.f
         )
-        return reference.reference_at(self.seed, x, y, self.mistakes)
+        return reference.reference_at(self.seed, x, y, self.mistakes, self.changes)
 
     def reference_classes(self) -> pandas.DataFrame:
         """Return the attributes that the reference's polygons have, a row a class; of ``parcel``,
@@ -344,10 +349,11 @@ class SimulatedArchive:
 
     def snow_truth(self, acquisition: Acquisition, geobox: GeoBox) -> NDArray[np.bool_]:
         """Return where snow covers more than 15 % of the ground, (y, x)."""
-        now = self._weather(self._pass(acquisition).time.date())
+        when = self._pass(acquisition).time.date()
+        now = self._weather(when)
         out = np.empty(geobox.shape, np.bool_)
         for rows, block in blocks_of(geobox, 1):
-            ground = self._landscape.ground(block)
+            ground = self._landscape.ground(block, when.year)
             _label_snow(ground.x, ground.y, ground.code, ground.metres, now.snow_lines, out[rows])
         return out
 
@@ -356,7 +362,7 @@ class SimulatedArchive:
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
         """Return which places are covered (y, x), and reflectance x 10 000 + ``addend`` (band, y,
         x) in bands of Sentinel-2."""
-        ground = self._landscape.ground(block)
+        ground = self._landscape.ground(block, flown.time.year)
         seen = covered(flown, ground)
         out = np.empty((len(bands), *block.shape), np.uint16)
         if not seen.any():

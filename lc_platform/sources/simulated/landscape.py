@@ -22,6 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.sources.simulated.changes import Changes, class_after
 from lc_platform.sources.simulated.coordinates import pixel_centres
 from lc_platform.sources.simulated.noise import cell_hash, draw, fractal_noise, gradient_noise, salt
 
@@ -360,6 +361,10 @@ def _survey(  # type: ignore[no-untyped-def]
     hj0,
     step,
     seed,
+    years,
+    felled,
+    built,
+    rotated,
     code,
     other,
     vigour,
@@ -378,6 +383,7 @@ def _survey(  # type: ignore[no-untyped-def]
             wx, wy = warp(px, py, seed)
             qx, qy = px + wx, py + wy
             parcel, cls, _ = _parcel_at(qx, qy, i0, j0, seeds, direction, kind, hashes, basin, seed)
+            cls = class_after(cls, parcel, years, felled, built, rotated)
             code[a, b] = cls
 
             # bilinear height and its slope, on a lattice fixed to the planet
@@ -461,31 +467,40 @@ _HEIGHT_STEP = 96.0
 class Landscape:
     """The ground of a planet with a seed; keeps the grids surveyed last.
 
-    seed   any whole number
-    memory greatest number of bytes kept
+    seed    any whole number
+    changes what changes from year to year; nothing where None
+    memory  greatest number of bytes kept
     """
 
-    def __init__(self, seed: int, memory: int = 256 * 2**20) -> None:
+    def __init__(
+        self, seed: int, changes: Changes | None = None, memory: int = 256 * 2**20
+    ) -> None:
         self.salt = salt(seed, 1)
+        self._changes = changes or Changes(0)
+        self._changing = changes is not None
         self._memory = memory
-        self._kept: OrderedDict[GeoBox, Ground] = OrderedDict()
+        self._kept: OrderedDict[tuple[GeoBox, int], Ground] = OrderedDict()
         self._lock = Lock()
 
-    def ground(self, geobox: GeoBox) -> Ground:
-        """Return the ground at the pixel centres of a grid."""
+    def ground(self, geobox: GeoBox, year: int | None = None) -> Ground:
+        """Return the ground at the pixel centres of a grid in a year; before anything has changed
+        where None."""
+        passed = max(0, year - self._changes.since) if self._changing and year is not None else 0
+        key = (geobox, passed)
         with self._lock:
-            if geobox in self._kept:
-                self._kept.move_to_end(geobox)
-                return self._kept[geobox]
-        ground = self._surveyed(geobox)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        ground = self._surveyed(geobox, passed)
         with self._lock:
-            self._kept[geobox] = ground
+            self._kept[key] = ground
             held = sum(kept.nbytes for kept in self._kept.values())
             while held > self._memory:
                 held -= self._kept.popitem(last=False)[1].nbytes
         return ground
 
-    def _surveyed(self, geobox: GeoBox) -> Ground:
+    def _surveyed(self, geobox: GeoBox, years: int) -> Ground:
+        changes = self._changes
         x, y = pixel_centres(geobox)
         box = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
         i0, j0, columns, rows = lattice(box, DISTRICT, margin=350.0, ring=1)
@@ -510,6 +525,7 @@ class Landscape:
             x, y, i0, j0, *districts(i0, j0, columns, rows, self.salt),
             _heights(hi0, hj0, hcolumns, hrows, _HEIGHT_STEP, self.salt),
             hi0, hj0, _HEIGHT_STEP, self.salt,
+            years, changes.felled, changes.built, changes.rotated,
             ground.code, ground.other, ground.vigour, ground.shift, ground.blend, ground.bright,
             ground.metres, ground.east, ground.north, ground.pixel,
         )  # fmt: skip

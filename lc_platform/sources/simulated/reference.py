@@ -20,6 +20,7 @@ from odc.geo.geom import Geometry
 from lc_platform.catalogue import SIMULATED_CLASSES
 from lc_platform.eo.polygons import polygonal_parts, transformer
 from lc_platform.sources.simulated import landscape as land
+from lc_platform.sources.simulated.changes import Changes, unchanged
 from lc_platform.sources.simulated.coordinates import RADIUS, check_one_side, to_mercator
 from lc_platform.sources.simulated.noise import draw, salt
 
@@ -60,7 +61,7 @@ NO_MISTAKES = ReferenceMistakes(0.0, 0.0, 0.0, 0.0)
 
 
 def reference_polygons(
-    seed: int, area: Geometry, mistakes: ReferenceMistakes
+    seed: int, area: Geometry, mistakes: ReferenceMistakes, changes: Changes | None = None
 ) -> geopandas.GeoDataFrame:
     """Return the reference polygons that intersect ``area``, whole, in the area's CRS.
 
@@ -81,6 +82,7 @@ def reference_polygons(
     def happens(n: int, rate: float) -> NDArray[np.bool_]:
         return _draws(hashes, n) < rate
 
+    stable = unchanged(hashes, codes, changes)
     codes = _mislabelled(hashes, codes, mistakes)
     stretch = np.array([_stretch(parcel) for parcel in parcels])
     shifted = happens(3, mistakes.shifted)
@@ -94,7 +96,7 @@ def reference_polygons(
 
     back = transformer("EPSG:3857", str(area.crs))
     geometry = shapely.transform(parcels, back.transform, interleaved=False)
-    kept = ~happens(6, mistakes.missing) & shapely.intersects(geometry, area.geom)
+    kept = stable & ~happens(6, mistakes.missing) & shapely.intersects(geometry, area.geom)
     order = np.flatnonzero(kept)[np.argsort(hashes[kept])]
     return geopandas.GeoDataFrame(
         _attributes(hashes[order], codes[order]), geometry=geometry[order], crs=str(area.crs)
@@ -102,7 +104,11 @@ def reference_polygons(
 
 
 def reference_at(
-    seed: int, x: NDArray[np.float64], y: NDArray[np.float64], mistakes: ReferenceMistakes
+    seed: int,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    mistakes: ReferenceMistakes,
+    changes: Changes | None = None,
 ) -> pandas.DataFrame:
     """Return the attributes of the polygons that are drawn, where they should be, around places in
     Web Mercator; nothing of places for which that takes more than arithmetic.
@@ -112,6 +118,7 @@ def reference_at(
     hashes, codes = land.parcels_at(x, y, salt(seed, 1))
     drawn = (codes > 0) & (_draws(hashes, 6) >= mistakes.missing)
     drawn &= _draws(hashes, 3) >= mistakes.shifted
+    drawn &= unchanged(hashes, codes, changes)
     hashes, codes = hashes[drawn], codes[drawn]
     return _attributes(hashes, _mislabelled(hashes, codes, mistakes))
 

@@ -90,7 +90,7 @@ class SimulatedSentinel1(SimulatedArchive):
     def _backscatter(
         self, flown: Pass, block: GeoBox, bands: tuple[str, ...]
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
-        ground = self._landscape.ground(block)
+        ground = self._landscape.ground(block, flown.time.year)
         seen = covered(flown, ground)
         day = flown.time.date()
         out = np.zeros((len(bands), *block.shape), np.uint16)
