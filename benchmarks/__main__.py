@@ -25,6 +25,8 @@ PARTS = {
     "intervals": "how often intervals of areas and accuracies hold the truth",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
+PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}}
+"""The parts that need a peer's environment, which is made for them alone."""
 
 
 def main() -> int:
@@ -42,8 +44,10 @@ def main() -> int:
         settings = Settings(
             arguments.size, arguments.pairs, tuple(arguments.threads), folder, data, arguments.full
         )
-        _show([report.machine(peer.EO_LEARN.versions(), peer.ZEIT.versions())], arguments.write)
-        for part in arguments.parts or PARTS:
+        parts = arguments.parts or list(PARTS)
+        peers = [one for one, of in PEERS.items() if not of.isdisjoint(parts)]
+        _show([report.machine(*(one.versions() for one in peers))], arguments.write)
+        for part in parts:
             try:
                 tables = import_module(f"benchmarks.{part}").run(settings)
             except DisagreementError as error:

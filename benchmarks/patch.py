@@ -22,7 +22,7 @@ from benchmarks.worker import Worker
 
 WARM = 128
 """Pixels along the side of what both are warmed up on."""
-EO_LEARN = "eo-learn"
+EO_LEARN = peer.EO_LEARN.name
 STEPS = ("read", "clouds", "features", "prediction")
 
 
