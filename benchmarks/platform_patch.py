@@ -59,17 +59,17 @@ class Workshop:
         return self.formats[asset].open(self.platform.store, key(asset, PATCH, YEAR))
 
     def clouds(self) -> None:
-        body = imagery.cloud_masks.body
-        self.write("cloud_masks", body(self.platform, self.open("raw_bands")))
+        body, options = imagery.cloud_masks.body, self.platform.detection_options()
+        self.write("cloud_masks", body(self.open("raw_bands"), options))
 
     def features(self) -> None:
-        body = learning.features.body
+        body, options = learning.features.body, self.platform.feature_options()
         raw_bands, cloud_masks = self.open("raw_bands"), self.open("cloud_masks")
-        self.write("features", body(self.platform, raw_bands, cloud_masks))
+        self.write("features", body(raw_bands, cloud_masks, options))
 
     def prediction(self) -> None:
-        body = maps.predictions.body
-        self.write("predictions", body(self.platform, self.open("features"), self.open("model")))
+        body, options = maps.predictions.body, self.platform.prediction_options()
+        self.write("predictions", body(self.open("features"), self.open("model"), options))
 
 
 def store(values: str, size: int, folder: str, resolution: float | None) -> None:

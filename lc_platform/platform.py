@@ -306,7 +306,12 @@ class Platform:
         )
 
     def mosaic_options(self) -> MosaicOptions:
-        return MosaicOptions(classes=self.classes, crs=self.config.mosaic_crs, area=self.area)
+        return MosaicOptions(
+            classes=self.classes,
+            crs=self.config.mosaic_crs,
+            area=self.area,
+            polygons=self.config.map.polygons,
+        )
 
     def object_options(self) -> ObjectOptions:
         given = self.config.map

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
@@ -35,7 +36,7 @@ from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
 from lc_platform.products.model import LandCoverModel
-from lc_platform.products.mosaic import LAND_COVER, Mosaic
+from lc_platform.products.mosaic import LAND_COVER, POLYGONS, Mosaic
 from lc_platform.products.objects import ClassifiedObjects
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
@@ -327,10 +328,26 @@ class MosaicFormat:
 
     def check(self, store: Store, key: str) -> None:
         def read() -> tuple[None, list[str | None]]:
-            rasters = [path for n, path in self.open(store, key).items() if n.endswith(".tif")]
+            files = self.open(store, key)
+            rasters = [path for name, path in files.items() if name.endswith(".tif")]
+            if POLYGONS in files:
+                with store.opened(files[POLYGONS]) as file:
+                    _check_table(file, files[POLYGONS], key)
             return None, [raster_cube.check_file(store, key, path) for path in rasters]
 
         of_one_writing(store, key, read)
+
+
+def _check_table(file: BinaryIO, path: str, key: str) -> None:
+    """Raises DamagedArtefactError where a part of a table cannot be read."""
+    try:
+        parts = pq.ParquetFile(file, page_checksum_verification=True)
+        for part in range(parts.num_row_groups):
+            parts.read_row_group(part)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedArtefactError(
+            f"{path}: is damaged ({error}). Materialize it again", key
+        ) from error
 
 
 class AreaStatisticsFormat:

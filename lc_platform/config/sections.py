@@ -225,8 +225,6 @@ class Config(Section):
     def _sections_fit(self) -> Self:
         self.object_store.check_fits(self.storage)
         self.map.check_fits(self.class_names, self.aoi.resolution)
-        if self.map.polygons:
-            raise ValueError("map.polygons: the map cannot be made so yet. Remove the key")
         self.change.check_fits(self.class_names)
         imagery, clouds = self.imagery, self.clouds
         for i, year in enumerate(self.years):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lc_platform.area.grid import Patch
 from lc_platform.cube import Summary, Thumbnail, windows
 from lc_platform.errors import DataError
+from lc_platform.products import map_polygons
 from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.joining import WINDOW, check_grids, grid_of, join
 from lc_platform.products.model import common_version
@@ -25,6 +27,7 @@ LAND_COVER = "land_cover.tif"
 CONFIDENCE = "confidence.tif"
 APPLICABLE = "applicability.tif"
 APPLICABLE_SHARES = "applicability.json"
+POLYGONS = "land_cover.parquet"
 VALID_OBSERVATIONS = "valid_observations.tif"
 PICTURE = "land_cover.png"
 _PICTURE_SIZE = 1000
@@ -49,9 +52,9 @@ class Mosaic:
     number of the map's pixels by class."""
 
     def write(self, staging: Staging) -> int:
-        """Write the maps: classes, confidence, valid observations, and applicability where all
-        predictions have it, with its shares by class and patch; and their picture where one is
-        drawn; returns the maps' bytes.
+        """Write the maps: classes, as polygons too where they are asked for, confidence, valid
+        observations, and applicability where all predictions have it, with its shares by class
+        and patch; and their picture where one is drawn. Returns the maps' bytes.
 
         Raises DataError where there is no prediction, or predictions of several models.
         """
@@ -75,11 +78,19 @@ class Mosaic:
         def land_cover() -> int:
             with staging.file(f"{LAND_COVER}.aux.xml") as path:
                 path.write_text(palette(options.classes, 1), encoding="utf-8")
-            with staging.file(LAND_COVER) as path:
+            with ExitStack() as files:
+                path, polygons = files.enter_context(staging.file(LAND_COVER)), None
+                if options.polygons:
+                    table = files.enter_context(staging.file(POLYGONS))
+                    polygons = files.enter_context(
+                        map_polygons.written(table, grid, options.classes, self.year)
+                    )
                 with tiled(path, grid, ["class"], "uint8", 0, colormap, "mode") as target:
                     join(target, predicted, grid, self.predictions, "class", inside)
                     for window in windows(grid.shape, WINDOW):
                         values = target.read(window)
+                        if polygons is not None:
+                            polygons.add(window, values)
                         counts[:] += np.bincount(values.ravel(), minlength=256)
                         picture.update(window, values[None])
                         larger.update(window, values[None])

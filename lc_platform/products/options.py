@@ -474,6 +474,10 @@ class MosaicOptions(Options):
     """By default that of most patches."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at."""
+    polygons: bool = option(
+        appearance("map.polygons", value=lambda wanted: wanted or ABSENT), default=False
+    )
+    """Whether the map is there as polygons too."""
 
 
 def _content_if_given(file: InputFile | None) -> Any:

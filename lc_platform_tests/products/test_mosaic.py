@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -14,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from rasterio.features import rasterize
 
 from lc_platform.area.grid import Patch
 from lc_platform.area.mask import Area
@@ -384,3 +386,29 @@ def test_no_map_reaches_beyond_the_area_in_whatever_crs_it_is(
         else:
             inside = ~beyond & clear & shapely.intersects(in_patches, here)
             assert (found[inside] > 0).mean() > 0.99  # the nearest pixel may be beyond
+
+
+def test_the_map_is_there_as_polygons_too_where_they_are_asked_for(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that pieces lie across windows.
+    monkeypatch.setattr("lc_platform.products.mosaic.WINDOW", 64)
+    four(country)
+    country.join(polygons=True)
+    table = geopandas.read_parquet(country.store.path("mosaic/2020/land_cover.parquet"))
+    assert table.crs == "EPSG:32633"
+    classes = country.read("land_cover")
+    transform = rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+    shapes = zip(table.geometry, table["class"], strict=True)
+    np.testing.assert_array_equal(rasterize(shapes, classes.shape, transform=transform), classes)
+    assert dict(zip(table["class"], table.class_name, strict=True)) == {
+        i: CLASSES[i][0] for i in (1, 2, 4)
+    }
+    np.testing.assert_allclose(table.hectares, table.area / 10_000)
+    MosaicFormat().check(country.store, "mosaic/2020")
+
+
+def test_there_are_no_polygons_where_none_are_asked_for(country: Country) -> None:
+    country.add(patch(0, 0))
+    country.join()
+    assert not country.store.exists("mosaic/2020/land_cover.parquet")
