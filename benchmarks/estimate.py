@@ -33,8 +33,8 @@ class Constants:
     """A pixel and year: imagery and cloud masks, the platform's defaults."""
     bytes_features: float = 260.0
     """Likewise, where features are stored: a third of all."""
-    bytes_rest: float = 30.0
-    """Likewise: samples, statistics, predictions, map."""
+    bytes_rest: float = 40.0
+    """Likewise: samples, statistics, predictions, held-out predictions, map."""
     tile: int = 2048
     """Pixels along the side of one object of a Zarr store."""
     window: int = 256
@@ -42,9 +42,9 @@ class Constants:
     small_objects: int = 5
     """Of an acquisition, whatever the patch's size: two on the cloud detector's grid, three layers
     of clouds. Two more, bands and mask, are in every tile."""
-    other_objects: int = 64
+    other_objects: int = 67
     """Of a patch-year: coordinates and metadata of three Zarr stores, samples, statistics, shifts,
-    predictions, and the records of seven artefacts."""
+    predictions, held-out predictions, and the records of eight artefacts."""
     pointers: int = 3
     """Of a patch-year in an object store: one of each Zarr store."""
     reads: float = 11.3

@@ -29,6 +29,7 @@ from lc_platform.products.options import (
     EvaluationOptions,
     FeatureOptions,
     GridOptions,
+    HeldOutOptions,
     MosaicOptions,
     ObjectOptions,
     Postprocessing,
@@ -282,6 +283,15 @@ class Platform:
             seed=sampling.seed,
             class_weights=sampling.class_weights,
             threads=config.processing.threads,
+        )
+
+    def held_out_options(self) -> HeldOutOptions:
+        processing = self.config.processing
+        return HeldOutOptions(
+            classes=self.classes,
+            area=self.area,
+            window=processing.window,
+            threads=processing.threads,
         )
 
     def evaluation_options(self) -> EvaluationOptions:

@@ -81,9 +81,17 @@ def test_nothing_beyond_the_boundary_is_sampled_or_counted(clipped: Config) -> N
     assert drawn > 500
     metrics = json.loads((store / "evaluation" / str(YEAR) / "metrics.json").read_text("utf-8"))
     counted = metrics["test_pixels"] + metrics["unclassified_pixels"]
-    (test_patch,) = metrics["test_patches"]
-    with rasterio.open(store / "predictions" / str(YEAR) / f"{test_patch}.tif") as raster:
-        assert 0 < counted <= (raster.read(1) > 0).sum()
+    assert len(metrics["test_patches"]) == 4
+    assert 0 < counted <= inside.sum()
+    held_out = 0
+    for file in (store / "held_out_predictions" / str(YEAR)).glob("[!.]*.tif"):
+        with rasterio.open(file) as raster:
+            column = round((raster.bounds.left - WEST) / 10)
+            row = round((SOUTH + 640 - raster.bounds.top) / 10)
+            here = inside[row : row + 32, column : column + 32]
+            assert not raster.read(1)[~here].any()
+            held_out += np.count_nonzero(raster.read(1))
+    assert held_out >= counted - metrics["unclassified_pixels"] > 0
 
 
 @pytest.mark.slow
@@ -107,7 +115,7 @@ def test_clip_may_be_turned_off_for_a_boundary_and_on_for_a_box(clipped: Config)
     assert stale(look(clipped)) == {}
     assert stale(look(other(clip=True))) == {}
     from_area = {
-        *("features", "training_samples", "model", "evaluation"),
+        *("features", "training_samples", "model", "held_out_predictions", "evaluation"),
         *("predictions", "mosaic", "area_statistics", "objects"),
     }
     unclipped = stale(look(other(clip=False)))
@@ -124,5 +132,6 @@ def test_a_wider_buffer_makes_stale_what_ends_with_it(clipped: Config) -> None:
     found = stale(look(parse(data, clipped.folder)))
     assert set(found) == {
         *("patch_grid", "features", "training_samples"),
-        *("model", "evaluation", "predictions", "mosaic", "area_statistics", "objects"),
+        *("model", "held_out_predictions", "evaluation"),
+        *("predictions", "mosaic", "area_statistics", "objects"),
     }

@@ -129,7 +129,10 @@ def test_the_same_names_mean_the_same_on_every_page(built: Platform) -> None:
     assert raw["acquisitions"] == masks["acquisitions"] == stats["acquisitions"] > 5
     for asset in ("raw_bands", "cloud_masks", "observation_stats", "features", "predictions"):
         assert 0 < shown(asset)["valid_percent"] <= 100
-    versions = {shown(a)["model_version"] for a in ("model", "evaluation", "predictions", "mosaic")}
+    versions = {
+        shown(a)["model_version"]
+        for a in ("model", "evaluation", "predictions", "held_out_predictions", "mosaic")
+    }
     assert versions == {built.opened("model").version}
     assert shown("training_samples")["rows"] == len(
         built.opened("training_samples", shown("training_samples")["patch"])

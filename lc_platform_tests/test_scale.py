@@ -24,9 +24,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_partitions_are_those_of_the_graphs_assets() -> None:
-    # Seven assets a patch and year, one a patch, five a year, and the grid.
-    assert Estimate(SLOVENIA, 1).partitions == 7 * 293 + 293 + 5 + 1
-    assert Estimate(SLOVENIA, 10).partitions == 70 * 293 + 293 + 50 + 1
+    # Eight assets a patch and year, one a patch, five a year, and the grid.
+    assert Estimate(SLOVENIA, 1).partitions == 8 * 293 + 293 + 5 + 1
+    assert Estimate(SLOVENIA, 10).partitions == 80 * 293 + 293 + 50 + 1
 
 
 def test_runs_take_as_many_patches_as_the_configuration_says() -> None:
@@ -39,7 +39,7 @@ def test_runs_take_as_many_patches_as_the_configuration_says() -> None:
 
 def test_what_is_stored_grows_with_pixels_and_years() -> None:
     one = Estimate(SLOVENIA, 1)
-    assert one.bytes == pytest.approx(293e6 * 810)
+    assert one.bytes == pytest.approx(293e6 * 820)
     assert Estimate(SLOVENIA, 10).bytes == pytest.approx(10 * one.bytes)
     assert Estimate(replace(SLOVENIA, side=2000), 1).bytes == pytest.approx(4 * one.bytes)
 
@@ -54,11 +54,11 @@ def test_a_larger_patch_of_one_tile_has_no_more_objects() -> None:
 
 def test_objects_of_a_small_patch_are_those_that_were_counted() -> None:
     # Of a whole graph in an object store: 38 acquisitions of a patch smaller than a tile left
-    # 179 objects of raw bands, 127 of masks, 14 of features and 7 records. The rest are
-    # observation_stats (.tif, .parquet, .png), predictions (.tif, .tif.aux.xml), the comparisons of
-    # alignment and the samples.
+    # 179 objects of raw bands, 127 of masks, 14 of features and 8 records. The rest are
+    # observation_stats (.tif, .parquet, .png), predictions and held_out_predictions (.tif,
+    # .tif.aux.xml), the comparisons of alignment and the samples.
     found = Estimate(Area("", 1, 32), 1, replace(Constants(), acquisitions=38))
-    assert found.puts == 179 + 127 + 14 + 7 + 7
+    assert found.puts == 179 + 127 + 14 + 8 + 9
 
 
 def test_the_archive_sets_the_pace_where_it_is_slow() -> None:

@@ -35,6 +35,7 @@ from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
+from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.mosaic import LAND_COVER, POLYGONS, Mosaic
 from lc_platform.products.objects import ClassifiedObjects
@@ -484,8 +485,9 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "features": FeaturesFormat(threads),
         "training_samples": SamplesFormat(),
         "model": ModelFormat(),
-        "evaluation": EvaluationFormat(),
         "predictions": CogFormat(lambda cube: cube),
+        "held_out_predictions": CogFormat(HeldOutPredictions),
+        "evaluation": EvaluationFormat(),
         "mosaic": MosaicFormat(),
         "area_statistics": AreaStatisticsFormat(),
         "objects": ObjectsFormat(),

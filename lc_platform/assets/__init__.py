@@ -10,6 +10,7 @@ from lc_platform.assets.imagery import (
 from lc_platform.assets.learning import (
     evaluation,
     features,
+    held_out_predictions,
     model,
     reference_rasters,
     training_samples,
@@ -26,8 +27,9 @@ ALL = (
     features,
     training_samples,
     model,
-    evaluation,
     predictions,
+    held_out_predictions,
+    evaluation,
     mosaic,
     area_statistics,
     objects,

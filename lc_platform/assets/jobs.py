@@ -17,9 +17,9 @@ JOBS: Mapping[str, tuple[str, ...]] = {
         "features",
         "training_samples",
     ),
-    "training": ("model", "evaluation"),
-    "prediction": ("predictions",),
-    "mosaicking": ("mosaic", "area_statistics", "objects"),
+    "training": ("model",),
+    "prediction": ("predictions", "held_out_predictions"),
+    "mosaicking": ("evaluation", "mosaic", "area_statistics", "objects"),
     "change_detection": ("change",),
 }
 """Job -> its assets; a later job needs the earlier ones."""
@@ -28,10 +28,12 @@ DESCRIPTIONS: Mapping[str, str] = {
     "grid": "Split the area into patches. Run it first: it makes the patches' partitions.",
     "reference": "Rasterize the reference of a patch.",
     "patch_year": "Acquire a patch in a year, detect clouds, compute features, draw samples.",
-    "training": "Train on the samples of all patches of a year, and evaluate.",
-    "prediction": "Predict a patch with the year's model.",
+    "training": "Train on the samples of all patches of a year.",
+    "prediction": "Predict a patch with the year's model, and where it has a reference with models "
+    "of other ground.",
     "mosaicking": (
-        "Join a year's predictions into one map, add up its areas, and give objects their classes."
+        "Evaluate a year, join its predictions into one map, add up its areas, and give objects "
+        "their classes."
     ),
     "change_detection": "Find what has changed since the year before, from the predictions of both "
     "years and of those around them.",

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from lc_platform.products.cloud_masks import CloudMasks
     from lc_platform.products.evaluation import Evaluation
     from lc_platform.products.features import FeatureStack
+    from lc_platform.products.held_out_predictions import HeldOutPredictions
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.options import (
         EvaluationOptions,
         FeatureOptions,
+        HeldOutOptions,
         SamplingOptions,
         TrainingOptions,
     )
@@ -89,20 +91,39 @@ def model(
 
 @asset(
     group="model",
+    kinds={"geotiff"},
+    code_version="1",
+    options=Platform.held_out_options,
+)
+def held_out_predictions(
+    features: FeatureStack,
+    reference_rasters: ReferenceMap,
+    model: LandCoverModel,
+    options: HeldOutOptions,
+) -> LazyCube:
+    """Class and probabilities of every pixel with a reference, by models of other ground."""
+    return products.held_out_predictions.hold_out(features, reference_rasters, model, options)
+
+
+@asset(
+    group="model",
     kinds={"json", "png", "geopackage"},
-    code_version="2",
+    code_version="3",
     options=Platform.evaluation_options,
 )
 def evaluation(
     platform: Platform,
     model: LandCoverModel,
-    features: Mapping[str, FeatureStack],
+    training_samples: Mapping[str, Samples],
+    held_out_predictions: Mapping[str, HeldOutPredictions],
     reference_rasters: Mapping[str, ReferenceMap],
     options: EvaluationOptions,
 ) -> Evaluation:
-    """Metrics on all reference pixels of the held-out patches, the confusion matrix, and the
+    """Metrics on all reference pixels, each predicted by a model of other ground, figures, and the
     polygons whose label is probably wrong."""
     grids = {patch.key: patch.geobox for patch in platform.grid().patches}
-    found = products.evaluation.assess(model, features, reference_rasters, options, patches=grids)
-    found = report.with_confusion_matrix(found)
+    found = products.evaluation.assess(
+        model, held_out_predictions, reference_rasters, training_samples, options, patches=grids
+    )
+    found = report.with_evaluation_figures(found)
     return report.with_label_errors(found, model, platform.reference, grids, options.classes)

@@ -104,8 +104,9 @@ def demo(
             truth = _stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
             _end_if_asked()
             out.print(
-                f"Overall accuracy on the test patches: {metrics['overall_accuracy']:.3f} against "
-                f"the reference with its errors, {truth:.3f} against the truth."
+                "Overall accuracy on ground that training has not seen: "
+                f"{metrics['overall_accuracy']:.3f} against the reference with its errors, "
+                f"{truth:.3f} against the truth."
             )
         file = folder / FILE_NAME
         out.print(f"See the same in Dagster's UI:  lc-platform ui -c {shlex.quote(str(file))}")

@@ -73,14 +73,15 @@ def _around(patches: list[Patch]) -> Geometry:
 
 
 def accuracy_against_truth(config: Config, year: int, patches: Sequence[str]) -> float:
-    """Return the share of the patches' predicted pixels that have the class of the simulated truth.
+    """Return the share of the patches' held-out predictions that have the class of the simulated
+    truth.
 
-    Raises StorageError where a patch has no prediction.
+    Raises StorageError where a patch has none.
     """
     archive, store = _archive(config), Store.of(config)
     right = seen = 0
-    for patch in track(patches, "test patches", len(patches)):
-        predicted = RasterCube(store, key("predictions", patch, year))
+    for patch in track(patches, "patches", len(patches)):
+        predicted = RasterCube(store, key("held_out_predictions", patch, year))
         classes = predicted.read("class")
         known = classes != 0
         truth = archive.truth(predicted.grids[""])

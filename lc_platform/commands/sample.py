@@ -223,7 +223,7 @@ def _first_pixel(grid: GeoBox) -> tuple[int, int]:
 
 
 def _expected(platform: Platform, year: int, pixels: Mapping[int, int]) -> dict[int, float]:
-    """Return the user's accuracies that are expected, by class: the precision on the test patches,
+    """Return the user's accuracies that are expected, by class: the precision on held-out ground,
     where they are evaluated."""
     told: Mapping[str, Any] = {}
     try:

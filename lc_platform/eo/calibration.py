@@ -247,11 +247,30 @@ def reliability(
     columns = check_labelled(probabilities, labels, class_ids)
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == columns
+    return reliability_of(confidence, np.ones(len(right), np.int64), right, bins)
+
+
+def reliability_of(
+    confidence: NDArray[np.floating[Any]],
+    pixels: NDArray[np.integer[Any]],
+    right: NDArray[Any],
+    bins: int = 15,
+) -> Reliability:
+    """How right a map is by how sure it is.
+
+    confidence  (value,), 0 to 1, of the class that the map has
+    pixels      (value,), how many are so sure
+    right       (value,), how many of them have the true class
+    """
     where = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+    def binned(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.bincount(where, weights=values, minlength=bins).astype(np.float64)
+
     return Reliability(
-        np.bincount(where, minlength=bins),
-        np.asarray(np.bincount(where, weights=confidence, minlength=bins), np.float64),
-        np.bincount(where[right], minlength=bins),
+        binned(pixels).astype(np.int64),
+        binned(confidence * pixels),
+        binned(right).astype(np.int64),
     )
 
 

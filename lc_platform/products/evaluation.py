@@ -1,4 +1,4 @@
-"""The accuracy of a model on patches that it was not trained on."""
+"""The accuracy of a year's map on ground that training has not seen."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lc_platform.cube import Summary, Window, count_windows, windows
-from lc_platform.eo import accuracy
+from lc_platform.eo import accuracy, bootstrap, calibration
+from lc_platform.eo.accuracy import Confusion
 from lc_platform.errors import DataError
-from lc_platform.products.features import FeatureStack
-from lc_platform.products.held_out_predictions import folds_in, predicted
-from lc_platform.products.model import LandCoverModel
+from lc_platform.products.cross_validation import reliability_to_dict
+from lc_platform.products.ground_folds import patch_block
+from lc_platform.products.held_out_predictions import HeldOutPredictions
+from lc_platform.products.model import LandCoverModel, common_version
 from lc_platform.products.options import EvaluationOptions
 from lc_platform.products.reference_rasters import ReferenceMap
+from lc_platform.products.split_comparison import compare_splits
+from lc_platform.products.training_samples import Samples
 from lc_platform.runtime.progress import track
+
+CONFIDENCE = 0.95
+"""Of the intervals."""
+_OF_ALL = ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro")
+_OF_A_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -31,70 +41,231 @@ class Evaluation:
 
 def assess(
     model: LandCoverModel,
-    features: Mapping[str, FeatureStack],
+    held_out: Mapping[str, HeldOutPredictions],
     references: Mapping[str, ReferenceMap],
+    samples: Mapping[str, Samples],
     options: EvaluationOptions,
     *,
     patches: Collection[str] = (),
 ) -> Evaluation:
-    """Return the metrics on all reference pixels of the test patches: not eroded, not sampled, only
-    those that are ambiguous left out.
+    """Return the metrics on all reference pixels, each predicted by a classifier of other ground;
+    without folds on those of the test patches. None is eroded or sampled, only those that are
+    ambiguous are left out.
 
-    features, references  by patch
-    patches               all patches of the area: the metrics name those without features, which
-                          are not in the map
-    Raises DataError where a test patch is missing, has other features than the model was trained
-    on, or a reference on another grid; and where none of them has a reference pixel.
+    held_out, references, samples  by patch
+    patches  all patches of the area: the metrics name those without predictions, which are not in
+             the map
+
+    Raises DataError where a test patch of the area is missing, its predictions are of another
+    model, or its reference lies on another grid; and where no reference pixel has a prediction.
     """
-    ids = tuple(options.classes)
-    area, window = options.area, options.window
-    counts = accuracy.Confusion.empty(ids)
+    year = model.card["year"]
+    _check(model, held_out, references, patches)
+    common_version({p: one.model_version for p, one in held_out.items()}, model.version)
+    counted = _counted(model, held_out, references, options)
+    names = [(class_id, name) for class_id, (name, _) in options.classes.items()]
+    metrics = accuracy.metrics(counted.confusion, names)
+    if not metrics["test_pixels"]:
+        raise DataError(
+            f"{year}: there is no reference pixel with a prediction on any patch that is tested "
+            f"({', '.join(model.card['test_patches'])}). Extend the reference, or choose another "
+            "sampling.seed"
+        )
+    matrix = counted.confusion.matrix
+    validation = model.card.get("validation", {})
+    metrics |= {
+        "balanced_accuracy": _plain(accuracy.scores(matrix).balanced_accuracy),
+        "intervals": _intervals(counted.blocks, [name for _, name in names], model),
+        "confusion_matrix_by_reference": _plain(accuracy.shares(matrix, "reference")),
+        "confusion_matrix_by_map": _plain(accuracy.shares(matrix, "map")),
+        "validation": {
+            "folds": len(model.fold_texts),
+            "block_size": validation.get("block_size"),
+            "blocks": len(counted.blocks),
+        },
+        "calibration": _calibration(model, counted.sure),
+        "prediction_sets": counted.sets.told(options) if model.fold_texts else None,
+        **compare_splits(
+            model,
+            {p: one for p, one in samples.items() if one.for_training},
+            {patch: one.geobox for patch, one in references.items()},
+            threads=options.threads,
+        ),
+        "test_patches": sorted(counted.patches),
+        "missing_patches": sorted(set(patches) - set(held_out)),
+        "model_version": model.version,
+        "split_warnings": list(model.card.get("split_warnings", ())),
+    }
+    shown = (*_OF_ALL, "test_pixels", "model_version")
+    facts = {name: metrics[name] for name in shown}
+    facts["expected_calibration_error"] = metrics["calibration"]["expected_calibration_error_map"]
+    return Evaluation(metrics, summary=Summary(facts))
+
+
+def _check(
+    model: LandCoverModel,
+    held_out: Mapping[str, HeldOutPredictions],
+    references: Mapping[str, ReferenceMap],
+    patches: Collection[str],
+) -> None:
     for patch in model.card["test_patches"]:
-        for what, available in (("features", features), ("reference_rasters", references)):
+        if patches and patch not in patches:
+            continue  # it is no longer in the area
+        for what, available in (
+            ("held_out_predictions", held_out),
+            ("reference_rasters", references),
+        ):
             if patch not in available:
                 raise DataError(
                     f"patch {patch}, {model.card['year']}: is a test patch of the model and has no "
                     f"{what}. Materialize them, or train the model again"
                 )
-        model.check_fits(features[patch])
-        references[patch].check_lies_on(
-            features[patch].geobox, f"patch {patch}, {model.card['year']}"
-        )
-    shapes = {patch: features[patch].geobox.shape for patch in model.card["test_patches"]}
+    for patch, one in held_out.items():
+        if patch in references:
+            references[patch].check_lies_on(one.geobox, one.name)
+
+
+@dataclass
+class _Sets:
+    """How many pixels' sets hold their class, by class, and how large they are."""
+
+    class_ids: tuple[int, ...]
+    """Of the model."""
+    held: NDArray[np.int64]
+    """(class id,), 0 to 255."""
+    pixels: NDArray[np.int64]
+    """(class id,)"""
+    size: int = 0
+    """Of all sets together."""
+
+    def add(self, sets: NDArray[np.uint32], labels: NDArray[np.uint8]) -> None:
+        position = np.full(256, -1, np.int64)
+        position[list(self.class_ids)] = np.arange(len(self.class_ids))
+        bit = position[labels]
+        holds = (bit >= 0) & ((sets >> np.maximum(bit, 0).astype(np.uint32)) & 1).astype(np.bool_)
+        self.held += np.bincount(labels[holds], minlength=256)
+        self.pixels += np.bincount(labels, minlength=256)
+        self.size += int(np.bitwise_count(sets).sum())
+
+    def told(self, options: EvaluationOptions) -> dict[str, Any]:
+        pixels = int(self.pixels.sum())
+        return {
+            "coverage": options.coverage,
+            "covered": int(self.held.sum()) / pixels,
+            "covered_per_class": {
+                name: int(self.held[i]) / int(self.pixels[i]) if self.pixels[i] else None
+                for i, (name, _) in options.classes.items()
+            },
+            "mean_size": self.size / pixels,
+        }
+
+
+@dataclass
+class _Counted:
+    """What is counted of all patches."""
+
+    confusion: Confusion
+    blocks: dict[int, NDArray[np.int64]]
+    """By block of ground: (reference class, predicted class)."""
+    sure: NDArray[np.int64]
+    """(right, percent), pixels by whether they are right, and by confidence."""
+    sets: _Sets
+    patches: set[str]
+    """Those with a reference pixel that is predicted."""
+
+
+def _counted(
+    model: LandCoverModel,
+    held_out: Mapping[str, HeldOutPredictions],
+    references: Mapping[str, ReferenceMap],
+    options: EvaluationOptions,
+) -> _Counted:
+    ids = tuple(options.classes)
+    zeros = np.zeros(256, np.int64)
+    sets = _Sets(model.classifier.class_ids, zeros, zeros.copy())
+    counted = _Counted(Confusion.empty(ids), {}, np.zeros((2, 101), np.int64), sets, set())
+    both = [patch for patch in sorted(held_out) if patch in references]
+    if model.ground is None:
+        both = [patch for patch in both if patch in model.card["test_patches"]]
+    shapes = {patch: held_out[patch].geobox.shape for patch in both}
+    area = options.area
+    inside = {p: area.on(held_out[p].geobox) for p in both} if area is not None else {}
 
     def tiles() -> Iterator[tuple[str, Window]]:
-        return ((patch, tile) for patch in shapes for tile in windows(shapes[patch], window))
+        return ((patch, w) for patch in both for w in windows(shapes[patch], options.window))
 
-    total = sum(count_windows(shape, window) for shape in shapes.values())
-    inside = {p: area.on(features[p].geobox) for p in shapes} if area is not None else {}
+    total = sum(count_windows(shape, options.window) for shape in shapes.values())
     for patch, tile in track(tiles(), "windows", total):
-        reference = references[patch].classes(tile)
+        reference = references[patch].unambiguous(tile)
         if patch in inside:
             reference = np.where(inside[patch].read(tile), reference, np.uint8(0))
         if not reference.any():
             continue
-        folds = folds_in(
-            model, patch, features[patch].geobox, references[patch].polygons(tile), tile
-        )
-        found = predicted(
-            model, features[patch].read(tile), reference != 0, folds, threads=options.threads
-        )
-        counts += accuracy.confusion(
-            reference, found.classes, ids, references[patch].ambiguous(tile)
-        )
-    names = [(class_id, name) for class_id, (name, _) in options.classes.items()]
-    metrics = accuracy.metrics(counts, names)
-    if not metrics["test_pixels"]:
-        raise DataError(
-            f"{model.card['year']}: no test patch has a reference pixel with a prediction "
-            f"({', '.join(model.card['test_patches'])}). Extend the reference, or choose another "
-            "sampling.seed"
-        )
-    metrics |= {
-        "test_patches": list(model.card["test_patches"]),
-        "missing_patches": sorted(set(patches) - set(features)),
-        "model_version": model.version,
-        "split_warnings": list(model.card.get("split_warnings", ())),
+        of = held_out[patch]
+        predicted = of.classes(tile)
+        counted.confusion += accuracy.confusion(reference, predicted, ids)
+        here = (reference != 0) & (predicted != 0)
+        if not here.any():
+            continue
+        counted.patches.add(patch)
+        labels, mapped = reference[here], predicted[here]
+        if model.ground is None:
+            blocks = np.full(len(labels), patch_block(patch))
+        else:
+            polygons = references[patch].polygons(tile)
+            blocks = model.ground.blocks_in(patch, of.geobox, polygons, tile)[here]
+            sets.add(of.sets(tile)[here], labels)
+        keys, position = np.unique(blocks, return_inverse=True)
+        matrices = accuracy.confusion_by_block(position, len(keys), labels, mapped, ids)
+        for key, matrix in zip(keys.tolist(), matrices, strict=True):
+            counted.blocks[key] = counted.blocks.get(key, 0) + matrix
+        np.add.at(counted.sure, ((labels == mapped).astype(int), of.confidence(tile)[here]), 1)
+    return counted
+
+
+def _calibration(model: LandCoverModel, sure: NDArray[np.int64]) -> dict[str, Any]:
+    """Return how well confidence is calibrated: of the samples that stand for all reference pixels
+    before and after, and of the map on all reference pixels.
+
+    sure  (right, percent), pixels
+    """
+    reliability = calibration.reliability_of(np.arange(101) / 100, sure.sum(axis=0), sure[1])
+    told = dict(model.card.get("calibration", {"method": "none"}))
+    return told | {
+        "expected_calibration_error_map": reliability.expected_calibration_error,
+        "reliability_map": reliability_to_dict(reliability),
     }
-    shown = ("overall_accuracy", "f1_weighted", "f1_macro", "test_pixels", "model_version")
-    return Evaluation(metrics, summary=Summary({name: metrics[name] for name in shown}))
+
+
+def _intervals(
+    blocks: Mapping[int, NDArray[np.int64]], names: list[str], model: LandCoverModel
+) -> dict[str, Any] | None:
+    """Return the intervals of all scores, [low, high] each; None where there is one block only,
+    whose ground says nothing of other ground."""
+    if len(blocks) < 2:
+        return None
+    matrices = np.stack([blocks[key] for key in sorted(blocks)])
+    found = bootstrap.score_intervals(
+        matrices, seed=int(model.card.get("seed", 0)), confidence=CONFIDENCE
+    )
+
+    def interval(score: str, position: int | None = None) -> list[Any]:
+        bounds = (getattr(of, score) for of in (found.low, found.high))
+        return [_plain(one if position is None else one[position]) for one in bounds]
+
+    return {
+        "confidence": CONFIDENCE,
+        "blocks": len(blocks),
+        **{score: interval(score) for score in _OF_ALL},
+        "per_class": {
+            name: {score: interval(score, position) for score in _OF_A_CLASS}
+            for position, name in enumerate(names)
+        },
+    }
+
+
+def _plain(value: NDArray[np.floating[Any]]) -> Any:
+    """Return numbers as JSON has them, None for one that does not exist."""
+    if np.ndim(value):
+        return [_plain(one) for one in value]
+    return None if np.isnan(value) else float(value)

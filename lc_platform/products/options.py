@@ -43,6 +43,8 @@ from lc_platform.sources.reference_options import ReferenceOptions
 if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
 
+COVERAGE = 0.9
+"""Of sets of classes, where none is asked for."""
 _CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
 _VALIDATION, _MAP = Validation(), Map()
 _CHANGE = Change()
@@ -431,11 +433,26 @@ class TrainingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOutOptions(Options):
+    """The options of `held_out_predictions`."""
+
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
+    coverage: float = option(data("coverage"), default=COVERAGE)
+    """Share of each class's pixels whose sets of classes are to hold it, 0 to 1."""
+    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    """The area that the map ends at: pixels beyond are not predicted."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(Options):
     """The options of `evaluation`."""
 
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     """Also those without samples."""
+    coverage: float = option(data("coverage"), default=COVERAGE)
+    """That the sets of `held_out_predictions` are made for."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not counted."""
     window: int = option(SPEED, default=_PROCESSING.window)

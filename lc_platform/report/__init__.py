@@ -9,21 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lc_platform.report.figures import with_confusion_matrix, with_figure
+    from lc_platform.report.evaluation_figures import with_evaluation_figures
+    from lc_platform.report.figures import with_figure
     from lc_platform.report.label_errors import with_label_errors
     from lc_platform.report.map_picture import with_map_picture
     from lc_platform.report.metadata import Describer
 
 __all__ = [
     "Describer",
-    "with_confusion_matrix",
+    "with_evaluation_figures",
     "with_figure",
     "with_label_errors",
     "with_map_picture",
 ]
 _MODULES = {
     "Describer": "metadata",
-    "with_confusion_matrix": "figures",
+    "with_evaluation_figures": "evaluation_figures",
     "with_figure": "figures",
     "with_label_errors": "label_errors",
     "with_map_picture": "map_picture",

@@ -15,19 +15,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lc_platform.cube import LazyCube, Summary
-from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.observation_stats import OF_GROUND, OF_SNOW, WITH_CLOUDS
-from lc_platform.report.pictures import shades
-from lc_platform.report.text import as_written, wrapped
+from lc_platform.report.text import as_written
 
-CONFUSION_MATRIX = "confusion_matrix.png"
 _GROUND, _SNOW = "#2a7f3f", "#3a86c8"
 _LEAST_SHARE = 0.1
 """Of the imaged part of a patch, that a point is drawn of."""
 _AREA = 28.0
 """Square points of a point that is of the whole patch."""
-_LINE, _LINES = 24, 6
-"""Characters in a line of a class's name, and lines up to which it has letters of full size."""
 
 
 def with_figure(statistics: LazyCube) -> LazyCube:
@@ -119,73 +114,6 @@ def _series(
         label=label,
         zorder=3,
     )
-
-
-def with_confusion_matrix(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation with its confusion matrix drawn."""
-    return replace(
-        evaluation,
-        pictures={CONFUSION_MATRIX: _confusion(evaluation.metrics)},
-        summary=replace(evaluation.summary, picture=shades(_shares(evaluation.metrics)[0])),
-    )
-
-
-def _shares(metrics: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    matrix = np.array(metrics["confusion_matrix"], dtype=np.int64)
-    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), matrix
-
-
-def _confusion(metrics: Any) -> bytes:
-    names, letters = zip(*(_label(one["name"]) for one in metrics["classes"]), strict=True)
-    shares, matrix = _shares(metrics)
-    lines = [name.split("\n") for name in names]
-    # Inches: turned by 45 degrees, a name is 1.4 times as wide as it is high.
-    highest = max(len(of) * size * 1.3 / 72 for of, size in zip(lines, letters, strict=True))
-    longest = max(
-        len(line) * size * 0.6 / 72 for of, size in zip(lines, letters, strict=True) for line in of
-    )
-    side = max(5.0 - 2.6, max(0.75, 1.42 * highest) * len(names))
-    room = max(2.6, 1.0 + longest)
-    figure = Figure(figsize=(side + room + 1.2, side + room), layout="constrained")
-    axes = figure.add_subplot()
-    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names)
-    labels = [*axes.get_xticklabels(), *axes.get_yticklabels()]
-    for label, size in zip(labels, [*letters, *letters], strict=True):
-        label.set_fontsize(size)
-    axes.set(xlabel="predicted", ylabel="reference")
-    for row in places:
-        for column in places:
-            if matrix[row, column]:
-                axes.text(
-                    column,
-                    row,
-                    f"{100 * shares[row, column]:.1f}\n{matrix[row, column]:,}",
-                    ha="center",
-                    va="center",
-                    fontsize=6.5 if len(names) > 4 else 9,
-                    color="white" if shares[row, column] > 0.55 else "black",
-                )
-    figure.colorbar(shown, ax=axes, shrink=0.8, label="share of the reference class")
-    patches = len(metrics["test_patches"])
-    figure.suptitle(
-        f"overall accuracy {metrics['overall_accuracy']:.3f}, "
-        f"weighted F1 {metrics['f1_weighted']:.3f}\n"
-        f"{metrics['test_pixels']:,} pixels of {patches} test patch{'es' if patches > 1 else ''}; "
-        "percent of the reference class, and pixels",
-        fontsize=10,
-    )
-    return png(figure)
-
-
-def _label(name: str) -> tuple[str, float]:
-    """Return a class's name in lines, and the size of its letters in points: a long one has more of
-    them in a line, and smaller ones."""
-    if len(name) <= _LINE * _LINES:
-        return wrapped(name, _LINE), 9.0
-    return wrapped(name, 2 * _LINE), 6.0
 
 
 def png(figure: Figure) -> bytes:

@@ -101,6 +101,10 @@ def _facts(value: Any) -> Mapping[str, Any]:
             "features": len(card["features"]),
             "training_patches": len(card["training_patches"]),
             "test_patches": len(card["test_patches"]),
+            "folds": len(value.fold_texts) or None,
+            "expected_calibration_error": card.get("calibration", {}).get(
+                "expected_calibration_error_after"
+            ),
             "missing_patches": _some(card.get("missing_patches", ())),
             "samples": card["samples"],
         }

@@ -45,14 +45,20 @@ def as_written(figure: Figure) -> None:
         for text in texts:
             text.set_fontfamily([*text.get_fontfamily(), *families])
     if missing:
-        shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in sorted(missing)[:_NAMED])
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        _log.warning(
-            "no font of this machine has %s%s: pictures show boxes in their place. Install one "
-            "that has them, for example Noto Sans (Debian's fonts-noto and fonts-noto-cjk)",
-            shown,
-            more,
-        )
+        _tell_missing("".join(sorted(missing)))
+
+
+@lru_cache(maxsize=64)
+def _tell_missing(characters: str) -> None:
+    """Say once that no font has these, however many figures show them."""
+    shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in characters[:_NAMED])
+    more = f" and {len(characters) - _NAMED} more" if len(characters) > _NAMED else ""
+    _log.warning(
+        "no font of this machine has %s%s: pictures show boxes in their place. Install one "
+        "that has them, for example Noto Sans (Debian's fonts-noto and fonts-noto-cjk)",
+        shown,
+        more,
+    )
 
 
 def _is_drawn(character: str) -> bool:

@@ -26,7 +26,10 @@ from lc_platform_tests.graphs import YEAR, configured
 pytestmark = pytest.mark.slow
 
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats", "alignment"}
-LEARNT = {"model", "evaluation", "predictions", "mosaic", "area_statistics", "objects"}
+LEARNT = {
+    *("model", "evaluation", "predictions", "held_out_predictions"),
+    *("mosaic", "area_statistics", "objects"),
+}
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
 FROM_MASKS = {"cloud_masks", "observation_stats", "alignment", *FROM_FEATURES}
 CLASSES = [
@@ -54,7 +57,11 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("index", {"features": {"indices": ["NDVI"]}}, FROM_FEATURES),
     ("features not stored", {"features": {"stored": False}}, {"features"}),
     ("pixels drawn", {"sampling": {"pixels_per_patch": 200}}, {"training_samples", *LEARNT}),
-    ("patches held out", {"sampling": {"test_fraction": 0.5}}, LEARNT),
+    ("the share of patches of one held-out set", {"sampling": {"test_fraction": 0.5}}, set()),
+    ("folds", {"validation": {"folds": 3}}, LEARNT),
+    ("blocks of ground", {"validation": {"block_size": 100}}, LEARNT),
+    ("calibration", {"validation": {"calibration": "none"}}, LEARNT),
+    ("one held-out set", {"validation": {"folds": 0}}, {"training_samples", *LEARNT}),
     ("trees", {"model": {"num_iterations": 9}}, LEARNT),
     ("probabilities kept", {"processing": {"probabilities": True}}, {"predictions"}),
     ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic", "area_statistics"}),
@@ -66,7 +73,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "a class's colour",
         {"reference": {"classes": RECOLOURED}},
-        {"reference_rasters", "evaluation", "predictions", "mosaic"},
+        {"reference_rasters", "evaluation", "predictions", "held_out_predictions", "mosaic"},
     ),
     (
         "a class's name",
@@ -154,7 +161,8 @@ def test_a_new_acquisition_makes_stale_its_patch_and_what_is_of_all_patches(
     of_patch = {"cloud_masks", "observation_stats", "alignment", "features", "training_samples"}
     assert set(found) == of_patch | LEARNT
     assert all(found[asset] == [where] for asset in of_patch)
-    assert len(found["predictions"]) == 4  # they are made with the model
+    for asset in ("predictions", "held_out_predictions"):
+        assert len(found[asset]) == 4  # they are made with the model
     assert look(copied).states("cloud_masks", YEAR)[where].why == "raw_bands changed"
 
 

@@ -95,7 +95,10 @@ def test_the_page_of_a_partition_shows_percentages_and_its_hashes_last(made: Pla
     for once in (made.first, made.second):  # type: ignore[attr-defined]
         for (asset, _), metadata in once.items():
             names = [*metadata]
-            of_model = asset in ("model", "evaluation", "predictions", "mosaic")
+            of_model = asset in (
+                *("model", "evaluation", "mosaic"),
+                *("predictions", "held_out_predictions"),
+            )
             hashes = ["model_version", "version"] if of_model else ["version"]
             assert names[-len(hashes) :] == hashes, asset
             percent = {name for name in names if name.endswith("_percent")}

@@ -32,7 +32,7 @@ from dagster._core.scheduler.instigation import (
 from dagster_shared.error import SerializableErrorInfo
 
 from lc_platform import config
-from lc_platform.artefacts.layout import PATCH, Partition
+from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
 from lc_platform.assets.jobs import COMPLETENESS, JOBS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
@@ -326,7 +326,7 @@ def test_enough_changed_patches_make_model_and_map_anew(deployment: Deployment) 
     assert "1 of 4 patches have changed since the model" in said
     year = {Partition(year=YEAR)}
     assert deployment.backfills() == [
-        {"model": year, "evaluation": year, "predictions": deployment.places, **JOINED}
+        {"model": year, **dict.fromkeys(JOBS["prediction"], deployment.places), **JOINED}
     ]
 
 
@@ -609,7 +609,7 @@ def evaluations(deployment: Deployment) -> dict[str, dg.AssetCheckEvaluation]:
 
 def test_completeness_checks_pass_where_everything_is_made(deployment: Deployment) -> None:
     found = evaluations(deployment)
-    assert len(found) == 12
+    assert len(found) == len(ASSETS)
     assert all(evaluation.passed for evaluation in found.values())
 
 

@@ -11,8 +11,9 @@ import shapely
 from lc_platform.commands import run as running
 from lc_platform.eo.sampling import one_sided
 from lc_platform.products.evaluation import assess
+from lc_platform.products.held_out_predictions import HeldOutPredictions, hold_out
 from lc_platform.products.model import train
-from lc_platform.products.options import EvaluationOptions
+from lc_platform.products.options import EvaluationOptions, HeldOutOptions
 from lc_platform_tests.products import cubes
 from lc_platform_tests.products.three_classes import SETTINGS, SHOWN, YEAR, eight, samples, stack
 from lc_platform_tests.sites import Site, metres, site
@@ -60,7 +61,13 @@ def test_the_card_and_the_metrics_name_the_class_its_share_and_what_to_do() -> N
 
     features = {p: stack((20, 30), seed=i, patch=p) for i, p in enumerate((first, second))}
     labels = {p: cubes.reference(np.full((20, 30), 3)) for p in features}
-    metrics = assess(model, features, labels, EvaluationOptions(classes=SHOWN)).metrics
+    asked = HeldOutOptions(classes=SHOWN)
+    made = {
+        p: HeldOutPredictions(hold_out(one, labels[p], model, asked).load())
+        for p, one in features.items()
+    }
+    given = eight(**only_tested)
+    metrics = assess(model, made, labels, given, EvaluationOptions(classes=SHOWN)).metrics
     assert metrics["split_warnings"] == [said]
 
 

@@ -21,23 +21,14 @@ from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.text import as_written, wrapped
 from lc_platform_tests.products import cubes
+from lc_platform_tests.report.evaluations import metrics
 
 # Confusion matrices
 
 
 def drawn(*names: str) -> bytes:
-    matrix = (np.eye(len(names), dtype=int) * 500 + 1).tolist()
-    metrics = {
-        "classes": [{"id": i, "name": name} for i, name in enumerate(names, 1)],
-        "confusion_matrix": matrix,
-        "overall_accuracy": 0.9,
-        "f1_weighted": 0.9,
-        "f1_macro": 0.9,
-        "test_pixels": 12,
-        "test_patches": ["a"],
-        "model_version": "x",
-    }
-    made = report.with_confusion_matrix(Evaluation(metrics, summary=Summary({})))
+    told = metrics(list(names), np.eye(len(names), dtype=int) * 500 + 1)
+    made = report.with_evaluation_figures(Evaluation(told, summary=Summary({})))
     return made.pictures["confusion_matrix.png"]
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from lc_platform import report
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.report.pictures import inline
+from lc_platform_tests.report.evaluations import metrics
 
 RNG = np.random.default_rng(4)
 COLORS = RNG.integers(0, 256, (10, 3))
@@ -53,18 +54,20 @@ def test_classes_in_fields_keep_their_colours() -> None:
 
 @pytest.mark.parametrize("count", [2, 10])
 def test_a_confusion_matrix_is_drawn_and_shown_small(count: int) -> None:
-    metrics = {
-        "classes": [{"id": i, "name": f"class {i} " + "of a long name " * 3} for i in range(count)],
-        "confusion_matrix": RNG.integers(0, 10**6, (count, count)).tolist(),
-        "test_patches": ["a"],
-        "test_pixels": 5,
-        "overall_accuracy": 0.5,
-        "f1_weighted": 0.5,
+    names = [f"class {i} " + "of a long name " * 3 for i in range(count)]
+    matrix = RNG.integers(0, 10**6, (count, count))
+    drawn = report.with_evaluation_figures(Evaluation(metrics(names, matrix)))
+    assert set(drawn.pictures) == {
+        "confusion_matrix.png",
+        "confusion_matrix_by_map.png",
+        "confusion_matrix_counts.png",
+        "reliability.png",
+        "learning_curve.png",
     }
-    drawn = report.with_confusion_matrix(Evaluation(metrics))
-    image = Image.open(io.BytesIO(drawn.pictures["confusion_matrix.png"]))
-    assert min(image.size) >= 500
-    assert len(np.unique(np.asarray(image.convert("L")))) > 20
+    for picture in drawn.pictures.values():
+        image = Image.open(io.BytesIO(picture))
+        assert min(image.size) >= 400
+        assert len(np.unique(np.asarray(image.convert("L")))) > 20
     picture = drawn.summary.picture
     assert picture is not None
     assert shown(inline(picture)).shape[0] >= 16
