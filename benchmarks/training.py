@@ -49,4 +49,4 @@ def model(features: FeatureStack) -> LandCoverModel:
         "features": list(features.names),
         "parameters": dict(classifier.parameters),
     }
-    return LandCoverModel(classify.to_text(classifier), card)
+    return LandCoverModel(classifier.to_text(), card)

@@ -273,6 +273,7 @@ class Platform:
         config, sampling, validation = self.config, self.config.sampling, self.config.validation
         return TrainingOptions(
             classes=config.class_names,
+            method=config.model_method,
             parameters=config.model_parameters,
             test_fraction=None if validation.folds else sampling.test_fraction,
             folds=validation.folds,

@@ -39,7 +39,12 @@ from lc_platform.config.loading import (
     parse,
 )
 from lc_platform.config.map import Map
-from lc_platform.config.model import LIGHTGBM_DEFAULTS, LIGHTGBM_FIXED, lightgbm_parameters
+from lc_platform.config.model import (
+    LIGHTGBM_DEFAULTS,
+    LIGHTGBM_FIXED,
+    MODEL_METHOD,
+    lightgbm_parameters,
+)
 from lc_platform.config.object_store import AZURE, GCS, ObjectStore
 from lc_platform.config.operations import Email, Notifying, Operations
 from lc_platform.config.problems import ConfigError
@@ -68,6 +73,7 @@ __all__ = [
     "GCS",
     "LIGHTGBM_DEFAULTS",
     "LIGHTGBM_FIXED",
+    "MODEL_METHOD",
     "RUN_PATCHES",
     "RUN_PIXELS",
     "SENTINEL2_BANDS",

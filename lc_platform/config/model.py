@@ -1,10 +1,10 @@
-"""The section `model`: parameters of LightGBM."""
+"""The section `model`: what classifies, and parameters of LightGBM."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lc_platform.config.fields import as_number
 from lc_platform.config.problems import nearest
@@ -23,6 +23,12 @@ LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministi
 """Parameters that the platform sets itself: the classes and the reproducibility depend on them."""
 
 
+METHOD = "method"
+"""The one key of the section that is no parameter of LightGBM."""
+METHODS = ("lightgbm", "discriminant", "combined")
+MODEL_METHOD: Literal["lightgbm", "discriminant", "combined"] = "lightgbm"
+
+
 def lightgbm_parameters() -> dict[str, str]:
     """Return every name and alias of LightGBM's parameters -> the parameter's main name."""
     from lightgbm.basic import _ConfigAliases
@@ -35,14 +41,29 @@ def lightgbm_parameters() -> dict[str, str]:
 
 
 def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return LightGBM parameters under their main names. Raises ValueError naming the parameter."""
+    """Return LightGBM parameters under their main names, and the method where it is given. Raises
+    ValueError naming the key."""
     import lightgbm
     import numpy as np
 
     valid = lightgbm_parameters()
     given: dict[str, str] = {}
     checked: dict[str, Any] = {}
+    if (method := model.get(METHOD, MODEL_METHOD)) not in METHODS:
+        raise ValueError(
+            f"{METHOD}: {method!r} is none of {', '.join(METHODS)}."
+            f"{nearest(str(method), list(METHODS))}"
+        )
+    others = [str(key) for key in model if key != METHOD]
+    if method == "discriminant" and others:
+        raise ValueError(
+            f"{others[0]}: is of LightGBM, which {METHOD}: discriminant does without. Remove it, "
+            f"or choose {METHOD}: combined"
+        )
     for key, value in model.items():
+        if key == METHOD:
+            checked[key] = value
+            continue
         if key not in valid:
             raise ValueError(f"{key}: is no parameter of LightGBM.{nearest(str(key), list(valid))}")
         name = valid[key]

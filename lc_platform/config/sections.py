@@ -42,7 +42,7 @@ from lc_platform.config.fields import (
 )
 from lc_platform.config.imagery import Imagery
 from lc_platform.config.map import Map
-from lc_platform.config.model import LIGHTGBM_DEFAULTS, checked_parameters
+from lc_platform.config.model import LIGHTGBM_DEFAULTS, METHOD, MODEL_METHOD, checked_parameters
 from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
@@ -158,7 +158,8 @@ class Config(Section):
     sampling: Sampling = Sampling()
     validation: Validation = Validation()
     model: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of LightGBM, over the platform's defaults."""
+    """Parameters of LightGBM, over the platform's defaults. method: lightgbm, discriminant (linear,
+    shrunk covariance; no parameters) or combined, the mean of both's probabilities."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
@@ -368,7 +369,19 @@ class Config(Section):
 
     @property
     def model_parameters(self) -> dict[str, Any]:
-        return {**LIGHTGBM_DEFAULTS, **self.model}
+        """Of LightGBM; none where no trees are asked for."""
+        if self.model_method == "discriminant":
+            return {}
+        given = {name: value for name, value in self.model.items() if name != METHOD}
+        return {**LIGHTGBM_DEFAULTS, **given}
+
+    @property
+    def model_method(self) -> Literal["lightgbm", "discriminant", "combined"]:
+        """What classifies."""
+        found: Literal["lightgbm", "discriminant", "combined"] = self.model.get(
+            METHOD, MODEL_METHOD
+        )
+        return found
 
     @property
     def patches_per_run(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import lightgbm
 import numba
@@ -23,9 +23,42 @@ _ROWS = 32
 """Rows that a thread decides at a time."""
 
 
+class ProbabilityModel(Protocol):
+    """A classifier, of whatever kind."""
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """Ascending; the class of each column of the probabilities."""
+        ...
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """In the order of the features it was trained on."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What it was trained with."""
+        ...
+
+    def probabilities(
+        self, features: NDArray[np.float32], *, threads: int = 0
+    ) -> NDArray[np.float32]:
+        """Return (pixel, class), 0 to 1, of features (pixel, feature), NaN where missing."""
+        ...
+
+    def importance(self) -> NDArray[np.float64]:
+        """Return how much each feature counts, (feature,), in any unit."""
+        ...
+
+    def to_text(self) -> str:
+        """Return what it can be read from again."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifier:
-    """A trained model and what its columns mean."""
+    """Trees that were trained, and what their columns mean."""
 
     booster: lightgbm.Booster
     class_ids: tuple[int, ...]
@@ -34,6 +67,24 @@ class Classifier:
     """In the order of the features it was trained on."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What it was trained with, as LightGBM was given it."""
+
+    def probabilities(
+        self, features: NDArray[np.float32], *, threads: int = 0
+    ) -> NDArray[np.float32]:
+        """Return (pixel, class), 0 to 1, of features (pixel, feature), NaN where missing."""
+        forest = forest_of(self.booster)
+        if forest is not None:
+            return forest.predict(features, threads=threads)
+        return np.asarray(self.booster.predict(features, num_threads=threads), dtype=np.float32)
+
+    def importance(self) -> NDArray[np.float64]:
+        """Return how much each feature has gained, (feature,), in LightGBM's unit; 0 where no tree
+        asks for it."""
+        return np.asarray(self.booster.feature_importance("gain"), np.float64)
+
+    def to_text(self) -> str:
+        """Return the model as LightGBM's own text, which any LightGBM reads."""
+        return str(self.booster.model_to_string())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +198,7 @@ def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:
 
 
 def probabilities(
-    classifier: Classifier, features: NDArray[np.float32], *, threads: int = 0
+    classifier: ProbabilityModel, features: NDArray[np.float32], *, threads: int = 0
 ) -> NDArray[np.float32]:
     """Return the probability of every class.
 
@@ -166,16 +217,7 @@ def probabilities(
         )
     if not pixels:
         return np.empty((0, len(classifier.class_ids)), np.float32)
-    forest = forest_of(classifier.booster)
-    if forest is not None:
-        return forest.predict(features, threads=threads)
-    return np.asarray(classifier.booster.predict(features, num_threads=threads), dtype=np.float32)
-
-
-def importance(classifier: Classifier) -> NDArray[np.float64]:
-    """Return how much each feature has gained, (feature,), in LightGBM's unit; 0 where no tree asks
-    for it."""
-    return np.asarray(classifier.booster.feature_importance("gain"), np.float64)
+    return classifier.probabilities(features, threads=threads)
 
 
 def decide(
@@ -237,7 +279,7 @@ def _decide(probabilities, ids, classes, confidence, entropy, margin):  # type: 
 
 
 def predict(
-    classifier: Classifier,
+    classifier: ProbabilityModel,
     features: NDArray[np.float32],
     *,
     calibrator: Calibrator | None = None,
@@ -264,11 +306,6 @@ def predict(
     every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
     every[valid] = known
     return decide(every.T.reshape(-1, *shape), classifier.class_ids, threads=threads)
-
-
-def to_text(classifier: Classifier) -> str:
-    """Return the model as LightGBM's own text, which any LightGBM reads."""
-    return str(classifier.booster.model_to_string())
 
 
 def from_text(

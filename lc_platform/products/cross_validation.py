@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import calibration, conformal
+from lc_platform.eo import calibration, classification_methods, conformal
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.calibration import Isotonic, Reliability, Temperature
-from lc_platform.eo.classifier import Classifier
+from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.folds import Folds
 from lc_platform.errors import DataError
 from lc_platform.products.ground_folds import GroundFolds, blocks_at, dealt
@@ -50,7 +50,7 @@ class CrossValidation:
     """The folds' classifiers, and what a model's card says of them."""
 
     ground: GroundFolds
-    classifiers: tuple[Classifier, ...]
+    classifiers: tuple[ProbabilityModel, ...]
     """(fold,), all of the same classes."""
     card: dict[str, Any]
     """``validation``, ``calibration``, ``conformal``, ``wrong_labels`` and ``split_warnings`` of
@@ -67,7 +67,7 @@ def fitted(
     class_ids: Sequence[int] = (),
     kept: Mapping[str, NDArray[np.bool_]] | None = None,
     without: NDArray[np.uint32] | None = None,
-) -> Classifier:
+) -> ProbabilityModel:
     """Train a classifier on the samples that are for training.
 
     samples    by patch
@@ -85,7 +85,8 @@ def fitted(
             features, classes = features[chosen], classes[chosen]
         parts.append(features)
         labels.append(classes)
-    return classify.train(
+    return classification_methods.train(
+        options.method,
         parts,
         np.concatenate(labels),
         feature_names=next(iter(samples.values())).names,
@@ -126,7 +127,7 @@ def cross_validate(
     )
     folds = {patch: ground.of_samples(one, grids.get(patch)) for patch, one in samples.items()}
 
-    def trained(without: NDArray[np.uint32] | None = None) -> tuple[Classifier, ...]:
+    def trained(without: NDArray[np.uint32] | None = None) -> tuple[ProbabilityModel, ...]:
         return tuple(
             fitted(
                 samples,
@@ -184,7 +185,7 @@ def cross_validate(
 def out_of_fold(
     samples: Mapping[str, Samples],
     folds: Mapping[str, NDArray[np.uint8]],
-    classifiers: Sequence[Classifier],
+    classifiers: Sequence[ProbabilityModel],
     judge: Judge | None = None,
 ) -> Iterator[OutOfFold]:
     """Yield, patch by patch, what the folds' classifiers say of the samples that stand for all

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import applicability, calibration
+from lc_platform.eo import applicability, calibration, classification_methods
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import TrainingSpace
 from lc_platform.eo.calibration import Isotonic, Temperature
-from lc_platform.eo.classifier import Classifier, Prediction
+from lc_platform.eo.classifier import Prediction, ProbabilityModel
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
@@ -44,7 +44,8 @@ class LandCoverModel:
     the ground outside of it."""
 
     text: str
-    """LightGBM's own format."""
+    """LightGBM's own format, with a discriminant behind it where both are asked; JSON of a
+    discriminant alone. The card's ``method`` says which."""
     card: Mapping[str, Any]
     """``classes`` (id, name) in the order of the probabilities, ``features`` in order,
     ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ...; with
@@ -60,16 +61,16 @@ class LandCoverModel:
     """The polygons whose label is probably wrong; None without folds."""
 
     @cached_property
-    def classifier(self) -> Classifier:
+    def classifier(self) -> ProbabilityModel:
         return self._classifier(self.text)
 
     @cached_property
-    def fold_models(self) -> tuple[Classifier, ...]:
+    def fold_models(self) -> tuple[ProbabilityModel, ...]:
         """(fold,), the folds' classifiers, of the same classes as the model; none without folds."""
         return tuple(self._classifier(text) for text in self.fold_texts)
 
-    def _classifier(self, text: str) -> Classifier:
-        return classify.from_text(
+    def _classifier(self, text: str) -> ProbabilityModel:
+        return classification_methods.from_text(
             text,
             [c["id"] for c in self.card["classes"]],
             self.card["features"],
@@ -109,8 +110,8 @@ class LandCoverModel:
     def version(self) -> str:
         """Names the model: a hash of its trees, classes, features, calibration and training space,
         not of how it was run."""
-        trees = self.text.split("\nparameters:")[0]
-        words = [trees, *(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
+        words = [classification_methods.identity(self.text)]
+        words += [*(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
         if self.calibrator is not None:
             words.append(json.dumps(self.calibrator.to_dict(), sort_keys=True))
         space = self.card.get("applicability", {})
@@ -205,6 +206,7 @@ def train(
         "classes": [{"id": i, "name": classes[i]} for i in classifier.class_ids],
         "classes_without_samples": [n for i, n in classes.items() if i not in found],
         "features": list(names),
+        "method": options.method,
         "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
         "class_weights": options.class_weights,
         "seed": options.seed,
@@ -219,7 +221,7 @@ def train(
         "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
     }
     text = _text(classifier)
-    importance = classify.importance(classifier)
+    importance = classifier.importance()
     if validated is None:
         space, card["applicability"] = training_space.learn(
             training, importance, training_space.folds_of_patches(training), options
@@ -232,8 +234,8 @@ def train(
     return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
 
 
-def _text(classifier: Classifier) -> str:
-    return _THREADS.sub("[num_threads: 0]", classify.to_text(classifier))
+def _text(classifier: ProbabilityModel) -> str:
+    return _THREADS.sub("[num_threads: 0]", classifier.to_text())
 
 
 def _held_out(

@@ -14,6 +14,7 @@ from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.area.options import SplitOptions
 from lc_platform.config import (
     LIGHTGBM_DEFAULTS,
+    MODEL_METHOD,
     Change,
     Clouds,
     Config,
@@ -80,6 +81,10 @@ def _if_left_out(judged: bool) -> Any:
 
 def _unless_kept(treatment: str) -> Any:
     return ABSENT if treatment == "keep" else treatment
+
+
+def _unless_lightgbm(method: str) -> Any:
+    return ABSENT if method == "lightgbm" else method
 
 
 def _unless_none(method: str) -> Any:
@@ -398,6 +403,10 @@ class TrainingOptions(Options):
         appearance("reference.classes.name", value=lambda classes: [*classes.values()]),
     )
     """id -> name"""
+    method: Literal["lightgbm", "discriminant", "combined"] = option(
+        data("model.method", value=_unless_lightgbm), default=MODEL_METHOD
+    )
+    """The trees of LightGBM, a linear discriminant, or the mean of both's probabilities."""
     parameters: Mapping[str, Any] = option(
         data("model_parameters"), default_factory=LIGHTGBM_DEFAULTS.copy
     )

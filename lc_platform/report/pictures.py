@@ -106,7 +106,7 @@ def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
     """Return the gain of each feature (down) on each date (across), the square root of its share of
     the highest."""
     names = model.card["features"]
-    gain = np.asarray(model.classifier.booster.feature_importance("gain"), np.float64)
+    gain = model.classifier.importance()
     dates = len({name.rpartition("_")[2] for name in names})
     table = gain.reshape(dates, -1).T if len(names) % dates == 0 else gain[None]
     return shades(np.sqrt(table / max(table.max(), 1e-12)))

@@ -364,6 +364,11 @@ REFUSED = [
     ),
     ("{reference: {ignore: ['1100']}}", "classes[0].values: 1100 is also in ignore. Remove one"),
     # LightGBM
+    ("{model: {method: combind}}", "model.method: 'combind' is none of lightgbm, discriminant, "),
+    (
+        "{model: {method: discriminant, num_leaves: 3}}",
+        "model.num_leaves: is of LightGBM, which method: discriminant does without. Remove it",
+    ),
     ("{model: {num_leavs: 3}}", "model.num_leavs: is no parameter of LightGBM. Did you mean num_"),
     ("{model: {seed: 3}}", "model.seed: is set by the platform. Remove it."),
     ("{model: {random_state: 3}}", "model.random_state: is set by the platform. Remove it."),

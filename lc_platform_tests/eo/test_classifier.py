@@ -104,16 +104,16 @@ def test_the_same_seed_gives_the_same_model_whatever_the_threads() -> None:
 
 def test_samples_of_several_patches_train_the_model_that_all_together_do() -> None:
     features, labels = three_classes()
-    together = classify.to_text(trained(threads=1))
+    together = trained(threads=1).to_text()
     parts = [features[:10], features[10:10], features[10:]]
     model = classify.train(
         parts, labels, feature_names=NAMES, parameters={}, seed=42, rounds=20, threads=1
     )
-    assert classify.to_text(model) == together
+    assert model.to_text() == together
 
 
 def test_the_text_of_a_model_gives_the_same_model_back(classifier: classify.Classifier) -> None:
-    text = classify.to_text(classifier)
+    text = classifier.to_text()
     again = classify.from_text(text, classifier.class_ids, classifier.feature_names)
     features, _ = three_classes()
     np.testing.assert_array_equal(
@@ -126,7 +126,7 @@ def test_the_text_of_a_model_gives_the_same_model_back(classifier: classify.Clas
 def test_a_model_and_a_card_that_do_not_belong_together_are_refused(
     classifier: classify.Classifier,
 ) -> None:
-    text = classify.to_text(classifier)
+    text = classifier.to_text()
     with pytest.raises(ValueError, match="3 classes by 3 features; 2 class ids and 3 feature"):
         classify.from_text(text, (3, 7), NAMES)
     with pytest.raises(ValueError, match="do not belong together"):

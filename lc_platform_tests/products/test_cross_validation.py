@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,7 +18,14 @@ from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
 from lc_platform_tests.products import cubes
-from lc_platform_tests.products.three_classes import CLASSES, SETTINGS, YEAR, eight, samples
+from lc_platform_tests.products.three_classes import (
+    CLASSES,
+    SETTINGS,
+    YEAR,
+    eight,
+    samples,
+    stack,
+)
 
 FOLDS = replace(SETTINGS, test_fraction=None, folds=4, calibration="temperature")
 GRIDS = {f"p{i}": cubes.grid(60, 60, west=500_000 + 600 * i) for i in range(8)}
@@ -235,3 +244,22 @@ def test_validation_pixels_are_calibrated_on_and_not_trained_on() -> None:
     assert easy.text == model.text
     # What looks like water and is none makes the classifier less sure of itself.
     assert model.card["calibration"]["temperature"] > easy.card["calibration"]["temperature"]
+
+
+@pytest.mark.parametrize("method", ["discriminant", "combined"])
+def test_other_methods_are_validated_calibrated_and_kept_likewise(
+    tmp_path: Path, method: Literal["discriminant", "combined"]
+) -> None:
+    settings = replace(FOLDS, method=method)
+    model = train(eight(), settings, year=YEAR)
+    assert model.card["method"] == method
+    assert len(model.fold_models) == 4
+    formats()["model"].write(Store(str(tmp_path)), "model/2018", model)
+    again = formats()["model"].open(Store(str(tmp_path)), "model/2018")
+    window = stack((8, 9)).read()
+    for fold in (None, 2):
+        np.testing.assert_array_equal(
+            again.predict(window, fold=fold).probabilities,
+            model.predict(window, fold=fold).probabilities,
+        )
+    assert again.version == model.version != train(eight(), SETTINGS, year=YEAR).version
