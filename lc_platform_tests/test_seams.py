@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -21,7 +22,8 @@ from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
-from lc_platform.config import Config
+from lc_platform.commands import plan
+from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform.products import cloud_masks, features, predictions
 from lc_platform.products.cloud_masks import CloudMasks
@@ -39,6 +41,7 @@ WEST, SOUTH, SIDE = 960 * 573, 960 * 5417, 960
 IMAGERY = ["raw_bands", "cloud_masks", "observation_stats", "reference_rasters", "features"]
 LAYERS = ["class", "confidence", "entropy", "margin", "applicability"]
 FORMATS = formats()
+FLANDERS = Path(__file__).parent / "configurations" / "flanders.yaml"
 
 
 def ground(folder: Path, size: int, **sections: Any) -> Config:
@@ -92,27 +95,33 @@ def made(config: Config) -> Made:
     return Made(config)
 
 
-def model_of(stack: FeatureStack) -> LandCoverModel:
-    """Ten classes that lie in pieces of a few pixels: of ten shades, each is one."""
+def model_of(
+    stack: FeatureStack, truth: NDArray[np.uint8] | None = None, count: int = 10
+) -> LandCoverModel:
+    """Classes of the truth, or else such as lie in pieces of a few pixels: shades, of which each
+    is a class."""
     values = stack.read()
-    shade = np.nanmean(values, axis=0)
-    labels = np.digitize(shade, np.nanquantile(shade, np.arange(1, 10) / 10)).astype(np.uint8) + 1
-    rows, columns = np.random.default_rng(1).integers(0, values.shape[1], (2, 2000))
+    known = ~np.isnan(values).all(axis=0)
+    shade = np.nansum(values, axis=0)
+    steps = np.quantile(shade[known], np.arange(1, count) / count)
+    labels = np.digitize(shade, steps).astype(np.uint8) + 1 if truth is None else truth
+    rows, columns = np.random.default_rng(1).permutation(np.argwhere(known))[:2000].T
     halves = {
         name: Samples(
-            name, YEAR, stack.names, values[:, rows[at], columns[at]].T,
-            labels[rows[at], columns[at]], rows[at], columns[at], np.zeros(1000, np.uint32),
+            name, stack.year, stack.names, values[:, rows[at], columns[at]].T,
+            labels[rows[at], columns[at]], rows[at], columns[at],
+            np.zeros(len(rows[at]), np.uint32),
         )
         for name, at in (("a", slice(0, 1000)), ("b", slice(1000, None)))
     }  # fmt: skip
     options = TrainingOptions(
-        classes={i: f"shade {i}" for i in range(1, 11)},
+        classes={i: f"class {i}" for i in range(1, 11)},
         parameters={"num_iterations": 5},
         test_fraction=0.5,
         seed=1,
         threads=1,
     )
-    return train(halves, options, year=YEAR)
+    return train(halves, options, year=stack.year)
 
 
 def differences(one: Made, other: Made) -> Iterator[str]:
@@ -174,16 +183,46 @@ POSTPROCESSING = {
 }
 
 
-def computed(config: Config, patch: Patch, model: LandCoverModel | None) -> dict[str, Any]:
-    """A patch's products, without a store."""
+def computed(
+    config: Config,
+    patch: Patch,
+    model: LandCoverModel | Callable[[FeatureStack], LandCoverModel] = model_of,
+) -> dict[str, Any]:
+    """A patch's products, without a store, by a model or one that is learnt from its features."""
     platform = Platform(config)
-    found = acquire(platform.source, platform.search(patch, YEAR), (), platform.auxiliary)
+    found = acquire(platform.source, platform.search(patch, *config.years), (), platform.auxiliary)
     raw = AcquisitionStack(found.load())
     masks = CloudMasks(cloud_masks.detect(raw, platform.detection_options()).load())
     stack = FeatureStack(features.build(raw, masks, platform.feature_options()).load())
-    model = model or model_of(stack)
+    model = model if isinstance(model, LandCoverModel) else model(stack)
     mapped = predictions.predict(stack, model, platform.prediction_options()).load()
     return {"raw": raw, "masks": masks, "features": stack, "map": mapped, "model": model}
+
+
+def check_equal(
+    whole: Mapping[str, Any], one: Patch, own: Mapping[str, Any], patch: Patch, margin: int
+) -> None:
+    """Compare a patch's products, with what lies around it, with those of one patch."""
+    rows, columns = patch.shape
+    east, south = ~one.geobox.affine * (patch.geobox.affine.c, patch.geobox.affine.f)
+    here = slice(round(south), round(south) + rows), slice(round(east), round(east) + columns)
+    wide, there = (
+        tuple(slice(side.start - margin, side.stop + margin) for side in window)
+        for window in ((slice(0, rows), slice(0, columns)), here)
+    )
+    assert own["features"].margin == own["masks"].margin == margin
+    assert own["raw"].keys == whole["raw"].keys
+    for name, read in (
+        ("raw", "digital_numbers"),
+        ("masks", "valid"),
+        ("masks", "probability"),
+        ("features", "read"),
+    ):
+        found, expected = getattr(own[name], read)(wide), getattr(whole[name], read)(there)
+        np.testing.assert_array_equal(found, expected, read)
+    for layer in whole["map"].layers:
+        found, expected = own["map"].read(layer), whole["map"].read(layer, here)
+        np.testing.assert_array_equal(found, expected, layer)
 
 
 @pytest.mark.parametrize("way", [{}, POSTPROCESSING], ids=["plain", "postprocessed"])
@@ -196,32 +235,92 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(
     (one,), _ = area.patches(SplitOptions.of(large))
     patches, _ = area.patches(SplitOptions.of(small))
     assert len(patches) == 4
-    whole = computed(large, one, None)
+    whole = computed(large, one)
     assert 0.02 < whole["masks"].cloud().mean() < 0.98
     assert len(np.unique(whole["map"].read("class"))) == 10
+    assert set(LAYERS) <= set(whole["map"].layers)
     margin = Postprocessing.of(small).margin
     assert (margin > 0) == bool(way)
     for patch in patches:
-        own = computed(small, patch, whole["model"])
-        east, south = ~one.geobox.affine * (patch.geobox.affine.c, patch.geobox.affine.f)
-        here = slice(round(south), round(south) + 32), slice(round(east), round(east) + 32)
-        wide, there = (
-            tuple(slice(side.start - margin, side.stop + margin) for side in window)
-            for window in ((slice(0, 32), slice(0, 32)), here)
+        check_equal(whole, one, computed(small, patch, whole["model"]), patch, margin)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_a_real_site_in_16_patches_is_mapped_as_in_one(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_SHARED_DATA", str(shared_data))
+    monkeypatch.setenv("LC_STORAGE", str(tmp_path))
+    data = yaml.safe_load(FLANDERS.read_text(encoding="utf-8"))
+    data |= {"map": {**POSTPROCESSING, "smoothing_variance": {"built-up": 5}}}
+    data["features"]["min_valid_fraction"] = 0
+
+    def split(columns: int) -> Config:
+        return parse({**data, "aoi": {**data["aoi"], "split": [columns, columns]}}, tmp_path)
+
+    large, small = split(1), split(4)
+    (one,), _ = area.patches(SplitOptions.of(large))
+    patches, _ = area.patches(SplitOptions.of(small))
+    assert len(patches) == 16
+    whole = computed(large, one, lambda stack: model_of(stack, count=4))
+    assert set(range(1, 5)) <= set(np.unique(whole["map"].read("class")))
+    margin = Postprocessing.of(small).margin
+    for patch in patches:
+        check_equal(whole, one, computed(small, patch, whole["model"]), patch, margin)
+
+
+@pytest.mark.slow
+def test_at_a_zones_border_two_grids_agree_as_the_ground_itself_does(tmp_path: Path) -> None:
+    """Pixels of two UTM zones are turned against each other: what the nearest pixel of the other
+    grid shows is another class where a border lies between them, of the truth too."""
+    grids = {}
+    for zone in ("32", "33"):
+        to_zone = Transformer.from_crs(4326, f"EPSG:326{zone}", always_xy=True).transform
+        east, north = (round(at / 80) * 80 for at in to_zone(12.0, 46.7))
+        half = 600 if zone == "33" else 400
+        box = (east - half, north - half, east + half, north + half)
+        grids[zone] = Patch(
+            "p", GeoBox.from_bbox(box, f"EPSG:326{zone}", resolution=10), f"{zone}N", 0, 0
         )
-        assert own["features"].margin == own["masks"].margin == margin
-        assert own["raw"].keys == whole["raw"].keys
-        for name, read in (
-            ("raw", "digital_numbers"),
-            ("masks", "valid"),
-            ("masks", "probability"),
-            ("features", "read"),
-        ):
-            found, expected = getattr(own[name], read)(wide), getattr(whole[name], read)(there)
-            np.testing.assert_array_equal(found, expected, read)
-        for layer in LAYERS:
-            found, expected = own["map"].read(layer), whole["map"].read(layer, here)
-            np.testing.assert_array_equal(found, expected, layer)
+    sections: dict[str, Any] = {
+        "map": {"smoothing": "bayes", "mode_window": 3, "minimum_unit": 0.1},
+        "imagery": {"max_cloud_cover": 40},
+        "features": {"min_valid_fraction": 0},
+    }
+    config = configured(tmp_path, **sections)
+    archive: Any = Platform(config).source
+    truth = {zone: archive.truth(patch.geobox) for zone, patch in grids.items()}
+    there = computed(config, grids["33"], lambda stack: model_of(stack, truth["33"]))
+    here = computed(config, grids["32"], there["model"])
+    columns, rows = np.meshgrid(np.arange(80) + 0.5, np.arange(80) + 0.5)
+    x, y = grids["32"].geobox.affine * (columns, rows)
+    at = ~grids["33"].geobox.affine * Transformer.from_crs(32632, 32633).transform(x, y)
+    nearest = tuple(np.floor(along).astype(int) for along in at[::-1])
+    of_the_ground = (truth["32"] == truth["33"][nearest]).mean()
+    of_the_map = (here["map"].read("class") == there["map"].read("class")[nearest]).mean()
+    assert of_the_ground > 0.9
+    assert of_the_map > of_the_ground - 0.03
+
+
+def test_a_wider_margin_is_acquired_again_and_the_plan_says_so(tmp_path: Path) -> None:
+    """What was read on another grid is not taken for it; nothing is acquired for a map without."""
+    plain, wide = (configured(tmp_path, 1, 1, map={"minimum_unit": unit}) for unit in (0, 0.05))
+    assert run(plain, select=["patch_grid", "raw_bands"]).succeeded
+
+    def planned(config: Config) -> tuple[int, int]:
+        (need,) = plan.make(config, lambda _, found: iter(found)).needs.values()
+        return need.acquisitions, need.existing
+
+    count, existing = planned(plain)
+    assert count == existing > 0
+    assert planned(wide) == (count, 0)
+    assert run(wide, select=["patch_grid", "raw_bands"]).succeeded
+    assert planned(wide) == (count, count)
+    (patch,) = Made(wide).patches
+    raw = Made(wide).opened("raw_bands", patch)
+    assert raw.margin == raw.map_margin == 8
+    assert raw.geobox.shape == (32, 32)
 
 
 @pytest.mark.slow
