@@ -573,6 +573,8 @@ def _show_maps(config: Config) -> None:
         areas = layout.key("area_statistics", year=year).replace(".parquet", ".json")
         if store.exists(areas):
             out.print(f"Areas:         {store.path(areas)}", markup=False)
+        if store.exists(change := layout.key("change", year=year)):
+            out.print(f"Change:        {store.path(change)}", markup=False)
         out.print(f"Metrics:       {store.path(evaluation)}/{layout.METRICS}", markup=False)
         out.print(f"Figures:       {store.path(evaluation)}/*.png, "
                   f"{store.path(f'observation_stats/{year}')}/*.png", markup=False)  # fmt: skip

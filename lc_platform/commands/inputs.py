@@ -138,6 +138,7 @@ def inspect(platform: Platform) -> Inputs:
     if readable and patches:
         with at("labels"):
             _overlap(platform, patches, found)
+    _change(platform.config, found)
     if patches:
         _units(platform, patches, found)
         _objects(platform, found)
@@ -159,6 +160,19 @@ def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
             return
     found.facts.append(f"{len(units.names)} units of {options.units.written}")
     found.warnings += units.warnings
+
+
+def _change(config: Config, found: Inputs) -> None:
+    """Say which years' change is made, and what it needs."""
+    if not config.change_years:
+        return
+    years = ", ".join(map(str, config.change_years))
+    found.facts.append(
+        f"change of {years}: predictions keeps the probabilities of {len(config.class_names)} "
+        "classes for it, a byte a pixel each before compression"
+    )
+    if config.change.series == "markov":
+        found.facts.append("change.series: markov: a new year has all of them made again")
 
 
 def _objects(platform: Platform, found: Inputs) -> None:

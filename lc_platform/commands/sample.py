@@ -154,6 +154,7 @@ def sample(
             opened.model_version,
             pixels,
             platform.classes,
+            changing=bool(config.change_evidence(year)),
         )
     found = draw.points()
     places = Places(

@@ -426,6 +426,8 @@ class MapFacts:
     pixels: Mapping[int, int]
     """By class."""
     classes: Legend = field(default_factory=dict)
+    changing: bool = False
+    """Whether people are to judge the class of the year before too."""
 
 
 def assemble(
@@ -459,6 +461,7 @@ def assemble(
         "x": drawn.x,
         "y": drawn.y,
         "reference": "",
+        **({BEFORE: ""} if of.changing else {}),
         "remark": "",
     }
     geometry = geopandas.points_from_xy(drawn.x, drawn.y)
@@ -491,7 +494,8 @@ def _with_judgements(
     # Places are centres of pixels, which are told apart from the first one's on.
     rows = _rows_at(points, known, float(design["pixel_area"].iloc[0]) ** 0.5)
     own = [name for name in known.columns if name not in points.columns]
-    for name in (*own, "reference", "remark"):
+    ours = [name for name in ("reference", BEFORE, "remark") if name in points.columns]
+    for name in (*own, *ours):
         if name not in known.columns:
             continue
         values = points[name].tolist() if name in points.columns else [None] * len(points)
@@ -499,7 +503,7 @@ def _with_judgements(
             if row >= 0:
                 values[row] = value
         points[name] = values
-    for name in ("reference", "remark"):
+    for name in ours:
         points[name] = [_text(value) for value in points[name]]
     judged = np.array([bool(_text(value)) for value in known["reference"]], np.bool_)
     aside = known[rows < 0]

@@ -12,6 +12,7 @@ from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Version
 from lc_platform.artefacts.versions import Snapshot
+from lc_platform.automation.schedules import changing_with
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform_tests.graphs import settings
@@ -127,3 +128,15 @@ def test_where_change_is_not_made_nothing_is_missing(tmp_path: Path) -> None:
     assert "change" not in platform.partition_years
     assert platform.versions.years_of("change", YEARS) == []
     assert not platform.prediction_options().probabilities
+
+
+def test_schedules_make_the_changes_that_a_year_has_a_say_in_where_both_years_are_there(
+    made: Recorded, tmp_path: Path
+) -> None:
+    assert changing_with(made.look(), 2022, YEARS) == [2021, 2022]
+    young = Recorded(tmp_path / "young")
+    young.predict(2018)
+    young.predict(2020)
+    # Of 2019 there is nothing: neither the change to it nor that from it can be made.
+    assert changing_with(young.look(), 2020, YEARS) == []
+    assert changing_with(young.look(), 2019, YEARS) == [2019, 2020]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from lc_platform.area.grid import Patch
-from lc_platform.artefacts.formats import ChangeFormat, CogFormat
-from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, windows
+from lc_platform.artefacts.formats import ChangeFormat
 from lc_platform.errors import DataError
 from lc_platform.products.change import CONFIRMED, DENIED, UNCONFIRMED, Change, ChangeStatistics
 from lc_platform.products.options import ChangeOptions
 from lc_platform.report.change_table import change_table
 from lc_platform.storage.raster_cube import RasterCube
-from lc_platform.storage.store import Store
 from lc_platform_tests.products.cubes import west_of
 from lc_platform_tests.products.patches import COLUMNS, ROWS, patch
+from lc_platform_tests.products.probabilities import Country
 
 CLASSES = {1: ("field", "#f2d04a"), 2: ("root crops", "#e8902c"), 5: ("wood", "#3f9b45")}
 FIELD, CROPS, WOOD = 1, 2, 5
@@ -32,48 +29,11 @@ OPTIONS = ChangeOptions(classes=CLASSES, rotations=((FIELD, CROPS),))
 SHAPE = (ROWS, COLUMNS)
 
 
-def percent(classes: NDArray[Any], sure: int = 100) -> dict[str, NDArray[np.uint8]]:
-    """Layers of probabilities, of which a pixel's class has ``sure`` percent, and another, the
-    first where it is not the first, the rest."""
-    ids = [*CLASSES]
-    found = {i: np.where(classes == i, sure, 0) for i in ids}
-    found[ids[0]] += np.where((classes > 0) & (classes != ids[0]), 100 - sure, 0)
-    found[ids[-1]] += np.where(classes == ids[0], 100 - sure, 0)
-    return {
-        f"probability_{i}": np.where(classes > 0, values, 255).astype(np.uint8)
-        for i, values in found.items()
-    }
-
-
-class Country:
-    """Predictions of patches and years in a store, and the change of them."""
+class ChangingCountry(Country):
+    """A country of three years, and the change of them."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = Store(str(folder))
-        self.patches: list[Patch] = []
-        self.predictions: dict[int, dict[str, RasterCube]] = {year: {} for year in YEARS}
-
-    def add(self, one: Patch, *classes: NDArray[Any] | None, keep: bool = True) -> None:
-        """A patch, and its classes of each year; None where it has no prediction."""
-        self.patches.append(one)
-        for year, values in zip(YEARS, classes, strict=False):
-            if values is not None:
-                layers = {"class": values.astype(np.uint8)} | (percent(values) if keep else {})
-                self.predictions[year][one.key] = self._stored(one, year, layers)
-
-    def _stored(self, one: Patch, year: int, layers: Mapping[str, NDArray[Any]]) -> RasterCube:
-        def blocks(_: Summary) -> Iterator[Block]:
-            for name, values in layers.items():
-                for window in windows(one.shape, 512):
-                    yield Block(name, (), window, values[window])
-
-        cube = LazyCube(
-            {MAIN: one.geobox}, {name: Layer((), "uint8") for name in layers}, blocks,
-            attributes={"model_version": f"m{year}"},
-        )  # fmt: skip
-        key = f"predictions/{year}/{one.key}.tif"
-        CogFormat(lambda found: found).write(self.store, key, cube)
-        return RasterCube(self.store, key)
+        super().__init__(folder, YEARS, [*CLASSES])
 
     def change(
         self, year: int, options: ChangeOptions = OPTIONS, years: tuple[int, ...] = YEARS
@@ -99,12 +59,12 @@ def felled(*, at: slice, of: int = WOOD, to: int = FIELD) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> Country:
-    return Country(tmp_path)
+def country(tmp_path: Path) -> ChangingCountry:
+    return ChangingCountry(tmp_path)
 
 
 def test_a_change_that_lasts_is_found_and_one_that_is_taken_back_is_denied(
-    country: Country,
+    country: ChangingCountry,
 ) -> None:
     middle = felled(at=slice(0, 20))
     middle[30:40] = FIELD
@@ -124,14 +84,14 @@ def test_a_change_that_lasts_is_found_and_one_that_is_taken_back_is_denied(
     assert told.content["denied_pixels"] == 10 * COLUMNS
 
 
-def test_without_another_year_a_change_is_not_confirmed(country: Country) -> None:
+def test_without_another_year_a_change_is_not_confirmed(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), felled(at=slice(0, 20)))
     layers, told = country.change(2020, years=(2019, 2020))
     assert (layers["confirmation"][:20] == UNCONFIRMED).all()
     assert told.content["changed"]["confirmed_pixels"] == 0
 
 
-def test_crops_that_rotate_are_transitions_and_no_change(country: Country) -> None:
+def test_crops_that_rotate_are_transitions_and_no_change(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(FIELD), everywhere(CROPS), everywhere(FIELD))
     layers, told = country.change(2020)
     assert (layers["class_before"] == FIELD).all()
@@ -141,7 +101,7 @@ def test_crops_that_rotate_are_transitions_and_no_change(country: Country) -> No
     assert (row["from_name"], row["to_name"], row["is_change"]) == ("field", "root crops", False)
 
 
-def test_a_forbidden_transition_is_never_found(country: Country) -> None:
+def test_a_forbidden_transition_is_never_found(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(FIELD), everywhere(WOOD), everywhere(WOOD))
     free, _ = country.change(2020)
     assert (free["change"] == WOOD).all()
@@ -153,7 +113,7 @@ def test_a_forbidden_transition_is_never_found(country: Country) -> None:
     assert (bound["class_before"] == bound["class_after"]).all()
 
 
-def test_a_change_counts_from_the_probability_that_is_asked_for(country: Country) -> None:
+def test_a_change_counts_from_the_probability_that_is_asked_for(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), felled(at=slice(0, 20)))
     pair = (2019, 2020)
     layers, _ = country.change(2020, years=pair)
@@ -166,7 +126,7 @@ def test_a_change_counts_from_the_probability_that_is_asked_for(country: Country
 def test_patches_are_joined_as_in_the_mosaic_and_as_if_they_were_one(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     whole = [rng.choice([0, FIELD, CROPS, WOOD], (ROWS, 2 * COLUMNS)) for _ in YEARS]
-    one, two = Country(tmp_path / "one"), Country(tmp_path / "two")
+    one, two = ChangingCountry(tmp_path / "one"), ChangingCountry(tmp_path / "two")
     one.add(patch(0, 0, (ROWS, 2 * COLUMNS)), *whole)
     for column in range(2):
         part = slice(column * COLUMNS, (column + 1) * COLUMNS)
@@ -180,7 +140,7 @@ def test_patches_are_joined_as_in_the_mosaic_and_as_if_they_were_one(tmp_path: P
     assert told.content["no_data_pixels"] == no_data.sum()
 
 
-def test_beyond_the_area_nothing_changes(country: Country) -> None:
+def test_beyond_the_area_nothing_changes(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD), everywhere(FIELD))
     area = west_of(40)
     shifted = ChangeOptions(classes=CLASSES, area=area)
@@ -190,7 +150,7 @@ def test_beyond_the_area_nothing_changes(country: Country) -> None:
 
 
 def test_a_patch_that_a_year_lacks_has_no_change_and_one_that_the_third_lacks_has(
-    country: Country,
+    country: ChangingCountry,
 ) -> None:
     after = felled(at=slice(0, 20))
     country.add(patch(0, 0), everywhere(WOOD), after, None)
@@ -204,7 +164,7 @@ def test_a_patch_that_a_year_lacks_has_no_change_and_one_that_the_third_lacks_ha
     assert not np.split(layers["class_after"], 3, axis=1)[1].any()
 
 
-def test_a_year_without_model_is_said_where_it_was_to_confirm(country: Country) -> None:
+def test_a_year_without_model_is_said_where_it_was_to_confirm(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD))
     _, told = country.change(2020)
     assert told.content["years"] == [2019, 2020]
@@ -213,26 +173,30 @@ def test_a_year_without_model_is_said_where_it_was_to_confirm(country: Country) 
     ]
 
 
-def test_a_year_without_model_is_refused_where_change_is_to_be_from_it(country: Country) -> None:
+def test_a_year_without_model_is_refused_where_change_is_to_be_from_it(
+    country: ChangingCountry,
+) -> None:
     country.add(patch(0, 0), None, everywhere(FIELD), everywhere(FIELD))
     with pytest.raises(DataError, match="2020: no patch of 2019 has a prediction"):
         country.change(2020)
 
 
-def test_predictions_without_probabilities_are_refused_by_name(country: Country) -> None:
+def test_predictions_without_probabilities_are_refused_by_name(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD), keep=False)
     with pytest.raises(DataError, match=r"patch 33N-r0-c0, 2019: .*without the probabilities"):
         country.change(2020)
 
 
-def test_rules_that_leave_the_known_classes_nothing_are_refused(country: Country) -> None:
+def test_rules_that_leave_the_known_classes_nothing_are_refused(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD))
     pairs = tuple((one, other) for one in CLASSES for other in CLASSES if one != other)
     with pytest.raises(DataError, match=r"change\.forbidden leaves the classes"):
         country.change(2020, ChangeOptions(classes=CLASSES, forbidden=pairs))
 
 
-def test_years_that_are_made_consistent_hold_no_class_of_one_year_alone(country: Country) -> None:
+def test_years_that_are_made_consistent_hold_no_class_of_one_year_alone(
+    country: ChangingCountry,
+) -> None:
     blip = felled(at=slice(0, 20))
     country.add(patch(0, 0), everywhere(WOOD), blip, everywhere(WOOD))
     options = ChangeOptions(classes=CLASSES, series="markov")
@@ -242,7 +206,9 @@ def test_years_that_are_made_consistent_hold_no_class_of_one_year_alone(country:
     np.testing.assert_array_equal(first["consistent_class"], second["consistent_class_before"])
 
 
-def test_over_several_years_a_change_is_as_probable_as_in_all_of_them(country: Country) -> None:
+def test_over_several_years_a_change_is_as_probable_as_in_all_of_them(
+    country: ChangingCountry,
+) -> None:
     """Of two years that lie four apart: the rate of a year, four times."""
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD))
     near, _ = country.change(2020, years=(2019, 2020))
@@ -253,7 +219,7 @@ def test_over_several_years_a_change_is_as_probable_as_in_all_of_them(country: C
 
 
 def test_other_programs_see_names_and_colours_and_the_table(
-    country: Country, tmp_path: Path
+    country: ChangingCountry, tmp_path: Path
 ) -> None:
     country.add(patch(0, 0), everywhere(WOOD), felled(at=slice(0, 20)), felled(at=slice(0, 20)))
     _, told = country.change(2020)
