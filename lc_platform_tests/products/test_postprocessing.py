@@ -1,0 +1,113 @@
+"""From probabilities to the map: of windows as of the whole, and what each step does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lc_platform.cube import Window
+from lc_platform.eo import generalization, smoothing
+from lc_platform.eo.classifier import Prediction, decide
+from lc_platform.products import postprocessing
+from lc_platform.products.options import Postprocessing
+from lc_platform.products.postprocessing import finish, finished
+
+IDS = (2, 5, 9)
+EVERYTHING = Postprocessing(
+    smoothing_window=3, variances={2: 5.0, 5: 20.0, 9: 40.0}, mode_window=3, unit=4
+)
+
+
+def ground(shape: tuple[int, int], seed: int) -> NDArray[np.float32]:
+    """Probabilities (class, y, x) of a speckled landscape, of which some is without data."""
+    generator = np.random.default_rng(seed)
+    found = np.moveaxis(generator.dirichlet(np.full(3, 0.4), shape), -1, 0).astype(np.float32)
+    found[:, generator.random(shape) < 0.1] = np.nan
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(4, 16),
+    st.sampled_from([{}, {"smoothing_window": 1}, {"mode_window": 1}, {"unit": 1}]),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_windows_give_the_map_of_the_whole(
+    rows: int, columns: int, window: int, without: dict[str, Any], seed: int
+) -> None:
+    options = Postprocessing(**{**vars(EVERYTHING), **without})
+    margin = options.margin
+    probabilities = ground((rows + 2 * margin, columns + 2 * margin), seed)
+    read: list[Window] = []
+
+    def beyond(at: Window) -> NDArray[np.float32]:
+        read.append(at)
+        return probabilities[:, *(slice(s.start + margin, s.stop + margin) for s in at)]
+
+    whole = finish(probabilities, IDS, options)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(postprocessing, "_PANEL", 2 * window)
+        found = finished(
+            beyond, lambda values: decide(values, IDS), IDS, options,
+            (slice(0, rows), slice(0, columns)), window=window,
+        )  # fmt: skip
+        covered = np.zeros((rows, columns), int)
+        for at, part in found:
+            covered[at] += 1
+            for layer in ("classes", "confidence", "entropy", "margin"):
+                expected = getattr(whole, layer)[at]
+                np.testing.assert_array_equal(getattr(part, layer), expected, layer)
+    assert (covered == 1).all()
+    if columns <= 2 * window:
+        pixels = sum((r.stop - r.start) * (c.stop - c.start) for r, c in read)
+        assert pixels == probabilities[0].size, "each is read once"
+
+
+def test_the_steps_follow_each_other() -> None:
+    probabilities = ground((40, 40), 3)
+    smoothed = smoothing.smooth(probabilities, [5.0, 20.0, 40.0], window=3)
+    classes = generalization.mode_filter(decide(smoothed, IDS).classes, window=3)
+    expected = generalization.sieve(classes, 4)
+    m = EVERYTHING.margin
+    assert m == 1 + 1 + 2 * 3
+    found = finish(probabilities, IDS, EVERYTHING)
+    inner = slice(m, -m), slice(m, -m)
+    np.testing.assert_array_equal(found.classes, expected[inner])
+    np.testing.assert_array_equal(found.probabilities, smoothed[:, *inner])
+    np.testing.assert_array_equal(found.entropy, decide(smoothed, IDS).entropy[inner])
+
+
+def test_the_confidence_is_that_of_the_class_which_is_shown() -> None:
+    """A pixel of class 5 among those of class 2 takes theirs, of which it was sure by 30 %."""
+    probabilities = np.full((2, 5, 5), 0.1, np.float32)
+    probabilities[0] = 0.9
+    probabilities[:, 2, 2] = 0.3, 0.7
+    options = Postprocessing(mode_window=3)
+    found = finish(probabilities, (2, 5), options)
+    assert found.classes.tolist() == [[2] * 3] * 3
+    assert found.confidence.tolist() == [[90, 90, 90], [90, 30, 90], [90, 90, 90]]
+    assert found.margin[1, 1] == 40
+
+
+def test_no_data_stays_and_is_reached_over_by_nothing() -> None:
+    probabilities = ground((30, 30), 5)
+    found: Prediction = finish(probabilities, IDS, EVERYTHING)
+    m = EVERYTHING.margin
+    missing = np.isnan(probabilities[0])[m:-m, m:-m]
+    assert missing.any()
+    np.testing.assert_array_equal(found.classes == 0, missing)
+    assert (found.confidence[missing] == 0).all()
+
+
+def test_nothing_is_done_by_default() -> None:
+    probabilities = ground((20, 20), 7)
+    assert not Postprocessing()
+    assert Postprocessing().margin == 0
+    found, plain = finish(probabilities, IDS, Postprocessing()), decide(probabilities, IDS)
+    np.testing.assert_array_equal(found.classes, plain.classes)
+    np.testing.assert_array_equal(found.confidence, plain.confidence)
