@@ -16,6 +16,7 @@ from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import NOTHING, Snapshot, Versions, VersionSpec, digest
 from lc_platform.config import Config
+from lc_platform.config.differing import differing
 from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
 from lc_platform.cube import Legend
@@ -34,6 +35,7 @@ from lc_platform.products.options import (
     ObjectOptions,
     Postprocessing,
     PredictionOptions,
+    ReportOptions,
     SamplingOptions,
     StatisticsOptions,
     TrainingOptions,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
     from lc_platform.products.land_cover import LandCover
     from lc_platform.products.reference_sample import SampleFile
+    from lc_platform.products.report import StoredChange
     from lc_platform.sources.reference_map import Reference
 
 
@@ -216,6 +219,26 @@ class Platform:
         why = "the reference sample has changed"
         return {where: why for where, version in recorded.items() if version.given != now}
 
+    def stored_change(self, year: int) -> StoredChange | None:
+        """Return the change of a year as it is stored; None where there is none."""
+        recorded = self.versions.records.of("change", Partition(year=year))
+        if recorded is None or not self.config.change_evidence(year):
+            return None
+        from lc_platform.artefacts.formats import ChangeFormat
+        from lc_platform.products.report import StoredChange
+
+        content = ChangeFormat().open(self.store, key("change", year=year)).content
+        return StoredChange(recorded.data, content)
+
+    def changed_since(self, look: Snapshot, year: int) -> Mapping[Partition, str]:
+        """Return which report of a year does not tell its change as it is now, with the reason."""
+        now = [digest(one.data) for one in look.recorded("change", year).values()] or [NOTHING]
+        return {
+            where: "the change of the year was made since"
+            for where, version in look.recorded("report", year).items()
+            if version.given not in now
+        }
+
     # The options of products, of which versions are made.
 
     def options(self, spec: VersionSpec) -> Options | None:
@@ -338,6 +361,22 @@ class Platform:
             classes=self.classes,
             units=InputFile.of(self.config, areas.units, "areas.units"),
             unit_name=areas.unit_name,
+        )
+
+    def report_options(self) -> ReportOptions:
+        config = self.config
+        return ReportOptions(
+            name=config.name,
+            settings=differing(config),
+            classes=self.classes,
+            source=config.imagery.source,
+            collections=(
+                config.imagery.collection,
+                *(one.collection for one in config.imagery.also),
+            ),
+            reference=config.reference.path or "",
+            excluded=config.imagery.exclude,
+            cloud_method=config.clouds.method,
         )
 
     def change_years(self, year: int) -> Sequence[int]:

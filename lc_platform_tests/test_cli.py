@@ -104,6 +104,9 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert f"Picture:       {picture}" in ended.out
     assert picture.is_file()
     assert f"Metrics:       {small.store}/evaluation/2021/metrics.json" in ended.out
+    report = small.store / "evaluation" / "2021" / "report.html"
+    assert f"Report:        {report}" in ended.out
+    assert report.read_text("utf-8").startswith("<!DOCTYPE html>")
 
     ended = lc("status", "-c", small.folder / "lc.yaml")
     assert ended.status == 0

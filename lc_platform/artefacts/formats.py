@@ -41,6 +41,7 @@ from lc_platform.products.mosaic import LAND_COVER, POLYGONS, Mosaic
 from lc_platform.products.objects import ClassifiedObjects
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
+from lc_platform.products.report import Report
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import WrongLabels
 from lc_platform.storage import raster_cube, zarr_cube
@@ -459,6 +460,26 @@ class ChangeFormat:
             ) from error
 
 
+class ReportFormat:
+    """An HTML file beside the metrics: it is gone where these are made again in a folder."""
+
+    def write(self, store: Store, key: str, value: Report) -> int:
+        content = value.html.encode()
+        store.put(key, content)
+        return len(content)
+
+    def open(self, store: Store, key: str) -> Report:
+        html = store.read_bytes(key).decode(errors="replace")
+        if not html.rstrip().endswith("</html>"):
+            raise DamagedArtefactError(
+                f"{store.path(key)}: is damaged, its end is missing. Materialize report again", key
+            )
+        return Report(html)
+
+    def check(self, store: Store, key: str) -> None:
+        self.open(store, key)
+
+
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of a folder, of one writing of it."""
     try:
@@ -490,6 +511,7 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "evaluation": EvaluationFormat(),
         "mosaic": MosaicFormat(),
         "area_statistics": AreaStatisticsFormat(),
+        "report": ReportFormat(),
         "objects": ObjectsFormat(),
         "change": ChangeFormat(),
     }

@@ -25,6 +25,7 @@ _KEYS = {
     "area_statistics": "area_statistics/{year}.parquet",
     "objects": "objects/{year}.parquet",
     "change": "change/{year}.tif",
+    "report": "evaluation/{year}/report.html",
 }
 
 OPTIONAL = ("change",)

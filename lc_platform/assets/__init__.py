@@ -16,6 +16,7 @@ from lc_platform.assets.learning import (
     training_samples,
 )
 from lc_platform.assets.maps import area_statistics, change, mosaic, objects, predictions
+from lc_platform.assets.publishing import report
 
 ALL = (
     patch_grid,
@@ -34,5 +35,6 @@ ALL = (
     area_statistics,
     objects,
     change,
+    report,
 )
 """In the order of the work."""

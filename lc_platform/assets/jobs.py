@@ -19,7 +19,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     ),
     "training": ("model",),
     "prediction": ("predictions", "held_out_predictions"),
-    "mosaicking": ("evaluation", "mosaic", "area_statistics", "objects"),
+    "mosaicking": ("evaluation", "mosaic", "area_statistics", "objects", "report"),
     "change_detection": ("change",),
 }
 """Job -> its assets; a later job needs the earlier ones."""
@@ -32,8 +32,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "prediction": "Predict a patch with the year's model, and where it has a reference with models "
     "of other ground.",
     "mosaicking": (
-        "Evaluate a year, join its predictions into one map, add up its areas, and give objects "
-        "their classes."
+        "Evaluate a year, join its predictions into one map, add up its areas, give objects "
+        "their classes, and report."
     ),
     "change_detection": "Find what has changed since the year before, from the predictions of both "
     "years and of those around them.",

@@ -20,6 +20,7 @@ from rich.table import Table
 from lc_platform.cli import sample_table
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
+from lc_platform.cli.map_files import map_files
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
@@ -97,7 +98,7 @@ def demo(
     report = _run(config, workers=workers)
     _end_if_asked()
     if report.succeeded:
-        _show_maps(config)
+        _show(map_files(config))
         for year in config.years:
             metrics = _metrics(config, year)
             judged: Sequence[str] = metrics["test_patches"]
@@ -161,7 +162,7 @@ def run(
         configuration, years=year or (), patches=patch or (), select=select or (), workers=workers
     )
     if report.succeeded and not patch and not select:
-        _show_maps(configuration)
+        _show(map_files(configuration))
     raise typer.Exit(0 if report.succeeded else 1)
 
 
@@ -436,6 +437,35 @@ def prune(
 
 
 @app.command()
+def report(
+    config: ConfigFile,
+    year: Annotated[
+        list[int] | None, typer.Option(help="A year; all of the configuration by default.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A file that the report of one year is copied to."),
+    ] = None,
+) -> None:
+    """Write the report of a year's map: one HTML file that can be mailed and printed."""
+    from lc_platform.commands import report as reporting
+
+    configuration = load(config)
+    display = Display(out)
+
+    def work() -> reporting.Reports:
+        return reporting.report(configuration, display.outcomes, year or (), output)
+
+    made = _stoppable(work, display)
+    for warning in made.warnings:
+        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+    _list_failures(grouped(made.run.failures), _CAUSES_SHOWN)
+    for one, file in made.files.items():
+        out.print(f"Report of {one}:   {file}", markup=False)
+    raise typer.Exit(0 if made.run.succeeded and made.files else 1)
+
+
+@app.command()
 def metrics(
     config: ConfigFile,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 9464,
@@ -509,20 +539,7 @@ def _run(config: Config, **asked: Any) -> Any:
     display = Display(out)
 
     def work() -> running.Report:
-        def stage(name: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
-            return display.stage(
-                name,
-                total,
-                outcomes,
-                counted=lambda outcome: len(outcome.task.partitions),
-                said=lambda outcome, done: (
-                    f"{name}: {done} of {total}"
-                    + (f", {len(outcome.errors)} failed" if outcome.errors else "")
-                    + f" ({outcome.seconds:.1f} s)"
-                ),
-            )
-
-        return running.run(config, stage, **asked)
+        return running.run(config, display.outcomes, **asked)
 
     report = _stoppable(work, display)
     for warning in report.warnings:
@@ -558,26 +575,9 @@ def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
         yield from display.stage("patches and years searched", total, results)
 
 
-def _show_maps(config: Config) -> None:
-    from lc_platform.artefacts import layout
-    from lc_platform.artefacts.formats import MosaicFormat
-    from lc_platform.products.mosaic import LAND_COVER, PICTURE
-    from lc_platform.storage.store import Store
-
-    store = Store.of(config)
-    for year in config.years:
-        mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
-        out.print(f"Map of {year}:   {store.path(mosaic)}/{LAND_COVER}", markup=False)
-        if PICTURE in MosaicFormat().open(store, mosaic):
-            out.print(f"Picture:       {store.path(mosaic)}/{PICTURE}", markup=False)
-        areas = layout.key("area_statistics", year=year).replace(".parquet", ".json")
-        if store.exists(areas):
-            out.print(f"Areas:         {store.path(areas)}", markup=False)
-        if store.exists(change := layout.key("change", year=year)):
-            out.print(f"Change:        {store.path(change)}", markup=False)
-        out.print(f"Metrics:       {store.path(evaluation)}/{layout.METRICS}", markup=False)
-        out.print(f"Figures:       {store.path(evaluation)}/*.png, "
-                  f"{store.path(f'observation_stats/{year}')}/*.png", markup=False)  # fmt: skip
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        out.print(line, markup=False)
 
 
 def _metrics(config: Config, year: int) -> Any:

@@ -78,6 +78,20 @@ class Display:
             self._stage, self._total = "", 0
             self._refresh()
 
+    def outcomes(self, name: str, total: int, outcomes: Iterable[Any]) -> Iterator[Any]:
+        """Pass on the outcomes of a run's tasks (`lc_platform.commands.run.Outcome`), likewise."""
+        return self.stage(
+            name,
+            total,
+            outcomes,
+            counted=lambda outcome: len(outcome.task.partitions),
+            said=lambda outcome, done: (
+                f"{name}: {done} of {total}"
+                + (f", {len(outcome.errors)} failed" if outcome.errors else "")
+                + f" ({outcome.seconds:.1f} s)"
+            ),
+        )
+
     def step(self, step: Step) -> None:
         """Show a worker's present step."""
         with self._lock:

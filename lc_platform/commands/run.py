@@ -289,6 +289,8 @@ _LOST = (
 
 Progress = Callable[[str, int, Iterable[Outcome]], Iterator[Outcome]]
 """(stage, number of partitions, outcomes as they come) -> the same outcomes, shown on the way."""
+_REPORTED = ("model", "evaluation", "mosaic", "area_statistics", "objects")
+"""What a year must have for its report."""
 _CHUNK_PIXELS = 2**21
 _CHUNK_PATCHES = 16
 """Pixels and patches of one run in a process that is already running."""
@@ -408,7 +410,8 @@ def _run(
             ready = []
         if not stage(f"predictions {year}", chunks("prediction", ready)):
             return f"no patch of {year} could be predicted"
-        stage(f"mosaic {year}", [Task("mosaicking", of("mosaicking"), (Partition(year=year),))])
+        joined = tuple(asset for asset in of("mosaicking") if asset != "report")
+        stage(f"mosaic {year}", [Task("mosaicking", joined, (Partition(year=year),))])
         if of("mosaicking") and worker.exists("area_statistics", Partition(year=year)):
             areas = worker.opened("area_statistics", Partition(year=year)).content
             report.warnings += [f"areas of {year}: {said}" for said in areas["warnings"]]
@@ -426,6 +429,10 @@ def _run(
     report.stopped = "; ".join(reasons) or None
     for year in wanted_years if of("change_detection") else ():
         report.warnings += _changed(config, worker, stage, year)
+    if "report" in assets:
+        for year in wanted_years:
+            if all(worker.exists(asset, Partition(year=year)) for asset in _REPORTED):
+                stage(f"report {year}", [Task("mosaicking", ("report",), (Partition(year=year),))])
 
 
 def _changed(

@@ -76,6 +76,7 @@ def status(config: Config) -> list[AssetStatus]:
         snapshot.outdate("raw_bands", changed(platform, snapshot, each))
         for asset in ("area_statistics", "change"):
             snapshot.outdate(asset, platform.judged_since(snapshot, asset, each))
+        snapshot.outdate("report", platform.changed_since(snapshot, each))
     partition_status = PartitionStatus(
         existing_instance(config), platform.versions, snapshot, config.years
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         raw_bands,
         reference_rasters,
         reference_sample,
+        report,
         training_samples,
     )
 
@@ -53,6 +54,7 @@ __all__ = [
     "raw_bands",
     "reference_rasters",
     "reference_sample",
+    "report",
     "training_samples",
 ]
 

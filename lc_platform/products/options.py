@@ -554,6 +554,38 @@ class ObjectOptions(Options):
     """Pixels along the side of the windows that are read at a time."""
 
 
+_TOLD = NotCounted("the settings that differ from the default count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """The options of `report`."""
+
+    name: str = option(appearance("name"))
+    """Of the map."""
+    settings: Mapping[str, str] = option(appearance("settings"), default_factory=dict)
+    """Those that differ from the default, by path."""
+    classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
+    source: str = option(_TOLD, default="")
+    """The archive."""
+    collections: tuple[str, ...] = option(_TOLD, default=())
+    reference: str = option(_TOLD, default="")
+    """Its file, as the configuration names it."""
+    excluded: tuple[str, ...] = option(_TOLD, default=())
+    """Keys of acquisitions that are left out."""
+    cloud_method: str = option(_TOLD, default=_CLOUDS.method)
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether probabilities follow those around them."""
+        return self.settings.get("map.smoothing") == "bayes"
+
+    @property
+    def wrong_labels_left_out(self) -> bool:
+        """Whether labels that are probably wrong are not trained on."""
+        return self.settings.get("validation.wrong_labels") == "leave_out"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AreaStatisticsOptions(Options):
     """What areas are added up by."""

@@ -14,15 +14,23 @@ if TYPE_CHECKING:
     from lc_platform.report.label_errors import with_label_errors
     from lc_platform.report.map_picture import with_map_picture
     from lc_platform.report.metadata import Describer
+    from lc_platform.report.report_facts import Contents, versions
+    from lc_platform.report.report_page import write_report
 
 __all__ = [
+    "Contents",
     "Describer",
+    "versions",
     "with_evaluation_figures",
     "with_figure",
     "with_label_errors",
     "with_map_picture",
+    "write_report",
 ]
 _MODULES = {
+    "Contents": "report_facts",
+    "versions": "report_facts",
+    "write_report": "report_page",
     "Describer": "metadata",
     "with_evaluation_figures": "evaluation_figures",
     "with_figure": "figures",

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats", "alignment"}
 LEARNT = {
     *("model", "evaluation", "predictions", "held_out_predictions"),
-    *("mosaic", "area_statistics", "objects"),
+    *("mosaic", "area_statistics", "objects", "report"),
 }
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
 FROM_MASKS = {"cloud_masks", "observation_stats", "alignment", *FROM_FEATURES}
@@ -52,10 +52,10 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("cloud threshold", {"clouds": {"threshold": 0.5}}, FROM_MASKS),
     ("dilation, which widens the margin", {"clouds": {"dilation": 3}}, FROM_RAW | FROM_FEATURES),
     ("the map ends at the area", {"aoi": {"clip": True}}, FROM_FEATURES),
-    ("the map ends with its patches", {"aoi": {"clip": False}}, set()),
+    ("the map ends with its patches", {"aoi": {"clip": False}}, {"report"}),
     ("interval", {"features": {"interval": 32}}, FROM_FEATURES),
     ("index", {"features": {"indices": ["NDVI"]}}, FROM_FEATURES),
-    ("features not stored", {"features": {"stored": False}}, {"features"}),
+    ("features not stored", {"features": {"stored": False}}, {"features", "report"}),
     ("pixels drawn", {"sampling": {"pixels_per_patch": 200}}, {"training_samples", *LEARNT}),
     ("the share of patches of one held-out set", {"sampling": {"test_fraction": 0.5}}, set()),
     ("folds", {"validation": {"folds": 3}}, LEARNT),
@@ -64,7 +64,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("one held-out set", {"validation": {"folds": 0}}, {"training_samples", *LEARNT}),
     ("trees", {"model": {"num_iterations": 9}}, LEARNT),
     ("probabilities kept", {"processing": {"probabilities": True}}, {"predictions"}),
-    ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic", "area_statistics"}),
+    ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic", "area_statistics", "report"}),
     (
         "a class's values",
         {"reference": {"classes": FEWER}},
@@ -73,7 +73,10 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     (
         "a class's colour",
         {"reference": {"classes": RECOLOURED}},
-        {"reference_rasters", "evaluation", "predictions", "held_out_predictions", "mosaic"},
+        {
+            *("reference_rasters", "evaluation", "predictions", "held_out_predictions"),
+            *("mosaic", "report"),
+        },
     ),
     (
         "a class's name",
@@ -181,7 +184,8 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
         copied.folder, columns=3, reference={"attribute": "class_id", "classes": CLASSES}
     )
     # The grid is not laid anew yet.
-    assert set(stale(look(more))) == {"patch_grid", "mosaic", "area_statistics", "objects"}
+    of_all = {"patch_grid", "mosaic", "area_statistics", "objects", "report"}
+    assert set(stale(look(more))) == of_all
     assert run(more, select=["patch_grid"]).succeeded
     found = stale(look(more))
     assert len(look(more).patches()) == 6

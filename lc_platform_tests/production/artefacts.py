@@ -108,6 +108,9 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
         )
         for name in table.column_names:
             yield name, table[name].to_numpy(zero_copy_only=False).astype(str)
+    elif asset == "report":
+        # It tells the day and the versions; what it is made of is compared by itself.
+        yield "whole", np.array(value.html.rstrip().endswith("</html>"))
     elif asset == "area_statistics":
         # The map's version tells where an archive lies too.
         told = {k: v for k, v in value.content.items() if k != "mosaic_version"}

@@ -1,0 +1,31 @@
+"""Where a map's files are, as the end of a run tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lc_platform.config import Config
+
+
+def map_files(config: Config) -> Iterator[str]:
+    """Yield a line for each file, or kind of file, of the maps of all years."""
+    from lc_platform.artefacts import layout
+    from lc_platform.artefacts.formats import MosaicFormat
+    from lc_platform.products.mosaic import LAND_COVER, PICTURE
+    from lc_platform.storage.store import Store
+
+    store = Store.of(config)
+    for year in config.years:
+        mosaic, evaluation = layout.key("mosaic", year=year), layout.key("evaluation", year=year)
+        yield f"Map of {year}:   {store.path(mosaic)}/{LAND_COVER}"
+        if PICTURE in MosaicFormat().open(store, mosaic):
+            yield f"Picture:       {store.path(mosaic)}/{PICTURE}"
+        areas = layout.key("area_statistics", year=year).replace(".parquet", ".json")
+        report = layout.key("report", year=year)
+        change = layout.key("change", year=year)
+        for words, key in (("Areas: ", areas), ("Change:", change), ("Report:", report)):
+            if store.exists(key):
+                yield f"{words}        {store.path(key)}"
+        yield f"Metrics:       {store.path(evaluation)}/{layout.METRICS}"
+        statistics = store.path(f"observation_stats/{year}")
+        yield f"Figures:       {store.path(evaluation)}/*.png, {statistics}/*.png"

@@ -1,0 +1,37 @@
+"""The settings of a configuration that differ from the defaults, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lc_platform.config.sections import Config
+
+_NOT_OF_THE_MAP = ("name", "storage", "object_store", "operations", "processing", "years")
+"""Sections that say where and how the work is done, not of what the map is made."""
+
+
+def differing(config: Config) -> dict[str, str]:
+    """Return each setting that the map depends on and that is not the default: its value as YAML
+    has it on one line, by its path."""
+    data = config.model_dump(exclude_defaults=True, mode="json", warnings=False)
+    return {
+        path: value
+        for name, section in data.items()
+        if name not in _NOT_OF_THE_MAP
+        for path, value in _flat(name, section)
+    }
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if path == "reference.classes":
+        for one in value:
+            about = {k: v for k, v in one.items() if k not in ("name", "id", "color")}
+            yield f"{path}: {one['id']} {one['name']}", json.dumps(about, ensure_ascii=False)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(f"{path}.{name}", inner)
+    else:
+        words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield path, words

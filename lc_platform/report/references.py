@@ -1,0 +1,69 @@
+"""The publications that a map's methods come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lc_platform.products.options import ReportOptions
+from lc_platform.report.report_facts import Contents
+
+_ALWAYS = (
+    "Ke, G. et al. (2017). LightGBM: a highly efficient gradient boosting decision tree. Advances "
+    "in Neural Information Processing Systems 30.",
+    "Guizar-Sicairos, M., Thurman, S. T. and Fienup, J. R. (2008). Efficient subpixel image "
+    "registration algorithms. Optics Letters 33(2), 156-158.",
+)
+_CLOUDS = (
+    "Skakun, S. et al. (2022). Cloud Mask Intercomparison eXercise (CMIX). Remote Sensing of "
+    "Environment 274, 112990."
+)
+_BLOCKS = (
+    "Roberts, D. R. et al. (2017). Cross-validation strategies for data with temporal, spatial, "
+    "hierarchical, or phylogenetic structure. Ecography 40(8), 913-929."
+)
+_TEMPERATURE = (
+    "Guo, C. et al. (2017). On calibration of modern neural networks. Proceedings of Machine "
+    "Learning Research 70, 1321-1330."
+)
+_AREAS = (
+    "Olofsson, P. et al. (2014). Good practices for estimating area and assessing accuracy of land "
+    "change. Remote Sensing of Environment 148, 42-57.",
+    "Stehman, S. V. (2014). Estimating area and map accuracy for stratified random sampling when "
+    "the strata are different from the map classes. International Journal of Remote Sensing "
+    "35(13), 4923-4939.",
+)
+_SMOOTHING = (
+    "Camara, G. et al. (2024). Bayesian inference for post-processing of remote sensing image "
+    "classification. Remote Sensing 16(23), 4572."
+)
+_APPLICABILITY = (
+    "Meyer, H. and Pebesma, E. (2021). Predicting into unknown space? Estimating the area of "
+    "applicability of spatial prediction models. Methods in Ecology and Evolution 12(9), 1620-1633."
+)
+_WRONG_LABELS = (
+    "Northcutt, C. G., Jiang, L. and Chuang, I. L. (2021). Confident learning: estimating "
+    "uncertainty in dataset labels. Journal of Artificial Intelligence Research 70, 1373-1411."
+)
+
+
+def cited(of: Contents, options: ReportOptions) -> list[str]:
+    """Return the publications of the methods that a year's map was made with, by author."""
+    return sorted(_used(of, options))
+
+
+def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
+    yield from _ALWAYS
+    if options.cloud_method == "s2cloudless":
+        yield _CLOUDS
+    if of.card.get("validation"):
+        yield _BLOCKS
+    if (of.card.get("calibration") or {}).get("method") == "temperature":
+        yield _TEMPERATURE
+    if of.areas["sample"]:
+        yield from _AREAS
+    if options.smoothed:
+        yield _SMOOTHING
+    if of.card.get("applicability"):
+        yield _APPLICABILITY
+    if of.card.get("wrong_labels"):
+        yield _WRONG_LABELS
