@@ -93,9 +93,9 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert "\x1b[" not in ended.out
     assert re.search(r"^patch grid: 1 of 1 \(\d+\.\d s\)$", ended.out, re.MULTILINE)
     assert re.search(r"^imagery and features 2021: 2 of 2 \(", ended.out, re.MULTILINE)
-    # Two patches with eight assets each, and the grid, the model, its evaluation, the mosaic,
+    # Two patches with nine assets each, and the grid, the model, its evaluation, the mosaic,
     # its areas, its objects and its report.
-    assert re.search(r"^23 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
+    assert re.search(r"^25 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
     assert re.search(r"Dagster itself took \d+\.\d\d s of that for each patch, 2 in", ended.out)
     land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
     assert f"Map of 2021:   {land_cover}" in ended.out
@@ -122,13 +122,13 @@ def test_a_run_says_what_it_has_made_and_what_was_current(lc: Command, small: Si
     file = small.folder / "lc.yaml"
     assert lc("run", "-c", file).status == 0
     again = lc("run", "-c", file)
-    assert re.search(r"^Nothing had to be made: all 23 artefacts are current \(\d+ s\)\.$",
+    assert re.search(r"^Nothing had to be made: all 25 artefacts are current \(\d+ s\)\.$",
                      again.out, re.MULTILINE)  # fmt: skip
-    assert "23 artefacts made" not in again.out
+    assert "25 artefacts made" not in again.out
     (small.store / "mosaic/2021/land_cover.tif").unlink()
     small.configure(model={"num_iterations": 4, "min_data_in_leaf": 5})
     changed = lc("run", "-c", file)  # a model, its evaluation, two predictions, the mosaic, ...
-    assert "8 artefacts made, 15 were current already, in " in changed.out
+    assert "10 artefacts made, 15 were current already, in " in changed.out
 
 
 def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
