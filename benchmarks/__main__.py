@@ -23,6 +23,7 @@ PARTS = {
     "stac_acquisition": "a patch-year from a STAC archive over HTTP, against odc.stac.load",
     "detector_resolution": "the cloud detector's error and speed by its resolution",
     "change": "change planted in three years that is found, against two maps laid over one another",
+    "accuracy": "maps of before and now on ground that training has not seen",
     "intervals": "how often intervals of areas and accuracies hold the truth",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
