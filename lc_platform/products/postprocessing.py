@@ -80,8 +80,8 @@ def finished(
     window    pixels along the side of the windows
     threads   that may be used, 0 for all
 
-    Windows are read and classified once. Where there is a margin, a row of them is held, and as
-    much above and below as the margin needs, of at most 2048 pixels across and the margin.
+    Windows are read and classified once. Where there is a margin, as many rows of them as it is
+    high are held, and the margin above and below, of at most 2048 pixels across and the margin.
     """
     shape = region[0].stop - region[0].start, region[1].stop - region[1].start
     margin = options.margin
@@ -90,7 +90,7 @@ def finished(
         for tile, values in _tracked(read, tiles, count_windows(shape, window)):
             yield tile, classify(values)
         return
-    across = max(_PANEL // window, 1) * window
+    across, height = max(_PANEL // window, 1) * window, -(-margin // window) * window
     panels = [
         (slice(start, min(start + across, region[1].stop)))
         for start in range(region[1].start, region[1].stop, across)
@@ -107,8 +107,8 @@ def finished(
         held = np.empty((len(class_ids), 0, width), np.float32)
         judged: NDArray[np.uint8] | None = np.empty((0, width), np.uint8)
         first = region[0].start - margin
-        for top in range(region[0].start, region[0].stop, window):
-            bottom = min(top + window, region[0].stop)
+        for top in range(region[0].start, region[0].stop, height):
+            bottom = min(top + height, region[0].stop)
             gone, first = top - margin - first, top - margin
             held = held[:, gone:]
             judged = None if judged is None else judged[gone:]
