@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,15 @@ from lc_platform.products.ground_folds import GroundFolds, blocks_at, dealt
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import Judge, WrongLabels
+from lc_platform.runtime.progress import track
+from lc_platform.runtime.threads import side_by_side
 
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Shares of a class's pixels whose sets of classes are to hold it."""
 _MOST_PIXELS = 200_000
 """That calibration looks at; more make it no better."""
+_TOGETHER = 2 << 30
+"""Bytes of samples that classifiers may be trained on at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,16 +132,21 @@ def cross_validate(
     folds = {patch: ground.of_samples(one, grids.get(patch)) for patch, one in samples.items()}
 
     def trained(without: NDArray[np.uint32] | None = None) -> tuple[ProbabilityModel, ...]:
-        return tuple(
-            fitted(
+        def one(fold: int, threads: int) -> ProbabilityModel:
+            return fitted(
                 samples,
-                options,
+                replace(options, threads=threads),
                 class_ids=ids,
                 kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
                 without=without,
             )
-            for fold in range(ground.count)
+
+        # A training of its own on each thread waits less than one on all of them.
+        size = sum(one.features.nbytes for one in samples.values())
+        several = side_by_side(
+            one, range(ground.count), options.threads, max(1, _TOGETHER // max(size, 1))
         )
+        return tuple(track(several, "folds", ground.count))
 
     classifiers = trained()
     taught = np.zeros((ground.count, len(ids)), np.bool_)

@@ -18,6 +18,7 @@ from lc_platform.products.ground_folds import blocks_at
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.runtime.progress import track
+from lc_platform.runtime.threads import side_by_side
 
 SHARES = (0.25, 0.5, 1.0)
 """Of the blocks that may be trained on, along the learning curve."""
@@ -69,14 +70,21 @@ def compare_splits(
     matrices: dict[str, NDArray[np.int64]] = {}
     blocks: dict[str, list[int]] = {}
     trained: dict[str, list[int]] = {}
-    for name, fold in track(work, "splits", len(work)):
+
+    def compared(
+        split: tuple[str, int], its_threads: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        name, fold = split
         if name == "random":
             test, training = chance == fold, chance != fold
         else:
             test = pixels.folds == fold
             training = _of_share(pixels, ~test, float(name), seed)
-        found = _confusion(model, pixels, training, test, threads)
-        matrices[name] = matrices.get(name, 0) + found
+        return training, _confusion(model, pixels, training, test, its_threads)
+
+    found = side_by_side(compared, work, threads, len(work))
+    for (name, _), (training, matrix) in zip(work, track(found, "splits", len(work)), strict=True):
+        matrices[name] = matrices.get(name, 0) + matrix
         blocks.setdefault(name, []).append(len(np.unique(pixels.blocks[training])))
         trained.setdefault(name, []).append(int(training.sum()))
     curve = [
