@@ -30,10 +30,11 @@ class Change(Section):
     rotations: tuple[Classes, ...] = ()
     """Groups of classes that follow one another on the same ground and are no change, such as
     crops."""
-    rate: Number = Field(0.02, gt=0, lt=1)
+    rate: Number = Field(0.05, gt=0, lt=1)
     """Share of the ground that is expected to change in a year."""
-    probability: Fraction = 0.5
-    """The probability of a change, between 0 and 1, from which on it counts."""
+    probability: Fraction = 0.3
+    """The probability of a change, between 0 and 1, from which on it counts. Mistakes of the
+    reference keep it low."""
     confirm: Truth = True
     """Whether a third year must confirm a change where there is one: the year after, and the year
     before the two."""

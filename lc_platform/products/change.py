@@ -52,9 +52,8 @@ CONFIRMATION: Legend = {
     DENIED: ("no change, since other years deny it", "#878787"),
 }
 _NO_DATA = 255
-_LEAST = 0.0005
-"""Of a probability that is kept as 0 %, of which it is known that it is below half a percent, and
-which several classes share."""
+_LEAST = 0.002
+"""Stands for a probability that is kept as 0 %, which is below half a percent."""
 _PIXELS = 512
 """Along the side of the windows that are computed at a time; of a series fewer."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from lc_platform_tests.products.probabilities import Country
 CLASSES = {1: ("field", "#f2d04a"), 2: ("root crops", "#e8902c"), 5: ("wood", "#3f9b45")}
 FIELD, CROPS, WOOD = 1, 2, 5
 YEARS = (2019, 2020, 2021)
-OPTIONS = ChangeOptions(classes=CLASSES, rotations=((FIELD, CROPS),))
+OPTIONS = ChangeOptions(classes=CLASSES, rotations=((FIELD, CROPS),), rate=0.02, probability=0.5)
 SHAPE = (ROWS, COLUMNS)
 
 
@@ -105,9 +106,7 @@ def test_a_forbidden_transition_is_never_found(country: ChangingCountry) -> None
     country.add(patch(0, 0), everywhere(FIELD), everywhere(WOOD), everywhere(WOOD))
     free, _ = country.change(2020)
     assert (free["change"] == WOOD).all()
-    rules = ChangeOptions(
-        classes=CLASSES, forbidden=((FIELD, WOOD), (CROPS, WOOD)), rotations=((FIELD, CROPS),)
-    )
+    rules = replace(OPTIONS, forbidden=((FIELD, WOOD), (CROPS, WOOD)))
     bound, _ = country.change(2020, rules)
     assert not bound["change"].any()
     assert (bound["class_before"] == bound["class_after"]).all()
@@ -119,7 +118,7 @@ def test_a_change_counts_from_the_probability_that_is_asked_for(country: Changin
     layers, _ = country.change(2020, years=pair)
     share = int(layers["change_probability"][0, 0])
     assert 50 < share < 99
-    strict = ChangeOptions(classes=CLASSES, probability=(share + 1) / 100)
+    strict = replace(OPTIONS, probability=(share + 1) / 100)
     assert not country.change(2020, strict, pair)[0]["change"].any()
 
 
@@ -143,7 +142,7 @@ def test_patches_are_joined_as_in_the_mosaic_and_as_if_they_were_one(tmp_path: P
 def test_beyond_the_area_nothing_changes(country: ChangingCountry) -> None:
     country.add(patch(0, 0), everywhere(WOOD), everywhere(FIELD), everywhere(FIELD))
     area = west_of(40)
-    shifted = ChangeOptions(classes=CLASSES, area=area)
+    shifted = replace(OPTIONS, area=area)
     inside = area.on(country.patches[0].geobox).read((slice(0, ROWS), slice(0, COLUMNS)))
     layers, _ = country.change(2020, shifted)
     np.testing.assert_array_equal(layers["change"] > 0, inside)
@@ -199,7 +198,7 @@ def test_years_that_are_made_consistent_hold_no_class_of_one_year_alone(
 ) -> None:
     blip = felled(at=slice(0, 20))
     country.add(patch(0, 0), everywhere(WOOD), blip, everywhere(WOOD))
-    options = ChangeOptions(classes=CLASSES, series="markov")
+    options = replace(OPTIONS, series="markov")
     first, _ = country.change(2020, options)
     second, _ = country.change(2021, options)
     assert (first["consistent_class"] == WOOD).all()
