@@ -580,11 +580,6 @@ class ReportOptions(Options):
         """Whether probabilities follow those around them."""
         return self.settings.get("map.smoothing") == "bayes"
 
-    @property
-    def wrong_labels_left_out(self) -> bool:
-        """Whether labels that are probably wrong are not trained on."""
-        return self.settings.get("validation.wrong_labels") == "leave_out"
-
 
 @dataclass(frozen=True, kw_only=True)
 class AreaStatisticsOptions(Options):

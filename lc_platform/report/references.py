@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from lc_platform.products.options import ReportOptions
 from lc_platform.report.report_facts import Contents
 
-_ALWAYS = (
+_TREES = (
     "Ke, G. et al. (2017). LightGBM: a highly efficient gradient boosting decision tree. Advances "
-    "in Neural Information Processing Systems 30.",
+    "in Neural Information Processing Systems 30."
+)
+_DISCRIMINANT = (
+    "Ledoit, O. and Wolf, M. (2004). A well-conditioned estimator for large-dimensional covariance "
+    "matrices. Journal of Multivariate Analysis 88(2), 365-411."
+)
+_ALWAYS = (
     "Guizar-Sicairos, M., Thurman, S. T. and Fienup, J. R. (2008). Efficient subpixel image "
     "registration algorithms. Optics Letters 33(2), 156-158.",
 )
@@ -53,6 +59,11 @@ def cited(of: Contents, options: ReportOptions) -> list[str]:
 
 def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     yield from _ALWAYS
+    method = of.card.get("method", "lightgbm")
+    if method != "discriminant":
+        yield _TREES
+    if method != "lightgbm":
+        yield _DISCRIMINANT
     if options.cloud_method == "s2cloudless":
         yield _CLOUDS
     if of.card.get("validation"):

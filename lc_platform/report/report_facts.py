@@ -130,7 +130,9 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
         said.append(f"Acquisitions left out by the configuration: {', '.join(options.excluded)}.")
     said += [f"{words}." for words in of.metrics.get("split_warnings") or []]
     if wrong := of.card.get("wrong_labels"):
-        did = "left out of training" if options.wrong_labels_left_out else "kept in training"
+        did = (
+            "left out of training" if wrong.get("treatment") == "leave_out" else "kept in training"
+        )
         said.append(
             f"Labels that are probably wrong: {wrong.get('wrong_polygons', 0)} of "
             f"{wrong.get('judged_polygons', 0)} polygons, {did}; evaluation/{of.year}/"

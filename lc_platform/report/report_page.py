@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,14 @@ from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
 from lc_platform.cube import Summary
-from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, PICTURE, VALID_OBSERVATIONS
+from lc_platform.products.mosaic import (
+    APPLICABLE,
+    APPLICABLE_SHARES,
+    CONFIDENCE,
+    LAND_COVER,
+    PICTURE,
+    VALID_OBSERVATIONS,
+)
 from lc_platform.products.options import ReportOptions
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.report import Report
@@ -22,7 +30,6 @@ from lc_platform.report import report_figures as draw
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
 
-APPLICABILITY = "applicability.tif"
 _PACKAGES = ("lc-platform", "lightgbm", "numpy", "rasterio", "s2cloudless", "scipy", "zarr")
 
 
@@ -44,7 +51,7 @@ def write_report(of: Contents, options: ReportOptions) -> Report:
         "accuracy": _accuracy(of.metrics),
         "matrix": _matrix(of.metrics),
         "calibration": _calibration(of.metrics),
-        "applicability": _applicability(of, classes, options),
+        "applicability": _applicability(of, classes),
         "areas": _areas(of, options),
         "objects": of.objects,
         "change": of.change,
@@ -217,21 +224,24 @@ def _matrix(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_CALIBRATED = {
+    "before": "before calibration",
+    "after": "after calibration",
+    "map": "the map, on all reference pixels",
+}
+
+
 def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     told = metrics.get("calibration") or {}
-    words = (
-        ("reliability_before", "as trained"),
-        ("reliability", "calibrated"),
-        ("reliability_after", "calibrated"),
-        ("reliability_map", "the map's confidence"),
-    )
-    diagrams = {name: told[key] for key, name in words if told.get(key)}
+    diagrams = {
+        words: told[f"reliability_{name}"]
+        for name, words in _CALIBRATED.items()
+        if told.get(f"reliability_{name}")
+    }
     if not diagrams:
         return None
     errors = {
-        name.removeprefix("expected_calibration_error").strip("_") or "calibrated": value
-        for name, value in told.items()
-        if name.startswith("expected_calibration_error")
+        words: told.get(f"expected_calibration_error_{name}") for name, words in _CALIBRATED.items()
     }
     return {
         "method": told.get("method", "none"),
@@ -241,25 +251,24 @@ def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _applicability(of: Contents, classes: Any, options: ReportOptions) -> dict[str, Any] | None:
-    inside = layer(of, APPLICABILITY)
-    if inside is None or classes is None:
+def _applicability(of: Contents, classes: Any) -> dict[str, Any] | None:
+    percent = layer(of, APPLICABLE)
+    if percent is None or classes is None or APPLICABLE_SHARES not in of.mosaic:
         return None
-    known = (classes > 0) & (inside != 255)
-    if not known.any():
+    told = json.loads(of.store.content(of.mosaic[APPLICABLE_SHARES]))
+    if told["share_outside"] is None:
         return None
-    shares = [
-        (name, float((inside[known & (classes == number)] == 0).mean()))
-        for number, (name, _) in options.classes.items()
-        if (known & (classes == number)).any()
-    ]
-    shown = [("inside the area of applicability (1)", np.where(known, inside > 0, np.nan),
-              "cividis", 1.0)]  # fmt: skip
+    known = (classes > 0) & (percent > 0)
+    title = "dissimilarity from training ground, percent of the threshold (above 100: outside)"
+    patches = sorted(told["patches"].items(), key=lambda one: -(one[1]["share_outside"] or 0))
     return {
-        "outside": float((inside[known] == 0).mean()),
-        "classes": shares,
-        "told": of.card.get("applicability") or {},
-        "figure": _shown(draw.maps(shown)),
+        "outside": told["share_outside"],
+        "classes": [(name, one["share_outside"]) for name, one in told["classes"].items()],
+        "patches": [
+            (name, one["share_outside"]) for name, one in patches[:5] if one["share_outside"]
+        ],
+        "samples": (of.card.get("applicability") or {}).get("samples"),
+        "figure": _shown(draw.maps([(title, np.where(known, percent, np.nan), "cividis", 200.0)])),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.formats import formats
@@ -22,7 +25,8 @@ from lc_platform.products.report import Report
 from lc_platform.report.report_facts import Contents
 from lc_platform.report.report_page import write_report
 from lc_platform.storage.errors import DamagedArtefactError
-from lc_platform_tests.judged_maps import CLASSES, YEAR, JudgedMap, map_of_three
+from lc_platform.storage.raster_cube import tiled
+from lc_platform_tests.judged_maps import CLASSES, NORTH, WEST, YEAR, JudgedMap, map_of_three
 
 PATCHES = ("33N-r0-c0", "33N-r0-c1")
 MATRIX = [[700, 20, 0], [15, 300, 5], [0, 10, 170]]
@@ -202,7 +206,8 @@ def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     assert "bootstrap over 12 blocks" in found.text
     water = next(row for row in found.rows if row[0] == "water" and len(row) == 6)
     assert water[-1] == "0.810 to 0.930"
-    assert found.row("map")[1] == "0.0123"
+    assert found.row("the map, on all reference pixels")[1] == "0.0123"
+    assert found.row("before calibration")[1] == "0.0712"
     assert "temperature" in found.text
     assert "0.987; on ground that it has not seen, 0.912" in found.text
     assert "hold it in 91.3 % of the pixels" in found.text
@@ -312,3 +317,28 @@ def test_a_report_whose_end_is_missing_is_damaged(tmp_path: Path) -> None:
     store.put(at, b"<html>half")
     with pytest.raises(DamagedArtefactError, match="Materialize report again"):
         formats()["report"].check(store, at)
+
+
+def test_what_the_map_is_asked_about_and_training_has_not_shown_is_told_by_class(
+    tmp_path: Path,
+) -> None:
+    of = JudgedMap(tmp_path)
+    values = map_of_three()
+    of.write(values)
+    mosaic = dict(formats()["mosaic"].open(of.platform.store, key("mosaic", year=YEAR)))
+    percent = np.where(values == 9, 180, 60).astype(np.uint8)
+    shares = {
+        "share_outside": 0.1525,
+        "classes": {"forest": {"share_outside": 0.0}, "built-up": {"share_outside": 1.0}},
+        "patches": {"p1": {"share_outside": 0.4}, "p2": {"share_outside": 0.0}},
+    }
+    grid = GeoBox(values.shape, Affine(10, 0, WEST, 0, -10, NORTH), "EPSG:32633")
+    for name in ("applicability.tif", "applicability.json"):
+        mosaic[name] = str(tmp_path / name)
+    with tiled(tmp_path / "applicability.tif", grid, ["applicability"], "uint8", 0) as raster:
+        raster.write(percent, (slice(0, values.shape[0]), slice(0, values.shape[1])))
+    (tmp_path / "applicability.json").write_text(json.dumps(shares))
+    found = page(of, mosaic=mosaic, observed=())
+    assert "15.2 % of the map lies outside" in found.text or "15.3 %" in found.text
+    assert ["built-up", "100.0 %"] in found.rows
+    assert "Most of it is in patch p1 (40.0 %)." in found.text
