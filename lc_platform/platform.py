@@ -22,6 +22,7 @@ from lc_platform.config.options import Options
 from lc_platform.cube import Legend
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.options import (
+    COVERAGE,
     AcquisitionOptions,
     AlignmentOptions,
     AreaStatisticsOptions,
@@ -313,6 +314,8 @@ class Platform:
         processing = self.config.processing
         return HeldOutOptions(
             classes=self.classes,
+            coverage=self.config.map.prediction_sets or COVERAGE,
+            postprocessing=Postprocessing.of(self.config),
             area=self.area,
             window=processing.window,
             threads=processing.threads,
@@ -321,6 +324,7 @@ class Platform:
     def evaluation_options(self) -> EvaluationOptions:
         processing = self.config.processing
         return EvaluationOptions(
+            coverage=self.config.map.prediction_sets or COVERAGE,
             classes=self.classes,
             area=self.area,
             window=processing.window,
@@ -332,6 +336,7 @@ class Platform:
         return PredictionOptions(
             classes=self.classes,
             probabilities=self.config.keeps_probabilities,
+            coverage=self.config.map.prediction_sets,
             postprocessing=Postprocessing.of(self.config),
             applicability=self.config.map.applicability,
             area=self.area,

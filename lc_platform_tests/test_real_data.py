@@ -223,3 +223,40 @@ def test_the_parcels_of_flanders_get_one_class_each(
         "figure", f"Flanders, parcels of the right class: {right.sum()} of {len(right)}"
     )
     assert right.mean() >= 0.9
+
+
+@pytest.mark.slow
+def test_slovenia_by_small_blocks_is_as_sure_as_it_is_right(
+    shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """One patch of a kilometre, five acquisitions, blocks of 100 m of which no polygon is cut."""
+    folder = shared_data / "slovenia"
+    item = next((folder / "l1c").glob("*/S2A*.json"))
+    footprint = tmp_path / "footprint.geojson"
+    footprint.write_text(
+        json.dumps({"type": "Feature", "properties": {}, **_geometry(item)}), encoding="utf-8"
+    )
+    names = {1: "cultivated land", 2: "forest", 3: "grassland", 4: "shrubland", 8: "artificial"}
+    data = slovenia(shared_data, boundary=str(footprint), split=[1, 1]).model_dump(
+        exclude_unset=True, mode="json"
+    )
+    data["storage"] = str(tmp_path / "data")
+    data["reference"] |= {
+        "ignore": [0],
+        "classes": [{"id": i, "name": name, "values": [i]} for i, name in names.items()],
+    }
+    data["validation"] = {"folds": 5, "block_size": 100}
+    asked = tmp_path / "slovenia.yaml"
+    asked.write_text(yaml.safe_dump(data), encoding="utf-8")
+    lc_platform("run", "-c", str(asked), DAGSTER_HOME=str(tmp_path / "dagster"))
+    file = tmp_path / "data" / "evaluation" / "2015" / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    calibration = metrics["calibration"]
+    before, after = (
+        calibration[f"expected_calibration_error_{when}"] for when in ("before", "map")
+    )
+    record_property(
+        "figure", f"Slovenia, expected calibration error: {before:.3f}; of the map {after:.3f}"
+    )
+    assert after <= 0.03 < before
+    assert abs(metrics["prediction_sets"]["covered"] - 0.9) <= 0.02

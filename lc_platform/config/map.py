@@ -12,6 +12,8 @@ from lc_platform.config.problems import nearest, shown
 
 LARGEST_UNIT = 250
 """Pixels: a larger minimum mapping unit would need more than 500 pixels around each patch."""
+COVERAGES = (0.8, 0.9, 0.95, 0.99)
+"""Shares of a class's pixels whose sets of classes are to hold it."""
 USUAL_VARIANCE = 20.0
 """The value that Camara et al. (2024) take where nothing else is known."""
 
@@ -68,6 +70,19 @@ class Map(Section):
     2021): percent of the threshold, 1 to 100 inside the area of applicability, more outside."""
     applicability_samples: Whole = Field(3000, ge=2, le=50_000)
     """Training samples, at most, that pixels are compared with for it, as many of each class."""
+
+    prediction_sets: Number | None = None
+    """Whether `predictions` also has the set of classes that a pixel may have, and for which share
+    of each class's pixels it is to hold the class: 0.8, 0.9, 0.95 or 0.99."""
+
+    @field_validator("prediction_sets")
+    @classmethod
+    def _is_a_coverage(cls, value: float | None) -> float | None:
+        if value is not None and value not in COVERAGES:
+            raise ValueError(
+                f"{value:g} is none of {', '.join(f'{one:g}' for one in COVERAGES)}. Take one"
+            )
+        return value
 
     @field_validator("smoothing_window", "mode_window")
     @classmethod

@@ -268,6 +268,16 @@ class Config(Section):
                     f"features.indices: {index.name} needs {', '.join(beyond)}, and the simulated "
                     f"archive has {', '.join(SENTINEL2_BANDS)}"
                 )
+        if self.map.prediction_sets is not None and not self.validation.folds:
+            raise ValueError(
+                "map.prediction_sets: what a set needs is learnt from the pixels of other folds, "
+                "and there are none (validation.folds: 0). Remove it, or give folds"
+            )
+        if self.map.prediction_sets is not None and self.map.smoothing != "none":
+            raise ValueError(
+                "map.prediction_sets: sets are of what a pixel itself shows, and map.smoothing "
+                f"({self.map.smoothing}) mixes it with what is around. Remove one of them"
+            )
         taken = {*imagery.bands, *(index.name for index in self.indices)}
         for i, auxiliary in enumerate(imagery.also):
             for name in (auxiliary.name, *(f"{auxiliary.name}_{band}" for band in auxiliary.bands)):

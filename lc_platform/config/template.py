@@ -51,6 +51,7 @@ EXAMPLES: Mapping[str, Any] = {
     "reference.classes.color": "forestgreen",
     "reference.classes.attribute": "class_id",
     "validation.block_size": 2000,
+    "map.prediction_sets": 0.9,
     "mosaic_crs": "EPSG:3035",
     "areas.units": "municipalities.gpkg",
     "areas.unit_name": "name",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.config.map import COVERAGES
 from lc_platform.eo import calibration, classification_methods, conformal
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.calibration import Isotonic, Reliability, Temperature
@@ -23,8 +24,6 @@ from lc_platform.products.wrong_labels import Judge, WrongLabels
 from lc_platform.runtime.progress import track
 from lc_platform.runtime.threads import side_by_side
 
-COVERAGES = (0.8, 0.9, 0.95, 0.99)
-"""Shares of a class's pixels whose sets of classes are to hold it."""
 _MOST_PIXELS = 200_000
 """That calibration looks at; more make it no better."""
 _TOGETHER = 2 << 30

@@ -214,7 +214,9 @@ def _counted(
         else:
             polygons = references[patch].polygons(tile)
             blocks = model.ground.blocks_in(patch, of.geobox, polygons, tile)[here]
-            sets.add(of.sets(tile)[here], labels)
+            of_classes = of.sets(tile)
+            if of_classes is not None:
+                sets.add(of_classes[here], labels)
         keys, position = np.unique(blocks, return_inverse=True)
         matrices = accuracy.confusion_by_block(position, len(keys), labels, mapped, ids)
         for key, matrix in zip(keys.tolist(), matrices, strict=True):

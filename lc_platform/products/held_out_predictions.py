@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, Thumbnail, Window, tracked
-from lc_platform.eo import conformal
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import HeldOutOptions
+from lc_platform.products.postprocessing import finish, reader
 from lc_platform.products.reference_rasters import ReferenceMap, colored
+from lc_platform.products.set_layers import read_sets, set_layers, sets_of
 
 NO_FOLD = 255
 NO_DATA = 255
 """Of a probability."""
-_IN_A_LAYER = 8
-"""Classes whose bits a layer of sets holds."""
 
 
 @dataclass(frozen=True)
@@ -50,54 +49,37 @@ class HeldOutPredictions(PatchYearHandle):
         names = [n for n in self.cube.layers if n.startswith("probability_")]
         return np.stack([self.cube.read(name, window) for name in names])
 
-    def sets(self, window: Window | None = None) -> NDArray[np.uint32]:
-        """Return (y, x), which classes a pixel may have: bit i is set for the model's i-th class. 0
-        everywhere where the model has no folds to say it by."""
-        found = np.zeros(self.classes(window).shape, np.uint32)
-        for position, name in enumerate(n for n in self.cube.layers if n.startswith("set_")):
-            part = self.cube.read(name, window).astype(np.uint32)
-            found |= part << np.uint32(_IN_A_LAYER * position)
-        return found
-
-
-def set_layers(classes: int) -> list[str]:
-    """Return the names of the layers that hold sets of so many classes, eight in each."""
-    return [f"set_{part}" for part in range(1, -(-classes // _IN_A_LAYER) + 1)]
-
-
-def set_bytes(sets: NDArray[np.bool_]) -> Iterator[NDArray[np.uint8]]:
-    """Yield sets as the layers hold them, bit i of all of them for the i-th class.
-
-    sets  (pixel, class)
-    """
-    for first in range(0, sets.shape[1], _IN_A_LAYER):
-        yield conformal.to_bits(sets[:, first : first + _IN_A_LAYER]).astype(np.uint8)
+    def sets(self, window: Window | None = None) -> NDArray[np.uint32] | None:
+        """Return (y, x), which classes a pixel may have: bit i is set for the model's i-th class.
+        None where the model has no folds to say it by."""
+        return read_sets(self.cube, window)
 
 
 def hold_out(
     features: FeatureStack, reference: ReferenceMap, model: LandCoverModel, options: HeldOutOptions
 ) -> LazyCube:
-    """Classify the pixels of a patch that have a reference, each by the classifier of its fold;
-    without folds those of a test patch, by the model.
+    """Map the pixels of a patch that have a reference, each by the classifier of its fold; without
+    folds those of a test patch, by the model.
 
     Layers (y, x), uint8: ``class`` (0 for no data), ``confidence`` (percent), ``fold`` (255 where
-    nothing is predicted), ``probability_{id}`` a class (percent, 255 for no data), and with folds
-    ``set_1`` and so on, whose bits are the classes that a pixel may have.
+    nothing is predicted), ``probability_{id}`` a class (percent, 255 for no data), all as they are
+    after the options' postprocessing; and with folds ``set_1`` and so on, whose bits are the
+    classes that a pixel may have by what it shows itself.
 
-    Raises DataError where the features are not those the model was trained on, or the reference
-    lies on another grid.
+    Raises DataError where the features are not those the model was trained on, or do not reach as
+    far beyond the patch as the postprocessing needs, and where the reference lies on another grid.
     """
-    model.check_fits(features)
+    read = reader(features, model, options.area, options.postprocessing)
     reference.check_lies_on(features.geobox, features.name)
     geobox, patch = features.geobox, features.patch
     ids = model.classifier.class_ids
-    sets = set_layers(len(ids)) if model.fold_texts else []
+    sets = set_layers(len(ids)) if model.fold_texts else {}
     layers = {
         "class": Layer((), "uint8", fill=0),
         "confidence": Layer((), "uint8"),
         "fold": Layer((), "uint8", fill=NO_FOLD),
         **{f"probability_{i}": Layer((), "uint8", fill=NO_DATA) for i in ids},
-        **{name: Layer((), "uint8", fill=0) for name in sets},
+        **sets,
     }
     inside = options.area.on(geobox) if options.area is not None else None
     held_out = model.ground is not None or patch in model.card["test_patches"]
@@ -119,11 +101,13 @@ def hold_out(
             for i in ids:
                 named[f"probability_{i}"][:] = NO_DATA
             if here.any():
-                values, polygons = features.read(tile), reference.polygons(tile)
+                polygons = reference.polygons(tile)
                 named["fold"][here] = folds_in(model, patch, geobox, polygons, tile)[here]
+                values = read(_wider(tile, options.postprocessing.margin))
                 for fold in np.unique(named["fold"][here]).tolist():
                     own = named["fold"] == fold
-                    _fill(named, own, values, model, fold, sets, options)
+                    for name, layer in _mapped(values, own, model, fold, options):
+                        named[name][own] = layer
             pixels += int(here.sum())
             classified += int(np.count_nonzero(named["class"]))
             picture.update(tile, named["class"][None])
@@ -145,37 +129,45 @@ def hold_out(
     )
 
 
-def _fill(
-    named: dict[str, NDArray[np.uint8]],
-    own: NDArray[np.bool_],
+def _wider(window: Window, by: int) -> Window:
+    rows, columns = window
+    return slice(rows.start - by, rows.stop + by), slice(columns.start - by, columns.stop + by)
+
+
+def _mapped(
     values: NDArray[np.float32],
+    own: NDArray[np.bool_],
     model: LandCoverModel,
     fold: int,
-    sets: list[str],
     options: HeldOutOptions,
-) -> None:
-    """Put what a fold's classifier says of its own pixels into a window's layers.
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield each layer's name and values of a fold's pixels, (pixel,).
 
-    own     (y, x), the fold's pixels
-    values  (feature, y, x)
+    values  (feature, y, x), of the window and the postprocessing's margin around it
+    own     (y, x), the fold's pixels of the window
     """
+    margin = options.postprocessing.margin
+    ids = model.classifier.class_ids
     of = fold if model.fold_texts else None
-    pixels = np.ascontiguousarray(values[:, own])[:, np.newaxis]
-    found = model.predict(pixels, fold=of, threads=options.threads)
-    named["class"][own] = found.classes[0]
-    named["confidence"][own] = found.confidence[0]
-    known = ~np.isnan(found.probabilities[0, 0])
-    for class_id, probability in zip(
-        model.classifier.class_ids, found.probabilities[:, 0], strict=True
-    ):
-        percent = np.full(len(known), NO_DATA, np.uint8)
-        percent[known] = np.rint(100 * probability[known])
-        named[f"probability_{class_id}"][own] = percent
-    if sets:
-        thresholds = model.thresholds(options.coverage, fold)
-        held = conformal.prediction_sets(found.probabilities[:, 0].T, thresholds)
-        for name, bits in zip(sets, set_bytes(held), strict=True):
-            named[name][own] = bits
+    if options.postprocessing:
+        own_probabilities = model.predict(values, fold=of, threads=options.threads).probabilities
+        found = finish(own_probabilities, ids, options.postprocessing, threads=options.threads)
+        rows, columns = (slice(margin, margin + length) for length in own.shape)
+        itself = own_probabilities[:, rows, columns][:, own]
+        classes, confidence = found.classes[own], found.confidence[own]
+        probabilities = found.probabilities[:, own]
+    else:
+        pixels = np.ascontiguousarray(values[:, own])[:, np.newaxis]
+        found = model.predict(pixels, fold=of, threads=options.threads)
+        classes, confidence = found.classes[0], found.confidence[0]
+        itself = probabilities = found.probabilities[:, 0]
+    yield "class", classes
+    yield "confidence", confidence
+    for class_id, probability in zip(ids, probabilities, strict=True):
+        percent = np.where(np.isnan(probability), NO_DATA, np.rint(100 * probability))
+        yield f"probability_{class_id}", percent.astype(np.uint8)
+    if of is not None:
+        yield from sets_of(itself, model.thresholds(options.coverage, fold))
 
 
 def folds_in(

@@ -448,6 +448,10 @@ class HeldOutOptions(Options):
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     coverage: float = option(data("coverage"), default=COVERAGE)
     """Share of each class's pixels whose sets of classes are to hold it, 0 to 1."""
+    postprocessing: Postprocessing = option(
+        data("postprocessing", value=lambda done: done.described), default=Postprocessing()
+    )
+    """As of `predictions`: what is evaluated is the map."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not predicted."""
     window: int = option(SPEED, default=_PROCESSING.window)
@@ -477,6 +481,10 @@ class PredictionOptions(Options):
         appearance("processing.probabilities"), default=_PROCESSING.probabilities
     )
     """Whether the probability of each class is kept."""
+    coverage: float | None = option(
+        appearance("map.prediction_sets", value=_if_given), default=None
+    )
+    """Share of each class's pixels whose sets of classes are to hold it; None for no sets."""
     postprocessing: Postprocessing = option(
         data("postprocessing", value=lambda done: done.described), default=Postprocessing()
     )

@@ -8,9 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import Window, count_windows, windows
+from lc_platform.area.mask import Area, ConfiguredArea
+from lc_platform.cube import Window, count_windows, shifted, windows
 from lc_platform.eo import generalization, smoothing
 from lc_platform.eo.classifier import Prediction, decide
+from lc_platform.errors import DataError
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import Postprocessing
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
@@ -22,6 +26,38 @@ Classify = Callable[[NDArray[np.float32]], Prediction]
 
 _PANEL = 2048
 """Pixels across a panel: what a row of windows with a margin holds does not grow with the patch."""
+
+
+def reader(
+    features: FeatureStack,
+    model: LandCoverModel,
+    area: Area | ConfiguredArea | None,
+    options: Postprocessing,
+) -> Read:
+    """Return what reads the features of a window of a patch, which may reach beyond it as far as
+    the postprocessing needs; none of what lies beyond the area is read.
+
+    Raises DataError where the features are not those the model was trained on, or do not reach as
+    far.
+    """
+    model.check_fits(features)
+    margin = options.margin
+    if features.margin < margin:
+        raise DataError(
+            f"{features.name}: the map is made from {margin} pixels beyond the patch (map), and "
+            f"its features reach {features.margin}. Materialize raw_bands, cloud_masks and features"
+            " of this patch again"
+        )
+    around = area.on(features.geobox.pad(margin)) if area is not None else None
+
+    def read(tile: Window) -> NDArray[np.float32]:
+        if around is None or (here := around.read(shifted(tile, margin))).all():
+            return features.read(tile)
+        if not here.any():
+            return np.full((len(features.names), *here.shape), np.nan, np.float32)
+        return np.where(here, features.read(tile), np.float32(np.nan))
+
+    return read
 
 
 def finish(

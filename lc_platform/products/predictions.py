@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lc_platform.cube import (
     MAIN,
@@ -14,19 +14,18 @@ from lc_platform.cube import (
     LazyCube,
     Summary,
     Thumbnail,
-    Window,
-    shifted,
     whole,
 )
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import PERCENT_NO_DATA
-from lc_platform.errors import DataError
+from lc_platform.eo.conformal import Thresholds
 from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import PredictionOptions
-from lc_platform.products.postprocessing import finished
+from lc_platform.products.postprocessing import finished, reader
 from lc_platform.products.reference_rasters import colored
+from lc_platform.products.set_layers import set_layers, sets_of
 
 
 def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOptions) -> LazyCube:
@@ -36,22 +35,19 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     (percent, of that class), ``entropy`` (percent of its maximum, 255 where no data), ``margin``
     (percent by which the most probable class is ahead of the second, 255 where no data),
     ``applicability`` (percent of the threshold, 1 to 100 inside the area of applicability, 101 to
-    255 outside, 0 where no data; not there where the model cannot tell), and where they are kept
-    one ``probability_{id}`` a class (percent, 255 where no data). All but the applicability, which
+    255 outside, 0 where no data; not there where the model cannot tell), where they are asked for
+    ``set_1`` and so on (bit i of all of them together is set for the model's i-th class, where a
+    pixel may be of it), and where they are kept one ``probability_{id}`` a class (percent, 255
+    where no data). All but the applicability, which
     is of the pixel alone, are what they are after the options' postprocessing.
 
     Raises DataError where the patch's features are not those the model was trained on, or do not
     reach as far beyond the patch as the postprocessing needs.
     """
-    model.check_fits(features)
+    read = reader(features, model, options.area, options.postprocessing)
     class_ids = model.classifier.class_ids
-    geobox, margin = features.geobox, options.postprocessing.margin
-    if features.margin < margin:
-        raise DataError(
-            f"{features.name}: the map is made from {margin} pixels beyond the patch (map), and "
-            f"its features reach {features.margin}. Materialize raw_bands, cloud_masks and features"
-            " of this patch again"
-        )
+    geobox = features.geobox
+    thresholds = None if options.coverage is None else model.thresholds(options.coverage)
     layers = {
         "class": Layer((), "uint8", fill=0),
         "confidence": Layer((), "uint8"),
@@ -66,16 +62,9 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA) for i in class_ids
         }
 
+    if thresholds is not None:
+        layers |= set_layers(len(class_ids))
     inside = options.area.on(geobox) if options.area is not None else None
-    around = options.area.on(geobox.pad(margin)) if options.area is not None else None
-
-    def clipped(tile: Window) -> NDArray[np.float32]:
-        """Return features of a window; none beyond the area."""
-        if around is None or (here := around.read(shifted(tile, margin))).all():
-            return features.read(tile)
-        if not here.any():
-            return np.full((len(features.names), *here.shape), np.nan, np.float32)
-        return np.where(here, features.read(tile), np.float32(np.nan))
 
     def blocks(summary: Summary) -> Iterator[Block]:
         picture = Thumbnail(geobox.shape, 1)
@@ -83,7 +72,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         confidence = 0
         applicable = ApplicableArea()
         for tile, found in finished(
-            clipped,
+            read,
             lambda values: model.predict(values, judged=judged, threads=options.threads),
             class_ids,
             options.postprocessing,
@@ -101,6 +90,9 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             if found.applicability is not None:
                 applicable.add(found.classes, found.applicability)
                 yield Block(APPLICABILITY, (), tile, found.applicability)
+            if thresholds is not None:
+                for name, bits in sets_of(found.probabilities, thresholds):
+                    yield Block(name, (), tile, bits)
             if options.probabilities:
                 percent = np.where(
                     np.isnan(found.probabilities),
@@ -135,6 +127,16 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             "patch": features.patch,
             "year": features.year,
             "model_version": model.version,
+            **({} if thresholds is None else {"sets": _about(thresholds)}),
         },
         legend=options.classes,
     )
+
+
+def _about(thresholds: Thresholds) -> dict[str, Any]:
+    """Return what the bits of the sets stand for, the lowest first, and what they promise."""
+    return {
+        "classes": list(thresholds.class_ids),
+        "coverage": thresholds.coverage,
+        "in_every_set": list(thresholds.always),
+    }

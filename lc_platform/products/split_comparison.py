@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import accuracy
-from lc_platform.eo import classifier as classify
+from lc_platform.eo import accuracy, classification_methods
 from lc_platform.eo.folds import growing_subsets, random_folds
 from lc_platform.errors import DataError
 from lc_platform.products.ground_folds import blocks_at
@@ -156,7 +155,8 @@ def _confusion(
         "num_iterations": fewer,
         "learning_rate": max(rate, min(_FASTEST, rate * rounds / fewer)),
     }
-    one = classify.train(
+    one = classification_methods.train(
+        model.card.get("method", "lightgbm"),
         pixels.features[training],
         pixels.labels[training],
         feature_names=model.card["features"],
@@ -166,7 +166,7 @@ def _confusion(
         class_ids=ids,
         threads=threads,
     )
-    found = classify.probabilities(one, pixels.features[test], threads=threads)
+    found = one.probabilities(pixels.features[test], threads=threads)
     predicted = np.array(ids, np.uint8)[found.argmax(axis=1)]
     return accuracy.confusion(pixels.labels[test], predicted, ids).matrix
 

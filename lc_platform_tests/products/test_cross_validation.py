@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lc_platform.artefacts.formats import formats
+from lc_platform.config.map import COVERAGES
 from lc_platform.eo import calibration, conformal
 from lc_platform.errors import DataError
-from lc_platform.products.cross_validation import COVERAGES
 from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
