@@ -133,7 +133,9 @@ def outdated(
     if snapshot.states("model", year)[here].kind != "missing":
         remade = {one for asset in JOBS["patch_year"] for one in wanted[asset]}
         own = set(snapshot.places("predictions", year)) - found.empty
-        remade |= {one for one in own if _is_behind(snapshot, "predictions", one)}
+        remade |= {
+            one for one in own if any(_is_behind(snapshot, a, one) for a in JOBS["prediction"])
+        }
         wanted |= dict.fromkeys(JOBS["prediction"], remade)
         joined = remade or _is_behind(snapshot, "mosaic", here)
         for asset in JOBS["mosaicking"]:
