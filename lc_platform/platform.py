@@ -34,13 +34,13 @@ from lc_platform.products.options import (
     HeldOutOptions,
     MosaicOptions,
     ObjectOptions,
-    Postprocessing,
     PredictionOptions,
     ReportOptions,
     SamplingOptions,
     StatisticsOptions,
     TrainingOptions,
 )
+from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.protocol import QuotaError, Source

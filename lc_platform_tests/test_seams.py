@@ -29,7 +29,8 @@ from lc_platform.products import cloud_masks, features, predictions
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel, train
-from lc_platform.products.options import Postprocessing, TrainingOptions
+from lc_platform.products.options import TrainingOptions
+from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store

@@ -17,8 +17,8 @@ from lc_platform.artefacts.layout import key
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform.products.model import LandCoverModel
-from lc_platform.products.options import Postprocessing
 from lc_platform.products.postprocessing import finish
+from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform_tests.artefacts.snapshots import run
 from lc_platform_tests.graphs import YEAR, configured

@@ -15,7 +15,7 @@ from lc_platform.eo.classifier import Prediction, decide
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
-from lc_platform.products.options import Postprocessing
+from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 

@@ -14,8 +14,8 @@ from lc_platform.cube import Window
 from lc_platform.eo import generalization, smoothing
 from lc_platform.eo.classifier import Prediction, decide
 from lc_platform.products import postprocessing
-from lc_platform.products.options import Postprocessing
 from lc_platform.products.postprocessing import finish, finished
+from lc_platform.products.postprocessing_options import Postprocessing
 
 IDS = (2, 5, 9)
 EVERYTHING = Postprocessing(
