@@ -65,10 +65,11 @@ def flanders(data: Path, folder: Path, **features: Any) -> Ground:
     data      the folder of real imagery
     features  laid over the section of the configuration
     """
-    os.environ |= {"LC_SHARED_DATA": str(data), "LC_STORAGE": str(folder / "data")}
+    os.environ["LC_SHARED_DATA"] = str(data)
     path = Path("lc_platform_tests/configurations/flanders.yaml").resolve()
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
     told["aoi"]["split"] = [1, 1]
+    told["storage"] = str(folder / "data")
     told["features"] |= features
     return _prepared(told, folder)
 

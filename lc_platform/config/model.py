@@ -26,7 +26,8 @@ LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministi
 METHOD = "method"
 """The one key of the section that is no parameter of LightGBM."""
 METHODS = ("lightgbm", "discriminant", "combined")
-MODEL_METHOD: Literal["lightgbm", "discriminant", "combined"] = "lightgbm"
+MODEL_METHOD: Literal["lightgbm", "discriminant", "combined"] = "combined"
+"""On the simulated archive it is right more often than either alone (`benchmarks.accuracy`)."""
 
 
 def lightgbm_parameters() -> dict[str, str]:

@@ -140,10 +140,9 @@ def train(
     positions = np.searchsorted(ids, labels)
     counts = np.bincount(positions, minlength=len(ids))
     there = counts > 0
-    if np.count_nonzero(there) < 2:
+    if len(ids) < 2:
         raise ValueError(
-            f"A classifier needs samples of at least two classes; these are of "
-            f"{[i for i, n in zip(ids, counts, strict=True) if n]}."
+            f"A classifier needs samples of at least two classes; these are of {list(ids)}."
         )
     priors = there / there.sum() if balanced else counts / counts.sum()
     # Each sample's share in the covariance.

@@ -115,6 +115,14 @@ def test_a_class_without_samples_is_never_given() -> None:
     assert (found.probabilities(training)[:, 0] == 0).all()
 
 
+def test_of_one_class_alone_there_is_but_one_answer() -> None:
+    training, _ = samples(7, 60)
+    found = discriminant.train(
+        training, np.full(60, 5), feature_names=NAMES, class_ids=(2, 5, 9), balanced=True
+    )
+    np.testing.assert_array_equal(found.probabilities(training), np.tile([0, 1, 0], (60, 1)))
+
+
 def test_features_that_never_vary_or_repeat_do_no_harm() -> None:
     training, labels = samples(8, 300)
     training[:, 3], training[:, 4] = 7, training[:, 5]

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lc_platform.artefacts.formats import formats
+from lc_platform.eo import classification_methods
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.classifier import Classifier
 from lc_platform.products.model import LandCoverModel, train
@@ -123,7 +124,8 @@ def test_by_default_they_are_listed_and_nothing_else_changes(
     assert kept.card["wrong_labels"]["left_out_samples"] == 0
     # The classifier is that of a model without folds, of all patches.
     folded = {p: one for p, one in noisy.samples.items() if p in kept.card["training_patches"]}
-    alone = classify.train(
+    alone = classification_methods.train(
+        OPTIONS.method,
         [one.features for one in folded.values()],
         np.concatenate([one.classes for one in folded.values()]),
         feature_names=kept.card["features"],
@@ -133,7 +135,7 @@ def test_by_default_they_are_listed_and_nothing_else_changes(
         threads=1,
     )
     np.testing.assert_array_equal(
-        alone.booster.predict(noisy.probe), kept.classifier.booster.predict(noisy.probe)
+        alone.probabilities(noisy.probe), kept.classifier.probabilities(noisy.probe)
     )
 
 

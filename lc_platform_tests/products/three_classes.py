@@ -16,6 +16,7 @@ CLASSES = {3: "meadow", 20: "forest", 200: "water"}
 YEAR = 2018
 SETTINGS = TrainingOptions(
     classes=CLASSES,
+    method="lightgbm",
     parameters={"num_iterations": 5, "min_data_in_leaf": 2},
     test_fraction=0.25,
     folds=0,
