@@ -25,6 +25,7 @@ PARTS = {
     "change": "change planted in three years that is found, against two maps laid over one another",
     "accuracy": "maps of before and now on ground that training has not seen",
     "intervals": "how often intervals of areas and accuracies hold the truth",
+    "wrong_labels": "how many wrong labels are found, and the map without them",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
 PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}}

@@ -326,6 +326,7 @@ class Platform:
         return EvaluationOptions(
             coverage=self.config.map.prediction_sets or COVERAGE,
             classes=self.classes,
+            objects=InputFile.of(self.config, self.config.map.objects, "map.objects"),
             area=self.area,
             window=processing.window,
             threads=processing.threads,

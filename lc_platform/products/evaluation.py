@@ -17,6 +17,7 @@ from lc_platform.products.cross_validation import reliability_to_dict
 from lc_platform.products.ground_folds import patch_block
 from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel, common_version
+from lc_platform.products.object_scores import by_object
 from lc_platform.products.options import EvaluationOptions
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.split_comparison import compare_splits
@@ -98,6 +99,11 @@ def assess(
     }
     shown = (*_OF_ALL, "test_pixels", "model_version")
     facts = {name: metrics[name] for name in shown}
+    if options.objects is not None:
+        cubes = {patch: one.cube for patch, one in held_out.items()}
+        of = by_object(options.objects, cubes, references, int(year), options.classes)
+        metrics["by_object"] = of
+        facts["f1_weighted_by_object"] = of["f1_weighted"]
     facts["expected_calibration_error"] = metrics["calibration"]["expected_calibration_error_map"]
     return Evaluation(metrics, summary=Summary(facts))
 

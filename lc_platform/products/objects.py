@@ -133,7 +133,7 @@ def assign(
             "Materialize predictions first"
         )
     version = common_version(versions)
-    class_ids = _class_ids(predictions, year, list(grids))
+    class_ids = class_ids_of(predictions, year, list(grids))
     total = sum(count_windows(grid.shape, options.window) for grid in grids.values())
     tiles = (
         (patch, tile) for patch in grids for tile in windows(grids[patch].shape, options.window)
@@ -179,7 +179,7 @@ def probabilities(
     return found
 
 
-def _class_ids(predictions: Mapping[str, Cube], year: int, patches: Sequence[str]) -> list[int]:
+def class_ids_of(predictions: Mapping[str, Cube], year: int, patches: Sequence[str]) -> list[int]:
     """Return the classes whose probabilities are kept, in their order."""
     found: list[int] | None = None
     for patch in patches:

@@ -68,28 +68,20 @@ def _if_given(value: Any) -> Any:
     return ABSENT if value is None else value
 
 
+def _content_if_given(file: InputFile | None) -> Any:
+    return ABSENT if file is None else digest_of(file)
+
+
 def _if_any(count: int) -> Any:
     return count or ABSENT
 
 
-def _unless_usual_samples(count: int) -> Any:
-    return ABSENT if count == _MAP.applicability_samples else count
+def _unless(usual: Any) -> Callable[[Any], Any]:
+    return lambda value: ABSENT if value == usual else value
 
 
 def _if_left_out(judged: bool) -> Any:
     return ABSENT if judged else judged
-
-
-def _unless_kept(treatment: str) -> Any:
-    return ABSENT if treatment == "keep" else treatment
-
-
-def _unless_lightgbm(method: str) -> Any:
-    return ABSENT if method == "lightgbm" else method
-
-
-def _unless_none(method: str) -> Any:
-    return ABSENT if method == "none" else method
 
 
 _NAMES_AND_COLORS = (
@@ -346,7 +338,7 @@ class TrainingOptions(Options):
     )
     """id -> name"""
     method: Literal["lightgbm", "discriminant", "combined"] = option(
-        data("model.method", value=_unless_lightgbm), default=MODEL_METHOD
+        data("model.method", value=_unless("lightgbm")), default=MODEL_METHOD
     )
     """The trees of LightGBM, a linear discriminant, or the mean of both's probabilities."""
     parameters: Mapping[str, Any] = option(
@@ -363,16 +355,16 @@ class TrainingOptions(Options):
     """Metres along the side of the squares of ground that stay in one fold; None where that is a
     patch."""
     calibration: Literal["temperature", "isotonic", "none"] = option(
-        data("validation.calibration", value=_unless_none), default=_VALIDATION.calibration
+        data("validation.calibration", value=_unless("none")), default=_VALIDATION.calibration
     )
     """The method; folds are needed for it."""
     applicability_samples: int = option(
-        data("map.applicability_samples", value=_unless_usual_samples),
+        data("map.applicability_samples", value=_unless(_MAP.applicability_samples)),
         default=_MAP.applicability_samples,
     )
     """Samples, at most, that pixels are compared with to know whether the model applies."""
     wrong_labels: Literal["keep", "leave_out"] = option(
-        data("validation.wrong_labels", value=_unless_kept), default=_VALIDATION.wrong_labels
+        data("validation.wrong_labels", value=_unless("keep")), default=_VALIDATION.wrong_labels
     )
     """What is done with polygons whose label is probably wrong; folds find them."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
@@ -408,6 +400,8 @@ class EvaluationOptions(Options):
     """Also those without samples."""
     coverage: float = option(data("coverage"), default=COVERAGE)
     """That the sets of `held_out_predictions` are made for."""
+    objects: InputFile | None = option(data("map.objects", value=_content_if_given), default=None)
+    """Polygons, such as parcels, that are judged too; None where there are none."""
     area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not counted."""
     window: int = option(SPEED, default=_PROCESSING.window)
@@ -454,10 +448,6 @@ class MosaicOptions(Options):
         appearance("map.polygons", value=lambda wanted: wanted or ABSENT), default=False
     )
     """Whether the map is there as polygons too."""
-
-
-def _content_if_given(file: InputFile | None) -> Any:
-    return ABSENT if file is None else digest_of(file)
 
 
 def _in_order(pairs: tuple[tuple[int, int], ...]) -> Any:

@@ -11,29 +11,18 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
 from lc_platform.config.input_files import InputFile
-from lc_platform.cube import MAIN, Cube, InMemoryCube, Layer
+from lc_platform.cube import InMemoryCube, Layer
 from lc_platform.errors import DataError, PlatformError
 from lc_platform.products.objects import LEAST_PERCENT, ClassifiedObjects, assign
 from lc_platform.products.options import ObjectOptions
 from lc_platform.storage.store import Store
 from lc_platform_tests.graphs import YEAR, Platform, configured
-from lc_platform_tests.products import cubes
-
-CLASSES = {3: ("maize", "#f2c94c"), 8: ("grassland", "#8bc34a"), 20: ("built-up", "#d64545")}
-GRID = cubes.grid(60, 80)
-LEFT, TOP = GRID.affine.c, GRID.affine.f
-
-
-def box(column: float, row: float, columns: float, rows: float) -> shapely.Polygon:
-    """A rectangle by its upper left corner and size in pixels of GRID."""
-    west, north = LEFT + 10 * column, TOP - 10 * row
-    return shapely.box(west, north - 10 * rows, west + 10 * columns, north)
+from lc_platform_tests.products.parcels import CLASSES, GRID, LEFT, TOP, box, drawn, prediction
 
 
 def percentages() -> NDArray[np.uint8]:
@@ -54,28 +43,6 @@ def predictions(rows: int = 60, columns: int = 80, **attributes: Any) -> tuple[A
             patches.append(patch)
             found[patch.key] = prediction(percent[:, *window], GRID[window], **attributes)
     return patches, found
-
-
-def prediction(percent: NDArray[np.uint8], grid: GeoBox, **attributes: Any) -> Cube:
-    layers = {f"probability_{i}": values for i, values in zip(CLASSES, percent, strict=True)}
-    layers["class"] = np.array([*CLASSES], np.uint8)[percent.argmax(axis=0)]
-    return InMemoryCube(
-        {MAIN: grid},
-        {name: Layer((), "uint8") for name in layers},
-        layers,
-        attributes={"model_version": "one", **attributes},
-    )
-
-
-def drawn(
-    folder: Path, shapes: list[Any], crs: str = "EPSG:32633", **columns: list[Any]
-) -> ObjectOptions:
-    path = folder / "parcels.gpkg"
-    table = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:32633").to_crs(crs)
-    table.to_file(path)
-    names = InputFile("parcels.gpkg", str(path))
-    attribute = next(iter(columns), None)
-    return ObjectOptions(classes=CLASSES, polygons=names, attribute=attribute, window=32)
 
 
 def stored(found: ClassifiedObjects, folder: Path) -> geopandas.GeoDataFrame:
@@ -270,6 +237,8 @@ def test_a_configuration_that_names_objects_gives_each_a_class(tmp_path: Path) -
     assert not refused.success
     assert with_them.launch("prediction", with_them.patch_years).success
     assert with_them.launch("mosaicking", [str(YEAR)], ["objects"]).success
+    assert with_them.launch("training", [str(YEAR)], ["evaluation"]).success
+    assert with_them.opened("evaluation").metrics["by_object"]["objects"] == 1
     table = geopandas.read_parquet(with_them.store.path(f"objects/{YEAR}.parquet"))
     assert table["id"].tolist() == ["one"]
     assert table["pixels"].tolist() == [32 * 16]
