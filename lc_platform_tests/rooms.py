@@ -13,6 +13,7 @@ ROOMS = (
     "cli",
     "definitions",
     "viewer",
+    "reading",
     "commands",
     "graph",
     "automation",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lc_platform
 from lc_platform.artefacts.formats import Format
 from lc_platform.artefacts.layout import ASSETS, PATCH, Partition, dimensions, key
 from lc_platform.automation import JOBS
@@ -49,6 +50,34 @@ def copied(built: Platform, tmp_path: Path) -> Platform:
     platform = Platform(configured(tmp_path))
     platform.instance.add_dynamic_partitions(PATCH, built.patches)
     return platform
+
+
+def test_all_that_the_graph_makes_is_opened_without_it(built: Platform) -> None:
+    reader = lc_platform.open(built.config)
+    patch = built.patches[0]
+    counted = reader.status()
+    assert (counted.missing == 0).all()
+    compared = reader.status(versions=True)
+    assert (compared.current == compared.partitions).all()
+    assert compared[list(counted)].equals(counted)
+    rasters = {"raw_bands", "cloud_masks", "observation_stats", "features", "predictions"}
+    for asset in (*sorted(rasters), "reference_rasters"):
+        loaded = reader.dataset(asset, patch, YEAR).load()
+        assert loaded.odc.geobox.shape == (32, 32), asset
+        assert all("long_name" in layer.attrs for layer in loaded.values()), asset
+    for asset in ("training_samples", "alignment", "observation_stats"):
+        assert len(reader.table(asset, patch, YEAR)), asset
+    assert set(reader.table("area_statistics", year=YEAR)["class"]) <= set(reader.classes.index)
+    assert reader.table("objects", year=YEAR).empty
+    assert reader.metrics(YEAR)["model_version"] == reader.model(YEAR).version
+    maps = reader.dataset("mosaic", year=YEAR).load()
+    assert {"land_cover", "confidence", "valid_observations"} <= set(maps)
+    assert int(maps.land_cover.max()) in reader.classes.index
+    middle = reader.patches.loc[patch].geometry.centroid
+    told = reader.at(middle.x, middle.y, YEAR).attrs
+    here = maps.land_cover.sel(x=told["x"], y=told["y"])
+    assert (told["class"] or 0) == int(here)
+    assert told["model_version"] == maps.attrs["model_version"]
 
 
 def test_every_job_of_the_graph_makes_its_assets_and_passes_its_checks(built: Platform) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -324,6 +325,27 @@ def _palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
         f"    <CategoryNames>\n{categories}\n    </CategoryNames>\n"
         "  </PAMRasterBand>\n"
     )
+
+
+def legends(side_file: bytes) -> Mapping[int, Mapping[int, tuple[str, str]]]:
+    """What `palettes` wrote: the names and colours of values, by band. Empty where it is no such
+    file."""
+    try:
+        bands = list(ElementTree.fromstring(side_file).iter("PAMRasterBand"))
+    except ElementTree.ParseError:
+        return {}
+    found = {}
+    for band in bands:
+        names = [one.text or "" for one in band.iter("Category")]
+        colors = [
+            "#" + "".join(f"{int(entry.get(channel, 0)):02x}" for channel in ("c1", "c2", "c3"))
+            for entry in band.iter("Entry")
+        ]
+        pairs = enumerate(zip(names, colors, strict=False))
+        known = {value: pair for value, pair in pairs if value and pair[0]}
+        if known:
+            found[int(band.get("band", 0))] = known
+    return found
 
 
 class RasterCube:

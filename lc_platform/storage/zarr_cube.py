@@ -480,7 +480,7 @@ class ZarrCube:
             shared = () if grid in own_times else ("time",)
             dims = tuple(d if d in shared else f"{prefix}{d}" for d in own)
             fill: Any = array.attrs.get("nodata")
-            layers[name] = Layer(dims, str(array.dtype), grid, fill)
+            layers[name] = Layer(dims, str(array.dtype), grid, fill, attributes=dict(array.attrs))
             self._arrays[name] = array
             for dim, short in zip(dims, own, strict=True):
                 coordinates[dim] = _read_labels(strict[f"{prefix}{short}"])

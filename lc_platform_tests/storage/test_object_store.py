@@ -24,6 +24,7 @@ import pytest
 import rasterio
 import xarray as xr
 
+import lc_platform
 from lc_platform.artefacts.formats import CogFormat, EvaluationFormat, formats
 from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records, Version
@@ -33,8 +34,10 @@ from lc_platform.commands.verify import Verification
 from lc_platform.config import Config, ObjectStore
 from lc_platform.cube import Layer
 from lc_platform.errors.transient import is_transient
+from lc_platform.platform import Platform
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
+from lc_platform.reading.errors import NotFoundError
 from lc_platform.sources.protocol import TransientSourceError
 from lc_platform.storage import zarr_cube
 from lc_platform.storage.errors import (
@@ -58,6 +61,7 @@ from lc_platform_tests.faulty_proxy import (
 )
 from lc_platform_tests.graphs import YEAR, configured
 from lc_platform_tests.judged_maps import JudgedMap, map_of_three
+from lc_platform_tests.reading import stores
 from lc_platform_tests.servers import BUCKET, KEYS, SeaweedFS, free_ports
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
@@ -933,3 +937,33 @@ def test_what_was_damaged_in_a_year_is_acquired_again(site: Site, tmp_path: Path
     site.made(archive)
     assert set(archive.asked) == {"A02"}
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def test_what_lies_in_a_bucket_is_opened_lazily(
+    server: SeaweedFS, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"endpoint": server.endpoint, "profile": "owner", "region": "us-east-1"}
+    with pytest.raises(NotFoundError, match="is no store of the platform"):
+        lc_platform.open(url, object_store=where)
+    config = configured(tmp_path, 1, 1)
+    bucket = config.model_copy(
+        update={"storage": url, "object_store": ObjectStore.model_validate(where)}
+    )
+    bucket._folder = config._folder
+    grid = stores.make(Platform(bucket))
+    reader = lc_platform.open(url, object_store=where)
+    assert list(reader.patches.index) == grid.keys
+    assert reader.years == [YEAR]
+    assert len(reader.classes) == 10
+    read: list[Any] = []
+    monkeypatch.setattr(zarr_cube.ZarrCube, "read", lambda *given, **_: read.append(given))
+    imagery = reader.dataset("raw_bands", grid.keys[0], YEAR)
+    assert read == []
+    monkeypatch.undo()
+    here = reader.patches.geometry.iloc[0]
+    story = reader.at(here.centroid.x, here.centroid.y, YEAR)
+    pixel = imagery.reflectance.sel(x=story.attrs["x"], y=story.attrs["y"], band="B08")
+    np.testing.assert_array_equal(story.B08, pixel)
+    assert len(reader.series(here)) == len(story)
+    assert int(reader.land_cover(YEAR).max()) in reader.classes.index
+    assert reader.status().loc[("predictions", YEAR)].tolist() == [1, 1, 0]

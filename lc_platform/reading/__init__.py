@@ -1,0 +1,1 @@
+"""What the platform has made, read by people and programs: `lc_platform.open`."""

@@ -1,0 +1,185 @@
+"""The artefacts of a store, opened by asset, patch and year."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lc_platform.area.grid import PatchGrid
+from lc_platform.artefacts.grid_format import GridFormat
+from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, dimensions, key
+from lc_platform.config import FILE_NAME, Config
+from lc_platform.cube import MAIN, Legend
+from lc_platform.reading.errors import NotFoundError, nearest
+from lc_platform.storage.errors import MissingArtefactError
+from lc_platform.storage.store import Store
+
+if TYPE_CHECKING:
+    from lc_platform.products.cloud_masks import CloudMasks
+    from lc_platform.products.raw_bands import AcquisitionStack
+    from lc_platform.products.reference_rasters import ReferenceMap
+    from lc_platform.reading.datasets import Legends
+    from lc_platform.storage.raster_cube import RasterCube
+    from lc_platform.storage.zarr_cube import ZarrCube
+
+GRID = key("patch_grid")
+_Result = TypeVar("_Result")
+
+
+class Artefacts:
+    """The artefacts of a store, each opened when it is asked for.
+
+    file  of the configuration, where there is one, for messages
+    """
+
+    def __init__(self, store: Store, config: Config | None, file: Path | None) -> None:
+        self.store = store
+        self.config = config
+        self._file = file
+
+    @cached_property
+    def grid(self) -> PatchGrid:
+        """The patches. Raises MissingArtefactError where there is no grid yet."""
+        try:
+            return GridFormat().open(self.store, GRID)
+        except MissingArtefactError as error:
+            raise self._not_made("patch_grid", Partition()) from error
+
+    @cached_property
+    def years(self) -> list[int]:
+        """The years of the configuration, in order; of a store without one, those that something
+        is stored of."""
+        if self.config is not None:
+            return list(self.config.years)
+        folders = {asset for asset in EVERY_ASSET if YEAR in dimensions(asset)}
+        names = {PurePosixPath(name).stem for asset in folders for name in self.store.names(asset)}
+        return sorted(int(name) for name in names if name.isdigit() and len(name) == 4)
+
+    @cached_property
+    def legend(self) -> Legend:
+        """The classes: of the configuration, else as the latest map or reference has them."""
+        if self.config is not None:
+            return {one.id: (one.name, one.color) for one in self.config.reference.classes}
+        for year in reversed(self.years):
+            if found := self.stored_legends(f"{key('mosaic', year=year)}/land_cover.tif").get(1):
+                return found
+            for name in self._rasters(f"predictions/{year}"):
+                return self.stored_legends(name).get(1, {})
+        for name in self._rasters("reference_rasters"):
+            return self.stored_legends(name).get(1, {})
+        return {}
+
+    def stored_legends(self, raster: str) -> Mapping[int, Legend]:
+        """Return the classes of a raster's bands, as they were when it was made."""
+        from lc_platform.storage.raster_cube import legends
+
+        try:
+            return legends(self.store.read_bytes(f"{raster}.aux.xml"))
+        except MissingArtefactError:
+            return {}
+
+    def _rasters(self, folder: str) -> list[str]:
+        names = (PurePosixPath(name) for name in self.store.names(folder))
+        return [f"{folder}/{one}" for one in names if one.suffixes == [".tif"]]
+
+    def partition(self, asset: str, patch: str | None, year: int | None) -> Partition:
+        """Return which partition is asked for. Raises NotFoundError where there is none."""
+        if asset not in EVERY_ASSET:
+            raise NotFoundError(f"{asset}: is no asset; {nearest(asset, EVERY_ASSET)}")
+        of = dimensions(asset)
+        if absent := [n for n, v in ((PATCH, patch), (YEAR, year)) if v is None and n in of]:
+            raise NotFoundError(f"{asset}: is of a {' and of a '.join(absent)}. Say of which")
+        if patch is not None and PATCH in of and patch not in self._keys:
+            raise NotFoundError(f"patch {patch}: is not in the grid; {nearest(patch, self._keys)}")
+        return Partition(patch, self.year(year) if YEAR in of else None).within(of)
+
+    @cached_property
+    def _keys(self) -> dict[str, None]:
+        return dict.fromkeys(self.grid.keys)
+
+    def year(self, year: int | None) -> int:
+        """Return a year that there is. Raises NotFoundError for another."""
+        if year not in self.years:
+            there = ", ".join(map(str, self.years)) or "none"
+            raise NotFoundError(f"year {year}: is not there; there is {there}")
+        assert year is not None
+        return year
+
+    def opened(self, asset: str, where: Partition, open_it: Callable[[], _Result]) -> _Result:
+        """Return what is opened. Where it is missing, the error says how it is made."""
+        try:
+            return open_it()
+        except MissingArtefactError as error:
+            raise self._not_made(asset, where) from error
+
+    def _not_made(self, asset: str, where: Partition) -> MissingArtefactError:
+        of = f" of {where}" if str(where) else ""
+        select = [f"--patch {where.patch}"] if where.patch else []
+        select += [f"--year {where.year}"] if where.year else []
+        file = self._file or FILE_NAME
+        command = " ".join(["lc-platform run", f"--select {asset}", *select, f"-c {file}"])
+        path = self.store.path(key(asset, where.patch, where.year))
+        return MissingArtefactError(f"{asset}{of}: is not made yet ({path}). Make it: `{command}`")
+
+    @staticmethod
+    def if_made(open_it: Callable[[], _Result]) -> _Result | None:
+        """Return what is opened; None where it is not made yet."""
+        try:
+            return open_it()
+        except MissingArtefactError:
+            return None
+
+    def value(self, asset: str, year: int) -> Any:
+        """Return the value of a year's artefact, as its format reads it."""
+        from lc_platform.artefacts.formats import formats
+
+        where = self.partition(asset, None, year)
+        path = key(asset, year=year)
+        return self.opened(asset, where, lambda: formats()[asset].open(self.store, path))
+
+    def zarr(self, asset: str, where: Partition) -> ZarrCube:
+        from lc_platform.storage.zarr_cube import ZarrCube
+
+        path = key(asset, where.patch, where.year)
+        return self.opened(asset, where, lambda: ZarrCube(self.store, path))
+
+    def raster(self, asset: str, where: Partition) -> RasterCube:
+        from lc_platform.storage.raster_cube import RasterCube
+
+        path = key(asset, where.patch, where.year)
+        return self.opened(asset, where, lambda: RasterCube(self.store, path))
+
+    def imagery(self, where: Partition) -> AcquisitionStack:
+        from lc_platform.products.raw_bands import AcquisitionStack
+
+        return AcquisitionStack(self.zarr("raw_bands", where))
+
+    def masks(self, where: Partition) -> CloudMasks:
+        from lc_platform.products.cloud_masks import CloudMasks
+
+        return CloudMasks(self.zarr("cloud_masks", where))
+
+    def reference(self, patch: str | None) -> ReferenceMap:
+        from lc_platform.products.reference_rasters import ReferenceMap
+
+        return ReferenceMap(self.raster("reference_rasters", Partition(patch)))
+
+    def legends(self, path: str, raster: RasterCube) -> Legends:
+        """Return the classes of a raster's layers, as they were when it was made."""
+        stored = self.stored_legends(path)
+        found = {name: stored[at] for at, name in enumerate(raster.layers, 1) if at in stored}
+        return {MAIN: found.get("class", self.legend), **found}
+
+
+def read_by(asset: str) -> str:
+    """Return what an asset is read by."""
+    if asset == "model":
+        return "model(year)"
+    if asset == "evaluation":
+        return "metrics(year)"
+    path = key(asset, "patch", 0)
+    of = [name for name in (PATCH, YEAR) if name in dimensions(asset)]
+    how = "table" if path.endswith(".parquet") else "dataset"
+    return f"{how}({', '.join([repr(asset), *(f'{n}={n}' for n in of)])})"
