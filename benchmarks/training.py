@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.config import LIGHTGBM_DEFAULTS
+from lc_platform.config import LIGHTGBM_DEFAULTS, Map
+from lc_platform.eo import applicability
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.classifier import Classifier
 from lc_platform.products.features import FeatureStack
@@ -40,13 +41,21 @@ def train(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
 
 
 def model(features: FeatureStack) -> LandCoverModel:
-    """A model learnt from pixels of a patch's features, and its card."""
+    """A model learnt from a patch's pixels, its card and its training space; of trees alone,
+    since that is what peers read."""
     by_feature = features.read().reshape(len(features.names), -1)
     samples = np.ascontiguousarray(by_feature[:, pick(by_feature.shape[1])].T)
     classifier = train(samples, features.names)
+    some = samples[:: -(-len(samples) // Map().applicability_samples)]
+    space = applicability.fit(some, classifier.importance(), np.arange(len(some)) % 4)
     card = {
         "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
         "features": list(features.names),
         "parameters": dict(classifier.parameters),
+        "applicability": {
+            "samples": len(space.points),
+            "threshold": space.threshold,
+            "mean_distance": space.mean_distance,
+        },
     }
-    return LandCoverModel(classifier.to_text(), card)
+    return LandCoverModel(classifier.to_text(), card, training_space=space)
