@@ -33,7 +33,7 @@ def test_a_schedule_fires_and_one_backfill_of_all_makes_what_one_process_makes(
         states = artefacts.states(deployment.config)
         assert {where for where, state in states.items() if state.kind != "current"} == set()
         # One grid; 24 references; of 24 x 2 patches and years six each; of two years three each.
-        assert len(states) == AREA.artefacts == 1 + 24 + 48 * 6 + 2 * 3
+        assert len(states) == AREA.artefacts == 1 + 24 + 48 * 8 + 2 * 6
         with deployment.instance() as instance:
             past = history.read(instance, backfill)
         assert past.made_twice == []
