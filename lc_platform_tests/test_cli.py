@@ -328,7 +328,11 @@ def test_the_version_is_told(lc: Command) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--select", "featurs", "--select featurs: is none of the assets. Did you mean features?"),
+        (
+            "--select",
+            "featurs",
+            "is none of the assets of the configuration. Did you mean features",
+        ),
         ("--year", "2012", "--year 2012: is none of the years of the configuration. Did you mean"),
         ("--patch", "33N-r094000-c12900", "is none of the patches of the grid. Did you mean 33N-"),
     ],

@@ -113,7 +113,8 @@ def test_clip_may_be_turned_off_for_a_boundary_and_on_for_a_box(clipped: Config)
         return parse(data, clipped.folder)
 
     assert stale(look(clipped)) == {}
-    assert stale(look(other(clip=True))) == {}
+    # The same map, but the report tells what is set.
+    assert set(stale(look(other(clip=True)))) == {"report"}
     from_area = {
         *("features", "training_samples", "model", "held_out_predictions", "evaluation"),
         *("predictions", "mosaic", "area_statistics", "objects", "report"),

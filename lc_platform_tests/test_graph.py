@@ -136,6 +136,9 @@ def test_every_materialization_describes_itself(built: Platform, asset: str) -> 
         where = built.store.path(key(asset, patch, shown.get("year")))  # type: ignore[arg-type]
         assert shown["path"] == where
         assert Path(where).exists()
+        if asset == "objects":  # none are given
+            assert "preview" not in shown
+            continue
         image = decoded(str(shown["preview"]))
         assert 16 <= max(image.size) <= 64
         assert np.ptp(np.asarray(image.convert("RGB"))) > 0, "one colour shows nothing"

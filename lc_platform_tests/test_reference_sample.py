@@ -67,7 +67,7 @@ def test_a_judged_sample_gives_the_areas_of_the_next_run_their_intervals(
     assert "1: the reference sample has changed" in status.out
     again = lc("run", "-c", written)
     assert again.status == 0, again.err
-    assert "1 artefacts made" in again.out  # nothing else is made of the sample
+    assert "2 artefacts made" in again.out  # areas and the report; nothing else is made of it
     assert f"Areas:         {areas}" in again.out
     told = json.loads(areas.read_text())
     assert told["no_estimate_because"] is None

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.config.map import COVERAGES
 from lc_platform.eo import calibration, classification_methods, conformal
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.calibration import Isotonic, Reliability, Temperature
@@ -163,7 +162,7 @@ def cross_validate(
             classifiers = trained(left_out)
             parts = list(out_of_fold(samples, folds, classifiers))
     known = _known(parts, ids, taught, options.seed)
-    card = _calibrated(known, ids, ground.count, options.calibration)
+    card = _calibrated(known, ids, ground.count, options)
     card["validation"] = {
         "asked_folds": options.folds,
         "block_size": options.block_size,
@@ -234,9 +233,12 @@ def _known(
     return whole.chosen(np.sort(drawn))
 
 
-def _calibrated(known: OutOfFold, ids: Sequence[int], folds: int, method: str) -> dict[str, Any]:
+def _calibrated(
+    known: OutOfFold, ids: Sequence[int], folds: int, options: TrainingOptions
+) -> dict[str, Any]:
     """Return of the card what calibrates, and what it was like before and after; each fold's is of
     the other folds, so that it can be judged."""
+    method, coverages = options.calibration, options.coverages
     found, of_folds = _calibrator(known, ids, method), []
     after = np.empty_like(known.probabilities)
     for fold in range(folds):
@@ -244,7 +246,8 @@ def _calibrated(known: OutOfFold, ids: Sequence[int], folds: int, method: str) -
         others = known.chosen(~own)
         one = _calibrator(others, ids, method)
         after[own] = _applied(one, known.probabilities[own])
-        of_folds.append({"calibration": _to_dict(one), "conformal": _thresholds(others, one, ids)})
+        sets = _thresholds(others, one, ids, coverages)
+        of_folds.append({"calibration": _to_dict(one), "conformal": sets})
     told: dict[str, Any] = {"pixels": len(known)}
     if len(known):
         for name, values in (("before", known.probabilities), ("after", after)):
@@ -254,7 +257,7 @@ def _calibrated(known: OutOfFold, ids: Sequence[int], folds: int, method: str) -
     return {
         "validation": {"folds": of_folds},
         "calibration": {**_to_dict(found), **told},
-        "conformal": _thresholds(known, found, ids),
+        "conformal": _thresholds(known, found, ids, coverages),
     }
 
 
@@ -290,15 +293,18 @@ def _to_dict(one: Temperature | Isotonic | None) -> dict[str, Any]:
 
 
 def _thresholds(
-    known: OutOfFold, one: Temperature | Isotonic | None, ids: Sequence[int]
+    known: OutOfFold,
+    one: Temperature | Isotonic | None,
+    ids: Sequence[int],
+    coverages: Sequence[float],
 ) -> dict[str, list[float]]:
     """Return the thresholds of each coverage, by class; 0 of a class with too few pixels to say."""
     if not len(known):
-        return {f"{coverage:g}": [0.0] * len(ids) for coverage in COVERAGES}
+        return {f"{coverage:g}": [0.0] * len(ids) for coverage in coverages}
     probabilities = _applied(one, known.probabilities)
     return {
         f"{coverage:g}": list(conformal.fit(probabilities, known.labels, ids, coverage).values)
-        for coverage in COVERAGES
+        for coverage in coverages
     }
 
 

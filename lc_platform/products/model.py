@@ -91,7 +91,8 @@ class LandCoverModel:
     def thresholds(self, coverage: float, fold: int | None = None) -> Thresholds:
         """Return what a calibrated probability must reach for its class to be in a pixel's set.
 
-        coverage  one of `COVERAGES`: the share of each class's pixels whose set holds the class
+        coverage  one of `TrainingOptions.coverages`: the share of each class's pixels whose set
+                  holds the class
         fold      of which the other folds say it; all folds where None
 
         Raises DataError where the model has no folds to say it by.

@@ -28,6 +28,7 @@ from lc_platform.config import (
     Validation,
 )
 from lc_platform.config.input_files import InputFile, digest_of
+from lc_platform.config.map import COVERAGES
 from lc_platform.config.options import (
     ABSENT,
     SPEED,
@@ -358,6 +359,11 @@ class TrainingOptions(Options):
         data("validation.calibration", value=_unless("none")), default=_VALIDATION.calibration
     )
     """The method; folds are needed for it."""
+    coverages: tuple[float, ...] = option(
+        NotCounted("thresholds of all that may be asked for are kept, whatever is asked for"),
+        default=COVERAGES,
+    )
+    """Shares of the pixels of a class, of which sets of classes may be asked to hold it."""
     applicability_samples: int = option(
         data("map.applicability_samples", value=_unless(_MAP.applicability_samples)),
         default=_MAP.applicability_samples,
