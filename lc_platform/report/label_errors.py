@@ -74,6 +74,7 @@ def _map(table: Any, grids: Mapping[str, GeoBox], card: Mapping[str, Any], year:
         xlabel="longitude",
         ylabel="latitude",
     )
+    axes.ticklabel_format(useOffset=False)
     if len(drawn):
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     buffer = io.BytesIO()
