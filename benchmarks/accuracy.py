@@ -223,7 +223,7 @@ def _table(grounds: Mapping[float, Ground], what: str) -> Table:
                 )
     count = int(next(iter(judged.values())).units.max()) + 1
     return Table(
-        f"accuracy-flanders-{what.split()[-1] if 'parcels' in what else 'blocks'}",
+        f"accuracy-flanders-{'parcels' if 'parcels' in what else 'blocks'}",
         f"Flanders 2018, {count} {what} held out in {FOLDS} folds, {REPETITIONS} times",
         (
             "by", "method", "erosion", "least valid fraction", "weighted F1",
