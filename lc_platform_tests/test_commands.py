@@ -19,11 +19,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
     ("state", "terminal", "status", "said"),
     [
         ("new folder", True, 1, "error: Nothing has been made yet."),
-        ("finished", False, 0, "19 artefacts read, 0 damaged."),
-        ("finished", True, 0, "19 artefacts read, 0 damaged."),
-        ("damaged chunk", False, 1, "19 artefacts read, 1 damaged."),
-        ("cut COG", True, 1, "19 artefacts read, 1 damaged."),
-        ("missing record", False, 0, "18 artefacts read, 0 damaged."),
+        ("finished", False, 0, "25 artefacts read, 0 damaged."),
+        ("finished", True, 0, "25 artefacts read, 0 damaged."),
+        ("damaged chunk", False, 1, "25 artefacts read, 1 damaged."),
+        ("cut COG", True, 1, "25 artefacts read, 1 damaged."),
+        ("missing record", False, 0, "24 artefacts read, 0 damaged."),
     ],
 )
 def test_verify_reads_all_that_is_stored(

@@ -211,6 +211,12 @@ def on_the_fly(
     if not (enough & (shares > 0)).any():
         best = int(np.argmax(shares))
         clearest = raw_bands.acquisitions[best]["key"]
+        if not shares[best] > 0:
+            raise DataError(
+                f"{raw_bands.name}: none of {len(raw_bands)} acquisitions has a valid pixel of "
+                f"{of}: all of it is masked or without data in each. Raise "
+                "imagery.max_cloud_cover, look at cloud_masks, or leave the patch out"
+            )
         raise DataError(
             f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
             f"{options.min_valid_fraction:.0%} of {of} (the best, {clearest}, {shares[best]:.0%}). "
