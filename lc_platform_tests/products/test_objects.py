@@ -237,7 +237,7 @@ def test_a_configuration_that_names_objects_gives_each_a_class(tmp_path: Path) -
     assert not refused.success
     assert with_them.launch("prediction", with_them.patch_years).success
     assert with_them.launch("mosaicking", [str(YEAR)], ["objects"]).success
-    assert with_them.launch("training", [str(YEAR)], ["evaluation"]).success
+    assert with_them.launch("mosaicking", [str(YEAR)], ["evaluation"]).success
     assert with_them.opened("evaluation").metrics["by_object"]["objects"] == 1
     table = geopandas.read_parquet(with_them.store.path(f"objects/{YEAR}.parquet"))
     assert table["id"].tolist() == ["one"]
