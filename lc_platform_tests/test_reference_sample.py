@@ -69,6 +69,14 @@ def test_a_judged_sample_gives_the_areas_of_the_next_run_their_intervals(
     assert again.status == 0, again.err
     assert "2 artefacts made" in again.out  # areas and the report; nothing else is made of it
     assert f"Areas:         {areas}" in again.out
+    mailed = tmp_path / "mailed.html"
+    reported = lc("report", "-c", written, "--year", YEAR, "-o", mailed)
+    assert (reported.status, reported.err.count("warning")) == (0, 0)
+    assert f"Report of {YEAR}:   {mailed}" in reported.out
+    assert mailed.read_bytes() == (store / f"evaluation/{YEAR}/report.html").read_bytes()
+    elsewhere = lc("report", "-c", written, "-o", tmp_path / "no folder" / "mailed.html")
+    assert elsewhere.status == 1
+    assert "cannot be written (No such file or directory). Give another file" in elsewhere.err
     told = json.loads(areas.read_text())
     assert told["no_estimate_because"] is None
     assert told["sample"]["judged"] == 150

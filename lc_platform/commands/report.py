@@ -67,8 +67,8 @@ def report(
             stale = [s for s in snapshot.states(asset, year).values() if s.kind == "stale"]
             if stale:
                 made.warnings.append(
-                    f"{year}: the report is of a {asset} that is not current ({stale[0].why}). "
-                    "Make it again: lc-platform run"
+                    f"{year}: {asset}, which the report tells of, is not current "
+                    f"({stale[0].why}). Make it again: lc-platform run"
                 )
         at = key("report", year=year)
         if not made.run.failures and platform.store.exists(at):
