@@ -85,6 +85,7 @@ def test_a_year_whose_predictions_are_gone_has_no_change_and_the_run_says_so(
     assert "change of 2022: is not made, since there are no predictions of 2021" in report.warnings
 
 
+@pytest.mark.proof
 def test_planted_change_is_found_and_rotated_crops_are_no_change(tmp_path: Path) -> None:
     found = planted.measure(planted.made(tmp_path, patches=2))
     by_method = {(one.year, one.method): one for one in found}

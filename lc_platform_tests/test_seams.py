@@ -272,6 +272,7 @@ def test_a_real_site_in_16_patches_is_mapped_as_in_one(
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_at_a_zones_border_two_grids_agree_as_the_ground_itself_does(tmp_path: Path) -> None:
     """Pixels of two UTM zones are turned against each other: what the nearest pixel of the other
     grid shows is another class where a border lies between them, of the truth too."""
@@ -325,6 +326,7 @@ def test_a_wider_margin_is_acquired_again_and_the_plan_says_so(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "sections",
     [

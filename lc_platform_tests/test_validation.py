@@ -140,6 +140,7 @@ def test_sets_need_folds_and_a_coverage_that_is_prepared() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_confidence_is_what_it_says_and_sets_hold_the_class_on_simulated_ground(
     tmp_path: Path,
 ) -> None:
