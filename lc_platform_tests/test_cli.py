@@ -238,7 +238,7 @@ def test_verify_names_a_record_that_is_no_json_and_the_run_makes_it_again(
     assert ended.status == 1
     for one in records:
         assert f"{one}: is no JSON object, as the record of an artefact is" in ended.out
-    assert "19 artefacts read, 2 damaged." in ended.out
+    assert "25 artefacts read, 2 damaged." in ended.out
     assert "`lc-platform run` makes them again." in ended.out
     assert "2 artefacts made, " in lc("run", "-c", file, "--select", "predictions").out
     assert lc("verify", "-c", file).status == 0
