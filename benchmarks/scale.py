@@ -278,7 +278,10 @@ def _laid(timed: Timed, configuration: Config) -> int:
         for where in _places(configuration, patches, asset):
             path = Path(records.store.path(key(asset, where.patch, where.year)))
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            if path.suffix:
+                path.touch()
+            else:  # a folder of several files, in which other artefacts may lie
+                path.mkdir()
             expected = look.expected(asset, where)
             target = Path(records.store.path(_record(asset, where, expected.version)))
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -108,4 +108,4 @@ def test_the_end_of_a_run_tells_of_it(lopsided: Site) -> None:
     report = lopsided.run()
     assert report.succeeded, report.failures
     (said,) = [w for w in report.warnings if "class sand" in w]
-    assert said.startswith("2021: class sand: 100 % of its ")
+    assert said.startswith("2021: class sand: all its 128 samples are in one block of ground")
