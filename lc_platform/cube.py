@@ -78,6 +78,21 @@ def within(window: Window, shape: Shape) -> Window:
     return rows, columns
 
 
+def points_in(
+    window: Window, rows: NDArray[np.integer], columns: NDArray[np.integer]
+) -> tuple[NDArray[np.intp], tuple[NDArray[np.integer], NDArray[np.integer]]]:
+    """Return which points lie in a window, their positions, and where in it.
+
+    rows, columns  (point,), of the grid that the window is of, or beyond it
+    """
+    down, across = window
+    here = np.flatnonzero(
+        (rows >= down.start) & (rows < down.stop)
+        & (columns >= across.start) & (columns < across.stop)
+    )  # fmt: skip
+    return here, (rows[here] - down.start, columns[here] - across.start)
+
+
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
     """Return whether two grids have the same pixels, to a thousandth of one."""
     return (

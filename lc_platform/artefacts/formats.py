@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,13 +182,8 @@ class CogFormat:
             return content, writings if content is None else {*writings, of}
 
         content = of_one_writing(store, key, read)
-        try:
-            if content is not None:
-                tables.check(content)
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(table)}: is damaged ({error}). Materialize it again", key
-            ) from error
+        if content is not None:
+            _check_table(io.BytesIO(content), store.path(table), key)
 
 
 class AlignmentFormat(ReadWhole):
@@ -340,7 +336,7 @@ class MosaicFormat:
         of_one_writing(store, key, read)
 
 
-def _check_table(file: BinaryIO, path: str, key: str) -> None:
+def _check_table(file: BinaryIO, path: str, key: str, asset: str = "it") -> None:
     """Raises DamagedArtefactError where a part of a table cannot be read."""
     try:
         parts = pq.ParquetFile(file, page_checksum_verification=True)
@@ -348,7 +344,7 @@ def _check_table(file: BinaryIO, path: str, key: str) -> None:
             parts.read_row_group(part)
     except (pa.ArrowException, OSError) as error:
         raise DamagedArtefactError(
-            f"{path}: is damaged ({error}). Materialize it again", key
+            f"{path}: is damaged ({error}). Materialize {asset} again", key
         ) from error
 
 
@@ -386,12 +382,7 @@ class AreaStatisticsFormat:
             return table, {writing, of}
 
         table = of_one_writing(store, key, read)
-        try:
-            tables.check(table or b"")
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(key)}: is damaged ({error}). Materialize it again", key
-            ) from error
+        _check_table(io.BytesIO(table or b""), store.path(key), key)
 
 
 class ObjectsFormat:
@@ -407,12 +398,7 @@ class ObjectsFormat:
 
     def check(self, store: Store, key: str) -> None:
         self.open(store, key)
-        try:
-            tables.check(store.read_bytes(key))
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(key)}: is damaged ({error}). Materialize it again", key
-            ) from error
+        _check_table(io.BytesIO(store.read_bytes(key)), store.path(key), key)
 
 
 class ChangeFormat:
@@ -452,12 +438,7 @@ class ChangeFormat:
             return table, {writing, of, *raster_cube.RasterCube(store, key).check()}
 
         table = of_one_writing(store, key, read)
-        try:
-            tables.check(table or b"")
-        except (pa.ArrowException, OSError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(stem)}.parquet: is damaged ({error}). Materialize change again", key
-            ) from error
+        _check_table(io.BytesIO(table or b""), f"{store.path(stem)}.parquet", key, "change")
 
 
 class ReportFormat:

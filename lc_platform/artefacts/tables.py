@@ -290,8 +290,3 @@ def read_columns(content: bytes) -> dict[str, NDArray[Any]]:
     """Read what `write_columns` wrote. Raises pyarrow.ArrowException where it is damaged."""
     table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def check(content: bytes) -> None:
-    """Read all of a table. Raises pyarrow.ArrowException where it is damaged."""
-    pq.read_table(pa.BufferReader(content), page_checksum_verification=True)

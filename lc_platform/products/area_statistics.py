@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import Summary
+from lc_platform.cube import Summary, points_in
 from lc_platform.eo import area_estimation
 from lc_platform.eo.area_estimation import AreaEstimates, Estimate
 from lc_platform.products.land_cover import LandCover
 from lc_platform.products.options import AreaStatisticsOptions
-from lc_platform.products.reference_sample import ReferenceSample, SampleFile
+from lc_platform.products.reference_sample import ReferenceSample, SampleFile, places_on
 from lc_platform.products.units import Units, read_units
 
 _DISTORTED = 0.005
@@ -102,7 +102,7 @@ def measure(
     with land_cover.opened() as opened:
         grid = opened.geobox
         units = _units(options, grid)
-        rows, columns = _places(sample, grid)
+        rows, columns = places_on(sample, grid)
         count = _Count(
             grid,
             opened.model_version,
@@ -168,18 +168,6 @@ def _units(options: AreaStatisticsOptions, grid: GeoBox) -> Units | None:
     return read_units(options.units, options.unit_name, str(grid.crs))
 
 
-def _places(
-    sample: ReferenceSample | None, grid: GeoBox
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and columns of points on the map's grid, or beyond it."""
-    if sample is None:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    places = sample.points.to_crs(str(grid.crs)).geometry
-    rows = np.floor((places.y.to_numpy() - grid.affine.f) / grid.affine.e)
-    columns = np.floor((places.x.to_numpy() - grid.affine.c) / grid.affine.a)
-    return rows.astype(np.int64), columns.astype(np.int64)
-
-
 def _add(
     count: _Count,
     window: tuple[slice, slice],
@@ -189,12 +177,7 @@ def _add(
     columns: NDArray[np.int64],
 ) -> None:
     count.total += np.bincount(values.ravel(), minlength=256)
-    down, across = window
-    here = np.flatnonzero(
-        (rows >= down.start) & (rows < down.stop)
-        & (columns >= across.start) & (columns < across.stop)
-    )  # fmt: skip
-    at = rows[here] - down.start, columns[here] - across.start
+    here, at = points_in(window, rows, columns)
     count.mapped[here] = values[at]
     if units is None:
         return

@@ -16,15 +16,16 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.area.grid import Patch
 from lc_platform.area.mask import AreaMask
-from lc_platform.cube import Legend, Summary, Thumbnail, Window, windows
+from lc_platform.cube import Legend, Summary, Thumbnail, Window, points_in, windows
 from lc_platform.eo import area_estimation, change, markov
 from lc_platform.eo.area_estimation import Estimate
 from lc_platform.errors import DataError
 from lc_platform.products.joining import WINDOW, check_grids, grid_of, on_grid, windows_of
 from lc_platform.products.model import common_version
 from lc_platform.products.options import ChangeOptions
+from lc_platform.products.probability_layers import NO_DATA, classes_kept, probability_layer
 from lc_platform.products.reference_rasters import colored
-from lc_platform.products.reference_sample import BEFORE, ReferenceSample, SampleFile
+from lc_platform.products.reference_sample import BEFORE, ReferenceSample, SampleFile, places_on
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 from lc_platform.storage.raster_cube import Draft, RasterCube, palettes, tiled
@@ -51,7 +52,6 @@ CONFIRMATION: Legend = {
     CONFIRMED: ("change that other years confirm", "#d7191c"),
     DENIED: ("no change, since other years deny it", "#878787"),
 }
-_NO_DATA = 255
 _LEAST = 0.002
 """Stands for a probability that is kept as 0 %, which is below half a percent."""
 _PIXELS = 512
@@ -260,10 +260,10 @@ class _Series:
             cube = self.predictions[year].get(patch.key)
             if cube is None:
                 continue
-            layers = [f"probability_{i}" for i in self.known[year]]
+            layers = [probability_layer(i) for i in self.known[year]]
             percent = on_grid(patch, cube, layers, grid, window)
             # Beyond a patch of another CRS there is 0 everywhere.
-            seen = (percent != _NO_DATA).all(axis=0) & percent.any(axis=0)
+            seen = (percent != NO_DATA).all(axis=0) & percent.any(axis=0)
             values = np.full(found.shape[1:], _LEAST, np.float32)
             for i, one in zip(self.known[year], percent, strict=True):
                 values[self.class_ids.index(i)] = np.maximum(one / np.float32(100), _LEAST)
@@ -315,15 +315,15 @@ class _Series:
 
 def _class_ids(year: int, cubes: Mapping[str, RasterCube]) -> Sequence[int]:
     """Return the classes whose probabilities a year's patches have, in order."""
-    prefix, found = "probability_", set[int]()
+    found = set[int]()
     for patch, cube in cubes.items():
-        own = {int(n.removeprefix(prefix)) for n in cube.layers if n.startswith(prefix)}
+        own = classes_kept(cube.layers)
         if not own:
             raise DataError(
                 f"patch {patch}, {year}: {cube.path} was made without the probabilities of the "
                 "classes. Materialize predictions again"
             )
-        found |= own
+        found.update(own)
     return sorted(found)
 
 
@@ -400,7 +400,7 @@ class _Count:
     ) -> _Count:
         pixels, confirmed = np.zeros((2, 256 * 256), np.int64)
         denied, picture = 0, Thumbnail(grid.shape, 1)
-        rows, columns = _places(sample, grid)
+        rows, columns = places_on(sample, grid)
         mapped = np.zeros(len(rows), np.int64)
         bands = {name: position + 1 for position, name in enumerate(names)}
         for window in windows(grid.shape, WINDOW):
@@ -414,26 +414,10 @@ class _Count:
             confirmed += np.bincount(pairs[sure], minlength=256 * 256)
             denied += int((confirmation == DENIED).sum())
             picture.update(window, changed[None])
-            down, across = window
-            here = np.flatnonzero(
-                (rows >= down.start) & (rows < down.stop)
-                & (columns >= across.start) & (columns < across.stop)
-            )  # fmt: skip
-            mapped[here] = pairs[rows[here] - down.start, columns[here] - across.start]
+            here, at = points_in(window, rows, columns)
+            mapped[here] = pairs[at]
         shape = (256, 256)
         return cls(grid, pixels.reshape(shape), confirmed.reshape(shape), denied, mapped, picture)
-
-
-def _places(
-    sample: ReferenceSample | None, grid: GeoBox
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows and columns of points on a grid, or beyond it."""
-    if sample is None:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    places = sample.points.to_crs(str(grid.crs)).geometry
-    rows = np.floor((places.y.to_numpy() - grid.affine.f) / grid.affine.e)
-    columns = np.floor((places.x.to_numpy() - grid.affine.c) / grid.affine.a)
-    return rows.astype(np.int64), columns.astype(np.int64)
 
 
 _NO_SAMPLE = (

@@ -15,12 +15,17 @@ from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import HeldOutOptions
 from lc_platform.products.postprocessing import finish, reader
+from lc_platform.products.probability_layers import (
+    NO_DATA,
+    classes_kept,
+    percent_of,
+    probability_layer,
+    probability_layers,
+)
 from lc_platform.products.reference_rasters import ReferenceMap, colored
 from lc_platform.products.set_layers import read_sets, set_layers, sets_of
 
 NO_FOLD = 255
-NO_DATA = 255
-"""Of a probability."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class HeldOutPredictions(PatchYearHandle):
     def probabilities(self, window: Window | None = None) -> NDArray[np.uint8]:
         """Return (class, y, x), calibrated, percent, in the order of the model's classes; `NO_DATA`
         where there is no reference, or no data."""
-        names = [n for n in self.cube.layers if n.startswith("probability_")]
-        return np.stack([self.cube.read(name, window) for name in names])
+        kept = classes_kept(self.cube.layers)
+        return np.stack([self.cube.read(probability_layer(one), window) for one in kept])
 
     def sets(self, window: Window | None = None) -> NDArray[np.uint32] | None:
         """Return (y, x), which classes a pixel may have: bit i is set for the model's i-th class.
@@ -73,12 +78,13 @@ def hold_out(
     reference.check_lies_on(features.geobox, features.name)
     geobox, patch = features.geobox, features.patch
     ids = model.classifier.class_ids
+    kept = probability_layers(ids)
     sets = set_layers(len(ids)) if model.fold_texts else {}
     layers = {
         "class": Layer((), "uint8", fill=0),
         "confidence": Layer((), "uint8"),
         "fold": Layer((), "uint8", fill=NO_FOLD),
-        **{f"probability_{i}": Layer((), "uint8", fill=NO_DATA) for i in ids},
+        **kept,
         **sets,
     }
     inside = options.area.on(geobox) if options.area is not None else None
@@ -98,8 +104,8 @@ def hold_out(
             found = np.zeros((len(layers), *here.shape), np.uint8)
             named = dict(zip(layers, found, strict=True))
             named["fold"][:] = NO_FOLD
-            for i in ids:
-                named[f"probability_{i}"][:] = NO_DATA
+            for name in kept:
+                named[name][:] = NO_DATA
             if here.any():
                 polygons = reference.polygons(tile)
                 named["fold"][here] = folds_in(model, patch, geobox, polygons, tile)[here]
@@ -163,9 +169,7 @@ def _mapped(
         itself = probabilities = found.probabilities[:, 0]
     yield "class", classes
     yield "confidence", confidence
-    for class_id, probability in zip(ids, probabilities, strict=True):
-        percent = np.where(np.isnan(probability), NO_DATA, np.rint(100 * probability))
-        yield f"probability_{class_id}", percent.astype(np.uint8)
+    yield from percent_of(probabilities, ids)
     if of is not None:
         yield from sets_of(itself, model.thresholds(options.coverage, fold))
 

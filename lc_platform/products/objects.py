@@ -17,15 +17,14 @@ from lc_platform.eo.objects import ObjectClasses, ObjectSums
 from lc_platform.errors import DataError
 from lc_platform.products.model import common_version
 from lc_platform.products.options import ObjectOptions
+from lc_platform.products.probability_layers import NO_DATA, classes_kept, probability_layer
 from lc_platform.runtime.progress import track
 from lc_platform.sources.object_polygons import ObjectPolygons, open_objects
 
 LEAST_PERCENT = 0.5
 """What stands for the 0 % of a class: percentages are kept rounded."""
-_NO_DATA = 255
 _TOGETHER = 64
 """Windows whose sums are kept before they are added up."""
-_PREFIX = "probability_"
 _NONE_GIVEN = (
     "map.objects is not given. Name a file of polygons, such as parcels, to have one class for each"
 )
@@ -102,6 +101,25 @@ class ClassifiedObjects:
             yield pa.RecordBatch.from_arrays(columns, schema=COLUMNS)
 
 
+class Sums:
+    """Adds up what windows show of objects; of these no more is held than of some windows."""
+
+    def __init__(self, classes: int) -> None:
+        nothing = np.zeros((0, classes), np.int64)
+        self._parts = [ObjectSums(np.empty(0, np.int64), nothing, nothing)]
+
+    def add(self, objects: NDArray[np.integer[Any]], found: NDArray[np.float32]) -> None:
+        """Add the pixels of a window; see `eo.objects.accumulate`."""
+        self._parts.append(classify.accumulate(objects, found))
+        if len(self._parts) > _TOGETHER:
+            self.together()
+
+    def together(self) -> ObjectSums:
+        """Return what all windows show."""
+        self._parts = [classify.merge(self._parts)]
+        return self._parts[0]
+
+
 def assign(
     year: int,
     patches: Sequence[Patch],
@@ -138,7 +156,7 @@ def assign(
     tiles = (
         (patch, tile) for patch in grids for tile in windows(grids[patch].shape, options.window)
     )
-    sums: list[ObjectSums] = []
+    sums = Sums(len(class_ids))
     present: list[NDArray[np.int64]] = []
     overlapping = 0
     for patch, tile in track(tiles, "windows", total):
@@ -147,14 +165,14 @@ def assign(
         present.append(burnt.present)
         if burnt.objects.any():
             here = probabilities(predictions[patch], class_ids, tile)
-            sums.append(classify.accumulate(burnt.objects, here))
-        if len(sums) >= _TOGETHER:
-            sums, present = [classify.merge(sums)], [np.unique(np.concatenate(present))]
+            sums.add(burnt.objects, here)
+        if len(present) >= _TOGETHER:
+            present = [np.unique(np.concatenate(present))]
     ids = np.unique(np.concatenate(present)) if present else np.empty(0, np.int64)
+    seen = sums.together()
     empty = np.zeros((len(ids), len(class_ids)), np.int64)
-    together = classify.merge([*sums, ObjectSums(ids, empty, empty)])
-    found = classify.decide(together, class_ids)
-    with_pixel = {int(one) for part in sums for one in part.ids}
+    found = classify.decide(classify.merge([seen, ObjectSums(ids, empty, empty)]), class_ids)
+    with_pixel = set(seen.ids.tolist())
     about: dict[str, Any] = {
         "year": year,
         "model_version": version,
@@ -172,10 +190,10 @@ def probabilities(
 ) -> NDArray[np.float32]:
     """Return what is kept of the classes' probabilities, (class, y, x), summing to one; NaN
     without data. A class of 0 % counts as `LEAST_PERCENT`."""
-    percent = np.stack([cube.read(f"{_PREFIX}{one}", window) for one in class_ids])
+    percent = np.stack([cube.read(probability_layer(one), window) for one in class_ids])
     found: NDArray[np.float32] = np.maximum(percent, LEAST_PERCENT).astype(np.float32)
     found /= found.sum(axis=0)
-    found[:, (percent == _NO_DATA).any(axis=0)] = np.nan
+    found[:, (percent == NO_DATA).any(axis=0)] = np.nan
     return found
 
 
@@ -183,11 +201,7 @@ def class_ids_of(predictions: Mapping[str, Cube], year: int, patches: Sequence[s
     """Return the classes whose probabilities are kept, in their order."""
     found: list[int] | None = None
     for patch in patches:
-        kept = [
-            int(name.removeprefix(_PREFIX))
-            for name in predictions[patch].layers
-            if name.startswith(_PREFIX)
-        ]
+        kept = classes_kept(predictions[patch].layers)
         if not kept:
             raise DataError(
                 f"patch {patch}, {year}: its prediction keeps no probabilities, of which the "

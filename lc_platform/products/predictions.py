@@ -24,6 +24,7 @@ from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.options import PredictionOptions
 from lc_platform.products.postprocessing import finished, reader
+from lc_platform.products.probability_layers import percent_of, probability_layers
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.set_layers import set_layers, sets_of
 
@@ -58,10 +59,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     if judged:
         layers[APPLICABILITY] = Layer((), "uint8", fill=PERCENT_NO_DATA)
     if options.probabilities:
-        layers |= {
-            f"probability_{i}": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA) for i in class_ids
-        }
-
+        layers |= probability_layers(class_ids)
     if thresholds is not None:
         layers |= set_layers(len(class_ids))
     inside = options.area.on(geobox) if options.area is not None else None
@@ -94,13 +92,8 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
                 for name, bits in sets_of(found.probabilities, thresholds):
                     yield Block(name, (), tile, bits)
             if options.probabilities:
-                percent = np.where(
-                    np.isnan(found.probabilities),
-                    classify.ENTROPY_NO_DATA,
-                    np.rint(np.nan_to_num(found.probabilities) * 100),
-                ).astype(np.uint8)
-                for class_id, values in zip(class_ids, percent, strict=True):
-                    yield Block(f"probability_{class_id}", (), tile, values)
+                for name, percent in percent_of(found.probabilities, class_ids):
+                    yield Block(name, (), tile, percent)
         classified = int(counts[1:].sum())
         pixels = int(np.prod(geobox.shape)) if inside is None else inside.count()
         summary.picture = colored(picture.values[0].astype(np.uint8), options.classes)

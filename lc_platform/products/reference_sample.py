@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from lc_platform.config.reference import plain_text, resembling
 from lc_platform.cube import Legend
@@ -214,6 +215,19 @@ class ReferenceSample:
                 "leave it empty"
             )
         return found
+
+
+def places_on(
+    sample: ReferenceSample | None, grid: GeoBox
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of points on a grid, or beyond it; of none where there is
+    no sample."""
+    if sample is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    places = sample.points.to_crs(str(grid.crs)).geometry
+    rows = np.floor((places.y.to_numpy() - grid.affine.f) / grid.affine.e)
+    columns = np.floor((places.x.to_numpy() - grid.affine.c) / grid.affine.a)
+    return rows.astype(np.int64), columns.astype(np.int64)
 
 
 def _meaning(classes: Legend) -> Callable[[str], int | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import Legend, tracked
+from lc_platform.cube import Legend, points_in, tracked
 from lc_platform.eo.sampling import draw, erode
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.options import SamplingOptions
@@ -87,14 +87,8 @@ def collect(features: FeatureStack, reference: ReferenceMap, options: SamplingOp
     values = np.empty((len(rows), len(features.names)), dtype=np.float32)
     polygons = np.empty(len(rows), dtype=np.uint32)
     for tile in tracked(features.geobox.shape, options.window):
-        inside = (
-            (rows >= tile[0].start)
-            & (rows < tile[0].stop)
-            & (columns >= tile[1].start)
-            & (columns < tile[1].stop)
-        )
-        if inside.any():
-            at = rows[inside] - tile[0].start, columns[inside] - tile[1].start
+        inside, at = points_in(tile, rows, columns)
+        if len(inside):
             values[inside] = features.read(tile)[:, *at].T
             polygons[inside] = reference.polygons(tile)[at]
     seen = ~np.isnan(values).all(axis=1)
