@@ -199,7 +199,7 @@ def _accuracy(metrics: Mapping[str, Any]) -> dict[str, Any]:
         if metrics.get("learning_curve")
         else None,
         "sets": metrics.get("prediction_sets"),
-        "by_object": metrics.get("objects"),
+        "by_object": metrics.get("by_object"),
     }
 
 

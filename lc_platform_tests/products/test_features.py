@@ -280,5 +280,7 @@ def test_an_area_of_which_nothing_is_imaged_is_told() -> None:
     data = np.zeros((2, 8, 8), bool)
     data[:, :, 4:] = True
     raw, masks = at_the_border(data, data)
-    with pytest.raises(DataError, match=r"none of 2 acquisitions has a valid pixel of what the area"):
+    with pytest.raises(
+        DataError, match=r"none of 2 acquisitions has a valid pixel of what the area"
+    ):
         used(raw, masks, area=held.west_of(2))

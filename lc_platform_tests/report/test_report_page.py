@@ -213,6 +213,15 @@ def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     assert "hold it in 91.3 % of the pixels" in found.text
 
 
+def test_scores_by_object_appear_where_objects_were_given(made: JudgedMap) -> None:
+    told = {"objects": 321, "overall_accuracy": 0.98765, "f1_weighted": 0.98765, "per_class": {}}
+    found = page(made, metrics=METRICS | {"by_object": told})
+    assert "By object" in found.text
+    assert found.row("objects") == ["objects", "321"]
+    assert found.row("f1 weighted") == ["f1 weighted", "0.988"]
+    assert "By object" not in page(made).text
+
+
 def test_a_section_without_an_artefact_says_what_is_missing(made: JudgedMap) -> None:
     found = page(made)
     for words in (
