@@ -19,8 +19,9 @@ class Validation(Section):
     holds the patches of sampling.test_fraction out instead."""
     block_size: Metres | None = None
     """Metres along the side of the squares of ground that stay in one fold; by default a patch."""
-    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
-    """How probabilities are made to be as often right as they say, by pixels of other folds."""
+    calibration: Literal["temperature", "isotonic", "none"] = "isotonic"
+    """How probabilities are made to be as often right as they say, by pixels of other folds: by a
+    curve a class, or by one number, which suits a few hundred labelled pixels better."""
     wrong_labels: Literal["keep", "leave_out"] = "keep"
     """What training does with polygons of the reference whose label is probably wrong, by
     classifiers of other folds. `evaluation` lists them either way."""

@@ -127,7 +127,9 @@ def fit(
     labels         (pixel,), class ids
     class_ids      (class,), in the order of the columns
     method         temperature: one number, the likeliest. isotonic: a curve a class, which needs
-                   some thousand pixels; a class without a pixel keeps its probabilities
+                   some thousand pixels and is never certain (each of its levels is drawn towards
+                   the class's share as by one pixel more); a class without a pixel keeps its
+                   probabilities
 
     Raises ValueError as ``probabilities.check_labelled`` does.
     """
@@ -162,6 +164,13 @@ def _curve(
     values, where, times = np.unique(given, return_inverse=True, return_counts=True)
     share = np.bincount(where, weights=right) / times
     level = isotonic_regression(share, weights=times).x
+    # No level is certain for having met no pixel of the class, or no other: each gets one more,
+    # which is of the class as often as all are.
+    group = np.cumsum(np.diff(level, prepend=level[0]) != 0)
+    pixels = np.bincount(group, weights=times)
+    counted = np.bincount(group, weights=times * level)
+    drawn = (counted + right.mean()) / (pixels + 1)
+    level = isotonic_regression(drawn, weights=pixels).x[group]
     # The ends of each level are enough, since it is linear between.
     ends = np.ones(len(level), np.bool_)
     ends[1:-1] = (level[1:-1] != level[:-2]) | (level[1:-1] != level[2:])

@@ -31,6 +31,11 @@ _TEMPERATURE = (
     "Guo, C. et al. (2017). On calibration of modern neural networks. Proceedings of Machine "
     "Learning Research 70, 1321-1330."
 )
+_ISOTONIC = (
+    "Zadrozny, B. and Elkan, C. (2002). Transforming classifier scores into accurate multiclass "
+    "probability estimates. Proceedings of the eighth ACM SIGKDD international conference on "
+    "Knowledge discovery and data mining, 694-699."
+)
 _AREAS = (
     "Olofsson, P. et al. (2014). Good practices for estimating area and assessing accuracy of land "
     "change. Remote Sensing of Environment 148, 42-57.",
@@ -68,8 +73,11 @@ def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
         yield _CLOUDS
     if of.card.get("validation"):
         yield _BLOCKS
-    if (of.card.get("calibration") or {}).get("method") == "temperature":
+    calibrated_by = (of.card.get("calibration") or {}).get("method")
+    if calibrated_by == "temperature":
         yield _TEMPERATURE
+    if calibrated_by == "isotonic":
+        yield _ISOTONIC
     if of.areas["sample"]:
         yield from _AREAS
     if options.smoothed:

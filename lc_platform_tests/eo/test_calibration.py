@@ -72,20 +72,23 @@ def test_an_isotonic_curve_never_falls_and_has_the_shares_of_the_labels() -> Non
     ):
         assert (np.diff(values) > 0).all()
         assert (np.diff(levels) >= 0).all()
-        # Pool-adjacent-violators leaves the mean as it is.
+        # Pool-adjacent-violators leaves the mean as it is; a pixel more in each pool hardly moves
+        # it.
         mean = np.interp(given_[:, position], values, levels).mean()
-        assert mean == pytest.approx((labels == class_id).mean(), abs=1e-6)
+        assert mean == pytest.approx((labels == class_id).mean(), abs=0.01)
+        assert levels[0] > 0
+        assert levels[-1] < 1
 
 
 def test_a_curve_is_that_of_its_pools() -> None:
     # Of 0.2 none of two, of 0.4 all of one, of 0.6 none of one, of 0.9 both: 0.4 and 0.6 make one
-    # pool of a half.
+    # pool of a half. Each pool has one pixel more, of which a half is of the class, as of all six.
     high = np.array([0.2, 0.2, 0.4, 0.6, 0.9, 0.9], np.float32)
     labels = np.array([4, 4, 1, 4, 1, 1])
     found = fit(np.stack([high, 1 - high], axis=1), labels, (1, 4), "isotonic")
     assert isinstance(found, calibration.Isotonic)
     np.testing.assert_allclose(found.given[0], [0.2, 0.4, 0.6, 0.9], rtol=1e-6)
-    assert found.calibrated[0].tolist() == [0, 0.5, 0.5, 1]
+    np.testing.assert_allclose(found.calibrated[0], [1 / 6, 1 / 2, 1 / 2, 5 / 6])
 
 
 def test_a_class_without_a_pixel_keeps_its_probabilities() -> None:
