@@ -84,7 +84,7 @@ class Reader:
         self.store = store
         self.config = config
         """None where a store was opened without its configuration."""
-        self._artefacts = Artefacts(store, config, file)
+        self.artefacts = Artefacts(store, config, file)
 
     def __repr__(self) -> str:
         return f"<lc_platform {self.store}>"
@@ -102,14 +102,14 @@ class Reader:
             with self.store.opened(path) as file:
                 return geopandas.read_parquet(io.BytesIO(file.read()))
 
-        self._artefacts.grid  # noqa: B018 - raises where there is none, or a damaged one
+        self.artefacts.grid  # noqa: B018 - raises where there is none, or a damaged one
         return self.store.current(GRID, read).set_index("key")
 
     @property
     def years(self) -> list[int]:
         """The years of the configuration, in order; of a store without one, those that something
         is stored of."""
-        return self._artefacts.years
+        return self.artefacts.years
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -118,7 +118,7 @@ class Reader:
         import pandas as pd
 
         rows = {
-            i: {"name": name, "color": color} for i, (name, color) in self._artefacts.legend.items()
+            i: {"name": name, "color": color} for i, (name, color) in self.artefacts.legend.items()
         }
         found = pd.DataFrame.from_dict(rows, orient="index", columns=["name", "color"])
         return found.rename_axis("class")
@@ -151,35 +151,35 @@ class Reader:
         """
         from lc_platform.reading import datasets
 
-        where = self._artefacts.partition(asset, patch, year)
+        where = self.artefacts.partition(asset, patch, year)
         path = key(asset, where.patch, where.year)
         if asset == "mosaic":
             from lc_platform.artefacts.formats import formats
 
-            files = self._artefacts.opened(
+            files = self.artefacts.opened(
                 asset, where, lambda: formats()[asset].open(self.store, path)
             )
-            legend = self._artefacts.stored_legends(f"{path}/land_cover.tif").get(
-                1, self._artefacts.legend
+            legend = self.artefacts.stored_legends(f"{path}/land_cover.tif").get(
+                1, self.artefacts.legend
             )
             return datasets.of_maps(self.store, path, files, legend)
         if path.endswith(".tif"):
-            raster = self._artefacts.raster(asset, where)
-            return datasets.of_cube(raster, self._artefacts.legends(path, raster))
+            raster = self.artefacts.raster(asset, where)
+            return datasets.of_cube(raster, self.artefacts.legends(path, raster))
         if not path.endswith(".zarr"):
             raise NotFoundError(f"{asset}: is no raster. Take {read_by(asset)} of what was opened")
         if asset == "raw_bands":
-            return datasets.of_imagery(self._artefacts.imagery(where), collection)
+            return datasets.of_imagery(self.artefacts.imagery(where), collection)
         if asset == "cloud_masks":
-            return datasets.of_masks(self._artefacts.masks(where), {MAIN: self._artefacts.legend})
-        cube = self._artefacts.zarr(asset, where)
+            return datasets.of_masks(self.artefacts.masks(where), {MAIN: self.artefacts.legend})
+        cube = self.artefacts.zarr(asset, where)
         if asset == "features" and "features" not in cube.layers:
             from lc_platform.artefacts.formats import formats
 
             return datasets.of_cube(
-                formats()[asset].open(self.store, path).cube, {MAIN: self._artefacts.legend}
+                formats()[asset].open(self.store, path).cube, {MAIN: self.artefacts.legend}
             )
-        return datasets.of_cube(cube, {MAIN: self._artefacts.legend})
+        return datasets.of_cube(cube, {MAIN: self.artefacts.legend})
 
     def table(self, asset: str, patch: str | None = None, year: int | None = None) -> pd.DataFrame:
         """Return an asset's table: of ``training_samples``, ``alignment``, ``area_statistics``,
@@ -193,13 +193,13 @@ class Reader:
         if asset == "patch_grid":
             found = self.patches
             return found
-        where = self._artefacts.partition(asset, patch, year)
+        where = self.artefacts.partition(asset, patch, year)
         path = key(asset, where.patch, where.year)
         if asset in _TABLES:
             path = str(PurePosixPath(path).with_suffix(_TABLES[asset]))
         if not path.endswith(".parquet"):
             raise NotFoundError(f"{asset}: is no table. Take {read_by(asset)} of what was opened")
-        content = self._artefacts.opened(asset, where, lambda: self.store.read_bytes(path))
+        content = self.artefacts.opened(asset, where, lambda: self.store.read_bytes(path))
         try:
             if b"geo" in (pq.read_schema(pa.BufferReader(content)).metadata or {}):
                 import geopandas
@@ -215,12 +215,12 @@ class Reader:
 
     def model(self, year: int) -> LandCoverModel:
         """Return the classifier of a year, with its card."""
-        found: LandCoverModel = self._artefacts.value("model", year)
+        found: LandCoverModel = self.artefacts.value("model", year)
         return found
 
     def metrics(self, year: int) -> Mapping[str, Any]:
         """Return what the evaluation of a year has found, as metrics.json has it."""
-        found: Mapping[str, Any] = self._artefacts.value("evaluation", year).metrics
+        found: Mapping[str, Any] = self.artefacts.value("evaluation", year).metrics
         return found
 
     def land_cover(self, year: int) -> xr.DataArray:
@@ -251,26 +251,24 @@ class Reader:
         pixel = self._places.pixel(longitude, latitude)
 
         def told() -> pd.DataFrame:
-            here = self._artefacts.partition("raw_bands", pixel.patch.key, year)
-            reference = self._artefacts.if_made(lambda: self._artefacts.reference(here.patch))
-            predictions = self._artefacts.if_made(
-                lambda: self._artefacts.raster("predictions", here)
-            )
-            features = self._artefacts.if_made(lambda: self._artefacts.zarr("features", here))
+            here = self.artefacts.partition("raw_bands", pixel.patch.key, year)
+            reference = self.artefacts.if_made(lambda: self.artefacts.reference(here.patch))
+            predictions = self.artefacts.if_made(lambda: self.artefacts.raster("predictions", here))
+            features = self.artefacts.if_made(lambda: self.artefacts.zarr("features", here))
             used = None if features is None else features.attributes["acquisitions"]
-            masks = self._artefacts.if_made(lambda: self._artefacts.masks(here))
+            masks = self.artefacts.if_made(lambda: self.artefacts.masks(here))
             found = story.observations(
-                pixel, self._artefacts.imagery(here), masks, used, self._indices
+                pixel, self.artefacts.imagery(here), masks, used, self._indices
             )
-            legend = self._artefacts.legend
+            legend = self.artefacts.legend
             if predictions is not None:
                 path = key("predictions", here.patch, here.year)
-                legend = self._artefacts.legends(path, predictions).get("class", legend)
+                legend = self.artefacts.legends(path, predictions).get("class", legend)
             about: dict[Any, Any] = {
                 "year": year,
                 **story.place(pixel, longitude, latitude),
                 **story.of_map(pixel, predictions, legend),
-                **story.of_reference(pixel, reference, self._artefacts.legend),
+                **story.of_reference(pixel, reference, self.artefacts.legend),
             }
             found.attrs = about
             return found
@@ -314,7 +312,7 @@ class Reader:
         ground = Ground.of(given)
         outline = ground.degrees
         near = self.patches.sindex.query(outline, predicate="intersects")
-        patches = [self._artefacts.grid.patches[i] for i in sorted(near)]
+        patches = [self.artefacts.grid.patches[i] for i in sorted(near)]
         if not patches:
             middle = outline.representative_point()
             self._places.pixel(middle.x, middle.y)
@@ -327,14 +325,14 @@ class Reader:
             )
         tables, missing = [], []
         error: MissingArtefactError | None = None
-        for each in [self._artefacts.year(year)] if year is not None else self._artefacts.years:
+        for each in [self.artefacts.year(year)] if year is not None else self.artefacts.years:
             seen: Observed | None = None
             for patch in patches:
                 if not parts[patch.key]:
                     continue
                 here = Partition(patch.key, each)
                 try:
-                    raw_bands, masks = self._artefacts.imagery(here), self._artefacts.masks(here)
+                    raw_bands, masks = self.artefacts.imagery(here), self.artefacts.masks(here)
                 except MissingArtefactError as fault:
                     missing.append(str(here))
                     error = fault
@@ -384,7 +382,7 @@ class Reader:
     def _places(self) -> Places:
         from lc_platform.reading.places import Places
 
-        return Places(self._artefacts.grid.patches)
+        return Places(self.artefacts.grid.patches)
 
     # What there is
 
@@ -405,13 +403,13 @@ class Reader:
 
     def _counted(self) -> list[dict[str, Any]]:
         snapshot = Snapshot(
-            Versions(Records(self.store), (), lambda _: None, lambda: self._artefacts.grid)
+            Versions(Records(self.store), (), lambda _: None, lambda: self.artefacts.grid)
         )
-        patches = set(self._artefacts.grid.keys)
+        patches = set(self.artefacts.grid.keys)
         rows = []
         for asset in EVERY_ASSET:
             of = dimensions(asset)
-            for year in self._artefacts.years if YEAR in of else [None]:
+            for year in self.artefacts.years if YEAR in of else [None]:
                 recorded = snapshot.recorded(asset, year)
                 made = sum(where.patch in patches or PATCH not in of for where in recorded)
                 if asset in OPTIONAL and not made and not self._is_asked_for(asset, year):

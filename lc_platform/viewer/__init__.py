@@ -1,0 +1,1 @@
+"""The web map: a page, and the interface behind it, over what the platform has made."""

@@ -1,0 +1,46 @@
+"""The web map as an application: its pages, its interface, and what holds for every answer."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from lc_platform.reading.reader import Reader
+from lc_platform.viewer import area, files
+from lc_platform.viewer.problems import RESPONSES, answer_problems
+from lc_platform.viewer.security import SecurityHeaders, headers
+from lc_platform.viewer.view import BaseMap, View
+
+_COMPRESSED_FROM = 1024
+"""Bytes: shorter answers fit into one packet anyway."""
+_ROUTERS: tuple[APIRouter, ...] = (area.router,)
+"""The parts of the interface, each of which is a module of this room with its ``router``."""
+
+
+def create_app(
+    reader: Reader,
+    *,
+    dagster: str | None = None,
+    base_map: BaseMap | None = None,
+    user_header: str | None = None,
+) -> FastAPI:
+    """Return the web map of what was opened.
+
+    dagster      the address of Dagster's UI, for links to it
+    base_map     tiles of another server below the layers; nothing else is asked of other servers
+    user_header  the header in which a proxy says who is logged in; None where nobody logs in
+
+    Its addresses are relative: it is mounted where one likes. Every endpoint finds the View in the
+    app's state.
+    """
+    # FastAPI's pages of documentation would load scripts from elsewhere.
+    app = FastAPI(title="lc_platform map", docs_url=None, redoc_url=None, responses=RESPONSES)
+    dagster = dagster.rstrip("/") if dagster else None
+    app.state.view = View(reader, dagster, base_map, user_header)
+    answer_problems(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.include_router(files.router())
+    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
+    app.add_middleware(SecurityHeaders, headers=headers(base_map))
+    return app
