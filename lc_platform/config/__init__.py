@@ -60,6 +60,7 @@ from lc_platform.config.sections import (
 )
 from lc_platform.config.template import template
 from lc_platform.config.validation import Validation
+from lc_platform.config.viewer import MAP_PATH, BaseMap, Viewer
 
 __all__ = [
     "AUXILIARY_COLLECTIONS",
@@ -73,6 +74,7 @@ __all__ = [
     "GCS",
     "LIGHTGBM_DEFAULTS",
     "LIGHTGBM_FIXED",
+    "MAP_PATH",
     "MODEL_METHOD",
     "RUN_PATCHES",
     "RUN_PIXELS",
@@ -85,6 +87,7 @@ __all__ = [
     "Areas",
     "AuxiliaryCollection",
     "AuxiliaryImagery",
+    "BaseMap",
     "Budget",
     "Change",
     "Clouds",
@@ -105,6 +108,7 @@ __all__ = [
     "SimulatedMistakes",
     "Simulation",
     "Validation",
+    "Viewer",
     "current",
     "expand",
     "lightgbm_parameters",

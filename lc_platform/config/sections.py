@@ -49,6 +49,7 @@ from lc_platform.config.problems import ConfigError, problems
 from lc_platform.config.reference import Reference, is_raster
 from lc_platform.config.statistics import NO_INDEX, Statistics
 from lc_platform.config.validation import Validation
+from lc_platform.config.viewer import Viewer
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
 
@@ -167,6 +168,7 @@ class Config(Section):
     change: Change = Change()
     processing: Processing = Processing()
     operations: Operations = Operations()
+    viewer: Viewer = Viewer()
     object_store: ObjectStore = ObjectStore()
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)

@@ -64,6 +64,8 @@ EXAMPLES: Mapping[str, Any] = {
     "operations.notify.email.sender": "maps@example.org",
     "operations.notify.email.to": ["team@example.org"],
     "operations.notify.ui": "https://dagster.example.org",
+    "viewer.base_map.tiles": "https://tiles.example.org/{z}/{x}/{y}.png",
+    "viewer.base_map.attribution": "(c) Example",
     "object_store.endpoint": "https://s3.example.org",
     "object_store.region": "eu-central-1",
     "object_store.path_style": True,
