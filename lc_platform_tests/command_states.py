@@ -83,13 +83,18 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "prune": ("prune", "-c", "lc.yaml", "--dry-run"),
     "metrics": ("metrics", "-c", "lc.yaml", "--port", "PORT"),
     "ui": ("ui", "-c", "lc.yaml", "--port", "PORT"),
+    "map": ("map", "-c", "lc.yaml", "--port", "PORT"),
     "run": ("run", "-c", "lc.yaml"),
     "init": ("init", "another", "--source", "stac"),
     "demo": ("demo", DEMONSTRATION),
 }
 """In the order in which they are given: those that change something come last. `demo` takes
 minutes in a new folder, and is for the table alone."""
-SERVING: Mapping[str, str] = {"metrics": "Metrics at", "ui": "Serving dagster-webserver"}
+SERVING: Mapping[str, str] = {
+    "metrics": "Metrics at",
+    "ui": "Serving Dagster's UI",
+    "map": "The map is at",
+}
 """Those that work until they are stopped, and what they say when they do."""
 
 

@@ -258,10 +258,10 @@ def test_check_says_what_it_is_at_where_it_takes_long(lc: Command, small: Site) 
     assert any(re.fullmatch(r"archive 33N-\S+ 2021", one) for one in steps)
 
 
-# metrics, ui
+# metrics, ui, map
 
 
-@pytest.mark.parametrize("command", ["metrics", "ui"])
+@pytest.mark.parametrize("command", ["metrics", "ui", "map"])
 def test_a_port_in_use_is_said_before_anything_is_started(
     lc: Command, small: Site, command: str
 ) -> None:
@@ -275,7 +275,7 @@ def test_a_port_in_use_is_said_before_anything_is_started(
     assert sorted(small.folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["metrics", "ui"])
+@pytest.mark.parametrize("command", ["metrics", "ui", "map"])
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "a..b"])
 def test_an_address_of_no_interface_of_this_machine_is_named(
     lc: Command, small: Site, command: str, host: str
@@ -287,11 +287,26 @@ def test_an_address_of_no_interface_of_this_machine_is_named(
     assert ended.out == ""
 
 
-@pytest.mark.parametrize("command", ["metrics", "ui"])
+@pytest.mark.parametrize("command", ["metrics", "ui", "map"])
 def test_a_number_that_is_no_port_is_refused(lc: Command, small: Site, command: str) -> None:
     ended = lc(command, "-c", small.folder / "lc.yaml", "--port", "70000")
     assert ended.status == 2
     assert "65535" in ended.err
+
+
+def test_a_map_is_of_a_configuration_or_of_a_store_and_lies_below_a_path(
+    lc: Command, small: Site
+) -> None:
+    file = small.folder / "lc.yaml"
+    asked: tuple[tuple[tuple[str | Path, ...], str], ...] = (
+        ((), "nothing to show is named. Give a configuration"),
+        (("data", "-c", file), "give either a store or --config"),
+        (("-c", file, "--path", "/a b"), "--path /a b: is no path. Give for example /map"),
+        ((small.folder / "nowhere",), "nowhere: cannot be read"),
+    )
+    for arguments, said in asked:
+        ended = lc("map", *arguments, "--port", "0")
+        assert (ended.status, said in ended.err) == (1, True), ended
 
 
 def test_status_imports_neither_the_science_nor_the_graph(lc: Command, small: Site) -> None:
@@ -417,5 +432,5 @@ def test_the_package_is_a_command_of_its_own() -> None:
         [sys.executable, "-m", "lc_platform", "--help"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0
-    for command in ("demo", "init", "plan", "run", "status", "ui"):
+    for command in ("demo", "init", "plan", "run", "status", "ui", "map"):
         assert re.search(rf"\b{command}\b", ended.stdout)

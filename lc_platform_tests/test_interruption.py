@@ -259,6 +259,7 @@ def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) 
     [
         (("ui", "--port"), "Dagster's UI comes up"),
         (("metrics", "--every", "0.1", "--port"), "Metrics at"),
+        (("map", "--port"), "The map is at"),
     ],
 )
 @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ def test_what_serves_until_it_is_stopped_leaves_no_process(
     with started(*asked, terminal=terminal, folder=small.folder) as one:
         one.until(said)
         if command[0] == "ui":
-            one.until("Serving dagster-webserver")
+            one.until("Serving Dagster's UI")
             assert "superseded" not in one.words
         one.signalled(which)
         assert one.ended(SECONDS) == status

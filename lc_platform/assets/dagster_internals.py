@@ -56,8 +56,14 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+# The webserver takes no routes beside its own (#2219), so that the platform starts it itself, with
+# the code locations and the log of `dagster-webserver`.
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
 # The daemon looks at a failed run once, and has to be made to look again (#33741).
 from dagster._daemon.auto_run_reexecution.event_log_consumer import _create_cursor_key
+from dagster._utils.log import configure_loggers
 
 # Why a step failed is an object without a public name (#9509).
 from dagster_shared.error import SerializableErrorInfo
@@ -91,6 +97,9 @@ __all__ = [
     "SerializableErrorInfo",
     "SqlRunStorage",
     "TickStatus",
+    "WorkspaceFileTarget",
+    "WorkspaceProcessContext",
+    "configure_loggers",
     "execute_run_iterator",
     "retry_cursor_key",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import sample_table
+from lc_platform.cli import sample_table, serving
+from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.map_files import map_files
@@ -25,7 +24,6 @@ from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
     DEMO_FOLDER,
-    ENVIRONMENT_VARIABLE,
     FILE_NAME,
     SOURCES,
     Config,
@@ -43,25 +41,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-if not out.is_terminal:
-    out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
-
 _FAILURES_SHOWN = 5
 """Failures that are listed of an asset and year; similar ones count once."""
 _CAUSES_SHOWN = 20
 """Failures that are listed of a run, likewise."""
-_UI_ENDS = 25.0
-"""Seconds that Dagster's UI is given to end."""
 _Result = TypeVar("_Result")
-
-ConfigFile = Annotated[
-    Path,
-    typer.Option(
-        "-c", "--config", envvar=ENVIRONMENT_VARIABLE, help="The configuration file (YAML)."
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -465,46 +449,9 @@ def report(
     raise typer.Exit(0 if made.run.succeeded and made.files else 1)
 
 
-@app.command()
-def metrics(
-    config: ConfigFile,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 9464,
-    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two refreshes.")] = 60.0,
-) -> None:
-    """Serve metrics for Prometheus, under /metrics."""
-    from lc_platform.commands import metrics as exporter
-
-    exporter.run(load(config), port=port, host=host, every=every)
-
-
-@app.command()
-def ui(
-    config: ConfigFile,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the web UI.")] = 3000,
-    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
-) -> None:
-    """Open Dagster's web UI on a configuration, with its history."""
-    configuration = load(config)
-    from lc_platform.commands import ports
-    from lc_platform.commands import run as running
-    from lc_platform.commands.instance import HOME_VARIABLE, dagster_home
-    from lc_platform.commands.launch import workspace
-
-    ports.expect_free(host, port)
-    for warning in running.check(configuration):
-        err.print(f"[yellow]warning[/yellow]: {warning}")
-    home = dagster_home(configuration)
-    environment = {
-        **os.environ,
-        ENVIRONMENT_VARIABLE: str(config.resolve()),
-        HOME_VARIABLE: str(home.absolute()),
-    }
-    out.print(f"Dagster's UI comes up at http://{host}:{port} in half a minute; Ctrl+C ends it.")
-    loaded = "-w", str(workspace(home.resolve()))
-    webserver = sys.executable, "-m", "dagster_webserver", *loaded, "-h", host, "-p", str(port)
-    daemon = sys.executable, "-m", "dagster._daemon", "run", *loaded
-    raise typer.Exit(signals.supervised([webserver, daemon], environment, _UI_ENDS))
+app.command()(serving.metrics)
+app.command()(serving.ui)
+app.command("map")(serving.web_map)
 
 
 def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _Result:

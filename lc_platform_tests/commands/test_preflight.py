@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from lc_platform import config
 from lc_platform.commands import preflight
@@ -186,13 +190,19 @@ def test_the_web_ui_does_not_start_on_what_cannot_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_web_ui_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> None:
+def test_the_web_ui_the_map_and_the_daemon_start_after_the_warnings(tmp_path: Path) -> None:
     port = servers.free_port()
     process = ui(tmp_path, "", port)
     records = dg.DagsterInstance.from_config(str(tmp_path))
     try:
         servers.wait_until(lambda: servers.listens(port), "the web UI listens", seconds=600)
         servers.wait_until(records.get_daemon_heartbeats, "the daemon is at work", seconds=600)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/map/api/area", timeout=600) as area:
+            assert json.load(area)["name"] == "demo"
+        address = f"ws://127.0.0.1:{port}/graphql"
+        with connect(address, subprotocols=[Subprotocol("graphql-ws")]) as web:
+            web.send('{"type": "connection_init", "payload": {}}')
+            assert json.loads(web.recv(60)) == {"type": "connection_ack"}
     finally:
         process.terminate()  # which ends Dagster's processes too
         _, told = process.communicate(timeout=600)
