@@ -7,9 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas
 import numpy as np
@@ -149,21 +149,47 @@ def lc_platform(*arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
-    shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    """The mean of these four seeds is 0.906, in folds of patches of 160 m. Images that lie a pixel
-    too far south of the parcels cost 0.035 and more, which is what the bound tells apart."""
-    store = tmp_path / "data"
+class Site(NamedTuple):
+    """Flanders from its configuration and the command line."""
+
+    store: Path
+    variables: Mapping[str, str]
+    parcels: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def flanders(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """The map of the site in sixteen patches, and of its parcels."""
+    folder = tmp_path_factory.mktemp("flanders")
     variables = {
         "LC_SHARED_DATA": str(shared_data),
-        "LC_STORAGE": str(store),
-        "DAGSTER_HOME": str(tmp_path / "dagster"),
+        "LC_STORAGE": str(folder / "data"),
+        "DAGSTER_HOME": str(folder / "dagster"),
     }
-    said = lc_platform("run", "-c", str(FLANDERS), **variables)
-    assert re.search(r"\d+ artefacts made, in \d+ s, 0 failed", said)
-    with rasterio.open(store / "mosaic" / "2018" / "land_cover.tif") as file:
+    parcels = shared_data / "flanders" / "reference" / "parcels.gpkg"
+    data = yaml.safe_load(FLANDERS.read_text(encoding="utf-8"))
+    data["map"] = {"objects": str(parcels)}
+    path = folder / "flanders.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    said = lc_platform("run", "-c", str(path), **variables)
+    return Site(folder / "data", variables, parcels, said)
+
+
+def weighted_f1(store: Path) -> float:
+    found = json.loads((store / "evaluation" / "2018" / "metrics.json").read_text("utf-8"))
+    assert len(found["test_patches"]) == 14  # all that have a reference, in folds
+    return float(found["f1_weighted"])
+
+
+@pytest.mark.slow
+def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
+    flanders: Site, record_property: Callable[[str, object], None]
+) -> None:
+    """Four seeds give 0.904 to 0.907, in folds of patches of 160 m. Images that lie a pixel too far
+    south of the parcels cost 0.035 and more, which is what the bound tells apart."""
+    assert re.search(r"\d+ artefacts made, in \d+ s, 0 failed", flanders.said)
+    with rasterio.open(flanders.store / "mosaic" / "2018" / "land_cover.tif") as file:
         land_cover = file.read(1)
         assert str(file.crs) == "EPSG:32631"
     assert land_cover.shape == (64, 64)
@@ -171,20 +197,28 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
     # The bands of 20 m end 20 m north of the site's southern edge: two of its rows are in no file.
     assert (land_cover[:62] != 0).mean() > 0.99
     assert not land_cover[62:].any()
-    assert (store / "evaluation" / "2018" / "confusion_matrix.png").stat().st_size > 5000
-    text = FLANDERS.read_text(encoding="utf-8")
+    figure = flanders.store / "evaluation" / "2018" / "confusion_matrix.png"
+    assert figure.stat().st_size > 5000
+    score = weighted_f1(flanders.store)
+    record_property("figure", f"Flanders, weighted F1: {score:.3f}")
+    assert score >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.proof
+def test_flanders_is_as_good_by_other_seeds(
+    flanders: Site, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     scores = []
     for seed in (1, 2, 3, 4):
-        data = yaml.safe_load(text)
+        data = yaml.safe_load(FLANDERS.read_text(encoding="utf-8"))
         data["sampling"]["seed"] = seed
         changed = tmp_path / "flanders.yaml"
         changed.write_text(yaml.safe_dump(data), encoding="utf-8")
         only = ("training_samples", "model", "held_out_predictions", "evaluation")
         selected = [word for asset in only for word in ("--select", asset)]
-        lc_platform("run", "-c", str(changed), *selected, **variables)
-        found = json.loads((store / "evaluation" / "2018" / "metrics.json").read_text("utf-8"))
-        assert len(found["test_patches"]) == 14  # all that have a reference, in folds
-        scores.append(found["f1_weighted"])
+        lc_platform("run", "-c", str(changed), *selected, **flanders.variables)
+        scores.append(weighted_f1(flanders.store))
     shown = ", ".join(f"{score:.3f}" for score in scores)
     record_property(
         "figure", f"Flanders, weighted F1 of seeds 1 to 4: {shown}; mean {np.mean(scores):.4f}"
@@ -194,22 +228,11 @@ def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
 
 @pytest.mark.slow
 def test_the_parcels_of_flanders_get_one_class_each(
-    shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+    flanders: Site, record_property: Callable[[str, object], None]
 ) -> None:
     """They cross the sixteen patches of the site; most have a code of the crop that grew there."""
-    data = yaml.safe_load(FLANDERS.read_text(encoding="utf-8"))
-    parcels = shared_data / "flanders" / "reference" / "parcels.gpkg"
-    data["map"] = {"objects": str(parcels)}
-    path = tmp_path / "flanders.yaml"
-    path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    variables = {
-        "LC_SHARED_DATA": str(shared_data),
-        "LC_STORAGE": str(tmp_path / "data"),
-        "DAGSTER_HOME": str(tmp_path / "dagster"),
-    }
-    lc_platform("run", "-c", str(path), **variables)
-    table = geopandas.read_parquet(tmp_path / "data" / "objects" / "2018.parquet")
-    drawn = geopandas.read_file(parcels)
+    table = geopandas.read_parquet(flanders.store / "objects" / "2018.parquet")
+    drawn = geopandas.read_file(flanders.parcels)
     assert table.crs == drawn.crs
     here = table.set_index("object").sort_index()
     true = drawn.assign(object=range(1, len(drawn) + 1)).set_index("object").loc[here.index]
