@@ -122,5 +122,7 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # which as_written has said
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        # A layout that fits its contents needs no second drawing to find their bounds.
+        bounds = None if figure.get_layout_engine() else "tight"
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches=bounds)
     return buffer.getvalue()
