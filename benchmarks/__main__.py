@@ -26,6 +26,7 @@ PARTS = {
     "accuracy": "maps of before and now on ground that training has not seen",
     "intervals": "how often intervals of areas and accuracies hold the truth",
     "wrong_labels": "how many wrong labels are found, and the map without them",
+    "story": "a pixel's story, from a click to its answer",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
 PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}}

@@ -100,14 +100,31 @@ def closed_home(config: Config) -> Path | None:
     return home if home.exists() and not os.access(home, os.W_OK) else None
 
 
-def existing_instance(config: Config) -> dg.DagsterInstance:
-    """Dagster's records where there are any, and empty ones that are not kept where there are none
-    yet, or nobody may write where they are; nothing is written. Raises RunError where they cannot
-    be opened."""
+def existing_instance(config: Config) -> dg.DagsterInstance | None:
+    """Dagster's records; None where there are none yet, or nobody may write where they are; nothing
+    is written. Raises RunError where they cannot be opened."""
+    return opened_instance(_reachable(_home(config))) if has_records(config) else None
+
+
+def has_records(config: Config) -> bool:
+    """Whether Dagster has records, and they can be read."""
+    return (_home(config) / "dagster.yaml").exists() and not closed_home(config)
+
+
+def records_missing(config: Config) -> str:
+    """Say where Dagster has no records that can be read, and what to do; empty where it has."""
     home = _home(config)
-    if (home / "dagster.yaml").exists() and not closed_home(config):
-        return opened_instance(_reachable(home))
-    return dg.DagsterInstance.ephemeral()
+    if has_records(config):
+        return ""
+    if closed_home(config):
+        return (
+            f"{home}: Dagster's records cannot be read there, since nobody may write there. Have "
+            f"the folder writable, or name another in {HOME_VARIABLE}"
+        )
+    return (
+        f"{home}: Dagster has no records there. Where they are elsewhere, name the folder in "
+        f"{HOME_VARIABLE}"
+    )
 
 
 def chosen(asked: Sequence[Any], there: Sequence[Any], option: str, what: str) -> tuple[Any, ...]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import dagster as dg
 
 from lc_platform import assets
-from lc_platform.artefacts.layout import EVERY_ASSET, Partition
-from lc_platform.artefacts.versions import State, commonest, summary
+from lc_platform.artefacts.layout import EVERY_ASSET, RECORDS, REFERENCE_SAMPLE, Partition, key
+from lc_platform.artefacts.versions import Snapshot, State, commonest, summary
 from lc_platform.commands.instance import existing_instance
 from lc_platform.config import Config
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.local_archive import changed
 from lc_platform.monitoring.misaligned import misaligned
-from lc_platform.monitoring.partition_status import PartitionStatus
+from lc_platform.monitoring.partition_status import Known, PartitionStatus
 from lc_platform.platform import Platform
+from lc_platform.storage.store import Store
 
 _WARNINGS = {"raw_bands": implausible, "alignment": misaligned}
 """What a person should look at in the artefacts of an asset and year."""
@@ -31,6 +36,9 @@ class AssetStatus:
     """Partition -> the last error; for those that are not current, or whose check failed."""
     not_reached: Mapping[Partition, str] = field(default_factory=dict)
     """Partition -> what it waited for; for others that are not current."""
+    running: Mapping[Partition, str] = field(default_factory=dict)
+    """Partition -> the run that is to make it, in progress or in the queue; for those that are not
+    current."""
     warnings: Sequence[str] = ()
     """What a person should look at in those that exist."""
 
@@ -69,35 +77,94 @@ def status(config: Config) -> list[AssetStatus]:
     Raises StorageError where the store cannot be read, is a file, or has artefacts and has lost its
     grid.
     """
-    platform = Platform(config, [asset.recipe for asset in assets.ALL])
-    platform.store.expect_folder()
-    snapshot = platform.versions.look()
-    for each in config.years:
-        snapshot.outdate("raw_bands", changed(platform, snapshot, each))
-        for asset in ("area_statistics", "change"):
-            snapshot.outdate(asset, platform.judged_since(snapshot, asset, each))
-        snapshot.outdate("report", platform.changed_since(snapshot, each))
-    partition_status = PartitionStatus(
-        existing_instance(config), platform.versions, snapshot, config.years
-    )
-    if (
-        partition_status.assets != EVERY_ASSET
-        and not partition_status.of["patch_grid"].failed
-        and any(snapshot.recorded("raw_bands", year) for year in config.years)
-    ):
-        snapshot.patches()
-    rows = []
+    return StatusReader(config, existing_instance(config)).read(config.years)
+
+
+class StatusReader:
+    """Reads the status, also again and again: of failed runs, what was read of their logs stays."""
+
+    def __init__(self, config: Config, instance: dg.DagsterInstance | None) -> None:
+        """``instance``, Dagster's records, is None where there are none."""
+        self._platform = Platform(config, [asset.recipe for asset in assets.ALL])
+        self._instance = instance
+        self._known: dict[tuple[int, ...], Known] = {}
+        """By the years that were asked for."""
+
+    def changes(self, years: Sequence[int]) -> object:
+        """Return what differs where something may have changed since, in a few milliseconds: files
+        of the store, and Dagster's runs. Of an object store, where a look costs listings, it is
+        what Dagster has recorded, by which all is made. Files that the configuration names, and an
+        archive's, are not looked at.
+
+        Raises what Dagster's database does where it cannot be asked.
+        """
+        store, instance = self._platform.store, self._instance
+        if instance is None:
+            return changes_in_store(store, years)
+        latest = instance.get_run_records(limit=1, order_by="update_timestamp")
+        runs = [(one.dagster_run.run_id, one.update_timestamp) for one in latest]
+        if store.local:
+            return runs, changes_in_store(store, years)
+        return runs, instance.event_log_storage.get_maximum_record_id()
+
+    def read(self, years: Sequence[int]) -> list[AssetStatus]:
+        """Return the status of every asset and of some of the configured years; see `status`."""
+        platform = self._platform
+        platform.store.expect_folder()
+        snapshot = platform.versions.look()
+        for each in years:
+            snapshot.outdate("raw_bands", changed(platform, snapshot, each))
+            for asset in ("area_statistics", "change"):
+                snapshot.outdate(asset, platform.judged_since(snapshot, asset, each))
+            snapshot.outdate("report", platform.changed_since(snapshot, each))
+        known = self._known.setdefault(tuple(years), {})
+        partition_status = PartitionStatus(
+            self._instance, platform.versions, snapshot, years, known
+        )
+        if (
+            partition_status.assets != EVERY_ASSET
+            and not partition_status.of["patch_grid"].failed
+            and any(snapshot.recorded("raw_bands", year) for year in years)
+        ):
+            snapshot.patches()
+        return list(_rows(partition_status, platform, snapshot, years))
+
+
+def _rows(
+    partition_status: PartitionStatus,
+    platform: Platform,
+    snapshot: Snapshot,
+    years: Sequence[int],
+) -> Iterator[AssetStatus]:
     for asset in partition_status.assets:
         attempts = partition_status.of[asset]
-        for year in platform.versions.years_of(asset, config.years):
+        for year in platform.versions.years_of(asset, years):
             states = snapshot.states(asset, year)
-            failed = {where: attempts.failed[where] for where in states if where in attempts.failed}
-            not_reached = {
-                where: attempts.not_reached[where]
-                for where in states
-                if where in attempts.not_reached
-            }
+            failed, not_reached, running = (
+                {where: why for where, why in of.items() if where in states}
+                for of in (attempts.failed, attempts.not_reached, attempts.running)
+            )
             look = _WARNINGS.get(asset)
             warnings = look(snapshot, year) if look and year else ()
-            rows.append(AssetStatus(asset, year, states, failed, not_reached, warnings))
-    return rows
+            yield AssetStatus(asset, year, states, failed, not_reached, running, warnings)
+
+
+def changes_in_store(store: Store, years: Sequence[int]) -> object:
+    """Return what differs where artefacts of some years, or their records, were changed since;
+    None of an object store, which does not tell."""
+    if not store.local:
+        return None
+    paths = {store.plain(REFERENCE_SAMPLE.format(year=year)) for year in years}
+    for asset in EVERY_ASSET:
+        for year in years:
+            folder = PurePosixPath(key(asset, "any", year)).parent
+            paths |= {store.plain(str(folder)), store.plain(f"{RECORDS}/{folder}")}
+    return [_changed_at(path) for path in sorted(paths)]
+
+
+def _changed_at(path: str) -> int | None:
+    """Return when a file, or what a folder lists, was changed last; None where it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - a tenth of the time
+    except OSError:
+        return None

@@ -22,6 +22,13 @@ from lc_platform.storage.errors import MissingArtefactError
 _RUNS_READ = 500
 """Failed runs whose logs are read, the newest first; of older ones only the failure is known."""
 _PAGE = 500
+_IN_PROGRESS = {
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+}
 Known = dict[str, Sequence[Failure]]
 """Run id -> its failures, for the runs that were read."""
 
@@ -34,6 +41,8 @@ class Attempts:
     """Partition -> the error's text. A partition that exists is here if its check failed."""
     not_reached: dict[Partition, str] = field(default_factory=dict)
     """Partition -> what it waited for."""
+    running: dict[Partition, str] = field(default_factory=dict)
+    """Partition -> the run that is to make it: in progress, or in the queue."""
 
     def count(self, states: Mapping[Partition, State]) -> Counter[str]:
         """Count partitions by state, with the failed ones as a state of their own."""
@@ -45,7 +54,8 @@ class Attempts:
 class PartitionStatus:
     """How the last attempts at all partitions of the configured years ended.
 
-    known  failures of runs that were read before; those that are read now are added
+    instance  Dagster's records; None where there are none
+    known     failures of runs that were read before; those that are read now are added
 
     Raises StorageError where the store cannot be read. Without a patch grid, only the grid's own
     status is known.
@@ -53,13 +63,12 @@ class PartitionStatus:
 
     def __init__(
         self,
-        instance: dg.DagsterInstance,
+        instance: dg.DagsterInstance | None,
         versions: Versions,
         snapshot: Snapshot,
         years: Sequence[int],
         known: Known | None = None,
     ) -> None:
-        self._instance = instance
         self._inputs = {name: spec.inputs for name, spec in versions.recipes.items()}
         self._upstream = {asset: self._all_upstream(asset) for asset in EVERY_ASSET}
         """All assets that an asset depends on, in the order of the graph."""
@@ -80,6 +89,9 @@ class PartitionStatus:
             }
             for asset in self.assets
         }
+        if instance is None:
+            return
+        self._instance = instance
         attempted = {asset: _attempted(instance, asset, self._open[asset]) for asset in self.assets}
         newest: dict[str, int] = {}
         for found in attempted.values():
@@ -114,6 +126,8 @@ class PartitionStatus:
             if missing and (why := self._inherited(asset, where)):
                 attempts.not_reached[where] = why
             return
+        if status in _IN_PROGRESS:
+            attempts.running[where] = run
         if status is dg.DagsterRunStatus.CANCELED:
             attempts.not_reached[where] = f"not reached: run {run} was canceled"
         if status is not dg.DagsterRunStatus.FAILURE:

@@ -13,11 +13,13 @@ from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, di
 from lc_platform.config import FILE_NAME, Config
 from lc_platform.cube import MAIN, Legend
 from lc_platform.reading.errors import NotFoundError, nearest
+from lc_platform.reading.open_artefacts import OpenArtefacts, file_state
 from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
     from lc_platform.products.cloud_masks import CloudMasks
+    from lc_platform.products.features import FeatureStack
     from lc_platform.products.raw_bands import AcquisitionStack
     from lc_platform.products.reference_rasters import ReferenceMap
     from lc_platform.reading.datasets import Legends
@@ -38,12 +40,27 @@ class Artefacts:
         self.store = store
         self.config = config
         self._file = file
+        self._open = OpenArtefacts(store)
+        self.grid_state: object = None
+        """What differs where the grid that is kept is another one; None where there is none."""
+
+    def refresh(self) -> bool:
+        """Forget the grid, and what goes with it, where it was replaced; returns whether it was."""
+        if self.grid_state is None or file_state(self.store, GRID) == self.grid_state:
+            return False
+        self.grid_state = None
+        for name in ("grid", "years", "legend", "_keys"):
+            self.__dict__.pop(name, None)
+        return True
 
     @cached_property
     def grid(self) -> PatchGrid:
         """The patches. Raises MissingArtefactError where there is no grid yet."""
         try:
-            return GridFormat().open(self.store, GRID)
+            state = file_state(self.store, GRID)
+            found = GridFormat().open(self.store, GRID)
+            self.grid_state = state
+            return found
         except MissingArtefactError as error:
             raise self._not_made("patch_grid", Partition()) from error
 
@@ -139,17 +156,31 @@ class Artefacts:
         path = key(asset, year=year)
         return self.opened(asset, where, lambda: formats()[asset].open(self.store, path))
 
+    def files(self, asset: str, where: Partition) -> Mapping[str, str]:
+        """Return the files of a year's maps: their paths by name."""
+        from lc_platform.artefacts.formats import formats
+
+        path = key(asset, where.patch, where.year)
+        found: Mapping[str, str] = self.opened(
+            asset, where, lambda: formats()[asset].open(self.store, path)
+        )
+        return found
+
     def zarr(self, asset: str, where: Partition) -> ZarrCube:
         from lc_platform.storage.zarr_cube import ZarrCube
 
         path = key(asset, where.patch, where.year)
-        return self.opened(asset, where, lambda: ZarrCube(self.store, path))
+        return self.opened(
+            asset, where, lambda: self._open.get(path, lambda: ZarrCube(self.store, path))
+        )
 
     def raster(self, asset: str, where: Partition) -> RasterCube:
         from lc_platform.storage.raster_cube import RasterCube
 
         path = key(asset, where.patch, where.year)
-        return self.opened(asset, where, lambda: RasterCube(self.store, path))
+        return self.opened(
+            asset, where, lambda: self._open.get(path, lambda: RasterCube(self.store, path))
+        )
 
     def imagery(self, where: Partition) -> AcquisitionStack:
         from lc_platform.products.raw_bands import AcquisitionStack
@@ -160,6 +191,16 @@ class Artefacts:
         from lc_platform.products.cloud_masks import CloudMasks
 
         return CloudMasks(self.zarr("cloud_masks", where))
+
+    def features(self, where: Partition) -> FeatureStack:
+        """Raises DataError where features that are not stored were made of other imagery or masks
+        than there are now."""
+        from lc_platform.products.features import FeatureStack, recomputed
+
+        cube = self.zarr("features", where)
+        if "features" in cube.layers:
+            return FeatureStack(cube)
+        return FeatureStack(recomputed(cube.attributes, self.imagery(where), self.masks(where)))
 
     def reference(self, patch: str | None) -> ReferenceMap:
         from lc_platform.products.reference_rasters import ReferenceMap

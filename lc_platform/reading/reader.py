@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lc_platform.artefacts.layout import (
     EVERY_ASSET,
@@ -25,7 +25,7 @@ from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
 from lc_platform.reading.artefacts import GRID, Artefacts, read_by
 from lc_platform.reading.errors import NotFoundError, nearest
-from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, UnavailableError
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from lc_platform.products.model import LandCoverModel
-    from lc_platform.reading.places import Places
+    from lc_platform.reading.map_areas import MapAreas
+    from lc_platform.reading.pixels import Pixels
+    from lc_platform.reading.places import Pixel, Places
+    from lc_platform.reading.story import Story
 
 _TABLES = {"observation_stats": ".parquet", "change": ".parquet"}
 """How the tables end that lie beside a raster."""
-_Result = TypeVar("_Result")
 
 
 def opened(
@@ -248,32 +250,67 @@ class Reader:
         """
         from lc_platform.reading import story
 
-        pixel = self._places.pixel(longitude, latitude)
+        pixel = self.pixel(longitude, latitude)
+        found = self._pixels.observations(pixel, year)
+        own = self.artefacts.if_made(lambda: self._pixels.map(pixel, year))
+        reference = self.artefacts.if_made(lambda: self._pixels.reference(pixel))
+        about: dict[Any, Any] = {
+            "year": year,
+            **story.place(pixel, longitude, latitude),
+            **(own.to_dict() if own else {"class": None, "class_name": None}),
+            **(reference.to_dict() if reference else {"reference": None, "reference_name": None}),
+        }
+        found.attrs = about
+        return found
 
-        def told() -> pd.DataFrame:
-            here = self.artefacts.partition("raw_bands", pixel.patch.key, year)
-            reference = self.artefacts.if_made(lambda: self.artefacts.reference(here.patch))
-            predictions = self.artefacts.if_made(lambda: self.artefacts.raster("predictions", here))
-            features = self.artefacts.if_made(lambda: self.artefacts.zarr("features", here))
-            used = None if features is None else features.attributes["acquisitions"]
-            masks = self.artefacts.if_made(lambda: self.artefacts.masks(here))
-            found = story.observations(
-                pixel, self.artefacts.imagery(here), masks, used, self._indices
-            )
-            legend = self.artefacts.legend
-            if predictions is not None:
-                path = key("predictions", here.patch, here.year)
-                legend = self.artefacts.legends(path, predictions).get("class", legend)
-            about: dict[Any, Any] = {
-                "year": year,
-                **story.place(pixel, longitude, latitude),
-                **story.of_map(pixel, predictions, legend),
-                **story.of_reference(pixel, reference, self.artefacts.legend),
-            }
-            found.attrs = about
-            return found
+    def story(self, longitude: float, latitude: float, year: int) -> Story:
+        """Return all that is known of the pixel at a place (degrees, EPSG:4326): the observations
+        of a year, what the classifier reads, what the maps of all years say, the reference; and in
+        ``missing`` sentences about what is not made yet, or damaged.
 
-        return _of_one_version(told)
+        Raises NotFoundError where the place lies in no patch, or for another year, UnavailableError
+        where the store cannot be reached.
+        """
+        return self._pixels.story(self.pixel(longitude, latitude), longitude, latitude, year)
+
+    def pixel(self, longitude: float, latitude: float) -> Pixel:
+        """Return the patch and the pixel that a place (degrees, EPSG:4326) lies in, see `at`.
+
+        Raises NotFoundError where it lies in no patch, naming the nearest.
+        """
+        return self._places.pixel(longitude, latitude)
+
+    def acquisitions(self, patch: str, year: int) -> pd.DataFrame:
+        """Return a row an acquisition of a patch in a year, by its time (UTC).
+
+        Columns: ``acquisition`` (its key), ``platform``, ``cloud_cover`` (percent, as the archive
+        says), the shares of the patch's pixels that have data (``data_fraction``), that show the
+        ground (``valid_fraction``) and that are cloudy (``cloud_fraction``), NaN where that is not
+        known; ``used``, whether the features are made of it; and ``link``, the address of its
+        first item in a STAC API. Raises MissingArtefactError where the imagery is not made yet.
+        """
+        from lc_platform.reading.acquisitions import acquisitions
+
+        here = self.artefacts.partition("raw_bands", patch, year)
+        masks = self.artefacts.if_made(lambda: self.artefacts.masks(here))
+        features = self.artefacts.if_made(lambda: self.artefacts.zarr("features", here))
+        used = None if features is None else features.attributes["acquisitions"]
+        return acquisitions(self.artefacts.imagery(here), masks, used, self.config)
+
+    def areas(
+        self, year: int, boxes: Sequence[tuple[float, float, float, float]] | None = None
+    ) -> MapAreas:
+        """Return the area of each class of a year's map.
+
+        boxes  (west, south, east, north) in degrees: of the pixels whose centres lie in them. All
+               of the map where None, as the area statistics have it where they are made
+
+        Of a large box the map's overviews are counted. Raises MissingArtefactError where there is
+        no map of the year.
+        """
+        from lc_platform.reading import map_areas
+
+        return map_areas.areas(self.artefacts, year, boxes)
 
     def series(
         self,
@@ -300,7 +337,9 @@ class Reader:
         no pixel's centre, or where there is no such band; MissingArtefactError where nothing of it
         is made yet.
         """
-        return _of_one_version(lambda: self._series(polygon, index, year))
+        from lc_platform.reading.pixels import of_one_version
+
+        return of_one_version(lambda: self._series(polygon, index, year))
 
     def _series(
         self, given: Any, index: str | Mapping[str, Sequence[str]], year: int | None
@@ -384,7 +423,25 @@ class Reader:
 
         return Places(self.artefacts.grid.patches)
 
+    @cached_property
+    def _pixels(self) -> Pixels:
+        from lc_platform.reading.pixels import Pixels
+
+        return Pixels(self.artefacts, self._indices)
+
     # What there is
+
+    @property
+    def grid_state(self) -> object:
+        """What differs where the patch grid that is kept here is another one."""
+        return self.artefacts.grid_state
+
+    def refresh(self) -> None:
+        """Have the patch grid read again where it was replaced since, and what goes with it. All
+        else is read as it is now anyway."""
+        if self.artefacts.refresh():
+            for name in ("patches", "classes", "_places"):
+                self.__dict__.pop(name, None)
 
     def status(self, *, versions: bool = False) -> pd.DataFrame:
         """Return how much of each asset is made, a row an asset and year (0 where it is of none).
@@ -459,11 +516,3 @@ def _status_row(asset: str, year: int | None, partitions: int, made: int) -> dic
         "made": made,
         "missing": missing,
     }
-
-
-def _of_one_version(read: Callable[[], _Result]) -> _Result:
-    """Return what is read; once more where an artefact was replaced while it was."""
-    try:
-        return read()
-    except UnavailableError:
-        return read()

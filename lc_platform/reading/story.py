@@ -1,8 +1,10 @@
-"""What is known of one pixel in a year."""
+"""What is known of one pixel: what was observed there, what the classifier read of it, its classes
+by year, its reference."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,86 @@ import pandas as pd
 from lc_platform.cube import Legend
 from lc_platform.eo.indices import Index, compute
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.features import FeatureStack
+from lc_platform.products.probability_layers import classes_kept, probability_layer
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.reading.datasets import calibrated
 from lc_platform.reading.layers import decoded
 from lc_platform.reading.places import Pixel
 from lc_platform.storage.raster_cube import RasterCube
+
+
+@dataclass(frozen=True)
+class MapPixel:
+    """What a year's map says of a pixel."""
+
+    class_id: int | None
+    """None where there is no data."""
+    values: Mapping[str, Any]
+    """The other layers by name, percents; None where there is no data."""
+    probabilities: Mapping[int, float | None]
+    """By class id, percent; empty where the map does not keep them."""
+    model_version: str | None
+    legend: Legend
+    """The classes as they were when the map was made."""
+
+    @property
+    def class_name(self) -> str | None:
+        return None if self.class_id is None else name_of(self.legend, self.class_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `Reader.at` tells it."""
+        found = {"class": self.class_id, "class_name": self.class_name, **self.values}
+        if self.probabilities:
+            named = {name_of(self.legend, one): p for one, p in self.probabilities.items()}
+            found["probabilities"] = named
+        return found | {"model_version": self.model_version}
+
+
+@dataclass(frozen=True)
+class ReferencePixel:
+    """What the reference says of a pixel."""
+
+    class_id: int | None
+    """None where it is not labelled."""
+    ambiguous: bool
+    """Whether several classes claim it."""
+    polygon: int | None
+    """See `ReferenceMap.polygons`."""
+    legend: Legend
+
+    @property
+    def class_name(self) -> str | None:
+        return None if self.class_id is None else name_of(self.legend, self.class_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `Reader.at` tells it."""
+        return {
+            "reference": self.class_id,
+            "reference_name": self.class_name,
+            "ambiguous": self.ambiguous,
+            "polygon": self.polygon,
+        }
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is known of the pixel at a place."""
+
+    pixel: Pixel
+    longitude: float
+    latitude: float
+    year: int
+    observations: pd.DataFrame | None
+    """A row an acquisition of the year, see `Reader.at`; None where there is no imagery."""
+    features: pd.DataFrame | None
+    """What the classifier reads: a row a date, a column a feature; None where there are none."""
+    maps: Mapping[int, MapPixel]
+    """By year, in order, of those that there is a map of."""
+    reference: ReferencePixel | None
+    missing: Sequence[str]
+    """Sentences that say what is not made yet, or cannot be read, and what to do."""
 
 
 def observations(
@@ -56,6 +132,14 @@ def observations(
     return pd.DataFrame(columns, pd.DatetimeIndex(raw_bands.datetimes, name="time"))
 
 
+def features_of(pixel: Pixel, features: FeatureStack) -> pd.DataFrame:
+    """Return a row a date, a column a feature of a pixel, NaN where missing."""
+    cube = features.cube
+    values = features.read(pixel.window).reshape(len(cube.coordinates["date"]), -1)
+    dates = pd.DatetimeIndex(cube.coordinates["date"], name="date")
+    return pd.DataFrame(values, dates, [str(one) for one in cube.coordinates["feature"]])
+
+
 def place(pixel: Pixel, longitude: float, latitude: float) -> dict[str, Any]:
     """Return where a pixel is."""
     x, y = pixel.centre
@@ -71,47 +155,32 @@ def place(pixel: Pixel, longitude: float, latitude: float) -> dict[str, Any]:
     }
 
 
-def of_map(pixel: Pixel, predictions: RasterCube | None, classes: Legend) -> dict[str, Any]:
-    """Return what the map says of a pixel, its layers by name: the class's id and name (None where
-    there is no data or no map), percents, and the probabilities by the classes' names."""
-    found: dict[str, Any] = {"class": None, "class_name": None}
-    if predictions is None:
-        return found
-    probabilities = {}
-    for name, layer in predictions.layers.items():
-        how = decoded(name, layer, classes)
-        value = how.decode(predictions.read(name, pixel.window)).item()
-        stem, _, number = name.rpartition("_")
-        if stem == "probability" and number.isdigit():
-            probabilities[_name(classes, int(number))] = _known(value)
-        elif name == "class":
-            found |= _class("class", value, classes)
-        else:
-            found[name] = _known(value)
-    if probabilities:
-        found["probabilities"] = probabilities
-    found["model_version"] = predictions.attributes.get("model_version")
-    return found
-
-
-def of_reference(pixel: Pixel, reference: ReferenceMap | None, classes: Legend) -> dict[str, Any]:
-    """Return what the reference says of a pixel: the class's id and name, whether several classes
-    claim it, and its polygon; None where it is not labelled or there is no reference."""
-    if reference is None:
-        return {"reference": None, "reference_name": None}
-    window = pixel.window
-    return {
-        **_class("reference", reference.classes(window).item(), classes),
-        "ambiguous": bool(reference.ambiguous(window).item()),
-        "polygon": reference.polygons(window).item() or None,
+def of_map(pixel: Pixel, predictions: RasterCube, classes: Legend) -> MapPixel:
+    """Return what a map says of a pixel."""
+    values = {
+        name: _known(decoded(name, predictions.layers[name], classes).decode(stored).item())
+        for name, stored in predictions.read_every(pixel.window).items()
     }
+    class_id = values.pop("class") or None
+    kept = classes_kept(predictions.layers)
+    probabilities = {one: values.pop(probability_layer(one)) for one in kept}
+    version = predictions.attributes.get("model_version")
+    return MapPixel(class_id, values, probabilities, version, classes)
 
 
-def _class(name: str, value: int, classes: Legend) -> Mapping[str, Any]:
-    return {name: value or None, f"{name}_name": _name(classes, value) if value else None}
+def of_reference(pixel: Pixel, reference: ReferenceMap, classes: Legend) -> ReferencePixel:
+    """Return what the reference says of a pixel."""
+    window = pixel.window
+    return ReferencePixel(
+        reference.classes(window).item() or None,
+        bool(reference.ambiguous(window).item()),
+        reference.polygons(window).item() or None,
+        classes,
+    )
 
 
-def _name(classes: Legend, value: int) -> str:
+def name_of(classes: Legend, value: int) -> str:
+    """Return the name of a class, also of one that is no longer among them."""
     return classes.get(value, (f"class {value}", ""))[0]
 
 

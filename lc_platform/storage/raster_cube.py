@@ -436,6 +436,13 @@ class RasterCube:
         values: NDArray[Any] = self.read_layers([layer], window)[0]
         return values
 
+    def read_every(self, window: Window | None = None) -> dict[str, NDArray[Any]]:
+        """The values of all layers, (y, x), in a window, each file opened once; errors as of
+        ``read``."""
+        main = [name for name in self.layers if name not in self._beside]
+        found = dict(zip(main, self.read_layers(main, window), strict=True))
+        return found | {name: self.read(name, window) for name in self._beside}
+
     def read_layers(self, layers: Sequence[str], window: Window | None = None) -> NDArray[Any]:
         """Values of layers that lie in one file, (layer, y, x), in a window; errors as of
         ``read``."""

@@ -64,7 +64,7 @@ _AT_ONCE = 2048
 CHUNK = 256
 """Pixels along the side of what is compressed together: one window is a few of them."""
 
-_ATTRIBUTE = "lc_platform"
+ATTRIBUTE = "lc_platform"
 _LAYOUT = "layout"
 LAYOUT = f"{CHUNK} 2"
 """Of the files of an array: another number where chunks, shards or compression change, so that
@@ -426,7 +426,7 @@ def _attributes(cube: LazyCube) -> dict[str, Any]:
     # Of all other grids the times are those of the main one.
     own_times = [name for name in grids if f"{name}/time" in cube.coordinates]
     about = {"grids": grids, "own_times": own_times, "attributes": attributes, _LAYOUT: LAYOUT}
-    return {_ATTRIBUTE: about}
+    return {ATTRIBUTE: about}
 
 
 class ZarrCube:
@@ -452,7 +452,7 @@ class ZarrCube:
     def _describe(self, physical: str, store: Store) -> None:
         source = _open(store, physical, read_only=True)
         strict = zarr.open_group(_Strict(source), mode="r", zarr_format=3, use_consolidated=True)
-        about: Mapping[str, Any] = strict.attrs[_ATTRIBUTE]  # type: ignore[assignment]
+        about: Mapping[str, Any] = strict.attrs[ATTRIBUTE]  # type: ignore[assignment]
         self.layout = str(about.get(_LAYOUT))
         self._folder = Path(physical) if store.local else None
         self._process = os.getpid()

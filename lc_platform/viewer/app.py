@@ -6,14 +6,36 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from lc_platform.reading.reader import Reader
-from lc_platform.viewer import area, files
+from lc_platform.viewer import (
+    acquisitions,
+    area,
+    areas,
+    files,
+    patches,
+    pixel,
+    search,
+    states,
+    transitions,
+    wrong_labels,
+)
+from lc_platform.viewer.caches import Caches
 from lc_platform.viewer.problems import RESPONSES, answer_problems
 from lc_platform.viewer.security import SecurityHeaders, headers
 from lc_platform.viewer.view import BaseMap, View
 
 _COMPRESSED_FROM = 1024
 """Bytes: shorter answers fit into one packet anyway."""
-_ROUTERS: tuple[APIRouter, ...] = (area.router,)
+_ROUTERS: tuple[APIRouter, ...] = (
+    area.router,
+    pixel.router,
+    patches.router,
+    states.router,
+    areas.router,
+    acquisitions.router,
+    search.router,
+    transitions.router,
+    wrong_labels.router,
+)
 """The parts of the interface, each of which is a module of this room with its ``router``."""
 
 
@@ -30,13 +52,14 @@ def create_app(
     base_map     tiles of another server below the layers; nothing else is asked of other servers
     user_header  the header in which a proxy says who is logged in; None where nobody logs in
 
-    Its addresses are relative: it is mounted where one likes. Every endpoint finds the View in the
-    app's state.
+    Its addresses are relative: it is mounted where one likes. Every endpoint finds the View, and
+    what is kept between requests, in the app's state.
     """
     # FastAPI's pages of documentation would load scripts from elsewhere.
     app = FastAPI(title="lc_platform map", docs_url=None, redoc_url=None, responses=RESPONSES)
     dagster = dagster.rstrip("/") if dagster else None
     app.state.view = View(reader, dagster, base_map, user_header)
+    app.state.caches = Caches.of(reader)
     answer_problems(app)
     for router in _ROUTERS:
         app.include_router(router)

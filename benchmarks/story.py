@@ -1,0 +1,130 @@
+"""A pixel's story over a year: what a person waits for after a click on the map."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median, quantiles
+from unittest.mock import patch as replaced
+
+import numpy as np
+from fastapi.testclient import TestClient
+
+import lc_platform
+from benchmarks import training
+from benchmarks.archive import YEAR
+from benchmarks.prepared import materialize, prepare
+from benchmarks.report import Table
+from benchmarks.settings import Settings
+from lc_platform.artefacts.formats import formats
+from lc_platform.artefacts.layout import key
+from lc_platform.config import load
+from lc_platform.eo.polygons import transformer
+from lc_platform.reading.reader import Reader
+from lc_platform.storage.store import Store
+from lc_platform.viewer.app import create_app
+from lc_platform_tests.servers import BUCKET, seaweedfs
+
+_CLICKS = 40
+_CUBES = ("raw_bands", "cloud_masks", "features")
+LIMIT = 0.150
+"""Seconds: the median of a folder's."""
+
+
+def run(settings: Settings) -> list[Table]:
+    """Time clicks on a patch of 70 acquisitions of 13 bands, in a folder and on SeaweedFS."""
+    folder = settings.folder / "story"
+    file = _made(folder, settings)
+    reader = lc_platform.open(file)
+    places = _places(reader)
+    rows = [_row("a folder", reader, places)]
+    with _on_seaweedfs(settings.folder / "seaweedfs", reader) as remote:
+        rows.append(_row("SeaweedFS", remote, places))
+    return [
+        Table(
+            "story",
+            "A pixel's story",
+            ("store", "first click", "median", "95th percentile"),
+            rows,
+            (
+                f"`/api/pixel` of {_CLICKS} places of a patch of {settings.size} x {settings.size} "
+                "pixels with 70 acquisitions of 13 bands, its masks, features and map: one after "
+                "the other, none asked for twice. The first click opens the stores.",
+            ),
+        )
+    ]
+
+
+def _made(folder: Path, settings: Settings) -> Path:
+    """Make a patch with all that a story tells; returns its configuration."""
+    file = folder / lc_platform.config.FILE_NAME
+    if file.exists():
+        return file
+    partial = folder.with_suffix(".part")
+    area = prepare(partial, settings.data, size=settings.size, patches=1, every_band=True)
+    config = load(area.file)
+    store = Store.of(config)
+    materialize(config, "cloud_masks", "features")
+    features = formats()["features"].open(store, key("features", area.patches[0], YEAR))
+    formats()["model"].write(store, key("model", year=YEAR), training.model(features))
+    materialize(config, "predictions")
+    partial.rename(folder)
+    return file
+
+
+def _places(reader: Reader) -> list[tuple[float, float]]:
+    """Longitudes and latitudes of pixels anywhere in the patch."""
+    (patch,) = reader.artefacts.grid.patches
+    random = np.random.default_rng(7)
+    rows, columns = random.integers(0, patch.shape[0], (2, _CLICKS)) + 0.5
+    affine = patch.geobox.affine
+    lons, lats = transformer(patch.crs, "EPSG:4326").transform(
+        affine.c + affine.a * columns, affine.f + affine.e * rows
+    )
+    return list(zip(lons.tolist(), lats.tolist(), strict=True))
+
+
+def _row(name: str, reader: Reader, places: list[tuple[float, float]]) -> tuple[str, ...]:
+    with TestClient(create_app(reader)) as client:
+
+        def click(lon: float, lat: float) -> None:
+            answer = client.get("/api/pixel", params={"lon": lon, "lat": lat, "year": YEAR})
+            answer.raise_for_status()
+            if len(answer.json()["observations"]) != 70:
+                raise RuntimeError(f"{name}: {answer.json()['missing']}")
+
+        first, *others = [_seconds(lambda at=at: click(*at)) for at in places]
+    slow = quantiles(others, n=20)[-1]
+    return name, *(f"{one * 1e3:.0f} ms" for one in (first, median(others), slow))
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _on_seaweedfs(folder: Path, reader: Reader) -> Iterator[Reader]:
+    """The same store in a bucket."""
+    with seaweedfs(folder) as server:
+        variables = {
+            "AWS_SHARED_CREDENTIALS_FILE": str(server.credentials),
+            "AWS_PROFILE": "owner",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        with replaced.dict(os.environ, variables):
+            url, settings = f"s3://{BUCKET}/story", {"endpoint": server.endpoint}
+            (patch,) = reader.artefacts.grid.keys
+            target = Store(url, lc_platform.config.ObjectStore.model_validate(settings))
+            for asset in _CUBES:
+                path = key(asset, patch, YEAR)
+                with target.folder(path) as staging:
+                    target.fs.put(f"{reader.store.physical(path)}/", staging.path, recursive=True)
+            for path in (key("patch_grid"), key("predictions", patch, YEAR)):
+                with target.file(path) as file:
+                    file.write_bytes(reader.store.read_bytes(path))
+            yield lc_platform.open(url, object_store=settings)

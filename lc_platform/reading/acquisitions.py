@@ -1,0 +1,70 @@
+"""The acquisitions of a patch's year: what the archive says of each, and how much of the patch it
+shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import pandas as pd
+
+from lc_platform.catalogue import PRESETS
+from lc_platform.config import Config
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.raw_bands import AcquisitionStack
+
+
+def acquisitions(
+    raw_bands: AcquisitionStack,
+    masks: CloudMasks | None,
+    used: Sequence[str] | None,
+    config: Config | None,
+) -> pd.DataFrame:
+    """Return a row an acquisition, by its time (UTC); see `Reader.acquisitions`.
+
+    used  the keys of those that the features are made of, None where it is not known
+    """
+    facts = raw_bands.acquisitions
+    of_masks: Mapping[str, Mapping[str, Any]] = (
+        {} if masks is None else {one["key"]: one for one in masks.acquisitions}
+    )
+
+    def shares(name: str) -> list[float]:
+        return [float(of_masks.get(one["key"], {}).get(name, np.nan)) for one in facts]
+
+    unknown = pd.array([pd.NA] * len(facts), dtype="boolean")
+    return pd.DataFrame(
+        {
+            "acquisition": np.array(raw_bands.keys, object),
+            "platform": np.array([str(one.get("platform") or "") for one in facts], object),
+            "cloud_cover": [_number(one.get("cloud_cover")) for one in facts],
+            "data_fraction": [_number(one.get("data_fraction")) for one in facts],
+            "valid_fraction": shares("valid_fraction"),
+            "cloud_fraction": shares("cloud_fraction"),
+            "used": unknown if used is None else np.isin(raw_bands.keys, list(used)),
+            "link": np.array([item_link(config, one.get("items") or ()) for one in facts], object),
+        },
+        pd.DatetimeIndex(raw_bands.datetimes, name="time"),
+    )
+
+
+def _number(value: Any) -> float:
+    return np.nan if value is None else float(value)
+
+
+def item_link(config: Config | None, items: Sequence[str]) -> str | None:
+    """Return the address of an acquisition's first item in a STAC API; None where the archive is
+    none, or where its address could tell a secret."""
+    if config is None or config.imagery.source != "stac" or not items:
+        return None
+    catalog = config.imagery.catalog or ""
+    address = PRESETS[catalog].url if catalog in PRESETS else catalog
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or parts.path.endswith(".json"):
+        return None
+    if parts.username or parts.query or "$" in address:
+        return None
+    of = quote(config.imagery.collection, safe="")
+    return f"{address.rstrip('/')}/collections/{of}/items/{quote(str(items[0]), safe='')}"

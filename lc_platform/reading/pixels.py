@@ -1,0 +1,126 @@
+"""What the artefacts hold of one pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import pandas as pd
+
+from lc_platform.artefacts.layout import key
+from lc_platform.eo.indices import Index
+from lc_platform.errors import PlatformError
+from lc_platform.reading import story
+from lc_platform.reading.artefacts import Artefacts
+from lc_platform.reading.places import Pixel
+from lc_platform.reading.story import MapPixel, ReferencePixel, Story
+from lc_platform.storage.errors import UnavailableError
+
+_AT_ONCE = 8
+"""Parts of stories that are read at the same time."""
+_Read = TypeVar("_Read")
+
+
+class Pixels:
+    """Reads what artefacts hold of a pixel; what was opened stays open for the next one.
+
+    What each method gives is of one version of its artefact. Raises MissingArtefactError where
+    that is not made yet, NotFoundError for a year that is not there.
+    """
+
+    def __init__(self, artefacts: Artefacts, indices: Sequence[Index]) -> None:
+        self._artefacts = artefacts
+        self._indices = indices
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="story")
+
+    def observations(self, pixel: Pixel, year: int) -> pd.DataFrame:
+        """Return a row an acquisition, see `Reader.at`; what is of masks or features that are not
+        made yet is unknown."""
+        here = self._artefacts.partition("raw_bands", pixel.patch.key, year)
+
+        def read() -> pd.DataFrame:
+            raw_bands = self._artefacts.imagery(here)
+            masks = self._artefacts.if_made(lambda: self._artefacts.masks(here))
+            features = self._artefacts.if_made(lambda: self._artefacts.zarr("features", here))
+            used = None if features is None else features.attributes["acquisitions"]
+            return story.observations(pixel, raw_bands, masks, used, self._indices)
+
+        return of_one_version(read)
+
+    def features(self, pixel: Pixel, year: int) -> pd.DataFrame:
+        """Return what the classifier reads, a row a date, a column a feature."""
+        here = self._artefacts.partition("features", pixel.patch.key, year)
+        return of_one_version(lambda: story.features_of(pixel, self._artefacts.features(here)))
+
+    def map(self, pixel: Pixel, year: int) -> MapPixel:
+        """Return what the map says."""
+        here = self._artefacts.partition("predictions", pixel.patch.key, year)
+        path = key("predictions", here.patch, here.year)
+
+        def read() -> MapPixel:
+            predictions = self._artefacts.raster("predictions", here)
+            legends = self._artefacts.legends(path, predictions)
+            return story.of_map(pixel, predictions, legends.get("class", self._artefacts.legend))
+
+        return of_one_version(read)
+
+    def reference(self, pixel: Pixel) -> ReferencePixel:
+        """Return what the reference says."""
+        patch = pixel.patch.key
+        path = key("reference_rasters", patch)
+
+        def read() -> ReferencePixel:
+            reference = self._artefacts.reference(patch)
+            legend = self._artefacts.stored_legends(path).get(1, self._artefacts.legend)
+            return story.of_reference(pixel, reference, legend)
+
+        return of_one_version(read)
+
+    def story(self, pixel: Pixel, longitude: float, latitude: float, year: int) -> Story:
+        """Return all that is known of the pixel at a place, and what is not made yet or damaged.
+
+        Raises UnavailableError where the store cannot be reached.
+        """
+        year = self._artefacts.year(year)
+        missing: list[str] = []
+        observations = self._pool.submit(self.observations, pixel, year)
+        features = self._pool.submit(self.features, pixel, year)
+        reference = self._pool.submit(self.reference, pixel)
+        of_years = {
+            each: self._pool.submit(self.map, pixel, each) for each in self._artefacts.years
+        }
+        maps = {
+            each: found
+            for each, asked in of_years.items()
+            if (found := _part(asked, missing if each == year else [])) is not None
+        }
+        return Story(
+            pixel,
+            longitude,
+            latitude,
+            year,
+            _part(observations, missing),
+            _part(features, missing),
+            maps,
+            _part(reference, missing),
+            list(dict.fromkeys(missing)),
+        )
+
+
+def of_one_version(read: Callable[[], _Read]) -> _Read:
+    """Return what is read; once more where an artefact was replaced while it was."""
+    try:
+        return read()
+    except UnavailableError:
+        return read()
+
+
+def _part(asked: Future[_Read], missing: list[str]) -> _Read | None:
+    try:
+        return asked.result()
+    except UnavailableError:
+        raise
+    except PlatformError as error:
+        missing.append(str(error))
+        return None
