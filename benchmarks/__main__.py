@@ -24,6 +24,7 @@ PARTS = {
     "detector_resolution": "the cloud detector's error and speed by its resolution",
     "change": "change planted in three years that is found, against two maps laid over one another",
     "accuracy": "maps of before and now on ground that training has not seen",
+    "segments": "maps of segments on ground that training has not seen, against those of pixels",
     "intervals": "how often intervals of areas and accuracies hold the truth",
     "wrong_labels": "how many wrong labels are found, and the map without them",
     "story": "a pixel's story, from a click to its answer",

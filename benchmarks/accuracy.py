@@ -110,7 +110,7 @@ def against_truth(ground: Ground) -> Table:
                 str(erosion),
                 f"{whole.overall_accuracy:.4f}",
                 f"{whole.f1_weighted:.4f}",
-                _difference(before, matrices),
+                difference(before, matrices),
             )
         )
     return Table(
@@ -217,7 +217,7 @@ def _table(grounds: Mapping[float, Ground], what: str) -> Table:
                         str(erosion),
                         f"{valid:g}",
                         f"{accuracy.scores(now.sum(axis=0)).f1_weighted:.4f}",
-                        _difference(before, now),
+                        difference(before, now),
                         "" if by_parcel and named == "before" else named,
                     )
                 )
@@ -238,7 +238,8 @@ def _table(grounds: Mapping[float, Ground], what: str) -> Table:
     )  # fmt: skip
 
 
-def _difference(before: Matrices, after: Matrices) -> str:
+def difference(before: Matrices, after: Matrices) -> str:
+    """Return by how much the weighted F1 is higher after, with its interval."""
     found = bootstrap.score_differences(before, after, seed=1)
     value, low, high = (float(one.f1_weighted) for one in (found.value, found.low, found.high))
     return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -102,6 +102,12 @@ def same_grid(one: GeoBox, other: GeoBox) -> bool:
     )
 
 
+def first_pixel(geobox: GeoBox) -> tuple[int, int]:
+    """Return the row and the column of a grid's first pixel, counted in pixels from the origin of
+    the CRS, southwards and eastwards."""
+    return round(-geobox.affine.f / geobox.affine.a), round(geobox.affine.c / geobox.affine.a)
+
+
 def extent(geobox: GeoBox) -> str:
     """Return a grid in words, for messages: its CRS, north-west corner and size."""
     rows, columns = geobox.shape

@@ -179,6 +179,7 @@ POSTPROCESSING = {
     "smoothing": "bayes",
     "smoothing_window": 5,
     "smoothing_variance": {"water": 5, "grassland": 40},
+    "segment_size": 3,
     "mode_window": 3,
     "minimum_unit": 0.08,
 }
@@ -359,7 +360,9 @@ def test_patches_of_any_size_equal_the_same_ground_as_one(
         each.map_with(model)
     assert [len(each.patches) for each in others] == [4, 9]
     if "map" in sections:
-        assert one.opened("features", whole).margin == Postprocessing.of(one.config).margin == 17
+        assert (
+            one.opened("features", whole).margin == Postprocessing.of(one.config).margin == 17 + 29
+        )
     found = one.opened("predictions", whole).read("class")
     assert len(np.unique(found)) == 10
     for each in others:

@@ -94,7 +94,8 @@ def test_what_is_evaluated_is_the_map_of_the_fold_s_classifier_with_its_filter(
         found = raster(made, "held_out_predictions", patch, "class")
         for number in range(2):
             alone = model.predict(features.read(around), fold=number)
-            whole = finish(alone.probabilities, model.classifier.class_ids, asked)
+            ids = model.classifier.class_ids
+            whole = finish(alone.probabilities, ids, asked, origin=(0, 0))
             np.testing.assert_array_equal(found[fold == number], whole.classes[fold == number])
             changed += np.count_nonzero(whole.classes != alone.classes[1:-1, 1:-1])
     assert changed > 50

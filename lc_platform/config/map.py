@@ -12,6 +12,10 @@ from lc_platform.config.problems import nearest, shown
 
 LARGEST_UNIT = 250
 """Pixels: a larger minimum mapping unit would need more than 500 pixels around each patch."""
+LARGEST_SEGMENT = 45
+"""Pixels along the side of its square: a larger one would need more than 500 pixels around each
+patch."""
+SEGMENT_COMPACTNESS = 0.1
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 """Shares of a class's pixels whose sets of classes are to hold it."""
 USUAL_VARIANCE = 20.0
@@ -58,6 +62,13 @@ class Map(Section):
     """Hectares; smaller pieces of land take the class beside them, 0 for none. Each patch acquires
     a margin for it: 98 pixels on each side for 0.5 ha at 10 m, 198 for 1 ha. At most 250 pixels,
     2.5 ha at 10 m."""
+    segment_size: Whole = Field(0, ge=0, le=LARGEST_SEGMENT)
+    """Pixels along the side of the squares that segments begin as, 2 and above; 0 for none. All
+    pixels of a segment, which are alike and lie together, have one class (Achanta et al. 2012).
+    Each patch acquires a margin for it: 51 pixels on each side for 5, 84 for 8."""
+    segment_compactness: Number = Field(SEGMENT_COMPACTNESS, ge=0)
+    """The higher, the more segments stay squares; the lower, the more they follow what pixels
+    show."""
     polygons: Truth = False
     """Whether `mosaic` also has the map as polygons, land_cover.parquet."""
     objects: Text | None = None
@@ -93,6 +104,22 @@ class Map(Section):
             )
         return value
 
+    @field_validator("segment_size")
+    @classmethod
+    def _has_pixels_to_compare(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("1 is a pixel by itself. Take 2 or more, or 0 for no segments")
+        return value
+
+    @model_validator(mode="after")
+    def _segments_or_objects(self) -> Self:
+        if self.segment_size and self.objects is not None:
+            raise ValueError(
+                "segment_size: segments are for ground whose parcels are not known, and objects "
+                f"({self.objects}) are given, whose borders they would cross. Remove one of them"
+            )
+        return self
+
     @model_validator(mode="after")
     def _id_of_objects(self) -> Self:
         if self.object_id is not None and self.objects is None:
@@ -101,6 +128,13 @@ class Map(Section):
                 f"{self.object_id} is, or remove map.object_id"
             )
         return self
+
+    @property
+    def mixing(self) -> str | None:
+        """The key, with its value, by which probabilities are of more than a pixel itself shows."""
+        if self.smoothing != "none":
+            return f"map.smoothing ({self.smoothing})"
+        return f"map.segment_size ({self.segment_size})" if self.segment_size else None
 
     def variances(self, classes: Mapping[int, str]) -> dict[int, float]:
         """Return the variance of each class's logits by its id.

@@ -275,10 +275,10 @@ class Config(Section):
                 "map.prediction_sets: what a set needs is learnt from the pixels of other folds, "
                 "and there are none (validation.folds: 0). Remove it, or give folds"
             )
-        if self.map.prediction_sets is not None and self.map.smoothing != "none":
+        if self.map.prediction_sets is not None and self.map.mixing is not None:
             raise ValueError(
-                "map.prediction_sets: sets are of what a pixel itself shows, and map.smoothing "
-                f"({self.map.smoothing}) mixes it with what is around. Remove one of them"
+                f"map.prediction_sets: sets are of what a pixel itself shows, and {self.map.mixing}"
+                " mixes it with what is around. Remove one of them"
             )
         taken = {*imagery.bands, *(index.name for index in self.indices)}
         for i, auxiliary in enumerate(imagery.also):

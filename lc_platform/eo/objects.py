@@ -97,6 +97,16 @@ def merge(sums: Iterable[ObjectSums]) -> ObjectSums:
     return ObjectSums(ids, logarithms, votes)
 
 
+def mean_probabilities(sums: ObjectSums) -> NDArray[np.float64]:
+    """Return the probabilities of each object's classes, (object, class), summing to one: the
+    geometric means of its pixels', so scaled."""
+    pixels = sums.votes.sum(axis=1)
+    mean = sums.logarithms * _UNIT / np.maximum(pixels, 1)[:, None]
+    scaled: NDArray[np.float64] = np.exp(mean - mean.max(axis=1, initial=-np.inf, keepdims=True))
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled
+
+
 def decide(sums: ObjectSums, class_ids: Sequence[int]) -> ObjectClasses:
     """Give each object the class whose mean log-probability is the highest, of equals the first.
 
@@ -110,9 +120,7 @@ def decide(sums: ObjectSums, class_ids: Sequence[int]) -> ObjectClasses:
     ids = np.array([*class_ids, 0], np.uint8)
     pixels = sums.votes.sum(axis=1)
     known = pixels > 0
-    mean = sums.logarithms * _UNIT / np.maximum(pixels, 1)[:, None]
-    scaled = np.exp(mean - mean.max(axis=1, initial=-np.inf, keepdims=True))
-    scaled /= scaled.sum(axis=1, keepdims=True)
+    scaled = mean_probabilities(sums)
     order = np.argsort(-sums.logarithms, axis=1, kind="stable")
     first = order[:, 0]
     second = order[:, 1] if classes > 1 else np.full(count, classes)

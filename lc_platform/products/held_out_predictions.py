@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Block, Layer, LazyCube, Summary, Thumbnail, Window, tracked
+from lc_platform.cube import (
+    MAIN,
+    Block,
+    Layer,
+    LazyCube,
+    Summary,
+    Thumbnail,
+    Window,
+    first_pixel,
+    tracked,
+)
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.model import LandCoverModel
@@ -88,6 +98,7 @@ def hold_out(
         **sets,
     }
     inside = options.area.on(geobox) if options.area is not None else None
+    top, left = first_pixel(geobox)
     held_out = model.ground is not None or patch in model.card["test_patches"]
 
     def asked(tile: Window) -> NDArray[np.bool_]:
@@ -109,10 +120,12 @@ def hold_out(
             if here.any():
                 polygons = reference.polygons(tile)
                 named["fold"][here] = folds_in(model, patch, geobox, polygons, tile)[here]
-                values = read(_wider(tile, options.postprocessing.margin))
+                wide = _wider(tile, options.postprocessing.margin)
+                values = read(wide)
+                corner = top + wide[0].start, left + wide[1].start
                 for fold in np.unique(named["fold"][here]).tolist():
                     own = named["fold"] == fold
-                    for name, layer in _mapped(values, own, model, fold, options):
+                    for name, layer in _mapped(values, corner, own, model, fold, options):
                         named[name][own] = layer
             pixels += int(here.sum())
             classified += int(np.count_nonzero(named["class"]))
@@ -142,6 +155,7 @@ def _wider(window: Window, by: int) -> Window:
 
 def _mapped(
     values: NDArray[np.float32],
+    origin: tuple[int, int],
     own: NDArray[np.bool_],
     model: LandCoverModel,
     fold: int,
@@ -150,6 +164,7 @@ def _mapped(
     """Yield each layer's name and values of a fold's pixels, (pixel,).
 
     values  (feature, y, x), of the window and the postprocessing's margin around it
+    origin  row and column of their first pixel, see `cube.first_pixel`
     own     (y, x), the fold's pixels of the window
     """
     margin = options.postprocessing.margin
@@ -157,7 +172,9 @@ def _mapped(
     of = fold if model.fold_texts else None
     if options.postprocessing:
         own_probabilities = model.predict(values, fold=of, threads=options.threads).probabilities
-        found = finish(own_probabilities, ids, options.postprocessing, threads=options.threads)
+        found = finish(
+            own_probabilities, ids, options.postprocessing, origin=origin, threads=options.threads
+        )
         rows, columns = (slice(margin, margin + length) for length in own.shape)
         itself = own_probabilities[:, rows, columns][:, own]
         classes, confidence = found.classes[own], found.confidence[own]

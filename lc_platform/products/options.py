@@ -526,6 +526,11 @@ class ReportOptions(Options):
         """Whether probabilities follow those around them."""
         return self.settings.get("map.smoothing") == "bayes"
 
+    @property
+    def segmented(self) -> bool:
+        """Whether all pixels of a segment have one class."""
+        return "map.segment_size" in self.settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class AreaStatisticsOptions(Options):

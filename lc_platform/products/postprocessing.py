@@ -1,4 +1,5 @@
-"""From the probabilities of classes to the map: smoothing, mode filter, minimum mapping unit."""
+"""From the probabilities of classes to the map: smoothing, segments, mode filter, minimum mapping
+unit."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.cube import Window, count_windows, shifted, windows
-from lc_platform.eo import generalization, smoothing
+from lc_platform.eo import generalization, segments, smoothing
 from lc_platform.eo.classifier import Prediction, decide
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
@@ -65,6 +66,7 @@ def finish(
     class_ids: Sequence[int],
     options: Postprocessing,
     *,
+    origin: tuple[int, int],
     threads: int = 0,
 ) -> Prediction:
     """Make the map of a window.
@@ -72,16 +74,27 @@ def finish(
     probabilities  (class, y, x), calibrated, 0 to 1; NaN without data; reaching
                    ``options.margin`` pixels beyond the window on each side
     class_ids      (class,)
+    origin         row and column of the first pixel of the probabilities, see `cube.first_pixel`
     threads        that may be used, 0 for all
-    Returns the window without the margin: the probabilities after smoothing, their entropy and
-    margin; the class after filter and minimum unit, and as its confidence the probability of that
-    class. By the margin, a window's map is that of the whole.
+    Returns the window without the margin: the probabilities after smoothing, those of its segment
+    for each pixel, their entropy and margin; the class after filter and minimum unit, and as its
+    confidence the probability of that class. By the margin, a window's map is that of the whole.
     """
     if options.smoothing_window > 1:
         variances = [options.variances[i] for i in class_ids]
         probabilities = smoothing.smooth(
             probabilities, variances, window=options.smoothing_window, threads=threads
         )
+    if options.segment_size:
+        # Roots, so that the distance of two pixels is the Hellinger distance of what they may be.
+        of = segments.segment(
+            np.sqrt(probabilities),
+            origin=origin,
+            size=options.segment_size,
+            compactness=options.segment_compactness,
+            threads=threads,
+        )
+        probabilities = segments.smooth(probabilities, of)
     margin = options.margin
     rows, columns = (slice(margin, length - margin) for length in probabilities.shape[1:])
     inner = probabilities[:, rows, columns]
@@ -106,6 +119,7 @@ def finished(
     options: Postprocessing,
     region: Window,
     *,
+    origin: tuple[int, int],
     window: int,
     threads: int = 0,
 ) -> Iterator[tuple[Window, Prediction]]:
@@ -113,6 +127,7 @@ def finished(
 
     read      is asked for every window of the region, and ``options.margin`` pixels beyond it
     region    rows and columns of a patch, which begin at multiples of the window
+    origin    row and column of the patch's first pixel, see `cube.first_pixel`
     window    pixels along the side of the windows
     threads   that may be used, 0 for all
 
@@ -157,7 +172,8 @@ def finished(
             held = np.concatenate(added, axis=1)
             judged = _joined(judgements, axis=0)
             of_window = held[:, : bottom + margin - first]
-            found = finish(of_window, class_ids, options, threads=threads)
+            corner = origin[0] + first, origin[1] + panel.start - margin
+            found = finish(of_window, class_ids, options, origin=corner, threads=threads)
             if judged is not None:
                 inner = judged[margin : bottom - top + margin, margin : width - margin]
                 found = replace(found, applicability=inner)

@@ -18,6 +18,10 @@ class Postprocessing:
     """Pixels along the side of the neighbourhood of Bayesian smoothing; 1 for none."""
     variances: Mapping[int, float] = field(default_factory=dict)
     """Of the logits of each class, by its id."""
+    segment_size: int = 0
+    """Pixels along the side of the squares that segments begin as; 0 for none."""
+    segment_compactness: float = 0.0
+    """How much lying together counts beside being alike."""
     mode_window: int = 1
     """Pixels along the side of the square whose most frequent class a pixel takes; 1 for none."""
     unit: int = 1
@@ -35,6 +39,8 @@ class Postprocessing:
         return cls(
             smoothing_window=asked.smoothing_window if smoothed else 1,
             variances=asked.variances(config.class_names) if smoothed else {},
+            segment_size=asked.segment_size,
+            segment_compactness=asked.segment_compactness if asked.segment_size else 0.0,
             mode_window=asked.mode_window,
             unit=unit,
         )
@@ -44,16 +50,17 @@ class Postprocessing:
         """How many pixels beyond a window's border its map depends on."""
         if not self:
             return 0
-        from lc_platform.eo import generalization, smoothing
+        from lc_platform.eo import generalization, segments, smoothing
 
         return (
             smoothing.margin(self.smoothing_window)
+            + (segments.margin(self.segment_size) if self.segment_size else 0)
             + generalization.mode_margin(self.mode_window)
             + generalization.sieve_margin(self.unit)
         )
 
     def __bool__(self) -> bool:
-        return max(self.smoothing_window, self.mode_window, self.unit) > 1
+        return max(self.smoothing_window, self.segment_size, self.mode_window, self.unit) > 1
 
     @property
     def described(self) -> Any:
@@ -62,6 +69,8 @@ class Postprocessing:
         if self.smoothing_window > 1:
             variances = {str(i): value for i, value in sorted(self.variances.items())}
             done["smoothing"] = {"window": self.smoothing_window, "variances": variances}
+        if self.segment_size:
+            done["segments"] = {"size": self.segment_size, "compactness": self.segment_compactness}
         if self.mode_window > 1:
             done["mode_window"] = self.mode_window
         if self.unit > 1:

@@ -14,6 +14,7 @@ from lc_platform.cube import (
     LazyCube,
     Summary,
     Thumbnail,
+    first_pixel,
     whole,
 )
 from lc_platform.eo import classifier as classify
@@ -75,6 +76,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
             class_ids,
             options.postprocessing,
             whole(geobox),
+            origin=first_pixel(geobox),
             window=options.window,
             threads=options.threads,
         ):

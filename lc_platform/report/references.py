@@ -47,6 +47,10 @@ _SMOOTHING = (
     "Camara, G. et al. (2024). Bayesian inference for post-processing of remote sensing image "
     "classification. Remote Sensing 16(23), 4572."
 )
+_SEGMENTS = (
+    "Achanta, R. et al. (2012). SLIC superpixels compared to state-of-the-art superpixel methods. "
+    "IEEE Transactions on Pattern Analysis and Machine Intelligence 34(11), 2274-2282."
+)
 _APPLICABILITY = (
     "Meyer, H. and Pebesma, E. (2021). Predicting into unknown space? Estimating the area of "
     "applicability of spatial prediction models. Methods in Ecology and Evolution 12(9), 1620-1633."
@@ -82,6 +86,8 @@ def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
         yield from _AREAS
     if options.smoothed:
         yield _SMOOTHING
+    if options.segmented:
+        yield _SEGMENTS
     if of.card.get("applicability"):
         yield _APPLICABILITY
     if of.card.get("wrong_labels"):

@@ -40,6 +40,21 @@ def refused(**keys: Any) -> str:
             "map.smoothing_variance: forrest is no class of reference.classes, which are winter "
             "cropland,",
         ),
+        ({"segment_size": 1}, "map.segment_size: 1 is a pixel by itself. Take 2 or more, or 0"),
+        ({"segment_size": -3}, "map.segment_size: -3 is below 0"),
+        ({"segment_size": 46}, "map.segment_size: 46 is above 45"),
+        ({"segment_size": 5.5}, "map.segment_size"),
+        ({"segment_size": 5, "segment_compactness": -1}, "map.segment_compactness: -1 is below 0"),
+        (
+            {"segment_size": 5, "objects": "parcels.gpkg"},
+            "map.segment_size: segments are for ground whose parcels are not known, and objects "
+            "(parcels.gpkg) are given",
+        ),
+        (
+            {"segment_size": 5, "prediction_sets": 0.9},
+            "map.prediction_sets: sets are of what a pixel itself shows, and map.segment_size (5) "
+            "mixes it with what is around. Remove one of them",
+        ),
         ({"smoothing": "baies"}, "map.smoothing: 'baies' is not known. It is one of none, bayes."),
     ],
 )

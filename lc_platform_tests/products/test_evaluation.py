@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lc_platform.cube import InMemoryCube
 from lc_platform.errors import DataError
 from lc_platform.products.evaluation import Evaluation, assess
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.held_out_predictions import HeldOutPredictions, hold_out
 from lc_platform.products.model import LandCoverModel, train
 from lc_platform.products.options import EvaluationOptions, HeldOutOptions, PredictionOptions
+from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.products.predictions import predict
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform_tests.products import cubes
@@ -304,3 +306,25 @@ def test_one_block_has_no_interval(model: LandCoverModel) -> None:
     assert metrics["test_patches"] == [test[0]]
     assert metrics["intervals"] is None
     assert metrics["prediction_sets"] is None
+
+
+def test_what_is_evaluated_has_the_segments_of_the_map(model: LandCoverModel) -> None:
+    done = Postprocessing(segment_size=3, segment_compactness=0.3)
+    shape = 20 + 2 * done.margin, 30 + 2 * done.margin
+    (patch, *_) = model.card["test_patches"]
+    wide = stack(shape, patch=patch).cube
+    assert isinstance(wide, InMemoryCube)
+    features = FeatureStack(replace(wide, attributes={**wide.attributes, "margin": done.margin}))
+    labels = np.random.default_rng(7).choice([0, 3, 20, 200], (20, 30))
+    reference = cubes.reference(labels, geobox=features.geobox)
+    found = HeldOutPredictions(
+        hold_out(
+            features, reference, model, HeldOutOptions(classes=SHOWN, window=7, postprocessing=done)
+        ).load()
+    )
+    asked = PredictionOptions(classes=SHOWN, window=16, postprocessing=done)
+    published = predict(features, model, asked).load()
+    here = labels != 0
+    for read, layer in ((found.classes(), "class"), (found.confidence(), "confidence")):
+        np.testing.assert_array_equal(read, np.where(here, published.read(layer), 0))
+    assert (mapped(model, features) != published.read("class")).sum() > 20
