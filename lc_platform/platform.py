@@ -12,7 +12,7 @@ from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.area.mask import ConfiguredArea
 from lc_platform.area.options import AreaOptions, SplitOptions
 from lc_platform.artefacts.grid_format import GridFormat
-from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
+from lc_platform.artefacts.layout import JUDGEMENTS, REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import NOTHING, Snapshot, Versions, VersionSpec, digest
 from lc_platform.config import Config
@@ -196,15 +196,32 @@ class Platform:
         )
 
     def reference_sample(self, year: int) -> SampleFile | None:
-        """Return the points of a year's map that people judge; None where none were drawn."""
+        """Return the points of a year's map that people judge, with what they judged in the web
+        map; None where none were drawn."""
+        from lc_platform.products.filled_sample import judged_in
+        from lc_platform.products.judgements import JudgementRecords
         from lc_platform.products.reference_sample import sample_file
 
-        return sample_file(self.store, REFERENCE_SAMPLE.format(year=year))
+        file = sample_file(self.store, REFERENCE_SAMPLE.format(year=year))
+        if file is None:
+            return None
+        records = JudgementRecords(self.store, JUDGEMENTS.format(year=year)).read()
+        return replace(file, judged=judged_in(records, self.classes))
+
+    def filled_sample(self, year: int) -> SampleFile | None:
+        """Return the same, and have its file hold what was judged in the web map, where no program
+        has it open."""
+        from lc_platform.products.reference_sample import write_judged
+
+        file = self.reference_sample(year)
+        if file is not None and file.judged is not None:
+            write_judged(self.store, REFERENCE_SAMPLE.format(year=year), file)
+        return file
 
     def change_sample(self, year: int) -> SampleFile | None:
         """Return the points of a year's map whose class of the year before people have judged too;
         None where there are none."""
-        from lc_platform.products.reference_sample import BEFORE
+        from lc_platform.products.filled_sample import BEFORE
 
         file = self.reference_sample(year)
         return file if file is not None and file.is_filled(BEFORE) else None

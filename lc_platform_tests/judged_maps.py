@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.artefacts.formats import formats
-from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
+from lc_platform.artefacts.layout import JUDGEMENTS, REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Version
 from lc_platform.commands.sample import Sampled, sample
 from lc_platform.config import Config, parse
 from lc_platform.platform import Platform
 from lc_platform.products.area_statistics import AreaStatistics, measure
+from lc_platform.products.judgements import Judgement, JudgementRecords, now, point_code
 from lc_platform.products.mosaic import LAND_COVER
 from lc_platform.storage.raster_cube import tiled
 
@@ -111,6 +113,38 @@ class JudgedMap:
             points["reference"] = [names[int(one)] for one in truth[rows, columns]]
 
         self.edit(fill)
+
+    def codes(self) -> list[str]:
+        """What the points are called in records of judgements, in the file's order."""
+        points, design = self.points(), self.design()
+        pixel, crs = float(design["pixel_area"][0]) ** 0.5, str(design["crs"][0])
+        places = zip(points["x"], points["y"], strict=True)
+        return [point_code(x, y, pixel, crs) for x, y in places]
+
+    @property
+    def records(self) -> JudgementRecords:
+        """What is judged in the web map."""
+        return JudgementRecords(self.platform.store, JUDGEMENTS.format(year=YEAR))
+
+    def say(self, point: str, who: str, seen: str | None, **more: Any) -> Judgement:
+        """Have a person judge a point in the web map, None where it cannot be judged."""
+        ids = {one["name"]: one["id"] for one in CLASSES}
+        told: dict[str, Any] = {
+            "id": uuid.uuid4().hex,
+            "who": who,
+            "when": now(),
+            "point": point,
+            "longitude": 15.0,
+            "latitude": 46.6,
+            "mosaic_version": "one",
+            "opinion": "first",
+            "blind": True,
+            "class_id": ids.get(seen, 77) if seen else None,
+            "class_name": seen or "",
+        }
+        record = Judgement(**{**told, **more})
+        self.records.append(record)
+        return record
 
     def statistics(self) -> AreaStatistics:
         files = formats()["mosaic"].open(self.platform.store, key("mosaic", year=YEAR))

@@ -49,6 +49,10 @@ SPENDING = f"{RECORDS}/spending/{{month}}"
 REFERENCE_SAMPLE = "reference_sample/{year}.gpkg"
 """Points drawn from a year's map, and what people saw there: no asset, since people fill it in."""
 
+JUDGEMENTS = "reference_sample/{year}"
+"""The folder of what people judge of these points in the web map, see
+`lc_platform.products.judgements`."""
+
 MODEL_TEXT = "model.txt"
 MODEL_CARD = "model_card.json"
 MODEL_FOLD_TEXT = "fold_{fold}.txt"

@@ -80,8 +80,8 @@ def objects(
 
 
 def judged(platform: Platform, year: int) -> SampleFile | None:
-    """What people have judged of the year's map."""
-    return platform.reference_sample(year)
+    """What people have judged of the year's map, which its file holds then."""
+    return platform.filled_sample(year)
 
 
 @asset(

@@ -25,6 +25,7 @@ from lc_platform.products.reference_sample import (
     ReferenceSample,
     SampleFile,
     assemble,
+    open_elsewhere,
 )
 from lc_platform.runtime.progress import at
 from lc_platform.storage.errors import MissingArtefactError
@@ -202,14 +203,11 @@ def _earlier(file: SampleFile | None, *, again: bool) -> ReferenceSample | None:
 def _expect_closed(platform: Platform, target: str) -> None:
     """Raise RunError where a program has a sample's file open: what it has not yet written into the
     file would be lost, or would be written into another."""
-    if not platform.store.local:
-        return
-    beside = [f"{target}{end}" for end in ("-wal", "-shm", "-journal")]
-    there = [platform.store.path(one) for one in beside if platform.store.exists(one)]
+    there = open_elsewhere(platform.store, target)
     if there:
         raise RunError(
             f"{platform.store.path(target)}: is open in another program, such as QGIS, which keeps "
-            f"its changes in {there[0]}. Save them, remove the layer from the project or close the "
+            f"its changes in {there}. Save them, remove the layer from the project or close the "
             "program, and run the command again. If no program has it open, open and close it once "
             "in QGIS, or remove that file where there is no sample beside it"
         )

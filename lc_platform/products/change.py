@@ -20,12 +20,13 @@ from lc_platform.cube import Legend, Summary, Thumbnail, Window, points_in, wind
 from lc_platform.eo import area_estimation, change, markov
 from lc_platform.eo.area_estimation import Estimate
 from lc_platform.errors import DataError
+from lc_platform.products.filled_sample import BEFORE
 from lc_platform.products.joining import WINDOW, check_grids, grid_of, on_grid, windows_of
 from lc_platform.products.model import common_version
 from lc_platform.products.options import ChangeOptions
 from lc_platform.products.probability_layers import NO_DATA, classes_kept, probability_layer
 from lc_platform.products.reference_rasters import colored
-from lc_platform.products.reference_sample import BEFORE, ReferenceSample, SampleFile, places_on
+from lc_platform.products.reference_sample import ReferenceSample, SampleFile, places_on
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 from lc_platform.storage.raster_cube import Draft, RasterCube, palettes, tiled

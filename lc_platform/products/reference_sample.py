@@ -3,7 +3,8 @@ have judged it.
 
 The file's layer ``reference_sample`` has a point a row, for people to fill in; its table ``design``
 says by which chances the points were drawn, without which no area can be estimated from them; its
-layer ``set_aside`` keeps what people have judged and is not in the sample any more.
+layer ``set_aside`` keeps what people have judged and is not in the sample any more. What they judge
+in the web map is written into it, see `lc_platform.products.filled_sample`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.config.reference import plain_text, resembling
 from lc_platform.cube import Legend
 from lc_platform.errors import DataError
+from lc_platform.products.filled_sample import BEFORE, DESIGN, POINTS, Judged, fill
 from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.storage.store import Store
 
@@ -34,12 +36,10 @@ if TYPE_CHECKING:
     import geopandas
     import pandas
 
-_POINTS, _DESIGN, _SET_ASIDE = "reference_sample", "design", "set_aside"
+_SET_ASIDE = "set_aside"
 _NUMBERS = ("id", "stratum", "stratum_pixels", "x", "y")
-BEFORE = "reference_before"
-"""The column of points for their class in the year before, where change is to be judged too."""
 _NEEDED = (*_NUMBERS, "reference")
-_OF_DESIGN = (
+_OFDESIGN = (
     "stratum", "pixels", "points", "crs", "pixel_area", "seed", "mosaic_version", "allocation",
 )  # fmt: skip
 _MOVED = 0.5
@@ -61,33 +61,48 @@ class SampleFile:
     journals: Mapping[str, bytes] = field(default_factory=dict)
     """What SQLite keeps beside a file that is open elsewhere, by the end of its name: what it has
     not yet written into it, or what to put back where a save has not come to its end."""
+    judged: Judged | None = None
+    """What was judged in the web map, which is read as if it were written into the file; None where
+    nothing was."""
+
+    @cached_property
+    def filled(self) -> bytes:
+        """Its bytes with what was judged in the web map."""
+        with self._copied() as copy:
+            return copy.read_bytes()
 
     @property
     def identity(self) -> str:
-        """What distinguishes it from another one."""
+        """What distinguishes it from another one: the same before and after what was judged in the
+        web map is written into it."""
+        if self.judged is not None:
+            return hashlib.sha256(self.filled).hexdigest()
         return hashlib.sha256(self.content + b"".join(self.journals.values())).hexdigest()
 
     def read(self) -> ReferenceSample:
         """Return the sample. Raises DataError where it is none that was drawn at random."""
-        with self._copied() as copy:
-            return _read(copy, self.path)
+        told: list[str] = []
+        with self._copied(told) as copy:
+            found = _read(copy, self.path)
+        return replace(found, warnings=[*found.warnings, *told])
 
     def is_filled(self, column: str) -> bool:
         """Whether people have written something into a column of the points. Raises DataError where
         it is no GeoPackage."""
         with self._copied() as copy, contextlib.closing(sqlite3.connect(copy)) as database:
             try:
-                names = database.execute(f"SELECT name FROM pragma_table_info('{_POINTS}')")
+                names = database.execute(f"SELECT name FROM pragma_table_info('{POINTS}')")
                 if (column,) not in names.fetchall():
                     return False
-                filled = f"SELECT 1 FROM {_POINTS} WHERE trim(\"{column}\") <> '' LIMIT 1"
+                filled = f"SELECT 1 FROM {POINTS} WHERE trim(\"{column}\") <> '' LIMIT 1"
                 return database.execute(filled).fetchone() is not None
             except sqlite3.DatabaseError as error:
                 raise _unreadable(self.path, error) from error
 
     @contextlib.contextmanager
-    def _copied(self) -> Iterator[Path]:
-        """A copy of it, as it is at the end of its last save."""
+    def _copied(self, told: list[str] | None = None) -> Iterator[Path]:
+        """A copy of it, as it is at the end of its last save, with what was judged in the web map;
+        what there is to say of that is added to ``told``."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "sample.gpkg"
             copy.write_bytes(self.content)
@@ -95,6 +110,10 @@ class SampleFile:
                 copy.with_name(f"{copy.name}{end}").write_bytes(journal)
             if self.journals:
                 _settle(copy, self.path)
+            if self.judged is not None:
+                said = fill(copy, self.judged)
+                if told is not None:
+                    told += said
             yield copy
 
 
@@ -113,6 +132,22 @@ def sample_file(store: Store, key: str) -> SampleFile | None:
     raise DataError(
         f"{store.path(key)}: is being saved by another program. Run again when that is done"
     )
+
+
+def open_elsewhere(store: Store, key: str) -> str | None:
+    """Return the file that shows that a program has a sample open; None where none has."""
+    beside = [f"{key}{end}" for end in ("-wal", "-shm", "-journal")] if store.local else []
+    return next((store.path(one) for one in beside if store.exists(one)), None)
+
+
+def write_judged(store: Store, key: str, file: SampleFile) -> None:
+    """Write what was judged in the web map into the file of a sample, unless it is there already, a
+    program has the file open, or it has changed: it is written another time then. Raises
+    StorageError where it cannot be written."""
+    if file.filled == file.content or file.journals or open_elsewhere(store, key):
+        return
+    if store.read_bytes(key) == file.content:
+        store.put(key, file.filled)
 
 
 def _journals(store: Store, key: str) -> dict[str, bytes]:
@@ -263,12 +298,12 @@ def _read(file: Path, path: str) -> ReferenceSample:
         layers = {str(name) for name, _ in pyogrio.list_layers(file)}
     except DataSourceError as error:
         raise _unreadable(path, error) from error
-    table = pyogrio.read_dataframe(file, layer=_DESIGN) if _DESIGN in layers else None
-    points = geopandas.read_file(file, layer=_POINTS) if _POINTS in layers else None
+    table = pyogrio.read_dataframe(file, layer=DESIGN) if DESIGN in layers else None
+    points = geopandas.read_file(file, layer=POINTS) if POINTS in layers else None
     lacking = [
-        *(name for name in (_POINTS, _DESIGN) if name not in layers),
+        *(name for name in (POINTS, DESIGN) if name not in layers),
         *(name for name in _NEEDED if points is not None and name not in points),
-        *(name for name in _OF_DESIGN if table is not None and name not in table),
+        *(name for name in _OFDESIGN if table is not None and name not in table),
     ]
     if lacking and (table is not None or _drawn(file, layers)):
         raise DataError(
@@ -409,8 +444,8 @@ class DrawnSample:
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sample.gpkg"
-            self.points.to_file(path, layer=_POINTS, driver="GPKG")
-            pyogrio.write_dataframe(self.table, path, layer=_DESIGN, driver="GPKG")
+            self.points.to_file(path, layer=POINTS, driver="GPKG")
+            pyogrio.write_dataframe(self.table, path, layer=DESIGN, driver="GPKG")
             if self.set_aside is not None and len(self.set_aside):
                 self.set_aside.to_file(path, layer=_SET_ASIDE, driver="GPKG")
             return path.read_bytes()

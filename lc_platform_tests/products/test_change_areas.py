@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.area.grid import Patch
 from lc_platform.errors import DataError
 from lc_platform.products.change import Change
-from lc_platform.products.reference_sample import BEFORE
+from lc_platform.products.filled_sample import BEFORE
 from lc_platform.storage.staging import Staging
 from lc_platform_tests.judged_maps import CLASSES, NORTH, WEST, JudgedMap, map_of_three
 from lc_platform_tests.products.probabilities import Country
