@@ -43,6 +43,15 @@ def map_of_three() -> NDArray[np.uint8]:
     return values
 
 
+def truth_of_three() -> NDArray[np.uint8]:
+    """Some of what is mapped as forest is water, some of what is built-up is forest."""
+    truth = map_of_three()
+    truth[:70, ::10] = 5
+    truth[100:118, :20] = 2
+    truth[truth == 0] = 2
+    return truth
+
+
 class JudgedMap:
     """A store with a year's map, without anything that it was made from."""
 

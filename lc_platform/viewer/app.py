@@ -11,6 +11,7 @@ from lc_platform.viewer import (
     area,
     areas,
     files,
+    judging,
     patches,
     pixel,
     search,
@@ -20,6 +21,7 @@ from lc_platform.viewer import (
 )
 from lc_platform.viewer.caches import Caches
 from lc_platform.viewer.problems import RESPONSES, answer_problems
+from lc_platform.viewer.sample_points import Samples
 from lc_platform.viewer.security import SecurityHeaders, headers
 from lc_platform.viewer.view import BaseMap, View
 
@@ -35,6 +37,8 @@ _ROUTERS: tuple[APIRouter, ...] = (
     search.router,
     transitions.router,
     wrong_labels.router,
+    judging.router,
+    judging.writing,
 )
 """The parts of the interface, each of which is a module of this room with its ``router``."""
 
@@ -60,6 +64,7 @@ def create_app(
     dagster = dagster.rstrip("/") if dagster else None
     app.state.view = View(reader, dagster, base_map, user_header)
     app.state.caches = Caches.of(reader)
+    app.state.samples = Samples(reader)
     answer_problems(app)
     for router in _ROUTERS:
         app.include_router(router)

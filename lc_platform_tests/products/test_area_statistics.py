@@ -14,23 +14,20 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from numpy.typing import NDArray
 
 from lc_platform.artefacts.formats import AreaStatisticsFormat
 from lc_platform.errors import DataError
 from lc_platform.report import Describer
-from lc_platform_tests.judged_maps import METRES, NORTH, WEST, JudgedMap, map_of_three
+from lc_platform_tests.judged_maps import (
+    METRES,
+    NORTH,
+    WEST,
+    JudgedMap,
+    map_of_three,
+    truth_of_three,
+)
 
 KEY = "area_statistics/2023.parquet"
-
-
-def truth_of_three() -> NDArray[np.uint8]:
-    """Some of what is mapped as forest is water, some of what is built-up is forest."""
-    truth = map_of_three()
-    truth[:70, ::10] = 5
-    truth[100:118, :20] = 2
-    truth[truth == 0] = 2
-    return truth
 
 
 @pytest.fixture

@@ -18,8 +18,15 @@ from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.records import Version
 from lc_platform.artefacts.versions import digest
 from lc_platform.products.judgements import Decision, Withdrawal, decided, now
-from lc_platform_tests.judged_maps import METRES, NORTH, WEST, YEAR, JudgedMap, map_of_three
-from lc_platform_tests.products.test_area_statistics import truth_of_three
+from lc_platform_tests.judged_maps import (
+    METRES,
+    NORTH,
+    WEST,
+    YEAR,
+    JudgedMap,
+    map_of_three,
+    truth_of_three,
+)
 
 LEGEND = {2: ("forest", "#3f9b45"), 5: ("water", "#2f6fd0"), 9: ("built-up", "#d03030")}
 
