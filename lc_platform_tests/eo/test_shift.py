@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -160,6 +161,18 @@ def flanders(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     return np.array(images), classes
 
 
+def slovenia(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """As `flanders`, with the land use burnt by another implementation."""
+    clouds = np.load(folder / "expected" / "cloud_mask_s2cloudless.npy").reshape(5, 101, 100)
+    images = []
+    for item, cloudy in zip(sorted((folder / "l1c").glob("S2*")), clouds, strict=True):
+        for band in ("B04", "B08") if cloudy.mean() < 0.05 else ():
+            with rasterio.open(item / f"{band}.tif") as file:
+                images.append(file.read(1).astype(np.float64))
+    _, classes = np.unique(np.load(folder / "expected" / "lulc.npy"), return_inverse=True)
+    return np.array(images), classes.reshape(101, 100).astype(np.uint8)
+
+
 def moved(images: NDArray[np.float64], down: float, right: float) -> NDArray[np.float64]:
     """By cubic interpolation; NaN where a neighbour was missing."""
     matrix = np.array([[1, 0, right], [0, 1, down]], np.float64)
@@ -174,10 +187,13 @@ def moved(images: NDArray[np.float64], down: float, right: float) -> NDArray[np.
 
 
 @pytest.mark.real_data
-def test_real_imagery_moved_on_purpose_is_found_by_how_much(shared_data: Path) -> None:
-    """The parcels are polygons around pixels, so that where the imagery lies on them is known to
-    half a pixel: what is found where nothing was moved is taken from what is found after."""
-    images, classes = flanders(shared_data / "flanders")
+@pytest.mark.parametrize("site", [flanders, slovenia])
+def test_real_imagery_moved_on_purpose_is_found_by_how_much(
+    shared_data: Path, site: Callable[[Path], tuple[NDArray[np.float64], NDArray[np.uint8]]]
+) -> None:
+    """Where the imagery lies on the reference is known to half a pixel: what is found where nothing
+    was moved is taken from what is found after."""
+    images, classes = site(shared_data / site.__name__)
     edges, borders = shift.edges(images), shift.class_edges(classes)
     start = shift.between(borders, edges)
     assert start.distance - 2 * start.uncertainty < 0.5
@@ -189,6 +205,33 @@ def test_real_imagery_moved_on_purpose_is_found_by_how_much(shared_data: Path) -
         between = shift.between(edges, there)
         assert between.rows == pytest.approx(down, abs=0.1)
         assert between.columns == pytest.approx(right, abs=0.1)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("before", "place"),
+    [("20180320", (0, 0)), ("20180325", (1, 0)), ("20180426", (1, 0))],
+)
+def test_a_real_acquisition_that_lies_apart_is_found_where_its_values_fit_best(
+    shared_data: Path, before: str, place: tuple[int, int]
+) -> None:
+    """That of 2018-04-19, by whole pixels, among all moves by up to two."""
+    red = []
+    for day in (before, "20180419"):
+        (path,) = (shared_data / "flanders" / "l2a").glob(f"*{day}*/B04.tif")
+        with rasterio.open(path) as file:
+            red.append(file.read(1)[:62].astype(np.float64))  # the last rows have no data
+    fits = {
+        (down, right): np.corrcoef(
+            red[0][2:-2, 2:-2].ravel(), red[1][2 + down : 60 + down, 2 + right : 62 + right].ravel()
+        )[0, 1]
+        for down in range(-2, 3)
+        for right in range(-2, 3)
+    }
+    assert max(fits, key=lambda at: fits[at]) == place
+    found = shift.between(*(shift.edges(image[None]) for image in red))
+    assert (found.rows, found.columns) == pytest.approx(place, abs=0.5)
+    assert found.distance - 3 * found.uncertainty > 0.5 or place == (0, 0)
 
 
 @pytest.mark.real_data
