@@ -46,7 +46,13 @@ class TiledArchive:
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
         return Cost()
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
+    def search(
+        self,
+        area: Geometry,  # noqa: ARG002
+        start: datetime,
+        end: datetime,
+        around: Geometry | None = None,  # noqa: ARG002
+    ) -> list[Acquisition]:
         first, apart = datetime(YEAR, 1, 1, 10, tzinfo=UTC), 364 / max(self.acquisitions - 1, 1)
         times = [first + timedelta(days=int(i * apart)) for i in range(self.acquisitions)]
         return [

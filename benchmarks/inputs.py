@@ -97,7 +97,13 @@ class FileArchive:
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:  # noqa: ARG002
         return Cost()
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
+    def search(
+        self,
+        area: Geometry,  # noqa: ARG002
+        start: datetime,  # noqa: ARG002
+        end: datetime,  # noqa: ARG002
+        around: Geometry | None = None,  # noqa: ARG002
+    ) -> list[Acquisition]:
         return [
             Acquisition(f"{_midnight(day):%Y%m%d}", _midnight(day), (str(time),))
             for time, day in enumerate(days().tolist())

@@ -168,9 +168,11 @@ class Blind:
     box: GeoBox
     remote = False
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         # Its catalog does not tell what they cover.
-        return [replace(a, coverage=0.0) for a in self.archive.search(area, start, end)]
+        return [replace(a, coverage=0.0) for a in self.archive.search(area, start, end, around)]
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         return self.archive.cost(geobox, bands)
@@ -204,8 +206,10 @@ class Blank:
     def __getattr__(self, name: str) -> object:
         return getattr(self.archive, name)
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         west, south, east, north = area.to_crs("EPSG:4326").boundingbox
         if west < self.x < east and south < self.y < north:
             return []
-        return self.archive.search(area, start, end)
+        return self.archive.search(area, start, end, around)

@@ -354,6 +354,8 @@ class SentinelHubServer:
         mask = values.setdefault("dataMask", np.zeros(geobox.shape))
         area = shapely.box(*geobox.geographic_extent.boundingbox)
         granules = self._granules(collection, area, start, end + timedelta(seconds=1))
+        if (limit := data["dataFilter"].get("maxCloudCoverage")) is not None:
+            granules = [one for one in granules if self._cloud_cover(one, collection) <= limit]
         harmonized = data.get("processing", {}).get("harmonizeValues", True)
         archive = self.archives[collection]
         for granule in sorted(granules, key=lambda g: g.time, reverse=True):
@@ -377,6 +379,11 @@ class SentinelHubServer:
                 np.copyto(values[band][rows, columns], found[band], where=seen)
             np.copyto(mask[rows, columns], 1.0, where=seen)
         return values
+
+    def _cloud_cover(self, granule: _Granule, collection: str) -> float:
+        """As the catalog tells it."""
+        (item,) = self.items([_item(granule, collection)])
+        return float(item["properties"]["eo:cloud_cover"])
 
     def _granules(
         self, collection: str, area: shapely.Geometry, start: datetime, end: datetime

@@ -141,8 +141,10 @@ def test_a_collection_that_is_added_leaves_the_others_features_as_they_are(tmp_p
 class Silent(SimulatedSentinel1):
     """A radar that has taken nothing."""
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        assert super().search(area, start, end)
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
+        assert super().search(area, start, end, around)
         return []
 
 

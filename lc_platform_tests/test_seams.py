@@ -213,18 +213,67 @@ def check_equal(
         for window in ((slice(0, rows), slice(0, columns)), here)
     )
     assert own["features"].margin == own["masks"].margin == margin
-    assert own["raw"].keys == whole["raw"].keys
-    for name, read in (
-        ("raw", "digital_numbers"),
-        ("masks", "valid"),
-        ("masks", "probability"),
-        ("features", "read"),
-    ):
+    keys = whole["raw"].keys
+    common = [keys.index(key) for key in own["raw"].keys]
+    # What shows the one patch and not this one: its granules here are too cloudy.
+    other = sorted({*range(len(keys))} - {*common})
+    assert not whole["raw"].data_mask(there)[other].any()
+    for name, read in (("raw", "digital_numbers"), ("masks", "valid"), ("masks", "probability")):
         found, expected = getattr(own[name], read)(wide), getattr(whole[name], read)(there)
-        np.testing.assert_array_equal(found, expected, read)
+        np.testing.assert_array_equal(found, expected[common], read)
+    np.testing.assert_array_equal(own["features"].read(wide), whole["features"].read(there))
     for layer in whole["map"].layers:
         found, expected = own["map"].read(layer), whole["map"].read(layer, here)
         np.testing.assert_array_equal(found, expected, layer)
+
+
+def where_granules_meet(columns: int, rows: int) -> list[float]:
+    """A box in degrees that touches patches at a border of two granules of the simulated archive,
+    which runs some 110 m east of the western edge of the second column."""
+    west, south = METRES * 1584, METRES * 15328
+    to_degrees = Transformer.from_crs(32633, 4326, always_xy=True).transform
+    low = to_degrees(west + 10, south + 10)
+    high = to_degrees(west + METRES * columns - 10, south + METRES * rows - 10)
+    return [*low, *high]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param(POSTPROCESSING, id="postprocessed", marks=pytest.mark.slow),
+    ],
+)
+def test_where_granules_meet_of_which_one_is_too_cloudy_neighbours_are_mapped_as_one_patch(
+    way: dict[str, Any], tmp_path: Path
+) -> None:
+    """Two patches lie in the western granule, with the cloud detector's margin in the eastern one,
+    and two in both."""
+
+    def split(size: int) -> tuple[Config, list[Patch]]:
+        config = configured(
+            tmp_path,
+            map=way,
+            imagery={"max_cloud_cover": 5},
+            features={"min_valid_fraction": 0},
+            aoi={"bbox": where_granules_meet(2, 2), "patch_size": size},
+        )
+        return config, area.patches(SplitOptions.of(config))[0]
+
+    (large, (one,)), (small, patches) = split(2 * METRES), split(METRES)
+    assert len(patches) == 4
+    whole = computed(large, one)
+    margin = Postprocessing.of(small).margin
+    seen: dict[str, set[str]] = {}
+    for patch in patches:
+        own = computed(small, patch, whole["model"])
+        check_equal(whole, one, own, patch, margin)
+        seen[patch.key] = {*own["raw"].keys}
+    in_part = [a for a in whole["raw"].acquisitions if a["items"] != [a["key"]]]
+    assert {len(a["items"]) for a in in_part} == {1}
+    assert len({a["items"][0].removeprefix(a["key"]) for a in in_part}) == 2
+    # With the map's margin all four touch both granules.
+    assert len({*map(frozenset, seen.values())}) == (1 if way else 2)
 
 
 @pytest.mark.parametrize("way", [{}, POSTPROCESSING], ids=["plain", "postprocessed"])

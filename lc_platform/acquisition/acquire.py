@@ -148,21 +148,22 @@ def search_acquisitions(
     # What only the margin shows is needed too: a neighbour's map is made of it.
     mapped = patch.geobox.pad(options.map_margin) if options.map_margin else patch.geobox
     limit = options.max_cloud_cover
+    read_as = plans(patch, options)
 
-    def usable(archive: Source) -> tuple[list[Acquisition], list[Acquisition]]:
-        """Return all that is not excluded by its key, and of these what is not too cloudy."""
+    def usable(archive: Source, plan: Plan) -> tuple[list[Acquisition], list[Acquisition]]:
+        """Return all that is not excluded by its key, and of these what is not too cloudy, each
+        without the granules that are."""
         there = [
             acquisition
-            for acquisition in archive.search(mapped.extent, start, end)
+            for acquisition in archive.search(mapped.extent, start, end, plan.extent)
             if acquisition.key not in options.exclude
         ]
-        return there, [a for a in there if a.cloud_cover is None or a.cloud_cover <= limit]
+        return there, [clear for one in there if (clear := one.within(limit)) is not None]
 
-    there, kept = usable(source)
+    there, kept = usable(source, read_as[0])
     if not kept:
         raise NoAcquisitionError(_no_acquisition(patch, year, options, there))
-    others = {name: usable(archive)[1] for name, archive in auxiliary.items()}
-    read_as = plans(patch, options)
+    others = {p.name: usable(auxiliary[p.name], p)[1] for p in read_as[1:]}
     return SearchResult(patch, year, kept, len(there) - len(kept), options, others, read_as)
 
 

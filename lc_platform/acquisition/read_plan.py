@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry, bbox_union
 
 from lc_platform.area.grid import Patch
 from lc_platform.cube import MAIN, Calibration, Layer
@@ -59,6 +60,12 @@ class Plan:
     def time(self) -> str:
         """Name of the dim that acquisitions lie along."""
         return f"{self.name}/time" if self.name else "time"
+
+    @property
+    def extent(self) -> Geometry:
+        """The ground that is read, which is more than what is mapped where the cloud detector
+        needs neighbours."""
+        return bbox_union(grid.geobox.boundingbox for grid in self.grids).polygon
 
     @property
     def layers(self) -> dict[str, Layer]:

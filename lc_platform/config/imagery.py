@@ -158,7 +158,8 @@ class Imagery(Section):
     """Bands of the features, by Sentinel-2's names or the catalog's keys of assets. What the cloud
     detector needs is added."""
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
-    """Percent of the scene."""
+    """Percent; granules (items of the archive) with more are left out, each by its own cloud
+    cover."""
     exclude: tuple[Text, ...] = ()
     """Keys of acquisitions, and ids of items, that are left out."""
     also: tuple[AuxiliaryImagery, ...] = ()

@@ -155,7 +155,7 @@ class AcquisitionOptions(Options):
     """Its id in the archive."""
     catalog: str | None = option(data("imagery.catalog"), default=None)
     max_cloud_cover: float = option(data("imagery.max_cloud_cover"), default=80.0)
-    """Percent of the scene."""
+    """Percent of a granule."""
     simulation: tuple[int, float] | None = option(
         data("simulated_imagery", value=_drawn), default=None
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -97,6 +97,18 @@ def as_acquisition(
         properties={name: ",".join(values) for name, values in distinct.items() if values},
         coverage=coverage,
     )
+
+
+def clear_enough(
+    granules: Iterable[_Granule], cover: Callable[[_Granule], object], max_cloud_cover: float
+) -> list[_Granule]:
+    """Return the granules, in their order, without those whose own cloud cover is known to be above
+    a limit in percent.
+
+    cover  gives what a granule's item tells as its cloud cover
+    """
+    found = ((granule, percent(cover(granule))) for granule in granules)
+    return [one for one, known in found if known is None or known <= max_cloud_cover]
 
 
 def percent(cover: object) -> float | None:

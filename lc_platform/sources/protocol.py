@@ -106,7 +106,8 @@ class Acquisition:
     platform: str = ""
     """For example ``sentinel-2a``."""
     cloud_cover: float | None = None
-    """Percent of the scene as the archive states it, None where it does not."""
+    """Percent of the scene as the archive states it, None where it does not; the mean of the
+    granules'."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Further facts worth keeping, for example ``s2:processing_baseline``."""
     coverage: float = 0.0
@@ -114,6 +115,24 @@ class Acquisition:
     bands: Mapping[str, BandContent] = field(default_factory=dict, compare=False, repr=False)
     """The content of each band; empty if the archive does not say it, and then an acquisition is
     taken to stay as it was."""
+    of_granules: Callable[[float], Acquisition | None] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Gives the acquisition of those granules alone that have at most so much cloud, in percent;
+    None where the archive tells nothing of single granules."""
+
+    def within(self, max_cloud_cover: float) -> Acquisition | None:
+        """Return the acquisition without the granules that have more cloud than so many percent,
+        None where nothing is left of it.
+
+        Each granule is judged by its own cloud cover, so that what is left out does not hang on
+        the area searched; one of unknown cover is kept.
+        """
+        if self.of_granules is not None:
+            clear = self.of_granules(max_cloud_cover)
+            return self if clear is not None and clear.items == self.items else clear
+        cloudy = self.cloud_cover is not None and self.cloud_cover > max_cloud_cover
+        return None if cloudy else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +160,14 @@ class Source(Protocol):
     remote: bool
     """Whether it is on the network, so that several acquisitions are read at the same time."""
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
         end), UTC, in order of time then key. An empty list where there is none.
+
+        around  what is read of them, where that is more than the area, which lies in it: an
+                acquisition has all granules of its pass that touch this
 
         Raises SourceError where the archive cannot be searched.
         """

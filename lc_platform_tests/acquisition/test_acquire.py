@@ -50,7 +50,13 @@ class Memory:
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         return Cost(1, 0.5, 2 * len(bands) * geobox.shape[0] * geobox.shape[1])
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self,
+        area: Geometry,
+        start: datetime,
+        end: datetime,
+        around: Geometry | None = None,  # noqa: ARG002
+    ) -> list[Acquisition]:
         assert area.crs is not None
         self.searched.append((start, end))
         return [a for a in self.acquisitions if start <= a.datetime < end]
@@ -287,8 +293,10 @@ class Chosen:
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         return self.archive.cost(geobox, bands)
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
-        return [a for a in self.archive.search(area, start, end) if a.key in self.keys]
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
+        return [a for a in self.archive.search(area, start, end, around) if a.key in self.keys]
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
         return self.archive.read(acquisition, geobox, bands)

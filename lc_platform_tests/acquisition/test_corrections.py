@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,34 @@ def test_where_a_replaced_file_has_data_that_was_missing_all_bands_are_read(
     assert archive.stack.data_mask()[0].all()
     for name, number in NUMBERS.items():
         assert (archive.stack.digital_numbers(bands=[name])[0] == number).all()
+
+
+# Granules
+
+
+def test_a_granule_that_comes_and_is_too_cloudy_makes_nothing_stale(
+    archive: Archive, reads: Reads
+) -> None:
+    archive.update(JUNE, **{"eo:cloud_cover": 70})
+    archive.run()
+    reads.since()
+    other = copy.deepcopy(archive.items[JUNE])
+    other["id"] = f"{other['id']}_b"
+    archive.items["other"] = other
+    archive.update("other", **{"eo:cloud_cover": 95})
+    assert archive.run() is None
+    # As clear as that it is one of the pass's granules, which alone is read again.
+    archive.update("other", **{"eo:cloud_cover": 75})
+    facts = archive.run()
+    assert facts is not None
+    assert facts["acquisitions_new"] == 1
+    assert {name.split("/")[0] for name in reads.since()} == {JUNE}
+    stored = archive.stack.acquisitions
+    assert [len(one["items"]) for one in stored] == [1, 2]
+    # And without it the pass is what it was.
+    archive.update("other", **{"eo:cloud_cover": 95})
+    assert archive.run() is not None
+    assert [len(one["items"]) for one in archive.stack.acquisitions] == [1, 1]
 
 
 # Over HTTP

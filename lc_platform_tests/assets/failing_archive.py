@@ -36,10 +36,12 @@ class Failing:
         centre = area.to_crs("EPSG:32633").centroid
         return next(p for p, box in self.patches.items() if box.extent.contains(centre))
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         self.searched[self._patch(area)] += 1
         self.found = min(
-            self.archive.search(area, start, end), key=lambda one: one.cloud_cover or 0.0
+            self.archive.search(area, start, end, around), key=lambda one: one.cloud_cover or 0.0
         )
         return [replace(self.found, coverage=0.0)]
 

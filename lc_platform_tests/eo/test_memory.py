@@ -37,7 +37,7 @@ folder, side, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 class Meadow:
     remote = False
 
-    def search(self, area, start, end):
+    def search(self, area, start, end, around=None):
         days = [start + timedelta(days=9 * i) for i in range(times)]
         return [Acquisition(f"A{i:03d}", day, (f"A{i:03d}",)) for i, day in enumerate(days)]
 

@@ -194,6 +194,45 @@ def test_the_stated_cloud_cover_is_that_of_the_clouds_rendered() -> None:
     assert np.mean(found) == pytest.approx(np.mean(stated), abs=0.1)
 
 
+# Granules
+
+# Two granules meet at 28 * 60 km east in Web Mercator, which lies between columns 25 and 28.
+MEETING = GeoBox((20, 70), Affine(10, 0, 507_050, 0, -10, 4_905_200), "EPSG:32633")
+
+
+def mixed() -> tuple[Acquisition, float]:
+    """An acquisition with a limit that is between the cloud covers of its two granules."""
+    west, east = MEETING[:, :20].extent, MEETING[:, 50:].extent
+    for whole, *halves in zip(
+        *(archive().search(a, *YEAR) for a in (MEETING.extent, west, east)), strict=True
+    ):
+        covers = [one.cloud_cover or 0.0 for one in halves]
+        assert whole.cloud_cover == pytest.approx(np.mean(covers))
+        if abs(covers[0] - covers[1]) > 5:
+            return whole, float(np.mean(covers))
+    raise AssertionError("no acquisition")
+
+
+def test_a_granule_that_is_too_cloudy_is_left_out_wherever_it_is_searched_from() -> None:
+    whole, limit = mixed()
+    clear = whole.within(limit)
+    assert clear is not None
+    assert whole.items == (whole.key,)
+    assert len(clear.items) == 1
+    assert clear.cloud_cover is not None
+    assert clear.cloud_cover < limit
+    every, part = (archive().read(one, MEETING, ["B02", "B11"]) for one in (whole, clear))
+    shown = part.data_mask.all(axis=0)
+    assert every.data_mask.all()
+    assert shown[28:].all() != shown[:25].all()
+    np.testing.assert_array_equal(part.values, np.where(part.data_mask, every.values, 0))
+    for columns in (np.s_[:20], np.s_[50:]):
+        half = MEETING[:, columns]
+        (own,) = (a for a in archive().search(half.extent, *YEAR) if a.key == whole.key)
+        assert (own.within(limit) is own) == bool(shown[columns].all())
+        assert (own.within(limit) is None) == (not shown[columns].any())
+
+
 def test_without_clouds_nothing_is_thick() -> None:
     bare = SimulatedArchive(cloudiness=0.0)
     for acquisition in bare.search(PATCH.extent, *YEAR)[::10]:

@@ -61,7 +61,13 @@ class Archive:
     def __post_init__(self) -> None:
         self._lock, self._now = threading.Lock(), 0
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:  # noqa: ARG002
+    def search(
+        self,
+        area: Geometry,  # noqa: ARG002
+        start: datetime,
+        end: datetime,
+        around: Geometry | None = None,  # noqa: ARG002
+    ) -> list[Acquisition]:
         self.searches += 1
         return [a for a in self.acquisitions if start <= a.datetime < end]
 

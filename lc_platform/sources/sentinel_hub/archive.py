@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -27,7 +27,16 @@ from sentinelhub.time_utils import parse_time
 
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.oversampling import divided, mean_of_points
-from lc_platform.sources.passes import PASS_GAP, as_acquisition, footprint, in_degrees, passes, utc
+from lc_platform.sources.passes import (
+    PASS_GAP,
+    as_acquisition,
+    clear_enough,
+    footprint,
+    in_degrees,
+    passes,
+    percent,
+    utc,
+)
 from lc_platform.sources.protocol import (
     Acquisition,
     Cost,
@@ -53,6 +62,9 @@ MOST_ITEMS = 100
 
 END = "end_datetime"
 """Property of an acquisition: sensing time of its latest granule."""
+LEFT_OUT_ABOVE = "left_out_above"
+"""Property of an acquisition some granules of which are left out for their clouds: a cloud cover in
+percent that all of these are above, and none of the others."""
 
 _REPLACED_SHARE = 0.99
 _BASELINE = re.compile(r"_N(\d\d)(\d\d)_")
@@ -169,9 +181,11 @@ class SentinelHubArchive:
     def __repr__(self) -> str:
         return f"SentinelHubArchive({self.collection!r}, deployment={self.deployment!r})"
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
-        end), UTC.
+        end), UTC, each with all its granules that touch ``around``, or else the area.
 
         In order of time then key. Items without a geometry, or with one that has no polygonal
         part, and those of an id that another item has are passed over with a warning. Raises
@@ -179,6 +193,7 @@ class SentinelHubArchive:
         TransientSourceError where it did not answer after all retries, and QuotaError.
         """
         searched = in_degrees(area)
+        read = searched if around is None else in_degrees(around)
         start, end = utc(start), utc(end)
         what = f"search of {self.collection} from {start:%Y-%m-%d} to {end:%Y-%m-%d}"
         service = self._service
@@ -186,7 +201,7 @@ class SentinelHubArchive:
         catalog.client = Client(service, what, Cost(requests=1))
         granules: dict[str, _Granule] = {}
         try:
-            for part in shapely.get_parts(searched):
+            for part in shapely.get_parts(read):
                 for item in catalog.search(
                     self._of.definition,
                     bbox=BBox(part.bounds, CRS.WGS84),
@@ -203,8 +218,8 @@ class SentinelHubArchive:
         acquisitions = []
         for key, of_pass in passes(granules.values()).items():
             found = [g for g in of_pass if start <= g.datetime < end]
-            found = [g for g in found if g.footprint.intersects(searched)]
-            if found:
+            found = [g for g in found if g.footprint.intersects(read)]
+            if any(g.footprint.intersects(searched) for g in found):
                 acquisitions.append(_acquisition(key, _newest(found), searched))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
@@ -313,6 +328,12 @@ class SentinelHubArchive:
         end = acquisition.properties.get(END)
         last = _time(end) if end else acquisition.datetime + PASS_GAP
         second = timedelta(seconds=1)
+        other: dict[str, Any] = {}
+        if self._of.processing:
+            other["processing"] = dict(self._of.processing)
+        if above := acquisition.properties.get(LEFT_OUT_ABOVE):
+            # The client's own argument knows whole percents alone.
+            other["dataFilter"] = {"maxCloudCoverage": float(above)}
         data = SentinelHubRequest.input_data(
             self._of.definition,
             time_interval=(
@@ -322,7 +343,7 @@ class SentinelHubArchive:
             mosaicking_order=MosaickingOrder.MOST_RECENT,
             upsampling=ResamplingType.NEAREST,
             downsampling=ResamplingType.NEAREST,
-            other_args={"processing": dict(self._of.processing)} if self._of.processing else None,
+            other_args=other,
         )
         data.service_url = self._service.config.sh_base_url
         request = SentinelHubRequest(
@@ -426,13 +447,40 @@ def _newest(granules: Iterable[_Granule]) -> list[_Granule]:
     return sorted(sorted(kept, key=lambda g: g.id), key=lambda g: g.baseline, reverse=True)
 
 
-def _acquisition(key: str, granules: Sequence[_Granule], searched: shapely.Geometry) -> Acquisition:
+def _acquisition(
+    key: str,
+    granules: Sequence[_Granule],
+    searched: shapely.Geometry,
+    left_out_above: float | None = None,
+) -> Acquisition:
+    def of_granules(max_cloud_cover: float) -> Acquisition | None:
+        clear = clear_enough(granules, lambda g: g.cloud_cover, max_cloud_cover)
+        if not any(g.footprint.intersects(searched) for g in clear):
+            return None
+        used = {g.id for g in clear}
+        cloudy = [g for g in granules if g.id not in used]
+        above = _between(clear, cloudy, max_cloud_cover) if cloudy else left_out_above
+        return _acquisition(key, clear, searched, above)
+
     facts = {name: [g.properties.get(name) for g in granules] for name in _KEPT_PROPERTIES}
     facts["s2:processing_baseline"] = [g.baseline or None for g in granules]
     facts[END] = [max(g.datetime for g in granules).isoformat()]
+    facts[LEFT_OUT_ABOVE] = [left_out_above]
     covered = shapely.union_all([g.footprint for g in granules]).intersection(searched)
     coverage = min(covered.area / searched.area, 1.0) if searched.area else 0.0
-    return as_acquisition(key, granules, [g.cloud_cover for g in granules], facts, coverage)
+    clouds = [g.cloud_cover for g in granules]
+    found = as_acquisition(key, granules, clouds, facts, coverage)
+    return replace(found, of_granules=of_granules)
+
+
+def _between(
+    clear: Iterable[_Granule], cloudy: Iterable[_Granule], max_cloud_cover: float
+) -> float:
+    """Return a cloud cover midway between those of granules that are used and those that are not:
+    however the service rounds, it takes the same ones."""
+    used = [p for g in clear if (p := percent(g.cloud_cover)) is not None]
+    others = [p for g in cloudy if (p := percent(g.cloud_cover)) is not None]
+    return (max(used, default=max_cloud_cover) + min(others)) / 2
 
 
 def _image(response: DownloadResponse, asked: GeoBox, bands: int) -> NDArray[np.uint16]:

@@ -6,10 +6,11 @@ grid, in any order of reading and in any process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 
 import geopandas
 import numpy as np
@@ -24,15 +25,15 @@ from lc_platform.catalogue import SENTINEL2_BANDS, SIMULATED_CLASSES
 from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_points
 from lc_platform.sources.passes import utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
-from lc_platform.sources.simulated import atmosphere, reference, spectra
+from lc_platform.sources.simulated import atmosphere, granules, reference, spectra
 from lc_platform.sources.simulated.changes import Changes
 from lc_platform.sources.simulated.coordinates import (
     RADIUS,
     check_one_side,
-    metres_per_unit,
     resolution,
     to_mercator,
 )
+from lc_platform.sources.simulated.granules import Granule
 from lc_platform.sources.simulated.landscape import Ground, Landscape
 from lc_platform.sources.simulated.noise import gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL2, Mission, Pass
@@ -217,30 +218,41 @@ class SimulatedArchive:
     def stop(self) -> None:
         """Nothing waits."""
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
         end), UTC.
 
-        An acquisition is a whole pass and one item; its time is that of the pass's descending
-        node, and its cloud cover that within some kilometres of the middle of ``area``.
+        An acquisition is a whole pass and one item, unless granules are left out for their clouds:
+        then each granule that remains is an item. Its time is that of the pass's descending node,
+        and its cloud cover the mean of those of the granules that ``around`` touches, or else the
+        area.
         """
         if area.crs is None:
             raise SourceError("the area searched has no CRS. Give the geometry one.")
         if area.is_empty:
             raise SourceError("the area searched is empty. Give one that has an inside.")
-        # Swaths reach from pole to pole: the area touches one where its outline does.
-        outline = shapely.segmentize(area.geom, 50e3 / metres_per_unit(area.crs))
-        x, y = to_mercator(str(area.crs)).transform(*shapely.get_coordinates(outline).T)
-        check_one_side(x, f"the area searched ({area.geom.bounds} in {area.crs})")
-        centre = to_mercator(str(area.crs)).transform(*area.centroid.coords[0])
-        touched: dict[tuple[int, str], bool] = {}
+        # Swaths reach from pole to pole: what touches one does so with its outline.
+        outline = granules.outline(area)
+        check_one_side(
+            shapely.get_coordinates(outline)[:, 0],
+            f"the area searched ({area.geom.bounds} in {area.crs})",
+        )
+        own = granules.touched(outline)
+        there = own if around is None else granules.touched(granules.outline(around))
+        imaged: dict[tuple[int, str], dict[Granule, bool]] = {}
         found = []
         for flown in self.mission.passes(utc(start), utc(end)):
             track = (flown.orbit, flown.direction)
-            if track not in touched:
-                touched[track] = bool((np.abs(_across(flown, x, y)) <= 1.0).any())
-            if touched[track]:
-                found.append(self._acquisition(flown, *centre))
+            if track not in imaged:
+                imaged[track] = {
+                    granule: granule in own and _touches(flown, own[granule])
+                    for granule, corners in there.items()
+                    if _touches(flown, corners)
+                }
+            if any(imaged[track].values()):
+                found.append(self._acquisition(flown, imaged[track]))
         return found
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
@@ -264,13 +276,14 @@ class SimulatedArchive:
     ) -> Pixels:
         self._check(acquisition, bands)
         flown = self._pass(acquisition)
+        only = granules.of_items(flown.key, acquisition.items)
         shifted = flown.time >= BASELINE_0400
         addend = 1000.0 if shifted else 0.0
         values, data_mask = sampled(
             geobox,
             len(bands),
             split,
-            lambda block: self._numbers(flown, block, tuple(bands), addend),
+            lambda block: self._numbers(flown, block, tuple(bands), addend, only),
         )
         return Pixels(
             values,
@@ -358,12 +371,22 @@ class SimulatedArchive:
         return out
 
     def _numbers(
-        self, flown: Pass, block: GeoBox, bands: tuple[str, ...], addend: float
+        self,
+        flown: Pass,
+        block: GeoBox,
+        bands: tuple[str, ...],
+        addend: float,
+        only: Sequence[Granule] | None,
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
         """Return which places are covered (y, x), and reflectance x 10 000 + ``addend`` (band, y,
-        x) in bands of Sentinel-2."""
+        x) in bands of Sentinel-2.
+
+        only  granules of the pass beside which nothing is covered; None for the whole pass
+        """
         ground = self._landscape.ground(block, flown.time.year)
         seen = covered(flown, ground)
+        if only is not None:
+            seen &= granules.inside(only, ground.x, ground.y)
         out = np.empty((len(bands), *block.shape), np.uint16)
         if not seen.any():
             out[:] = 0
@@ -389,20 +412,35 @@ class SimulatedArchive:
         )  # fmt: skip
         return seen, out
 
-    def _acquisition(self, flown: Pass, x: float, y: float) -> Acquisition:
-        tile = 60e3
-        centre = ((np.floor(x / tile) + 0.5) * tile, (np.floor(y / tile) + 0.5) * tile)
+    def _acquisition(
+        self, flown: Pass, imaged: Mapping[Granule, bool], *, whole: bool = True
+    ) -> Acquisition:
+        """Return an acquisition of granules of a pass.
+
+        imaged  granule -> whether it shows the area searched, and not only what is around it
+        whole   whether none of those granules is left out
+        """
         now = self._weather(flown.time.date())
+        covers = {one: atmosphere.cloud_cover(now, *granules.middle(one)) for one in imaged}
+
+        def of_granules(max_cloud_cover: float) -> Acquisition | None:
+            clear = {one: own for one, own in imaged.items() if covers[one] <= max_cloud_cover}
+            if not any(clear.values()):
+                return None
+            return self._acquisition(flown, clear, whole=whole and len(clear) == len(imaged))
+
+        items = [flown.key] if whole else [granules.item(flown.key, one) for one in imaged]
         return Acquisition(
             key=flown.key,
             datetime=flown.time,
-            items=(flown.key,),
+            items=tuple(items),
             platform=flown.platform,
-            cloud_cover=atmosphere.cloud_cover(now, *centre),
+            cloud_cover=fmean(covers.values()),
             properties={
                 "s2:processing_baseline": "04.00" if flown.time >= BASELINE_0400 else "02.05",
                 "sat:relative_orbit": str(flown.orbit),
             },
+            of_granules=of_granules,
         )
 
     def _check(self, acquisition: Acquisition, bands: Sequence[str]) -> None:
@@ -477,6 +515,11 @@ def covered(flown: Pass, ground: Ground) -> NDArray[np.bool_]:
         return np.zeros(ground.x.shape, np.bool_)
     inside: NDArray[np.bool_] = np.abs(_across(flown, ground.x, ground.y)) <= 1.0
     return inside
+
+
+def _touches(flown: Pass, corners: NDArray[np.float64]) -> bool:
+    """Whether a swath covers one of some places (place, 2)."""
+    return bool((np.abs(_across(flown, *corners.T)) <= 1.0).any())
 
 
 def _across(flown: Pass, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

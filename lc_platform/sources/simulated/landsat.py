@@ -18,12 +18,14 @@ from lc_platform.catalogue import AUXILIARY_COLLECTIONS, SIMULATED_AUXILIARY_BAN
 from lc_platform.eo import landsat_qa as quality
 from lc_platform.sources.oversampling import mean_of_points
 from lc_platform.sources.protocol import Acquisition, Pixels
+from lc_platform.sources.simulated import granules
 from lc_platform.sources.simulated.archive import (
     NATIVE,
     SimulatedArchive,
     blocks_of,
 )
 from lc_platform.sources.simulated.coordinates import metres_per_unit, resolution
+from lc_platform.sources.simulated.granules import Granule
 from lc_platform.sources.simulated.landscape import WATER
 from lc_platform.sources.simulated.orbits import LANDSAT, Pass
 
@@ -54,9 +56,11 @@ class SimulatedLandsat(SimulatedArchive):
     mission = LANDSAT
     bands = (*SENTINEL2_BANDS, QUALITY_BAND)
 
-    def _acquisition(self, flown: Pass, x: float, y: float) -> Acquisition:
+    def _acquisition(
+        self, flown: Pass, imaged: Mapping[Granule, bool], *, whole: bool = True
+    ) -> Acquisition:
         orbit = {"sat:relative_orbit": str(flown.orbit)}
-        return replace(super()._acquisition(flown, x, y), properties=orbit)
+        return replace(super()._acquisition(flown, imaged, whole=whole), properties=orbit)
 
     def _read(
         self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str], split: int
@@ -82,12 +86,13 @@ class SimulatedLandsat(SimulatedArchive):
         """Return the digital numbers (band, y, x) and data mask (y, x) on a grid no finer than the
         archive's, means of ``split`` x ``split`` places a pixel."""
         flown = self._pass(acquisition)
+        only = granules.of_items(flown.key, acquisition.items)
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
         measured = [n for n, band in enumerate(bands) if band != QUALITY_BAND]
         wanted = tuple(SENTINEL2_BANDS[bands[n]] for n in measured)
         for rows, block in blocks_of(geobox, split):
-            seen, numbers = self._numbers(flown, block, wanted, 0.0)
+            seen, numbers = self._numbers(flown, block, wanted, 0.0, only)
             reflectance, data_mask[rows] = mean_of_points(numbers, seen, split)
             counts = np.rint((reflectance * 1e-4 - OFFSET) / SCALE)
             values[measured, rows] = np.minimum(counts, 65535).astype(np.uint16)

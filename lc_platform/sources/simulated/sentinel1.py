@@ -3,7 +3,7 @@ as Sentinel Hub gives it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from lc_platform.sources.simulated.archive import (
     covered,
     sampled,
 )
+from lc_platform.sources.simulated.granules import Granule
 from lc_platform.sources.simulated.noise import draw, gradient_noise, mix, salt
 from lc_platform.sources.simulated.orbits import SENTINEL1, Pass
 
@@ -65,10 +66,13 @@ class SimulatedSentinel1(SimulatedArchive):
     mission = SENTINEL1
     bands = backscatter.POLARIZATIONS
 
-    def _acquisition(self, flown: Pass, x: float, y: float) -> Acquisition:
+    def _acquisition(
+        self, flown: Pass, imaged: Mapping[Granule, bool], *, whole: bool = True
+    ) -> Acquisition:
         return replace(
-            super()._acquisition(flown, x, y),
+            super()._acquisition(flown, imaged, whole=whole),
             cloud_cover=None,
+            of_granules=None,
             properties={
                 "sat:relative_orbit": str(flown.orbit),
                 "sat:orbit_state": flown.direction,

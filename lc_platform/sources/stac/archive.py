@@ -32,7 +32,7 @@ from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.remote_files import HEAD_BYTES, Content, RemoteFiles
 from lc_platform.sources.network.requests import HTTP_SECONDS
-from lc_platform.sources.passes import as_acquisition, in_degrees, passes, utc
+from lc_platform.sources.passes import as_acquisition, clear_enough, in_degrees, passes, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
@@ -157,31 +157,34 @@ class StacArchive:
         self._api: Client | None = None
         self._items = Items({})
 
-    def search(self, area: Geometry, start: datetime, end: datetime) -> list[Acquisition]:
+    def search(
+        self, area: Geometry, start: datetime, end: datetime, around: Geometry | None = None
+    ) -> list[Acquisition]:
         """Return the acquisitions that touch ``area`` (any CRS) in the half-open period [start,
-        end), UTC.
+        end), UTC, each with all its granules that touch ``around``, or else the area.
 
         In order of time then key. Raises SourceError where the catalog is not there, is not
         STAC, has not the collection or lists an item that cannot be read, and
         TransientSourceError where it did not answer.
         """
         footprint = in_degrees(area)
+        read = footprint if around is None else in_degrees(around)
         start, end = utc(start), utc(end)
         self._open()
         items = self._items
         if self._api is not None:
             items = merged(
                 self._ask_api(bbox=part.bounds, datetime=[start, end], limit=100)
-                for part in shapely.get_parts(footprint)
+                for part in shapely.get_parts(read)
             )
         for invalid in items.invalid:
-            if invalid.footprint.intersects(footprint):
+            if invalid.footprint.intersects(read):
                 raise invalid.error
         acquisitions = []
         for key, of_pass in passes(items.granules.values()).items():
             found = [g for g in of_pass if start <= g.datetime < end]
-            found = [g for g in found if g.footprint.intersects(footprint)]
-            if found:
+            found = [g for g in found if g.footprint.intersects(read)]
+            if any(g.footprint.intersects(footprint) for g in found):
                 kept = _by_preference(found)
                 acquisitions.append(self._acquisition(key, kept, footprint))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
@@ -238,12 +241,19 @@ class StacArchive:
     def _acquisition(
         self, key: str, granules: Sequence[Granule], area: shapely.Geometry
     ) -> Acquisition:
+        def of_granules(max_cloud_cover: float) -> Acquisition | None:
+            clear = clear_enough(granules, _cloud_cover, max_cloud_cover)
+            if not any(granule.footprint.intersects(area) for granule in clear):
+                return None
+            return self._acquisition(key, clear, area)
+
         properties = [granule.item.properties for granule in granules]
-        clouds = [of.get("eo:cloud_cover") for of in properties]
+        clouds = [_cloud_cover(granule) for granule in granules]
         facts = {name: [of.get(name) for of in properties] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
-        return replace(found, bands=Bands(found.key, granules, self._hosted, self._files))
+        bands = Bands(found.key, granules, self._hosted, self._files)
+        return replace(found, bands=bands, of_granules=of_granules)
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.
@@ -519,6 +529,11 @@ def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
         if newer.is_empty or replaced < _REPLACED_SHARE * granule.footprint.area:
             kept.append(granule)
     return sorted(kept, key=lambda granule: granule.tile)
+
+
+def _cloud_cover(granule: Granule) -> object:
+    """Return a granule's cloud cover as its item has it, None where it has none."""
+    return granule.item.properties.get("eo:cloud_cover")
 
 
 def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:

@@ -2,6 +2,7 @@
 archive's: what comes must be what the archive says."""
 
 import copy
+import json
 import logging
 import re
 import threading
@@ -170,6 +171,50 @@ def test_what_a_newer_processing_replaces_is_left_out(
     assert before.key == after.key
     assert (len(after.items), after.properties["s2:processing_baseline"]) == (1, "05.00")
     assert "_N0500_" in after.items[0]
+
+
+def test_a_granule_that_is_too_cloudy_is_neither_listed_nor_asked_for(
+    server: SentinelHubServer, archive: SentinelHubArchive
+) -> None:
+    def told(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in items:
+            eastern = one["bbox"][0] > 14.99
+            one["properties"]["eo:cloud_cover"] = 12.6 if eastern else 12.4
+        return items
+
+    server.items = told
+    whole = first(archive, BETWEEN)
+    west = whole.within(12.5)
+    assert whole.within(12.6) is whole
+    assert whole.within(12.3) is None
+    assert (len(whole.items), len(west.items), west.cloud_cover) == (2, 1, 12.4)
+    assert west.coverage == pytest.approx(0.5, abs=0.01)
+    found, every = (archive.read(one, BETWEEN, BANDS) for one in (west, whole))
+    # The granules meet at 15 degrees east, which is column 35.
+    assert found.data_mask[:, :35].all()
+    assert not found.data_mask[:, 35:].any()
+    assert every.data_mask.all()
+    np.testing.assert_array_equal(found.values[..., :35], every.values[..., :35])
+    asked = [json.loads(one.body) for one in server.requests if one.kind == "process"]
+    filters = [one["input"]["data"][0]["dataFilter"] for one in asked]
+    assert [one.get("maxCloudCoverage") for one in filters] == [12.5, None]
+
+
+def test_a_clear_granule_around_the_area_alone_is_no_acquisition_of_it(
+    server: SentinelHubServer, archive: SentinelHubArchive
+) -> None:
+    def told(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for one in items:
+            one["properties"]["eo:cloud_cover"] = 5 if one["bbox"][0] > 14.99 else 50
+        return items
+
+    server.items = told
+    west = BETWEEN[:, :30].extent
+    (one, *_) = archive.search(west, *JUNE, BETWEEN.extent)
+    assert len(one.items) == 2
+    assert one.coverage == pytest.approx(1)
+    assert one.within(20) is None
+    assert len(archive.search(west, *JUNE)[0].items) == 1
 
 
 # Read

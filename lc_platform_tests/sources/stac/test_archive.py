@@ -202,6 +202,66 @@ def test_two_granules_of_one_pass_are_one_acquisition(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels.values[0, 0], [100] * 5 + [200] * 3)
 
 
+def two_halves(folder: Path, west: Any, east: Any) -> StacArchive:
+    """The halves of the grid from two granules of a pass, which tell these cloud covers."""
+    x, y = ORIGIN
+    items = []
+    for name, left, cover in (("west", x, west), ("east", x + 40, east)):
+        number = 100 if name == "west" else 200
+        write_tiff(folder / f"{name}.tif", np.full((8, 4), number, np.uint16), origin=(left, y))
+        told = {} if cover is None else {"eo:cloud_cover": cover}
+        there = footprint(left + 1, y - 80, left + 39, y)
+        asset = {"blue": band(f"./{name}.tif", "B02")}
+        items.append(item(name, "2021-07-01T10:00:14Z", asset, there, **told))
+    return archive(folder, items)
+
+
+def test_a_granule_that_is_too_cloudy_is_left_out_of_its_pass(tmp_path: Path) -> None:
+    source = two_halves(tmp_path, 10, 31)
+    whole = one_acquisition(source)
+    west = whole.within(30)
+    assert west is not None
+    assert (west.key, west.items, west.cloud_cover) == (whole.key, ("west",), 10)
+    assert west.coverage == pytest.approx(whole.coverage / 2, abs=0.01)
+    pixels = source.read(west, GRID, ["B02"])
+    np.testing.assert_array_equal(pixels.values[0, 0], [100] * 4 + [0] * 4)
+    assert pixels.data_mask[0].tolist() == [True] * 4 + [False] * 4
+    assert whole.within(31) is whole
+    assert whole.within(9) is None
+    assert west.bands["B02"].state != whole.bands["B02"].state
+
+
+@pytest.mark.parametrize("unknown", [None, -1, "?"])
+def test_a_granule_of_unknown_cloud_cover_is_kept(tmp_path: Path, unknown: Any) -> None:
+    clear = one_acquisition(two_halves(tmp_path, unknown, 80)).within(20)
+    assert clear is not None
+    assert (clear.items, clear.cloud_cover) == (("west",), None)
+
+
+def test_what_is_left_out_does_not_hang_on_the_area_searched(tmp_path: Path) -> None:
+    """The mean of both granules is within the limit, one of them is not."""
+    source = two_halves(tmp_path, 10, 40)
+    west, east = GRID[:, :4].extent, GRID[:, 4:].extent
+    for area, expected in ((GRID.extent, ("west",)), (west, ("west",)), (east, None)):
+        clear = one_acquisition(source, area).within(30)
+        assert (None if clear is None else clear.items) == expected
+
+
+def test_granules_around_the_area_belong_to_an_acquisition_that_shows_the_area(
+    tmp_path: Path,
+) -> None:
+    source = two_halves(tmp_path, 10, 40)
+    (one,) = source.search(GRID[:, :3].extent, *YEAR, GRID.extent)
+    assert {*one.items} == {"east", "west"}
+    assert one.coverage > 0.9
+    clear = one.within(30)
+    assert clear is not None
+    assert clear.items == ("west",)
+    (one,) = source.search(GRID[:, 5:].extent, *YEAR, GRID.extent)
+    assert {*one.items} == {"east", "west"}
+    assert one.within(30) is None
+
+
 def test_the_key_of_a_pass_does_not_depend_on_the_area_searched(tmp_path: Path) -> None:
     x, y = ORIGIN
     source = archive(
