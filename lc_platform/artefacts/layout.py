@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import NamedTuple
 
 from lc_platform.area.grid import PATCH_KEY
@@ -78,6 +79,7 @@ def key(asset: str, patch: str | None = None, year: int | None = None) -> str:
     return _KEYS[asset].format(patch=patch, year=year)
 
 
+@cache
 def dimensions(asset: str) -> frozenset[str]:
     """Which of ``patch`` and ``year`` an asset is partitioned by."""
     return frozenset(d for d in ("patch", "year") if "{" + d + "}" in _KEYS[asset])

@@ -194,8 +194,8 @@ class Snapshot:
             name: self._input(recipe, name, where, None if loaded is None else loaded.get(name))
             for name in recipe.inputs
         }
-        made = _digest([recipe.code, settings, inputs], _MADE)
-        version = Version(made, given, _digest(appearance, _LOOK))
+        made = _digest_of_plain([recipe.code, settings, inputs], _MADE)
+        version = Version(made, given, _digest_of_plain(appearance, _LOOK))
         content = {
             "asset": asset,
             "patch": where.patch,
@@ -286,14 +286,15 @@ class Snapshot:
         for name in recipe.inputs:
             if name == "patch_grid" and where.patch is not None:
                 continue
-            states: Mapping[Partition, State] = {
-                at: state
-                for year in self._years(recipe, name, where)
-                for at, state in self.states(name, year).items()
-            }
             if where.patch is not None and "patch" in dimensions(name):
                 at = where.within(dimensions(name))
-                states = {at: states[at]}
+                states = {at: self.states(name, at.year)[at]}
+            else:
+                states = {
+                    at: state
+                    for year in self._years(recipe, name, where)
+                    for at, state in self.states(name, year).items()
+                }
             stale = [s for s in states.values() if s.kind == "stale" and not s.in_look_only]
             if stale:
                 count = f"{len(stale)} of {len(states)} " if len(states) > 1 else ""
@@ -358,7 +359,12 @@ def digest(value: Any) -> str:
 
 
 def _digest(value: Any, length: int) -> str:
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+    return _digest_of_plain(_plain(value), length)
+
+
+def _digest_of_plain(value: Any, length: int) -> str:
+    """Return the digest of a value that is as JSON has it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 

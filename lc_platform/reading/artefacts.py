@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from lc_platform.products.cloud_masks import CloudMasks
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.raw_bands import AcquisitionStack
-    from lc_platform.products.reference_rasters import ReferenceMap
     from lc_platform.reading.datasets import Legends
     from lc_platform.storage.raster_cube import RasterCube
     from lc_platform.storage.zarr_cube import ZarrCube
@@ -201,11 +200,6 @@ class Artefacts:
         if "features" in cube.layers:
             return FeatureStack(cube)
         return FeatureStack(recomputed(cube.attributes, self.imagery(where), self.masks(where)))
-
-    def reference(self, patch: str | None) -> ReferenceMap:
-        from lc_platform.products.reference_rasters import ReferenceMap
-
-        return ReferenceMap(self.raster("reference_rasters", Partition(patch)))
 
     def legends(self, path: str, raster: RasterCube) -> Legends:
         """Return the classes of a raster's layers, as they were when it was made."""

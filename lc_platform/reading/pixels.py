@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from lc_platform.artefacts.layout import key
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.eo.indices import Index
 from lc_platform.errors import PlatformError
 from lc_platform.reading import story
@@ -33,6 +33,8 @@ class Pixels:
         self._artefacts = artefacts
         self._indices = indices
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="story")
+        # Of their own: a part waits for its layers.
+        self._layers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layers")
 
     def observations(self, pixel: Pixel, year: int) -> pd.DataFrame:
         """Return a row an acquisition, see `Reader.at`; what is of masks or features that are not
@@ -44,7 +46,7 @@ class Pixels:
             masks = self._artefacts.if_made(lambda: self._artefacts.masks(here))
             features = self._artefacts.if_made(lambda: self._artefacts.zarr("features", here))
             used = None if features is None else features.attributes["acquisitions"]
-            return story.observations(pixel, raw_bands, masks, used, self._indices)
+            return story.observations(pixel, raw_bands, masks, used, self._indices, self._layers)
 
         return of_one_version(read)
 
@@ -71,7 +73,7 @@ class Pixels:
         path = key("reference_rasters", patch)
 
         def read() -> ReferencePixel:
-            reference = self._artefacts.reference(patch)
+            reference = self._artefacts.raster("reference_rasters", Partition(patch))
             legend = self._artefacts.stored_legends(path).get(1, self._artefacts.legend)
             return story.of_reference(pixel, reference, legend)
 

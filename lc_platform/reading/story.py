@@ -3,14 +3,16 @@ by year, its reference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from lc_platform.cube import Legend
+from lc_platform.cube import Legend, Window
 from lc_platform.eo.indices import Index, compute
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
@@ -101,33 +103,35 @@ def observations(
     masks: CloudMasks | None,
     used: Sequence[str] | None,
     indices: Sequence[Index],
+    side_by_side: Executor,
 ) -> pd.DataFrame:
     """Return a row an acquisition of a pixel, by its time (UTC); see `Reader.at`.
 
-    used  the keys of the acquisitions that the features are made of, None where it is not known
+    used          the keys of the acquisitions that the features are made of, None where it is not
+                  known
+    side_by_side  reads several layers at the same time
 
     Raises DataError where the masks are not those of these acquisitions.
     """
     window = pixel.window
-    about = raw_bands.cube.layers["bands"].attributes
-    values = calibrated(raw_bands, window, slice(None), raw_bands.bands, about.get("_FillValue"))[
-        ..., 0, 0
-    ]
+    missing = raw_bands.cube.layers["bands"].attributes.get("_FillValue")
+    layers: dict[str, Callable[[Window], NDArray[Any]]] = {"data": raw_bands.data_mask}
+    if masks is not None:
+        masks.check_made_of(raw_bands)
+        layers |= {"valid": masks.valid, "cloud": masks.cloud}
+        layers["cloud_probability"] = masks.probability
+    asked = {name: side_by_side.submit(read, window) for name, read in layers.items()}
+    values = calibrated(raw_bands, window, slice(None), raw_bands.bands, missing)[..., 0, 0]
     named = {band: values[:, i] for i, band in enumerate(raw_bands.bands)}
     columns: dict[str, Any] = {"acquisition": np.array(raw_bands.keys, object), **named}
     for index in indices:
         if set(index.bands) <= set(named):
             columns[index.name] = compute(index, named)
-    columns["data"] = raw_bands.data_mask(window)[:, 0, 0]
     unknown = pd.array([pd.NA] * len(raw_bands), dtype="boolean")
+    columns |= {name: read.result()[:, 0, 0] for name, read in asked.items()}
     if masks is None:
         columns |= {"valid": unknown, "cloud": unknown}
         columns["cloud_probability"] = np.full(len(raw_bands), np.nan, np.float32)
-    else:
-        masks.check_made_of(raw_bands)
-        columns["valid"] = masks.valid(window)[:, 0, 0]
-        columns["cloud"] = masks.cloud(window)[:, 0, 0]
-        columns["cloud_probability"] = masks.probability(window)[:, 0, 0]
     columns["used"] = unknown if used is None else np.isin(raw_bands.keys, list(used))
     return pd.DataFrame(columns, pd.DatetimeIndex(raw_bands.datetimes, name="time"))
 
@@ -168,15 +172,12 @@ def of_map(pixel: Pixel, predictions: RasterCube, classes: Legend) -> MapPixel:
     return MapPixel(class_id, values, probabilities, version, classes)
 
 
-def of_reference(pixel: Pixel, reference: ReferenceMap, classes: Legend) -> ReferencePixel:
+def of_reference(pixel: Pixel, reference: RasterCube, classes: Legend) -> ReferencePixel:
     """Return what the reference says of a pixel."""
     window = pixel.window
-    return ReferencePixel(
-        reference.classes(window).item() or None,
-        bool(reference.ambiguous(window).item()),
-        reference.polygons(window).item() or None,
-        classes,
-    )
+    class_id, ambiguous = reference.read_layers(["class", "ambiguous"], window).ravel().tolist()
+    polygon = ReferenceMap(reference).polygons(window).item()
+    return ReferencePixel(class_id or None, bool(ambiguous), polygon or None, classes)
 
 
 def name_of(classes: Legend, value: int) -> str:

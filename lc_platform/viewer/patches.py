@@ -21,6 +21,9 @@ router = APIRouter(prefix="/api")
 
 _DIGITS = 6
 """Of degrees: a decimetre."""
+_STRAIGHT = 5e-6
+"""Degrees by which an edge may be off: an edge that is straight in the patch's CRS has vertices all
+along in degrees."""
 
 
 class PatchProperties(BaseModel):
@@ -68,9 +71,8 @@ def order_of(keys: Iterable[str]) -> str:
 
 def _answer(reader: Reader) -> Tagged:
     table = reader.patches
-    outlines = shapely.transform(
-        table.geometry.to_numpy(), lambda coordinates: np.round(coordinates, _DIGITS)
-    )
+    straight = shapely.simplify(table.geometry.to_numpy(), _STRAIGHT)
+    outlines = shapely.transform(straight, lambda points: np.round(points, _DIGITS))
     features = [
         f'{{"type":"Feature","id":{at},"properties":{{"key":{json.dumps(key)},'
         f'"zone":{json.dumps(zone)},"has_reference":{json.dumps(bool(covered))}}},'
