@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.eo import calibration, classification_methods, conformal
 from lc_platform.eo import classifier as classify
-from lc_platform.eo.calibration import Isotonic, Reliability, Temperature
+from lc_platform.eo.calibration import Calibrator, Reliability
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.folds import Folds
 from lc_platform.errors import DataError
@@ -275,26 +275,25 @@ def reliability_to_dict(diagram: Reliability) -> dict[str, list[float | None]]:
     }
 
 
-def _calibrator(known: OutOfFold, ids: Sequence[int], method: str) -> Temperature | Isotonic | None:
+def _calibrator(
+    known: OutOfFold, ids: Sequence[int], method: calibration.Method | Literal["none"]
+) -> Calibrator | None:
     if method == "none" or not len(known):
         return None
-    wanted: calibration.Method = "isotonic" if method == "isotonic" else "temperature"
-    return calibration.fit(known.probabilities, known.labels, ids, wanted)
+    return calibration.fit(known.probabilities, known.labels, ids, method)
 
 
-def _applied(
-    one: Temperature | Isotonic | None, probabilities: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _applied(one: Calibrator | None, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities if one is None else one.apply(probabilities)
 
 
-def _to_dict(one: Temperature | Isotonic | None) -> dict[str, Any]:
+def _to_dict(one: Calibrator | None) -> dict[str, Any]:
     return {"method": "none"} if one is None else one.to_dict()
 
 
 def _thresholds(
     known: OutOfFold,
-    one: Temperature | Isotonic | None,
+    one: Calibrator | None,
     ids: Sequence[int],
     coverages: Sequence[float],
 ) -> dict[str, list[float]]:

@@ -21,7 +21,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.eo import applicability, calibration, classification_methods
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import TrainingSpace
-from lc_platform.eo.calibration import Isotonic, Temperature
+from lc_platform.eo.calibration import Calibrator
 from lc_platform.eo.classifier import Prediction, ProbabilityModel
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.sampling import one_sided, test_patches
@@ -78,12 +78,12 @@ class LandCoverModel:
         )
 
     @cached_property
-    def calibrator(self) -> Temperature | Isotonic | None:
+    def calibrator(self) -> Calibrator | None:
         """What calibrates the model's probabilities; None where they are left as they are."""
         return _calibrator(self.card.get("calibration"))
 
     @cached_property
-    def fold_calibrators(self) -> tuple[Temperature | Isotonic | None, ...]:
+    def fold_calibrators(self) -> tuple[Calibrator | None, ...]:
         """(fold,), likewise of the folds' classifiers, each fitted on the other folds."""
         folds = self.card["validation"]["folds"] if self.fold_texts else ()
         return tuple(_calibrator(one["calibration"]) for one in folds)
@@ -158,7 +158,7 @@ class LandCoverModel:
         return replace(found, applicability=percent)
 
 
-def _calibrator(told: Mapping[str, Any] | None) -> Temperature | Isotonic | None:
+def _calibrator(told: Mapping[str, Any] | None) -> Calibrator | None:
     return None if told is None or told["method"] == "none" else calibration.calibrator(told)
 
 

@@ -31,6 +31,11 @@ _TEMPERATURE = (
     "Guo, C. et al. (2017). On calibration of modern neural networks. Proceedings of Machine "
     "Learning Research 70, 1321-1330."
 )
+_ENSEMBLE = (
+    "Zhang, J., Kailkhura, B. and Han, T. Y.-J. (2020). Mix-n-match: ensemble and compositional "
+    "methods for uncertainty calibration in deep learning. Proceedings of Machine Learning "
+    "Research 119, 11117-11128."
+)
 _ISOTONIC = (
     "Zadrozny, B. and Elkan, C. (2002). Transforming classifier scores into accurate multiclass "
     "probability estimates. Proceedings of the eighth ACM SIGKDD international conference on "
@@ -78,6 +83,8 @@ def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     if of.card.get("validation"):
         yield _BLOCKS
     calibrated_by = (of.card.get("calibration") or {}).get("method")
+    if calibrated_by == "ensemble":
+        yield _ENSEMBLE
     if calibrated_by == "temperature":
         yield _TEMPERATURE
     if calibrated_by == "isotonic":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from lc_platform_tests.eo.sharp_probabilities import IDS, sample
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 2.5])
 def test_the_temperature_that_the_probabilities_need_is_found(temperature: float) -> None:
-    found = fit(*sample(20_000, 1, temperature), IDS)
+    found = fit(*sample(20_000, 1, temperature), IDS, "temperature")
     assert isinstance(found, Temperature)
     assert found.value == pytest.approx(temperature, rel=0.03)
 
@@ -33,7 +33,7 @@ def surprise(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> f
 @given(st.integers(0, 2**32), st.integers(2, 60))
 def test_no_other_temperature_is_likelier(seed: int, pixels: int) -> None:
     given_, labels = sample(pixels, seed, 3.0)
-    found = fit(given_, labels, IDS)
+    found = fit(given_, labels, IDS, "temperature")
     assert isinstance(found, Temperature)
     best = surprise(found.apply(given_), labels)
     grid = np.geomspace(calibration.COLDEST, calibration.HOTTEST, 80)
@@ -53,7 +53,7 @@ def test_a_temperature_divides_the_logits(seed: int, temperature: float, pixels:
     assert found.dtype == np.float32
 
 
-@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+@pytest.mark.parametrize("method", ["ensemble", "temperature", "isotonic"])
 def test_calibrated_probabilities_of_other_ground_are_what_they_say(method: Method) -> None:
     found = fit(*sample(20_000, 1), IDS, method)
     given_, labels = sample(20_000, 2)
@@ -61,6 +61,38 @@ def test_calibrated_probabilities_of_other_ground_are_what_they_say(method: Meth
     after = reliability(found.apply(given_), labels, IDS).expected_calibration_error
     assert before > 0.1
     assert after < 0.03
+
+
+def test_an_ensemble_leaves_the_classes_as_they_are() -> None:
+    given_, labels = sample(5000, 3)
+    calibrated = fit(given_, labels, IDS, "ensemble").apply(given_)
+    np.testing.assert_array_equal(calibrated.argmax(axis=1), given_.argmax(axis=1))
+    np.testing.assert_allclose(calibrated.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_few_pixels_that_are_surely_wrong_do_not_decide_an_ensemble() -> None:
+    # Probabilities that are right but for one in fifty, whose label is another class at random.
+    given_, labels = sample(20_000, 5, temperature=1.0)
+    wrong = np.random.default_rng(1).random(len(labels)) < 0.02
+    labels = np.where(wrong, np.roll(IDS, 1)[np.searchsorted(IDS, labels)], labels)
+    errors = {}
+    for method in get_args(Method):
+        found = fit(given_, labels, IDS, method).apply(given_)
+        errors[method] = reliability(found, labels, IDS).expected_calibration_error
+    assert errors["ensemble"] < 0.01
+    assert errors["ensemble"] < errors["temperature"]
+
+
+def test_the_weights_of_an_ensemble_are_found_again() -> None:
+    # Labels drawn from three parts of the tempered probabilities and one of no knowledge.
+    given_, _ = sample(60_000, 7)
+    tempered = calibration.Temperature(2.0).apply(given_)
+    true = 0.75 * tempered + 0.25 / len(IDS)
+    draws = np.random.default_rng(2).random(len(true))
+    labels = np.array(IDS)[(true.cumsum(axis=1) < draws[:, None]).sum(axis=1).clip(0, len(IDS) - 1)]
+    found = fit(given_, labels, IDS, "ensemble")
+    assert isinstance(found, calibration.Ensemble)
+    np.testing.assert_allclose(found.apply(given_), true, atol=0.03)
 
 
 def test_an_isotonic_curve_never_falls_and_has_the_shares_of_the_labels() -> None:
@@ -106,7 +138,7 @@ def test_a_pixel_whose_classes_all_become_nothing_keeps_what_it_had() -> None:
     assert never.apply(given_).tolist() == given_.tolist()
 
 
-@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+@pytest.mark.parametrize("method", ["ensemble", "temperature", "isotonic"])
 def test_no_data_stays_no_data(method: Method) -> None:
     given_, labels = sample(500, 3)
     found = fit(given_, labels, IDS, method)
@@ -116,7 +148,7 @@ def test_no_data_stays_no_data(method: Method) -> None:
     assert not np.isnan(np.delete(calibrated, 3, axis=0)).any()
 
 
-@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+@pytest.mark.parametrize("method", ["ensemble", "temperature", "isotonic"])
 def test_a_calibrator_is_written_down_in_plain_values(method: Method) -> None:
     given_, labels = sample(500, 3)
     found = fit(given_, labels, IDS, method)
@@ -216,4 +248,6 @@ def test_columns_may_come_in_any_order() -> None:
     given_, labels = sample(500, 3)
     order = [3, 0, 4, 1, 2]
     one, other = fit(given_, labels, IDS), fit(given_[:, order], labels, [IDS[i] for i in order])
-    assert one.to_dict()["temperature"] == pytest.approx(other.to_dict()["temperature"])
+    np.testing.assert_allclose(
+        one.apply(given_)[:, order], other.apply(given_[:, order]), atol=1e-4
+    )

@@ -95,13 +95,13 @@ def test_probabilities_are_calibrated_by_what_other_folds_say(model: LandCoverMo
     probabilities, truth, fold = (np.concatenate(each) for each in (given, labels, folds))
     ids = tuple(CLASSES)
 
-    expected = calibration.fit(probabilities, truth, ids)
+    expected = calibration.fit(probabilities, truth, ids, "temperature")
     assert model.card["calibration"]["temperature"] == pytest.approx(expected.value, rel=1e-4)
     for number, told in enumerate(model.card["validation"]["folds"]):
         others = fold != number
-        own = calibration.fit(probabilities[others], truth[others], ids)
+        own = calibration.fit(probabilities[others], truth[others], ids, "temperature")
         assert told["calibration"]["temperature"] == pytest.approx(own.value, rel=1e-4)
-    after = calibration.calibrate_out_of_fold(probabilities, truth, ids, fold)
+    after = calibration.calibrate_out_of_fold(probabilities, truth, ids, fold, "temperature")
     for name, values in (("before", probabilities), ("after", after)):
         error = calibration.reliability(values, truth, ids).expected_calibration_error
         found = model.card["calibration"][f"expected_calibration_error_{name}"]
