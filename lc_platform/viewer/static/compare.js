@@ -4,7 +4,7 @@ import { say } from "./announce.js";
 import { tilesOf, worded } from "./api.js";
 import { byId, h, keepingFocus } from "./dom.js";
 import { MapView } from "./map.js";
-import { nameOn, sideOf, titleOf } from "./sides.js";
+import { lacksImage, nameOn, sideOf, titleOf } from "./sides.js";
 import { MONTHS } from "./words.js";
 
 const DRAWN = "year layer opacity classes acquisition month from compare right_year right_layer "
@@ -80,6 +80,8 @@ class Maps {
     view.map.on("dataloading", loading(true));
     view.map.on("idle", loading(false));
     view.map.getCanvas().dataset.side = side;
+    view.onoutdated = () => this.lookAgain();
+    view.onfar = (is) => say(`far ${side}`, is ? "This layer is drawn further in. Zoom in to see it" : "", "problem");
     view.onproblem = (words) => say(`problem ${side}`, `The map could not be loaded: ${words}`, "problem");
     return view;
   }
@@ -98,8 +100,7 @@ class Maps {
     } else if (!compare && this.right) {
       this.right.close();
       this.right = null;
-      say("tiles right", "");
-      say("problem right", "");
+      for (const about of ["tiles", "problem", "missing", "far"]) say(`${about} right`, "");
     }
     this.fit();
   }
@@ -147,22 +148,27 @@ class Maps {
     const chosen = sideOf(state.now, side);
     const title = byId(`${side}-title`);
     try {
-      const layer = (await catalogue.of(chosen.year)).get(chosen.layer);
+      const layers = await catalogue.of(chosen.year);
+      if (view.closed) return;
+      const layer = layers.get(chosen.layer);
       title.textContent = titleOf(chosen, layer);
       say(`problem ${side}`, "");
       if (!layer?.available) {
         say(`missing ${side}`, layer?.why ?? `There is no layer ${chosen.layer}.`, "problem");
-        await view.show("");
+        await view.show([]);
         return;
       }
       say(`missing ${side}`, "");
+      if (lacksImage(chosen, layer)) return;
       view.setOpacity(state.now.opacity);
-      await view.show(tilesOf(layer, chosen), {
-        minZoom: layer.min_zoom,
-        maxZoom: layer.max_zoom,
-        opacity: state.now.opacity,
-        smooth: layer.kind === "image",
-      });
+      // Clouds are seen on what they cover.
+      const shown = layer.id === "clouds" ? [layers.get("true_color"), layer] : [layer];
+      await view.show(shown.filter((one) => one?.available).map((one) => ({
+        url: tilesOf(one, chosen),
+        minZoom: one.min_zoom,
+        maxZoom: one.max_zoom,
+        smooth: one.kind === "image",
+      })), state.now.opacity);
     } catch (error) {
       say(`problem ${side}`, worded(error), "problem");
     }

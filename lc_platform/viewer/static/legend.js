@@ -3,9 +3,10 @@
 import { say } from "./announce.js";
 import { isAborted, latest, worded } from "./api.js";
 import { byId, h, keepingFocus, svg, swatch } from "./dom.js";
-import { area as areaOf, number, share } from "./words.js";
+import { area as areaOf, number, percent, share } from "./words.js";
 
 const SETTLED = 400; // milliseconds without movement after which areas in view are counted
+const LARGEST = 10; // transitions that are listed
 
 /** Start the legend of the left side's layer. */
 export function startLegend({ state, catalogue, maps }) {
@@ -34,6 +35,7 @@ class Legend {
     byId("legend-title").textContent = layer ? `${layer.title}, ${year}` : "Legend";
     keepingFocus(() => byId("legend").replaceChildren(...this.#parts(layer)));
     if (hasAreas(layer)) this.#count();
+    if (layer?.id === "change" && layer.available) this.#transitions();
   }
 
   moved() {
@@ -45,8 +47,10 @@ class Legend {
   #parts(layer) {
     if (!layer) return [];
     if (!layer.available) return [h("p", { class: "hint" }, layer.why)];
-    if (Array.isArray(layer.legend)) return this.#classes(layer);
-    return layer.legend ? ramp(layer) : [h("p", { class: "hint" }, "The image as the satellite saw it.")];
+    const note = layer.note ? [h("p", { class: "hint" }, layer.note)] : [];
+    if (layer.kind === "ramp") return [...ramp(layer), ...note];
+    if (layer.kind === "image") return [h("p", { class: "hint" }, "Reflectance, the same stretch for all dates."), ...note];
+    return [...this.#classes(layer), ...note];
   }
 
   #classes(layer) {
@@ -115,6 +119,15 @@ class Legend {
     this.state.set({ classes });
   }
 
+  async #transitions() {
+    try {
+      const found = await this.#ask("api/transitions", { year: this.state.now.year });
+      if (this.layer.id === "change") byId("legend").append(...largest(found));
+    } catch (error) {
+      if (!isAborted(error)) byId("legend").append(h("p", { class: "hint" }, worded(error)));
+    }
+  }
+
   async #count() {
     const { year } = this.state.now;
     const bounds = this.maps.left.map.getBounds().toArray().flat();
@@ -144,6 +157,21 @@ class Legend {
   }
 }
 
+/** Return the transitions of most hectares as a table. */
+function largest({ from_year: from, year, transitions, changed_hectares: all, changed_percent: part }) {
+  const rows = transitions.filter((one) => one.is_change).sort((a, b) => b.hectares - a.hectares);
+  return [
+    h("p", { class: "hint" }, `${from} to ${year}: ${areaOf(all)} changed, ${percent(part, 1)}.`),
+    h("table", { class: "legend" },
+      h("caption", { class: "hidden" }, "Largest changes"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From, to"), h("th", { scope: "col", class: "figure" }, "Area"))),
+      h("tbody", {}, rows.slice(0, LARGEST).map(({ before, after, hectares }) => h("tr", {},
+        h("th", { scope: "row" }, h("span", { class: "entry" }, swatch(before.color ?? "transparent"), `${before.name} → `,
+          swatch(after.color ?? "transparent"), after.name)),
+        h("td", { class: "figure" }, areaOf(hectares)))))),
+  ];
+}
+
 const hasAreas = (layer) => layer?.id === "land_cover" && layer.available;
 
 /** Return the areas that people's judgements give, with their 95 % intervals. */
@@ -171,10 +199,11 @@ function ramp(layer) {
   return [
     strip,
     h("div", { class: "ramp-ends", "aria-hidden": "true" },
-      [min, (min + max) / 2, max].map((value) => h("span", {}, of(value)))),
+      [min, (min + max) / 2, max].map((value) => h("span", {}, number(value)))),
+    unit ? h("p", { class: "ramp-unit hint", "aria-hidden": "true" }, unit) : null,
     h("div", { class: "hidden" }, h("table", {},
       h("caption", {}, `Legend of ${layer.title}`),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Value"), h("th", { scope: "col" }, "Colour"))),
       h("tbody", {}, stops.map(([value, color]) => h("tr", {}, h("td", {}, of(value)), h("td", {}, color)))))),
-  ];
+  ].filter(Boolean);
 }

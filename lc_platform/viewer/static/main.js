@@ -25,8 +25,7 @@ async function start() {
   byId("dagster").hidden = !area.dagster;
   if (area.dagster) byId("dagster").href = area.dagster;
 
-  const state = new State();
-  if (!area.years.includes(state.now.year)) state.fill({ year: area.latest_year ?? area.years.at(-1) ?? 0 });
+  const state = new State(area);
   const catalogue = new Catalogue();
   const maps = startCompare({ area, state, catalogue });
   const parts = { area, state, catalogue, maps };

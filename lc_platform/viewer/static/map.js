@@ -54,12 +54,19 @@ export class MapView {
     this.ready = new Promise((resolve) => this.map.once("style.load", () => this.closed || resolve()));
     this.ready.then(() => this.#addMarks());
     this.map.on("error", (event) => this.#failed(event));
-    this.onproblem = () => {};
+    this.map.on("zoomend", () => this.#tellZoom());
   }
 
   closed = false;
+  /** Called with what went wrong, in words. */
+  onproblem = () => {};
+  /** Called when tiles are asked for that were made again since. */
+  onoutdated = () => {};
+  /** Called with whether the layer is drawn only further in. */
+  onfar = () => {};
+  #minZoom = 0;
   #shown = 0;
-  #url = "";
+  #wanted = "";
 
   /** Take the map away for good. */
   close() {
@@ -67,36 +74,23 @@ export class MapView {
     this.map.remove();
   }
 
-  /** Show tiles in place of the ones before, which stay until the new ones are there.
-   * url "" shows none; smooth  whether pixels may be blended (images), never so for classes. */
-  async show(url, { minZoom = 0, maxZoom = 22, opacity = 1, smooth = false } = {}) {
+  /**
+   * Show tiles in place of the ones before, which stay until the new ones are there.
+   *
+   * tiles    [{url, minZoom, maxZoom, smooth}], from below to above; smooth: whether pixels may be
+   *          blended, as of images and never of classes
+   * opacity  of the uppermost
+   */
+  async show(tiles, opacity = 1) {
     await this.ready;
-    if (this.closed || url === this.#url) return;
-    this.#url = url;
+    const wanted = tiles.map(({ url }) => url).join(" ");
+    if (this.closed || wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    this.#minZoom = Math.max(0, ...tiles.map(({ minZoom }) => minZoom));
+    this.#tellZoom();
     const before = this.#tileLayers();
-    if (url) {
-      const id = `tiles-${(this.#shown += 1)}`;
-      this.map.addSource(id, {
-        type: "raster",
-        tiles: [url],
-        tileSize: 256,
-        minzoom: minZoom,
-        maxzoom: maxZoom,
-        ...(this.area.crosses_antimeridian || !this.area.bounds ? {} : { bounds: this.area.bounds }),
-      });
-      this.map.addLayer({
-        id,
-        type: "raster",
-        source: id,
-        paint: {
-          "raster-opacity": opacity,
-          "raster-saturation": this.#states ? FADED : 0,
-          "raster-resampling": smooth ? "linear" : "nearest",
-          "raster-fade-duration": 0,
-        },
-      }, "patches-fill");
-      await new Promise((resolve) => this.map.once("idle", resolve));
-    }
+    tiles.forEach((one, i) => this.#add(one, i === tiles.length - 1 ? opacity : 1));
+    if (tiles.length) await new Promise((resolve) => this.map.once("idle", resolve));
     if (this.closed) return;
     for (const old of before) {
       if (!this.map.getLayer(old)) continue;
@@ -105,14 +99,39 @@ export class MapView {
     }
   }
 
+  #add({ url, minZoom, maxZoom, smooth }, opacity) {
+    const id = `tiles-${(this.#shown += 1)}`;
+    this.map.addSource(id, {
+      type: "raster",
+      tiles: [url],
+      tileSize: 256,
+      minzoom: minZoom,
+      maxzoom: maxZoom,
+      ...(this.area.crosses_antimeridian || !this.area.bounds ? {} : { bounds: this.area.bounds }),
+    });
+    this.map.addLayer({
+      id,
+      type: "raster",
+      source: id,
+      paint: {
+        "raster-opacity": opacity,
+        "raster-saturation": this.#states ? FADED : 0,
+        "raster-resampling": smooth ? "linear" : "nearest",
+        "raster-fade-duration": 0,
+      },
+    }, "patches-fill");
+  }
+
   #tileLayers() {
     return this.map.getLayersOrder().filter((id) => id.startsWith("tiles-"));
   }
 
+  /** Set the opacity of the uppermost tiles. */
   async setOpacity(opacity) {
     await this.ready;
     if (this.closed) return;
-    for (const id of this.#tileLayers()) this.map.setPaintProperty(id, "raster-opacity", opacity);
+    const [top] = this.#tileLayers().slice(-1);
+    if (top) this.map.setPaintProperty(top, "raster-opacity", opacity);
   }
 
   #states = "";
@@ -189,7 +208,16 @@ export class MapView {
     }
   }
 
+  #tellZoom() {
+    // Tiles of 256 pixels are a zoom further than MapLibre's own.
+    this.onfar(Math.round(this.map.getZoom() + 1) < this.#minZoom);
+  }
+
   async #failed({ error }) {
+    if (error?.status === 409) {
+      this.onoutdated();
+      return;
+    }
     if (error?.status === undefined) console.error(error);
     const text = error?.body ? await error.body.text() : "";
     this.onproblem(await sentence({ status: error?.status ?? 0, text: () => text }));

@@ -19,6 +19,12 @@ export function sideOf(state, side) {
   };
 }
 
+/** Whether a layer is of one image, and none is chosen yet. */
+export function lacksImage({ acquisition, month }, { takes }) {
+  const months = takes.includes("month") && month;
+  return takes.includes("acquisition") && !acquisition && !months;
+}
+
 /** Return the name under which a state holds a side's choice: "year" or "right_year". */
 export const nameOn = (side, name) => (side === "right" ? `right_${name}` : name);
 

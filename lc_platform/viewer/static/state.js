@@ -25,8 +25,9 @@ const DEFAULTS = {
 /** What leaves no step in the browser's history. */
 const PASSING = new Set(["camera", "opacity", "swipe", "series"]);
 
-/** Return the state that a link's fragment says; what it does not say is as by default. */
-export function parse(fragment) {
+/** Return the state that a link's fragment says, of some years; what it does not say is as by
+ * default, and the year the latest that there is a map of. */
+export function parse(fragment, { years, latest_year: latest }) {
   const state = { ...DEFAULTS };
   const [camera, ...rest] = fragment.replace(/^#/, "").split("&");
   if (/^[\d.]+\/-?[\d.]+\/-?[\d.]+$/.test(camera)) state.camera = camera;
@@ -37,6 +38,7 @@ export function parse(fragment) {
     if (!Number.isNaN(value)) state[name] = value;
   }
   if (!["", "swipe", "side"].includes(state.compare)) state.compare = "";
+  if (!years.includes(state.year)) state.year = latest ?? 0;
   if (!pixelOf(state)) state.pixel = "";
   return state;
 }
@@ -65,9 +67,10 @@ export class State {
   #listeners = [];
   #link = 0;
 
-  constructor() {
-    this.now = parse(location.hash);
-    addEventListener("popstate", () => this.#take(parse(location.hash)));
+  /** area  what /api/area says: of which years there is something */
+  constructor(area) {
+    this.now = parse(location.hash, area);
+    addEventListener("popstate", () => this.#take(parse(location.hash, area)));
     addEventListener("pagehide", () => this.#write());
   }
 
