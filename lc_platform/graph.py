@@ -21,6 +21,7 @@ def build(configuration: config.Config) -> dg.Definitions:
     platform = Platform(configuration, [asset.recipe for asset in assets.ALL])
     present = platform.partition_years
     completeness = automation.completeness_checks(platform)
+    links = report.MapLinks(configuration.viewer.address, platform.grid)
     aged = automation.freshness(configuration.operations)
     with quiet():
         return dg.Definitions(
@@ -39,7 +40,7 @@ def build(configuration: config.Config) -> dg.Definitions:
                 "io_manager": ArtefactIOManager(
                     platform.store,
                     formats(configuration.processing.threads),
-                    report.Describer(platform.account),
+                    report.Describer(platform.account, links),
                     platform.clock,
                     platform.failed_before,
                 ),

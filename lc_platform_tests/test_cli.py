@@ -107,6 +107,7 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     report = small.store / "evaluation" / "2021" / "report.html"
     assert f"Report:        {report}" in ended.out
     assert report.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert ended.out.endswith(f"See the map:   lc-platform map -c {small.folder / 'lc.yaml'}\n")
 
     ended = lc("status", "-c", small.folder / "lc.yaml")
     assert ended.status == 0

@@ -63,6 +63,10 @@ class Describe(Protocol):
         """Return the metadata that the UI shows of it, with its bytes and the seconds it took."""
         ...
 
+    def located(self, asset: str, where: Partition) -> Mapping[str, Any]:
+        """Return the metadata that lead to an artefact's place on the map."""
+        ...
+
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the metadata that hold only for the day on which it was made."""
         ...
@@ -253,6 +257,7 @@ class ArtefactIOManager(dg.IOManager):
             metadata[UNCHANGED] = True
         else:
             metadata |= self._stored(step.asset, where, target, value)
+        metadata |= self.describe.located(step.asset, where)
         metadata["path"] = dg.MetadataValue.path(self.store.path(target))
         metadata["version"] = value.expected.version.data
         # The UI keeps this order, and nobody reads a hash.
@@ -333,7 +338,7 @@ class ArtefactIOManager(dg.IOManager):
             raise dg.Failure(str(error), allow_retries=False) from error
 
 
-_OF_ITS_DAY = ("version", UNCHANGED, "path", "patch", "year", "made_at")
+_OF_ITS_DAY = ("version", UNCHANGED, "path", "patch", "year", "made_at", "map")
 """Metadata that are always written anew."""
 _ACCOUNTED = ("_this_month", "_left")
 """Endings of the names of metadata that hold only for the day on which an artefact was made."""

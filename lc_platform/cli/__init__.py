@@ -19,7 +19,7 @@ from lc_platform.cli import sample_table, serving
 from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
-from lc_platform.cli.map_files import map_files
+from lc_platform.cli.map_files import map_files, see_it
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
@@ -94,7 +94,8 @@ def demo(
                 f"{truth:.3f} against the truth."
             )
         file = folder / FILE_NAME
-        out.print(f"See the same in Dagster's UI:  lc-platform ui -c {shlex.quote(str(file))}")
+        _show([see_it(config, file)])
+        out.print(f"See the map beside Dagster's UI:  lc-platform ui -c {shlex.quote(str(file))}")
     raise typer.Exit(0 if report.succeeded else 1)
 
 
@@ -146,7 +147,7 @@ def run(
         configuration, years=year or (), patches=patch or (), select=select or (), workers=workers
     )
     if report.succeeded and not patch and not select:
-        _show(map_files(configuration))
+        _show([*map_files(configuration), see_it(configuration, config)])
     raise typer.Exit(0 if report.succeeded else 1)
 
 

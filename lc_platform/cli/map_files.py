@@ -1,8 +1,10 @@
-"""Where a map's files are, as the end of a run tells it."""
+"""Where a map's files are, and how one looks at it, as the end of a run tells it."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from lc_platform.config import Config
 
@@ -29,3 +31,15 @@ def map_files(config: Config) -> Iterator[str]:
         yield f"Metrics:       {store.path(evaluation)}/{layout.METRICS}"
         statistics = store.path(f"observation_stats/{year}")
         yield f"Figures:       {store.path(evaluation)}/*.png, {statistics}/*.png"
+
+
+def see_it(config: Config, file: Path) -> str:
+    """Return the line that says how to open the web map: its address where it is deployed, and the
+    command where it is not.
+
+    file  the configuration's
+    """
+    address = config.viewer.address or ""
+    if not address.startswith("/") and address:
+        return f"See the map:   {address}"
+    return f"See the map:   lc-platform map -c {shlex.quote(str(file))}"

@@ -11,7 +11,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from lc_platform import assets
-from lc_platform.config import Config
+from lc_platform.config import Config, ConfigError
 from lc_platform.errors import PlatformError
 
 OLDEST_POSTGRES = 14
@@ -36,7 +36,7 @@ def check(config: Config, instance: dg.DagsterInstance) -> list[str]:
         raise PreflightError("\n".join([f"{config.name}: Dagster is not ready", *problems]))
     own = json.dumps({"name": config.name, "storage": config.storage_url})
     instance.daemon_cursor_storage.set_cursor_values({_OF: own})
-    return list(_of_monitoring(instance))
+    return [*_of_monitoring(instance), *_of_base_map(config)]
 
 
 def _is_shared(instance: dg.DagsterInstance) -> bool:
@@ -122,3 +122,13 @@ def _of_monitoring(instance: dg.DagsterInstance) -> Iterator[str]:
             "run monitoring: has no maximum run time, so a run that hangs is never ended. Set "
             "run_monitoring.max_runtime_seconds in dagster.yaml"
         )
+
+
+def _of_base_map(config: Config) -> Iterator[str]:
+    """The map alone cannot be opened without what its base map needs."""
+    if config.viewer.base_map is None:
+        return
+    try:
+        _ = config.viewer.base_map.url
+    except ConfigError as error:
+        yield str(error)

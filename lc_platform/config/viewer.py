@@ -54,8 +54,8 @@ class BaseMap(Section):
 
     @property
     def url(self) -> str:
-        """The URL with the environment's values in it."""
-        return expand(self.tiles)
+        """The URL with the environment's values in it. Raises ConfigError where one is not set."""
+        return expand(self.tiles, "viewer.base_map.tiles")
 
 
 class Viewer(Section):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lc_platform.report.evaluation_figures import with_evaluation_figures
     from lc_platform.report.figures import with_figure
     from lc_platform.report.label_errors import with_label_errors
+    from lc_platform.report.map_links import MapLinks
     from lc_platform.report.map_picture import with_map_picture
     from lc_platform.report.metadata import Describer
     from lc_platform.report.report_facts import Contents, versions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Contents",
     "Describer",
+    "MapLinks",
     "versions",
     "with_evaluation_figures",
     "with_figure",
@@ -32,6 +34,7 @@ _MODULES = {
     "versions": "report_facts",
     "write_report": "report_page",
     "Describer": "metadata",
+    "MapLinks": "map_links",
     "with_evaluation_figures": "evaluation_figures",
     "with_figure": "figures",
     "with_label_errors": "label_errors",

@@ -8,13 +8,15 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from lc_platform.artefacts.layout import Partition
 from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.area_table import area_table
 from lc_platform.report.change_table import change_table
-from lc_platform.report.pictures import inline, picture_of
+from lc_platform.report.map_links import MapLinks
+from lc_platform.report.pictures import enlarged, inline, picture_of
 
 _NAMED = 20
 _SHARES = {
@@ -32,10 +34,14 @@ class Describer:
 
     account  gives what is spent in the archive and what is left, which is shown of an artefact
              that has had requests to it
+    links    to the web map; None where there is none
     """
 
-    def __init__(self, account: Callable[[], Mapping[str, Any]] = dict) -> None:
+    def __init__(
+        self, account: Callable[[], Mapping[str, Any]] = dict, links: MapLinks | None = None
+    ) -> None:
         self._account = account
+        self._links = links
 
     def description(self, value: Any) -> dict[str, Any]:
         """Return an artefact's facts and its picture, as its record keeps them: of what JSON can
@@ -60,7 +66,7 @@ class Describer:
         facts = description.get("facts", {})
         metadata = dict(_shown(name, value) for name, value in facts.items())
         if preview := description.get("preview"):
-            metadata["preview"] = dg.MetadataValue.md(preview)
+            metadata["preview"] = dg.MetadataValue.md(enlarged(preview))
         for table in ("areas", "transitions"):
             if text := description.get(table):
                 metadata[table] = dg.MetadataValue.md(text)
@@ -69,6 +75,11 @@ class Describer:
         if seconds is not None:
             metadata["seconds"] = round(seconds, 3)
         return metadata
+
+    def located(self, asset: str, where: Partition) -> Mapping[str, Any]:
+        """Return the link to the web map at an artefact's place and layer, as the UI shows it."""
+        address = None if self._links is None else self._links.of(asset, where)
+        return {"map": dg.MetadataValue.url(address)} if address else {}
 
     def spent(self, description: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what is spent in the archive until now, if the artefact made requests to it."""

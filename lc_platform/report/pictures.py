@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ from lc_platform.report.area_table import area_bars
 
 LIMIT = 999
 """Characters of markdown up to which Dagster shows an image in place."""
+SHOWN = 480
+"""Pixels along the longer side of a picture on the screen."""
+_ENLARGED = (
+    "![preview](data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20width='{width}'"
+    "%20height='{height}'%3E%3Cimage%20width='{width}'%20height='{height}'{sharp}%20href='{data}'"
+    "/%3E%3C/svg%3E)"
+)
+_SHARP = "%20image-rendering='pixelated'"
+_ROOM = LIMIT - len(_ENLARGED.format(width=SHOWN, height=SHOWN, sharp=_SHARP, data=""))
+"""Characters of a picture's data, with what is around it."""
 
 SIZE = 64
 """Pixels along a picture's longer side."""
@@ -113,7 +124,7 @@ def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
 
 
 def inline(picture: NDArray[np.uint8]) -> str:
-    """Return a picture (y, x, 3) as markdown of less than 1,000 characters.
+    """Return a picture (y, x, 3) as markdown that `enlarged` makes less than 1,000 characters of.
 
     At most 64 pixels a side; fewer, or fewer colours, where it would not fit otherwise.
     """
@@ -123,9 +134,30 @@ def inline(picture: NDArray[np.uint8]) -> str:
         if few and kind == "WEBP":
             continue  # it would smear the colours of classes
         markdown = _markdown(_small(image, size, few), kind, grade)
-        if len(markdown) <= LIMIT:
+        if len(markdown) <= _ROOM:
             return markdown
     return _markdown(_small(image, 16, few), "PNG", 8)
+
+
+def enlarged(markdown: str) -> str:
+    """Return the markdown of `inline` with its picture drawn 480 pixels wide or high, each of its
+    pixels as a square where it is of few colours. The markdown of an earlier release may have no
+    room for that, and stays as it is."""
+    found = re.fullmatch(
+        r"!\[preview\]\((data:image/(png|webp);base64,([A-Za-z0-9+/=]+))\)", markdown
+    )
+    if found is None:
+        return markdown
+    data, kind, content = found.groups()
+    width, height = Image.open(io.BytesIO(base64.b64decode(content))).size
+    scale = SHOWN / max(width, height)
+    larger = _ENLARGED.format(
+        width=max(1, round(width * scale)),
+        height=max(1, round(height * scale)),
+        sharp=_SHARP if kind == "png" else "",
+        data=data,
+    )
+    return larger if len(larger) <= LIMIT else markdown
 
 
 def _small(image: Image.Image, size: int, few: bool) -> Image.Image:

@@ -183,11 +183,8 @@ def server_of(
     proxied  whether all requests come through a proxy, which says by X-Forwarded-Proto how it was
              asked
     """
-    whole: ASGIApp = Below(path, app)
-    if hosts is not None:
-        whole = ExpectedHosts(whole, hosts)
     settings = uvicorn.Config(
-        whole,
+        ExpectedHosts(Below(path, app), hosts),
         http=Punctual,
         ws="none",
         log_level="warning",

@@ -162,6 +162,16 @@ def test_run_monitoring_that_would_miss_something_is_a_warning(
     assert "dagster.yaml" in warning
 
 
+def test_a_base_map_whose_key_is_not_set_is_a_warning(tmp_path: Path) -> None:
+    text = yaml.safe_load(config.template("simulated"))
+    tiles = "https://t.example/{z}/{x}/{y}?key=${NOT_SET_ANYWHERE}"
+    text["viewer"] = {"base_map": {"tiles": tiles, "attribution": "T"}}
+    with instance(tmp_path, SOUND) as sound:
+        (warning,) = preflight.check(config.parse(text), sound)
+    assert warning.startswith("viewer.base_map.tiles: ")
+    assert "environment variable NOT_SET_ANYWHERE" in warning
+
+
 def ui(folder: Path, settings: str, port: int) -> subprocess.Popen[str]:
     """`lc-platform ui` on an instance of such settings."""
     with instance(folder, settings):

@@ -24,7 +24,7 @@ from lc_platform_tests.infra.deployment import (
     workspace,
 )
 
-UNITS = ("code", "webserver", "webserver-read-only", "daemon", "metrics", "worker")
+UNITS = ("code", "webserver", "webserver-read-only", "daemon", "metrics", "map", "worker")
 
 
 @pytest.fixture

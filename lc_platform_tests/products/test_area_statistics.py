@@ -403,7 +403,7 @@ def test_the_page_shows_a_table_of_areas(filled: JudgedMap) -> None:
     lines = shown["areas"].value.splitlines()
     assert lines[2].startswith("| forest | 70.0 | ")
     assert len(lines) == 5
-    assert shown["preview"].value.startswith("![preview](data:image/png")
+    assert shown["preview"].value.startswith("![preview](data:image/svg+xml,")
 
 
 def test_a_map_whose_crs_distorts_areas_says_so(judged: JudgedMap) -> None:

@@ -6,6 +6,8 @@ import base64
 import io
 import re
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 
 from lc_platform import report
 from lc_platform.products.evaluation import Evaluation
-from lc_platform.report.pictures import inline
+from lc_platform.report.pictures import enlarged, inline
 from lc_platform_tests.report.evaluations import metrics
 
 RNG = np.random.default_rng(4)
@@ -41,9 +43,35 @@ def shown(markdown: str) -> NDArray[np.uint8]:
     ids=["empty", "noise", "classes as noise", "classes in fields", "narrow", "a pixel"],
 )
 def test_any_picture_is_small_enough_to_be_shown_in_place(picture: NDArray[Any]) -> None:
-    found = shown(inline(picture.astype(np.uint8)))
+    markdown = inline(picture.astype(np.uint8))
+    larger = enlarged(markdown)
+    assert len(larger) < 1000
+    assert larger != markdown
+    found = shown(markdown)
     assert max(found.shape[:2]) <= 64
     assert max(found.shape[:2]) >= min(16, max(picture.shape[:2]))
+
+
+def test_a_picture_is_seen_480_pixels_wide_with_the_same_pixels() -> None:
+    colors = COLORS[RNG.integers(0, 10, (6, 12)).repeat(4, 0).repeat(4, 1)].astype(np.uint8)
+    markdown = inline(colors)
+    larger = enlarged(markdown)
+    found = re.fullmatch(r"!\[preview\]\(data:image/svg\+xml,(\S+)\)", larger)
+    assert found
+    drawing = ElementTree.fromstring(unquote(found[1]))
+    (image,) = drawing
+    for one in (drawing, image):
+        assert (one.get("width"), one.get("height")) == ("480", "240")
+    assert image.get("image-rendering") == "pixelated"
+    assert f"![preview]({image.get('href')})" == markdown
+
+
+def test_a_picture_of_an_earlier_release_that_has_no_room_stays_as_it_is() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (14, 14, 3), np.uint8)).save(buffer, "PNG")
+    markdown = f"![preview](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    assert 900 < len(markdown) < 1000
+    assert enlarged(markdown) == markdown
 
 
 def test_classes_in_fields_keep_their_colours() -> None:

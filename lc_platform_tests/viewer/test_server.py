@@ -100,11 +100,20 @@ def test_a_map_that_cannot_be_opened_says_why_and_leaves_dagster_alone(
         ("Hub.example.org", 200), ("hub.example.org:443", 200),
         ("evil.example", 421), ("localhost.evil.example", 421), ("127.0.0.1.evil.example", 421),
         ("evil.example:3002", 421), ("localhost@evil.example", 421), ("[", 421), ("", 421),
-        ("10.0.0.1", 421),
+        ("10.0.0.1", 421), ("127.0.0.1#x", 421), ("localhost:999999", 421),
     ],
 )  # fmt: skip
 def test_a_name_that_another_site_has_lead_here_is_refused(host: str, status: int) -> None:
     guarded = TestClient(ExpectedHosts(Below("/map", MAP), ["hub.example.org"]))
+    assert guarded.get("/map/api/area", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("any.example", 200), ("[2001:db8::1]:80", 200), ('a"><b>', 421), ("a b", 421), ("a/b", 421)],
+)
+def test_behind_a_proxy_any_name_is_a_name(host: str, status: int) -> None:
+    guarded = TestClient(ExpectedHosts(Below("/map", MAP), None))
     assert guarded.get("/map/api/area", headers={"Host": host}).status_code == status
 
 
