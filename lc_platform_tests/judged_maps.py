@@ -125,9 +125,11 @@ class JudgedMap:
 
     def codes(self) -> list[str]:
         """What the points are called in records of judgements, in the file's order."""
-        points, design = self.points(), self.design()
-        pixel, crs = float(design["pixel_area"][0]) ** 0.5, str(design["crs"][0])
-        places = zip(points["x"], points["y"], strict=True)
+        file = self.platform.reference_sample(YEAR)
+        assert file is not None
+        sample = file.read()
+        pixel, crs = sample.design.pixel_area**0.5, sample.design.crs
+        places = zip(sample.points["x"], sample.points["y"], strict=True)
         return [point_code(x, y, pixel, crs) for x, y in places]
 
     @property

@@ -122,7 +122,7 @@ def following(
     waiting = of.waiting(who, opinion, stratum)
     if not waiting:
         return Next(point=None, waiting=0, message=_NONE_WAITS[opinion])
-    point = samples.choose(year, waiting, after, who)
+    point = samples.choose((year, opinion), waiting, after, who)
     return Next(
         point=_shown(view, of, point, who, opinion, blind=blind), waiting=len(waiting), message=None
     )

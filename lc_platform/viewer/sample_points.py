@@ -30,6 +30,10 @@ _HANDED_OUT = 180.0
 others."""
 
 
+Round = tuple[int, Opinion]
+"""What people are at: the opinions of a year's sample."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A point of a sample, as it was drawn."""
@@ -129,7 +133,7 @@ class Samples:
         self._reader = reader
         self._read: dict[int, tuple[str, ReferenceSample, Mapping[str, Point]]] = {}
         self._records: dict[int, JudgementRecords] = {}
-        self._handed: dict[tuple[int, str], tuple[str, float]] = {}
+        self._handed: dict[tuple[Round, str], tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def of(self, year: int) -> SampleNow:
@@ -160,7 +164,7 @@ class Samples:
                 self._read[year] = known
         return SampleNow(year, known[1], known[2], self._reader.artefacts.legend, log.read(), log)
 
-    def choose(self, year: int, waiting: Sequence[Point], after: str | None, who: str) -> Point:
+    def choose(self, of: Round, waiting: Sequence[Point], after: str | None, who: str) -> Point:
         """Return which of the points that wait a person judges next: one that nobody else looks at
         now, where there is one.
 
@@ -175,9 +179,10 @@ class Samples:
                 if now - when < _HANDED_OUT
             }
             taken = {at for at, (to, _) in self._handed.items() if to != who}
-            free = (point for point in order if (year, point.code) not in taken)
-            chosen = next(free, order[0])
-            self._handed[year, chosen.code] = who, now
+            others = [point for point in order if point.code != after] or order
+            free = (point for point in others if (of, point.code) not in taken)
+            chosen = next(free, others[0])
+            self._handed[of, chosen.code] = who, now
         return chosen
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
+from lc_platform.viewer.hosts import is_this_machine
 from lc_platform.viewer.view import View
 
 HEADER = "X-LC-Platform"
@@ -67,28 +67,18 @@ def _expect_same_site(request: Request) -> None:
     if headers.get(HEADER) != "1":
         raise HTTPException(403, f"Only the map's own page may judge, which sends {HEADER}: 1")
     view: View = request.app.state.view
-    if view.user_header is None and _is_here(request) and not _is_local(asked):
+    if (
+        view.user_header is None
+        and request.client is not None
+        and is_this_machine(request.client.host)
+        and not is_this_machine(asked)
+    ):
         # Another site's name may be made to lead to this machine.
         raise HTTPException(
             403,
             f"{asked} is not this machine's own name, and nobody logs in here. Open the map at "
             "localhost, or behind a proxy that says who is logged in",
         )
-
-
-def _is_here(request: Request) -> bool:
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_local(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _expect_small(request: Request) -> None:

@@ -37,6 +37,7 @@ from lc_platform.errors.transient import is_transient
 from lc_platform.platform import Platform
 from lc_platform.products.evaluation import Evaluation
 from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
+from lc_platform.products.reference_sample import sample_file
 from lc_platform.reading.errors import NotFoundError
 from lc_platform.sources.protocol import TransientSourceError
 from lc_platform.storage import zarr_cube
@@ -873,6 +874,17 @@ def test_a_sample_and_its_areas_in_a_bucket_are_those_in_a_folder(
         made.platform.store.put(REFERENCE_SAMPLE.format(year=2023), local.read_bytes())
         complemented = made.sample(points=90, again=True)
         assert (complemented.kept, complemented.set_aside) == (60, 0)
+        drawn = made.platform.reference_sample(2023)
+        assert drawn is not None
+        sample = drawn.read()
+        columns = (made.codes(), sample.written, sample.points["map_class_name"])
+        for code, written, seen in zip(*columns, strict=True):
+            if not written:
+                made.say(code, "ana", seen)
+        made.platform.filled_sample(2023)
+        filled = sample_file(made.platform.store, REFERENCE_SAMPLE.format(year=2023))
+        assert filled is not None
+        assert filled.read().judged == 90
         statistics, key_of = made.statistics(), key("area_statistics", year=2023)
         formats()["area_statistics"].write(made.platform.store, key_of, statistics)
         formats()["area_statistics"].check(made.platform.store, key_of)

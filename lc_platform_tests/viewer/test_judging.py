@@ -121,7 +121,7 @@ def test_two_people_at_once_share_the_points(ana: Someone, bor: Someone, drawn: 
 def test_who_judges_blind_is_told_neither_the_maps_class_nor_what_another_said(
     ana: Someone, bor: Someone
 ) -> None:
-    strata = set()
+    strata, asked = set(), list[str]()
     for _ in range(8):
         ana.judge(ana.next(), 9, remark="secret remark")
     after = None
@@ -138,6 +138,8 @@ def test_who_judges_blind_is_told_neither_the_maps_class_nor_what_another_said(
         strata.add(seen["map"]["name"])
         keys = {name for name, value in point.items() if value != seen[name]}
         assert keys == {"map", "others", "blind", "opinion"}
+        asked.append(after)
+    assert len(set(asked)) == 8  # who skips a point is given all others first
     assert len(strata) > 1  # the order is not that of the strata
     refused = bor.client.get(f"{SAMPLE}/next?stratum=5", headers=bor.headers)
     assert refused.status_code == 422
