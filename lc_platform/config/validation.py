@@ -19,10 +19,10 @@ class Validation(Section):
     holds the patches of sampling.test_fraction out instead."""
     block_size: Metres | None = None
     """Metres along the side of the squares of ground that stay in one fold; by default a patch."""
-    calibration: Literal["ensemble", "temperature", "isotonic", "none"] = "ensemble"
-    """How probabilities are made to be as often right as they say, by pixels of other folds: by a
-    mean of tempered and plain ones, by a temperature alone, or by a curve a class, which may change
-    classes."""
+    calibration: Literal["curve", "temperature", "isotonic", "none"] = "curve"
+    """How probabilities are made to be as often right as they say, by pixels of other folds: by one
+    curve for all classes, by a temperature alone, or by a curve a class, which may change classes.
+    """
     wrong_labels: Literal["keep", "leave_out"] = "keep"
     """What training does with polygons of the reference whose label is probably wrong, by
     classifiers of other folds. `evaluation` lists them either way."""
@@ -54,6 +54,6 @@ class Validation(Section):
         return self
 
     @property
-    def calibrated_by(self) -> Literal["ensemble", "temperature", "isotonic", "none"]:
+    def calibrated_by(self) -> Literal["curve", "temperature", "isotonic", "none"]:
         """The method of calibration; without folds there is none."""
         return self.calibration if self.folds else "none"

@@ -15,14 +15,14 @@ from scipy.optimize import isotonic_regression, minimize_scalar
 
 from lc_platform.eo.probabilities import check_labelled
 
-Method = Literal["ensemble", "temperature", "isotonic"]
+Method = Literal["curve", "temperature", "isotonic"]
 
 COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures within which the best is looked for."""
 LEAST = 1e-7
 """A probability below this is taken as this: its logarithm is a number."""
-_TEMPERATURES, _STEPS = 13, 200
-"""Temperatures that are tried first for an ensemble, and steps towards its weights at most."""
+_RISE = 1e-2
+"""Slope that a curve has at least, so that no two probabilities become one."""
 _TOGETHER = 1 << 14
 """Pixels that are worked on at once, so that they stay in the cache."""
 
@@ -69,36 +69,31 @@ class Temperature:
         return {"method": "temperature", "temperature": self.value}
 
 
-@dataclass(frozen=True, slots=True)
-class Ensemble:
-    """A mean of what a temperature makes of the probabilities, of the probabilities themselves, and
-    of the same for every class (Zhang, Kailkhura and Han 2020, "Mix-n-match: ensemble and
-    compositional methods for uncertainty calibration in deep learning"). The order of the classes
-    stays, and a few pixels of which the classifier is sure and wrong do not decide for all."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """All classes by one function that always rises, then scaled to sum to 1, then a temperature
+    (after Zhang, Kailkhura and Han 2020, "Mix-n-match: ensemble and compositional methods for
+    uncertainty calibration in deep learning"). The order of the classes stays, and a few pixels of
+    which the classifier is sure and wrong do not decide for all."""
 
+    given: NDArray[np.float64]
+    """Probabilities of the classifier, ascending."""
+    calibrated: NDArray[np.float64]
+    """What they become; linear between."""
     temperature: Temperature
-    tempered: float
-    """Weight of what the temperature makes of them, 0 to 1."""
-    plain: float
-    """Weight of the probabilities themselves, 0 to 1. The rest is the weight of the same for
-    all."""
+    """Of the scaled ones."""
 
     def apply(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """See ``Calibrator``."""
-        result = self.temperature.apply(probabilities)
-        result *= np.float32(self.tempered)
-        result += np.float32(self.plain) * probabilities
-        rest = max(0.0, 1 - self.tempered - self.plain)
-        result += np.float32(rest / probabilities.shape[1])
-        return result
+        return self.temperature.apply(_risen(probabilities, self.given, self.calibrated))
 
     def to_dict(self) -> dict[str, Any]:
         """See ``Calibrator``."""
         return {
-            "method": "ensemble",
+            "method": "curve",
+            "given": self.given.tolist(),
+            "calibrated": self.calibrated.tolist(),
             "temperature": self.temperature.value,
-            "tempered": self.tempered,
-            "plain": self.plain,
         }
 
 
@@ -139,9 +134,12 @@ class Isotonic:
 
 def calibrator(values: Mapping[str, Any]) -> Calibrator:
     """The calibrator that ``to_dict`` wrote down. Raises ValueError for another method."""
-    if values["method"] == "ensemble":
-        temperature = Temperature(float(values["temperature"]))
-        return Ensemble(temperature, float(values["tempered"]), float(values["plain"]))
+    if values["method"] == "curve":
+        return Curve(
+            np.array(values["given"], np.float64),
+            np.array(values["calibrated"], np.float64),
+            Temperature(float(values["temperature"])),
+        )
     if values["method"] == "temperature":
         return Temperature(float(values["temperature"]))
     if values["method"] == "isotonic":
@@ -151,7 +149,7 @@ def calibrator(values: Mapping[str, Any]) -> Calibrator:
         )
         return Isotonic(given, calibrated)
     raise ValueError(
-        f"{values['method']!r} is no method of calibration: ensemble, temperature or isotonic."
+        f"{values['method']!r} is no method of calibration: curve, temperature or isotonic."
     )
 
 
@@ -159,15 +157,15 @@ def fit(
     probabilities: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
     class_ids: Sequence[int],
-    method: Method = "ensemble",
+    method: Method = "curve",
 ) -> Calibrator:
     """Fit a calibrator.
 
     probabilities  (pixel, class), 0 to 1, of pixels that the classifier was not trained on
     labels         (pixel,), class ids
     class_ids      (class,), in the order of the columns
-    method         ensemble: a temperature and two weights, the likeliest. temperature: one number,
-                   the likeliest. isotonic: a curve a class, which needs
+    method         curve: one curve for all classes and a temperature. temperature: one number, the
+                   likeliest. isotonic: a curve a class, which needs
                    some thousand pixels and is never certain (each of its levels is drawn towards
                    the class's share as by one pixel more); a class without a pixel keeps its
                    probabilities
@@ -175,8 +173,8 @@ def fit(
     Raises ValueError as ``probabilities.check_labelled`` does.
     """
     columns = check_labelled(probabilities, labels, class_ids)
-    if method == "ensemble":
-        return _ensemble(probabilities, columns)
+    if method == "curve":
+        return _shared_curve(probabilities, columns)
     if method == "temperature":
         return Temperature(_temperature(probabilities, columns))
     curves = [_curve(probabilities[:, one], columns == one) for one in range(len(class_ids))]
@@ -199,47 +197,21 @@ def _temperature(probabilities: NDArray[np.float32], columns: NDArray[np.int64])
     return float(np.exp(found.x))
 
 
-def _ensemble(probabilities: NDArray[np.float32], columns: NDArray[np.int64]) -> Ensemble:
-    """The likeliest: for each temperature the weights have one optimum, and of the temperatures the
-    best of a coarse row is made finer."""
-    rows = np.arange(len(columns))
-    logits = np.log(np.maximum(probabilities, LEAST), dtype=np.float32)
-    logits -= logits.max(axis=1, keepdims=True)
-    # What each of the three says of the true class.
-    true = np.empty((3, len(columns)))
-    true[1] = np.maximum(probabilities[rows, columns], LEAST)
-    true[2] = 1 / probabilities.shape[1]
-
-    def weighted(logarithm: float) -> NDArray[np.float64]:
-        """The best weights of a temperature, whose likelihoods are left in ``true``."""
-        tempered = np.exp(logits * np.float32(np.exp(-logarithm)))
-        true[0] = np.maximum(tempered[rows, columns] / tempered.sum(axis=1), LEAST)
-        return _likeliest_weights(true)
-
-    def surprise(logarithm: float) -> float:
-        """Mean negative log-likelihood with the best weights."""
-        return float(-np.log(weighted(logarithm) @ true).mean())
-
-    coarse = np.linspace(np.log(COLDEST), np.log(HOTTEST), _TEMPERATURES)
-    best = int(np.argmin([surprise(one) for one in coarse]))
-    bounds = coarse[max(best - 1, 0)], coarse[min(best + 1, len(coarse) - 1)]
-    found = minimize_scalar(surprise, bounds=bounds, method="bounded", options={"xatol": 1e-3})
-    tempered, plain, _ = weighted(found.x)
-    return Ensemble(Temperature(float(np.exp(found.x))), float(tempered), float(plain))
+def _shared_curve(probabilities: NDArray[np.float32], columns: NDArray[np.int64]) -> Curve:
+    right = columns[:, None] == np.arange(probabilities.shape[1])
+    given, calibrated = _curve(probabilities.ravel(), right.ravel())
+    risen = _risen(probabilities, given, calibrated)
+    return Curve(given, calibrated, Temperature(_temperature(risen, columns)))
 
 
-def _likeliest_weights(likelihoods: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights, which sum to 1, by which a mean of likelihoods (part, pixel) is the
-    likeliest (Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM
-    algorithm")."""
-    weights = np.full(len(likelihoods), 1 / len(likelihoods))
-    for _ in range(_STEPS):
-        shares = weights[:, None] * likelihoods
-        shares /= shares.sum(axis=0)
-        before, weights = weights, shares.mean(axis=1)
-        if np.abs(weights - before).max() < 1e-5:
-            break
-    return weights
+def _risen(
+    probabilities: NDArray[np.float32],
+    given: NDArray[np.float64],
+    calibrated: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    found = np.interp(probabilities, given, calibrated) + _RISE * probabilities
+    found /= found.sum(axis=1, keepdims=True)
+    return found.astype(np.float32)
 
 
 def _curve(
@@ -268,7 +240,7 @@ def calibrate_out_of_fold(
     labels: NDArray[np.integer[Any]],
     class_ids: Sequence[int],
     folds: NDArray[np.integer[Any]],
-    method: Method = "ensemble",
+    method: Method = "curve",
 ) -> NDArray[np.float32]:
     """Probabilities calibrated by what the other folds say, so that they can be judged.
 

@@ -355,7 +355,7 @@ class TrainingOptions(Options):
     block_size: float | None = option(data("validation.block_size", value=_if_given), default=None)
     """Metres along the side of the squares of ground that stay in one fold; None where that is a
     patch."""
-    calibration: Literal["ensemble", "temperature", "isotonic", "none"] = option(
+    calibration: Literal["curve", "temperature", "isotonic", "none"] = option(
         data("validation.calibration", value=_unless("none")), default=_VALIDATION.calibration
     )
     """The method; folds are needed for it."""

@@ -31,7 +31,7 @@ _TEMPERATURE = (
     "Guo, C. et al. (2017). On calibration of modern neural networks. Proceedings of Machine "
     "Learning Research 70, 1321-1330."
 )
-_ENSEMBLE = (
+_CURVE = (
     "Zhang, J., Kailkhura, B. and Han, T. Y.-J. (2020). Mix-n-match: ensemble and compositional "
     "methods for uncertainty calibration in deep learning. Proceedings of Machine Learning "
     "Research 119, 11117-11128."
@@ -83,8 +83,8 @@ def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     if of.card.get("validation"):
         yield _BLOCKS
     calibrated_by = (of.card.get("calibration") or {}).get("method")
-    if calibrated_by == "ensemble":
-        yield _ENSEMBLE
+    if calibrated_by == "curve":
+        yield _CURVE
     if calibrated_by == "temperature":
         yield _TEMPERATURE
     if calibrated_by == "isotonic":

@@ -11,9 +11,9 @@ from lc_platform.platform import Platform
 from lc_platform_tests.graphs import settings
 
 
-def test_the_default_is_five_folds_of_patches_calibrated_by_an_ensemble() -> None:
+def test_the_default_is_five_folds_of_patches_calibrated_by_one_curve() -> None:
     one = Validation()
-    assert (one.folds, one.block_size, one.calibrated_by) == (5, None, "ensemble")
+    assert (one.folds, one.block_size, one.calibrated_by) == (5, None, "curve")
 
 
 def test_without_folds_one_set_is_held_out_and_nothing_is_calibrated() -> None:
