@@ -28,9 +28,10 @@ PARTS = {
     "intervals": "how often intervals of areas and accuracies hold the truth",
     "wrong_labels": "how many wrong labels are found, and the map without them",
     "story": "a pixel's story, from a click to its answer",
+    "map": "tiles of a country's map for several people at once, against titiler.core",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
-PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}}
+PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}, peer.TITILER: {"map"}}
 """The parts that need a peer's environment, which is made for them alone."""
 
 

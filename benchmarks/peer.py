@@ -96,3 +96,10 @@ ZEIT = Environment(
 )
 """Without what it only needs for deep learning and downloads, which brings gigabytes. Its licence
 is the GPL: it is an oracle here, in a process of its own, and nothing of the platform."""
+TITILER = Environment(
+    "titiler-core",
+    "titiler-requirements.txt",
+    "benchmarks.titiler_server",
+    common=("rasterio",),
+    shown=("rio-tiler", "rasterio", "uvicorn"),
+)

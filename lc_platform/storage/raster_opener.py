@@ -41,7 +41,7 @@ class ByteRanges:
         """Raises FileNotFoundError where there is no such object."""
         self.fs, self.path = fs, path
         head = fs.fetch(path, 0, _HEAD)
-        self.size, self.head, self._state = head.size, head.content, head.state
+        self.size, self.head, self.state = head.size, head.content, head.state
 
     def writing(self) -> str | None:
         """Which writing it came by. Raises ReplacedError where it was replaced meanwhile."""
@@ -83,7 +83,7 @@ class ByteRanges:
             raise
 
     def _same(self, part: ObjectPart) -> ObjectPart:
-        if part.state != self._state:
+        if part.state != self.state:
             raise ReplacedError(f"{self.path} is another object now")
         return part
 

@@ -10,18 +10,24 @@ from lc_platform.viewer import (
     acquisitions,
     area,
     areas,
+    chips,
     files,
     judging,
+    layers,
     patches,
     pixel,
     search,
     states,
+    tiles,
     transitions,
+    wmts,
     wrong_labels,
 )
 from lc_platform.viewer.caches import Caches
+from lc_platform.viewer.drawing import Drawing
 from lc_platform.viewer.problems import RESPONSES, answer_problems
 from lc_platform.viewer.sample_points import Samples
+from lc_platform.viewer.scene import Scene
 from lc_platform.viewer.security import SecurityHeaders, headers
 from lc_platform.viewer.view import BaseMap, View
 
@@ -39,6 +45,10 @@ _ROUTERS: tuple[APIRouter, ...] = (
     wrong_labels.router,
     judging.router,
     judging.writing,
+    layers.router,
+    tiles.router,
+    wmts.router,
+    chips.router,
 )
 """The parts of the interface, each of which is a module of this room with its ``router``."""
 
@@ -65,6 +75,8 @@ def create_app(
     app.state.view = View(reader, dagster, base_map, user_header)
     app.state.caches = Caches.of(reader)
     app.state.samples = Samples(reader)
+    app.state.scene = Scene(reader)
+    app.state.drawing = Drawing(app.state.scene)
     answer_problems(app)
     for router in _ROUTERS:
         app.include_router(router)
