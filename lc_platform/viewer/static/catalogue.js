@@ -2,28 +2,40 @@
 
 import { get } from "./api.js";
 
-export class Catalogue {
+/** It dispatches "change" when a year's layers are other ones than before. */
+export class Catalogue extends EventTarget {
   #years = new Map();
   #known = new Map();
 
   /** Return a promise of a year's layers by id, asked for once. */
   of(year) {
     if (!this.#years.has(year)) {
-      const asked = get("api/layers", { year })
-        .then((layers) => new Map(layers.map((layer) => [layer.id, layer])));
-      asked.then((layers) => this.#known.set(year, layers), () => this.#years.delete(year));
+      const asked = this.#ask(year);
+      asked.catch(() => this.#years.delete(year));
       this.#years.set(year, asked);
     }
     return this.#years.get(year);
   }
 
-  /** Return a year's layers where they are there already. */
-  known(year) {
-    return this.#known.get(year);
+  /** Ask again for the layers of years that are known, so that what a run has made is seen. */
+  async refresh() {
+    for (const year of [...this.#known.keys()]) {
+      const before = this.#known.get(year);
+      const asked = this.#ask(year);
+      try {
+        await asked;
+      } catch {
+        continue; // what was known is shown on; a tile that fails says what is wrong
+      }
+      if (this.#known.get(year) === before) continue;
+      this.#years.set(year, asked);
+      this.dispatchEvent(new Event("change"));
+    }
   }
 
-  /** Forget what was asked, so that what a run has made since is seen. */
-  forget() {
-    this.#years.clear();
+  async #ask(year) {
+    const layers = await get("api/layers", { year });
+    this.#known.set(year, JSON.stringify(layers));
+    return new Map(layers.map((layer) => [layer.id, layer]));
   }
 }

@@ -15,6 +15,7 @@ const MODES = { "": "One map", swipe: "Swipe", side: "Side by side" };
 export function startCompare({ area, state, catalogue }) {
   const maps = new Maps(area, state, catalogue);
   state.on(DRAWN, () => maps.draw());
+  catalogue.addEventListener("change", () => maps.draw());
   state.on("camera", () => maps.each((view) => { view.camera = state.now.camera; }));
   state.on("compare", () => maps.arrange());
   state.on("swipe", () => maps.placeDivider());
@@ -80,7 +81,7 @@ class Maps {
     view.map.on("dataloading", loading(true));
     view.map.on("idle", loading(false));
     view.map.getCanvas().dataset.side = side;
-    view.onoutdated = () => this.lookAgain();
+    view.onoutdated = () => this.catalogue.refresh();
     view.onfar = (is) => say(`far ${side}`, is ? "This layer is drawn further in. Zoom in to see it" : "", "problem");
     view.onproblem = (words) => say(`problem ${side}`, `The map could not be loaded: ${words}`, "problem");
     return view;
@@ -172,12 +173,6 @@ class Maps {
     } catch (error) {
       say(`problem ${side}`, worded(error), "problem");
     }
-  }
-
-  /** Ask again which layers there are, and draw those that have changed. */
-  lookAgain() {
-    this.catalogue.forget();
-    this.draw();
   }
 
   /** The pixel at the middle of what is seen, for those who use the keyboard. */

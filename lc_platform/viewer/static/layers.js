@@ -11,6 +11,7 @@ export function startLayers({ area, state, catalogue }) {
     h("legend", {}, "Year"), ...area.years.map((year) => yearPill(area, state, year))));
   state.on("year", () => { drawn(); draw(); });
   state.on("layer from", draw);
+  catalogue.addEventListener("change", draw);
   drawn();
   draw();
   startOpacity(state);

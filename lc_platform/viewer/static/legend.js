@@ -12,6 +12,7 @@ const LARGEST = 10; // transitions that are listed
 export function startLegend({ state, catalogue, maps }) {
   const legend = new Legend(state, catalogue, maps);
   state.on("year layer classes", () => legend.draw());
+  catalogue.addEventListener("change", () => legend.drawAgain());
   maps.left.map.on("moveend", () => legend.moved());
   legend.draw();
 }
@@ -36,6 +37,12 @@ class Legend {
     keepingFocus(() => byId("legend").replaceChildren(...this.#parts(layer)));
     if (hasAreas(layer)) this.#count();
     if (layer?.id === "change" && layer.available) this.#transitions();
+  }
+
+  /** Draw it of a map that was made again. */
+  drawAgain() {
+    this.#areas.of = "";
+    return this.draw();
   }
 
   moved() {

@@ -22,8 +22,9 @@ async function start() {
   document.title = `${area.name}: land cover map`;
   byId("area-name").textContent = area.name;
   byId("judge").hidden = !area.may_judge;
-  byId("dagster").hidden = !area.dagster;
-  if (area.dagster) byId("dagster").href = area.dagster;
+  // Dagster's UI may be at the root of this address, which is said by an empty text.
+  byId("dagster").hidden = area.dagster === null;
+  if (area.dagster !== null) byId("dagster").href = area.dagster || "/";
 
   const state = new State(area);
   const catalogue = new Catalogue();
@@ -37,9 +38,12 @@ async function start() {
   startSearch(parts);
   startReadout(parts);
   startTools();
-  if (area.message) notice(area.message);
+  if (area.message) {
+    notice(area.message);
+    catalogue.addEventListener("change", forgetNotice);
+  }
 
-  const look = () => document.hidden || maps.lookAgain();
+  const look = () => document.hidden || catalogue.refresh();
   setInterval(look, LOOK_AGAIN);
   document.addEventListener("visibilitychange", look);
 }
@@ -67,6 +71,11 @@ function notice(words) {
   byId("notice").replaceChildren(
     h("p", {}, words.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part))));
   say("area", words, "problem");
+}
+
+function forgetNotice() {
+  byId("notice").hidden = true;
+  say("area", "");
 }
 
 start().catch((error) => notice(error.message));

@@ -10,8 +10,8 @@ const LOOK_AGAIN = 10_000; // milliseconds
 const LISTED = 20; // failed and stale patches that are named
 
 /** Start the grid of patches, and return it. */
-export function startPatches({ area, state, maps }) {
-  const patches = new Patches(area, state, maps);
+export function startPatches({ area, state, catalogue, maps }) {
+  const patches = new Patches(area, state, catalogue, maps);
   state.on("patches year", () => patches.change());
   patches.change();
   const look = () => document.hidden || patches.look();
@@ -25,8 +25,8 @@ class Patches {
   #grid = null;
   #answer = null;
 
-  constructor(area, state, maps) {
-    Object.assign(this, { area, state, maps });
+  constructor(area, state, catalogue, maps) {
+    Object.assign(this, { area, state, catalogue, maps });
     maps.left.map.on("mousemove", "patches-fill", ({ features }) => this.#read(features[0].id));
     maps.left.map.on("mouseleave", "patches-fill", () => this.#read(null));
   }
@@ -74,7 +74,7 @@ class Patches {
     if (!before) return;
     const changed = Object.entries(counts).filter(([name, n]) => n !== (before.counts[name] ?? 0));
     say("changed", `${asset}: ${changed.map(([name, n]) => `${n} ${name}`).join(", ")}`);
-    this.maps.lookAgain();
+    this.catalogue.refresh();
   }
 
   #draw() {
