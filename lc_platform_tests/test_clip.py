@@ -57,6 +57,7 @@ def clipped(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["land_cover", "confidence", "valid_observations"])
 def test_the_map_of_a_boundary_ends_at_it_to_the_pixels_centre(clipped: Config, name: str) -> None:
     found, inside = mosaic(clipped, name)
@@ -64,6 +65,7 @@ def test_the_map_of_a_boundary_ends_at_it_to_the_pixels_centre(clipped: Config, 
     np.testing.assert_array_equal(found > 0, inside)
 
 
+@pytest.mark.slow
 def test_nothing_beyond_the_boundary_is_sampled_or_counted(clipped: Config) -> None:
     _, inside = mosaic(clipped)
     store = Path(clipped.storage_url)
@@ -106,6 +108,7 @@ def test_one_patch_ends_where_its_four_quarters_end(clipped: Config, tmp_path: P
     np.testing.assert_array_equal(area.on(patch.geobox).read(), mosaic(clipped)[0] > 0)
 
 
+@pytest.mark.slow
 def test_clip_may_be_turned_off_for_a_boundary_and_on_for_a_box(clipped: Config) -> None:
     def other(**aoi: Any) -> Config:
         data = clipped.model_dump(exclude_unset=True, mode="json")
@@ -127,6 +130,7 @@ def test_clip_may_be_turned_off_for_a_boundary_and_on_for_a_box(clipped: Config)
     assert other(boundary=None, bbox=[*ring().bounds], clip=True).aoi.clipped
 
 
+@pytest.mark.slow
 def test_a_wider_buffer_makes_stale_what_ends_with_it(clipped: Config) -> None:
     data = clipped.model_dump(exclude_unset=True, mode="json")
     data["aoi"]["buffer"] = 5

@@ -80,6 +80,7 @@ def test_a_map_is_made_of_three_collections(mapped: Platform) -> None:
     assert "S1_VH_193" in card["features"]
 
 
+@pytest.mark.slow
 def test_the_archives_pixels_are_stored_with_times_of_their_own(mapped: Platform) -> None:
     patch = mapped.patches[0]
     raw, _ = stacks(mapped, patch)
@@ -96,6 +97,7 @@ def test_the_archives_pixels_are_stored_with_times_of_their_own(mapped: Platform
     np.testing.assert_array_equal(data["time"].values, radar.datetimes)
 
 
+@pytest.mark.slow
 def test_radar_knows_pixels_in_the_weeks_when_clouds_hide_them(mapped: Platform) -> None:
     _, features = stacks(mapped, mapped.patches[0])
     values = dict(zip(features.names, features.read(), strict=True))

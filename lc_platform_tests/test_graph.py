@@ -225,6 +225,7 @@ def contents(platform: Platform) -> dict[str, tuple[int, bytes]]:
     }
 
 
+@pytest.mark.slow
 def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: Platform) -> None:
     before = contents(copied)
     smaller = Platform(configured(copied.config.folder, columns=1), copied.instance)
@@ -253,6 +254,7 @@ def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: 
     assert evaluation.metadata["count"].value == 2
 
 
+@pytest.mark.slow
 def test_predictions_of_another_model_fail_their_check_and_become_no_mosaic(
     copied: Platform,
 ) -> None:

@@ -175,7 +175,7 @@ def test_an_interrupted_step_is_not_started_again(interrupt: type[BaseException]
     ("workers", "terminal", "which", "status"),
     [
         pytest.param(1, True, CTRL_C, 130, marks=pytest.mark.slow),
-        (1, False, signal.SIGTERM, 143),
+        pytest.param(1, False, signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(2, False, CTRL_C, 130, marks=pytest.mark.slow),
         pytest.param(2, True, signal.SIGTERM, 143, marks=pytest.mark.slow),
     ],

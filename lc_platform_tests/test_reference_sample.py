@@ -10,6 +10,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pandas
+import pytest
 import rasterio
 import yaml
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ def judge(config: Config, file: Path) -> NDArray[np.uint8]:
     return np.asarray(truth)
 
 
+@pytest.mark.slow
 def test_a_judged_sample_gives_the_areas_of_the_next_run_their_intervals(
     lc: Command, tmp_path: Path
 ) -> None:

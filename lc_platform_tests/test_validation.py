@@ -46,6 +46,7 @@ def raster(made: Config, asset: str, patch: str, layer: str) -> NDArray[Any]:
     return RasterCube(Platform(made).store, key(asset, patch, YEAR)).read(layer)
 
 
+@pytest.mark.slow
 def test_the_figures_are_of_the_rasters_that_are_stored(made: Config) -> None:
     model: LandCoverModel = opened(made, "model")
     metrics = opened(made, "evaluation").metrics
@@ -80,6 +81,7 @@ def test_the_figures_are_of_the_rasters_that_are_stored(made: Config) -> None:
     assert metrics["intervals"]["blocks"] == len(blocks) > 4
 
 
+@pytest.mark.slow
 def test_what_is_evaluated_is_the_map_of_the_fold_s_classifier_with_its_filter(
     made: Config,
 ) -> None:
@@ -101,6 +103,7 @@ def test_what_is_evaluated_is_the_map_of_the_fold_s_classifier_with_its_filter(
     assert changed > 50
 
 
+@pytest.mark.slow
 def test_a_map_has_the_sets_of_classes_that_are_asked_for(made: Config) -> None:
     model: LandCoverModel = opened(made, "model")
     thresholds = np.array(model.thresholds(0.8).values, np.float32)

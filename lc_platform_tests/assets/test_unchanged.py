@@ -16,6 +16,8 @@ from lc_platform.assets.partitions import PATCH
 from lc_platform.commands.metrics import EventLog
 from lc_platform_tests.graphs import Platform, configured, why
 
+pytestmark = pytest.mark.slow
+
 Shown = Mapping[tuple[str, str | None], Mapping[str, Any]]
 NEW = {"unchanged", "made_at"}
 """What is told of an unchanged artefact alone."""

@@ -11,7 +11,7 @@ from lc_platform.eo import change, markov
 from lc_platform_tests.eo.class_sequences import IDS, rules, scene, sequences, years_of
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(0, 2))
 def test_transitions_are_sums_over_all_sequences(seed: int, years: int, first: int) -> None:
     first = min(first, years - 2)

@@ -13,7 +13,7 @@ from lc_platform_tests.eo.class_sequences import IDS, rules, scene, sequences, y
 cases = given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @cases
 def test_posteriors_are_sums_over_all_sequences(seed: int, years: int, balanced: bool) -> None:
     series, matrix = scene(seed, years), rules(seed)
@@ -30,7 +30,7 @@ def test_posteriors_are_sums_over_all_sequences(seed: int, years: int, balanced:
                 assert found[t, k, y, x] == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @cases
 def test_the_sequence_found_is_the_most_probable_of_all(
     seed: int, years: int, balanced: bool
