@@ -211,7 +211,7 @@ def test_two_people_judge_thirty_points_by_keyboard_and_a_run_makes_the_areas(
 ) -> None:
     if find_spec("playwright") is None or shutil.which("chromium") is None:
         lacking("playwright, or Chromium")
-    config = configured(tmp_path, columns=2, rows=1)
+    config = configured(tmp_path, columns=3, rows=2, model={"num_iterations": 30})
     written = tmp_path / "lc-platform.yaml"
     settings = config.model_dump(exclude_unset=True, mode="json")
     written.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -241,6 +241,7 @@ def test_two_people_judge_thirty_points_by_keyboard_and_a_run_makes_the_areas(
     store = Path(config.storage_url)
     told = json.loads((store / f"area_statistics/{YEAR}.json").read_text())
     assert told["sample"]["judged"] == POINTS
+    assert len(told["sample"]["strata"]) > 3
     expected = expected_areas(config, classes, told["total"]["mapped_hectares"])
     for one in told["total"]["classes"]:
         area, error = expected[one["id"]]

@@ -180,8 +180,11 @@ export class PointView {
     byId("shown-image").textContent = one ? said(one) : "";
     if (!this.#map || !point) return;
     const layer = this.#layers.get(point.year)?.get(this.colors);
-    const url = one && layer?.available ? tilesOf(layer, { acquisition: one.acquisition }) : "";
-    this.#map.show(url, { minZoom: layer?.min_zoom, maxZoom: layer?.max_zoom });
+    const shown = one && layer?.available ? [{
+      url: tilesOf(layer, { acquisition: one.acquisition }),
+      minZoom: layer.min_zoom, maxZoom: layer.max_zoom, smooth: false,
+    }] : [];
+    this.#map.show(shown);
   }
 }
 
