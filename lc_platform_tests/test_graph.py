@@ -152,7 +152,7 @@ def decoded(markdown: str) -> Image.Image:
     assert len(markdown) < 1000
     found = re.search(r"'data:image/(png|webp);base64,([^']+)'", markdown)
     assert found
-    assert "width='480'" in markdown or "height='480'" in markdown
+    assert "width='320'" in markdown or "height='320'" in markdown
     return Image.open(io.BytesIO(base64.b64decode(found[2])))
 
 

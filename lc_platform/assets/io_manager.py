@@ -257,7 +257,9 @@ class ArtefactIOManager(dg.IOManager):
             metadata[UNCHANGED] = True
         else:
             metadata |= self._stored(step.asset, where, target, value)
-        metadata |= self.describe.located(step.asset, where)
+        # What leads on and what is seen come first, of a list that may be long.
+        seen = {name: metadata.pop(name) for name in ("preview",) if name in metadata}
+        metadata = {**self.describe.located(step.asset, where), **seen, **metadata}
         metadata["path"] = dg.MetadataValue.path(self.store.path(target))
         metadata["version"] = value.expected.version.data
         # The UI keeps this order, and nobody reads a hash.

@@ -23,8 +23,9 @@ from lc_platform.report.area_table import area_bars
 
 LIMIT = 999
 """Characters of markdown up to which Dagster shows an image in place."""
-SHOWN = 480
-"""Pixels along the longer side of a picture on the screen."""
+SHOWN = 320
+"""Pixels along the longer side of a picture on the screen: what Dagster's page of a partition has
+room for, and a multiple of most sizes below."""
 _ENLARGED = (
     "![preview](data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20width='{width}'"
     "%20height='{height}'%3E%3Cimage%20width='{width}'%20height='{height}'{sharp}%20href='{data}'"
@@ -140,7 +141,7 @@ def inline(picture: NDArray[np.uint8]) -> str:
 
 
 def enlarged(markdown: str) -> str:
-    """Return the markdown of `inline` with its picture drawn 480 pixels wide or high, each of its
+    """Return the markdown of `inline` with its picture drawn 320 pixels wide or high, each of its
     pixels as a square where it is of few colours. The markdown of an earlier release may have no
     room for that, and stays as it is."""
     found = re.fullmatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def test_the_installed_dagster_is_one_that_the_project_allows() -> None:
 def test_the_cursor_of_the_retries_is_where_the_daemon_looks_for_it() -> None:
     key = dagster_internals.retry_cursor_key(dg.DagsterEventType.RUN_FAILURE)
     assert "RUN_FAILURE" in key or "PIPELINE_FAILURE" in key, key
+
+
+def test_the_webserver_is_started_with_what_it_takes() -> None:
+    from dagster_webserver.app import create_app_from_workspace_process_context as app_of
+
+    inspect.signature(app_of).bind(None)
+    inspect.signature(dg.DagsterInstance.optimize_for_webserver).bind(None, 1, 2, 3)
+    inspect.signature(dagster_internals.WorkspaceProcessContext).bind(None, None, version="")
+    assert dagster_internals.WorkspaceFileTarget(["workspace.yaml"]).paths == ["workspace.yaml"]

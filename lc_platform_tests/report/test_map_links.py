@@ -21,7 +21,7 @@ def patch(key: str, easting: float, crs: str = "EPSG:32633", column: int = 0) ->
     return Patch(key, GeoBox.from_bbox(box, crs, shape=(256, 256)), "33N", 0, column)
 
 
-GRID = PatchGrid((patch("a", 498_720), patch("b", 501_280, column=1)), {}, "aoi")
+GRID = PatchGrid((patch("a", 498_720), patch("b", 501_280, column=1)), {})
 
 
 def camera(address: str | None) -> tuple[float, ...]:
@@ -60,7 +60,7 @@ def test_patches_on_both_sides_of_180_degrees_are_shown_from_near() -> None:
     # The zones 60 and 1 meet there; 180 degrees are 231 km east of the middle of zone 60 at 46 N.
     across = (patch("a", 728_000, "EPSG:32660"), patch("b", 270_000, "EPSG:32601"))
     zoom, _, longitude = camera(
-        MapLinks("/map/", lambda: PatchGrid(across, {}, "aoi")).of("mosaic", Partition(None, 2023))
+        MapLinks("/map/", lambda: PatchGrid(across, {})).of("mosaic", Partition(None, 2023))
     )
     assert abs(longitude) > 179.9
     assert zoom > 10

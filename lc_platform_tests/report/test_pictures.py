@@ -52,7 +52,7 @@ def test_any_picture_is_small_enough_to_be_shown_in_place(picture: NDArray[Any])
     assert max(found.shape[:2]) >= min(16, max(picture.shape[:2]))
 
 
-def test_a_picture_is_seen_480_pixels_wide_with_the_same_pixels() -> None:
+def test_a_picture_is_seen_320_pixels_wide_with_the_same_pixels() -> None:
     colors = COLORS[RNG.integers(0, 10, (6, 12)).repeat(4, 0).repeat(4, 1)].astype(np.uint8)
     markdown = inline(colors)
     larger = enlarged(markdown)
@@ -61,7 +61,7 @@ def test_a_picture_is_seen_480_pixels_wide_with_the_same_pixels() -> None:
     drawing = ElementTree.fromstring(unquote(found[1]))
     (image,) = drawing
     for one in (drawing, image):
-        assert (one.get("width"), one.get("height")) == ("480", "240")
+        assert (one.get("width"), one.get("height")) == ("320", "160")
     assert image.get("image-rendering") == "pixelated"
     assert f"![preview]({image.get('href')})" == markdown
 
