@@ -12,7 +12,7 @@ export class ApiError extends Error {
 export function address(path, query = {}) {
   const url = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "" && value !== 0) {
+    if (value !== null && value !== undefined && value !== "") {
       url.searchParams.set(name, value);
     }
   }
@@ -73,7 +73,7 @@ export function tilesOf(layer, chosen) {
   const takes = new Set(layer.takes);
   const query = {};
   for (const name of ["classes", "acquisition", "month", "from"]) {
-    if (takes.has(name)) query[name] = chosen[name];
+    if (takes.has(name) && chosen[name]) query[name] = chosen[name];
   }
   if (query.acquisition) delete query.month;
   if (query.classes === "none") query.classes = "0";
