@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, dimensions
-from lc_platform.commands.status import AssetStatus
+from lc_platform.commands.asset_status import AssetStatus
 from lc_platform.reading.errors import NotFoundError, nearest
 from lc_platform.storage.errors import UnavailableError
 from lc_platform.viewer.answers import Tagged, tagged

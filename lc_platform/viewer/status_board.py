@@ -8,21 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-
-import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
+from typing import Protocol
 
 from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, dimensions
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Snapshot, State, Versions
-from lc_platform.commands.instance import (
-    RunError,
-    existing_instance,
-    has_records,
-    records_missing,
-)
-from lc_platform.commands.status import AssetStatus, StatusReader, changes_in_store
-from lc_platform.config import Config
+from lc_platform.commands.asset_status import AssetStatus, changes_in_store
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.errors import UnavailableError
 from lc_platform.viewer.answers import Tagged
@@ -35,8 +26,6 @@ _LONGEST_APART = 30.0
 _SHARE = 4
 """A look is followed by a pause of so many times its own time: most of the processor is for
 others."""
-_AGAIN = 30.0
-"""Seconds after which Dagster's records are asked again where they could not be read."""
 _PATIENCE, _FIRST = 2.0, 60.0
 """Seconds that a request waits for a new look where there is an old one, and for the first one."""
 
@@ -76,9 +65,7 @@ class StatusBoard:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._source: _Compared | _Counted = (
-            _Counted(reader) if reader.config is None else _Compared(reader.config)
-        )
+        self._source = _source(reader)
         self._longest = _LONGEST if reader.store.local else _LONGEST_APART
         self._years: dict[int, _Year] = {}
         self._changing = Lock()
@@ -124,48 +111,22 @@ class StatusBoard:
                 known.look = None
 
 
-class _Compared:
-    """The status by a configuration: what is current by it, what Dagster is at, what failed."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._reader: StatusReader | None = None
-        self._fault = ""
-        """Why Dagster's records are not read."""
+class _Source(Protocol):
+    """What the status is read from."""
 
     def changes(self, year: int) -> object:
         """Return what differs where something may have changed."""
-        if self._reader is None:
-            return None
-        if self._fault and has_records(self._config):
-            return int(time.monotonic() // _AGAIN)
-        try:
-            return self._reader.changes([year])
-        except (dg.DagsterError, SQLAlchemyError):
-            return int(time.monotonic() // _AGAIN)
 
     def read(self, year: int) -> tuple[Mapping[str, AssetStatus], str]:
         """Return the status by asset, and what is not known."""
-        if self._reader is None or self._fault:
-            self._open()
-        assert self._reader is not None
-        try:
-            rows = self._reader.read([year])
-        except (dg.DagsterError, SQLAlchemyError) as error:
-            self._fault = f"Dagster's records cannot be read now ({_first_line(error)})"
-            self._reader = StatusReader(self._config, None)
-            rows = self._reader.read([year])
-        unknown = f"What runs, and what has failed, is not known. {self._fault}"
-        return {row.asset: row for row in rows}, unknown if self._fault else ""
 
-    def _open(self) -> None:
-        self._fault = records_missing(self._config)
-        instance = None
-        try:
-            instance = existing_instance(self._config)
-        except RunError as error:
-            self._fault = str(error)
-        self._reader = StatusReader(self._config, instance)
+
+def _source(reader: Reader) -> _Source:
+    if reader.config is None:
+        return _Counted(reader)
+    from lc_platform.viewer.compared_status import ComparedStatus  # imports Dagster
+
+    return ComparedStatus(reader.config)
 
 
 class _Counted:
@@ -190,16 +151,12 @@ class _Counted:
                 continue
             its_year = year if YEAR in of else None
             recorded = snapshot.recorded(asset, year)
-            places = [Partition(patch, its_year) for patch in snapshot.patches()]
             states = {
-                where: State("current" if where in recorded else "missing") for where in places
+                partition: State("current" if partition in recorded else "missing")
+                for partition in (Partition(patch, its_year) for patch in snapshot.patches())
             }
             rows[asset] = AssetStatus(asset, its_year, states, {})
         return rows, (
             "The store was opened without its configuration: what is made counts as current, and "
             "what runs or has failed is not known. Open the configuration's file"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -11,8 +11,8 @@ from lc_platform import config
 from lc_platform.artefacts.layout import PATCH, Partition
 from lc_platform.assets.jobs import JOBS
 from lc_platform.commands import run as running
+from lc_platform.commands.asset_status import AssetStatus
 from lc_platform.commands.run import Task, Worker
-from lc_platform.commands.status import AssetStatus
 from lc_platform.commands.status import status as statuses
 from lc_platform.monitoring import partition_status
 from lc_platform.sources import open_source

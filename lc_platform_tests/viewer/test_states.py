@@ -20,7 +20,7 @@ from lc_platform.commands import run as running
 from lc_platform.commands.run import Task, Worker
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
-from lc_platform.viewer import status_board
+from lc_platform.viewer import compared_status
 from lc_platform.viewer.app import create_app
 from lc_platform_tests.reading import stores
 from lc_platform_tests.sites import DATES, Site, footprint, metres, site
@@ -203,7 +203,7 @@ def test_a_database_that_cannot_be_asked_is_told_and_asked_again(
     assert not worker.run(Task("grid", JOBS["grid"])).errors
     client = map_of(unseen)
     assert asked(client)["message"] is None
-    monkeypatch.setattr(status_board, "_AGAIN", 0.2)
+    monkeypatch.setattr(compared_status, "_AGAIN", 0.2)
     with monkeypatch.context() as patch:
 
         def refused(*_: Any, **__: Any) -> Any:
