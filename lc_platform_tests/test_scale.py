@@ -98,6 +98,7 @@ def test_the_slope_is_that_of_the_straight_line() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("database", ["sqlite"])
 def test_what_a_person_waits_for_takes_seconds(database: str, tmp_path: Path) -> None:
     """Every query on a real webserver and daemon; `python -m benchmarks.scale` has the numbers."""
