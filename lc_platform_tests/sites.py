@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lc_platform import config
 from lc_platform.artefacts.layout import RECORDS
 from lc_platform.commands import run as running
-from lc_platform.commands.run import Report
+from lc_platform.commands.run import Report, Worker
 from lc_platform_tests.sources.stac.catalogs import (
     COLLECTION,
     ORIGIN,
@@ -138,6 +138,20 @@ def site(folder: Path, days: tuple[str, ...] = DATES, patches: int = 1) -> Site:
     for day in days:
         made.acquire(day)
     return made
+
+
+def first_never_seen(folder: Path) -> Site:
+    """Three patches in a row, of which the first was never seen."""
+    made = site(folder, (), patches=3)
+    for day in DATES:
+        made.acquire(day, footprint(*metres(1.1, 0, 1.9, 1)))
+    return made
+
+
+def worker_of(made: Site) -> Worker:
+    """Who makes what is asked for, with Dagster's records in the site's folder."""
+    settings = config.load(made.folder / "lc.yaml")
+    return Worker(settings, running.dagster_home(settings))
 
 
 def half_written(store: Path) -> list[str]:

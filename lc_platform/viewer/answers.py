@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
-_COMPRESSED_FROM = 1024
+COMPRESSED_FROM = 1024
 """Bytes: shorter ones fit into one packet anyway."""
 
 
@@ -23,10 +23,16 @@ class Tagged:
     tag: str
 
     @classmethod
-    def of(cls, body: bytes, kind: str) -> Tagged:
-        """Return an answer of a content type, compressed as well."""
-        smaller = gzip.compress(body, 5, mtime=0) if len(body) >= _COMPRESSED_FROM else None
-        return cls(body, smaller, kind, hashlib.sha256(body).hexdigest()[:20])
+    def of(cls, body: bytes, kind: str, level: int = 5) -> Tagged:
+        """Return an answer of a content type, compressed as well.
+
+        level  of compression, 0 to 9: what is made once for many answers is worth the most
+        """
+        tag = hashlib.sha256(body).hexdigest()[:20]
+        if len(body) < COMPRESSED_FROM:
+            return cls(body, None, kind, tag)
+        smaller = gzip.compress(body, level, mtime=0)
+        return cls(body, smaller if len(smaller) < len(body) else None, kind, tag)
 
 
 def tagged(request: Request, answer: Tagged) -> Response:

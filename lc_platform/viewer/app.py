@@ -23,6 +23,7 @@ from lc_platform.viewer import (
     wmts,
     wrong_labels,
 )
+from lc_platform.viewer.answers import COMPRESSED_FROM
 from lc_platform.viewer.caches import Caches
 from lc_platform.viewer.drawing import Drawing
 from lc_platform.viewer.problems import RESPONSES, answer_problems
@@ -31,8 +32,6 @@ from lc_platform.viewer.scene import Scene
 from lc_platform.viewer.security import SecurityHeaders, headers
 from lc_platform.viewer.view import BaseMap, View
 
-_COMPRESSED_FROM = 1024
-"""Bytes: shorter answers fit into one packet anyway."""
 _ROUTERS: tuple[APIRouter, ...] = (
     area.router,
     pixel.router,
@@ -81,6 +80,6 @@ def create_app(
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(files.router())
-    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(SecurityHeaders, headers=headers(base_map))
     return app

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from lc_platform.reading.errors import NotFoundError, nearest
+from lc_platform.viewer.answers import Tagged, tagged
 
 STATIC = Path(__file__).parent / "static"
 _VENDORED = ("maplibre-gl.js", "maplibre-gl.css")
@@ -66,39 +64,15 @@ def _named(files: Mapping[str, Path], name: str) -> Path:
     return files[name]
 
 
-@dataclass(frozen=True)
-class _Content:
-    plain: bytes
-    compressed: bytes
-    kind: str
-    tag: str
-
-
 @lru_cache(maxsize=256)
-def _content(path: Path, changed: int) -> _Content:  # noqa: ARG001 - read again when it changed
-    plain = path.read_bytes()
+def _content(path: Path, changed: int) -> Tagged:  # noqa: ARG001 - read again when it changed
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if path.suffix in (".js", ".mjs"):
         kind = "text/javascript"
     if kind.startswith("text/") or kind == "image/svg+xml":
         kind += "; charset=utf-8"
-    tag = hashlib.sha256(plain).hexdigest()[:20]
-    return _Content(plain, gzip.compress(plain, 9, mtime=0), kind, tag)
+    return Tagged.of(path.read_bytes(), kind, level=9)
 
 
 def _answer(request: Request, path: Path) -> Response:
-    content = _content(path, path.stat().st_mtime_ns)
-    small = len(content.compressed) < len(content.plain)
-    zipped = small and "gzip" in request.headers.get("accept-encoding", "")
-    headers = {
-        "ETag": f'"{content.tag}{"-gz" if zipped else ""}"',
-        # A new version of the platform is seen at once: the tag is compared each time.
-        "Cache-Control": "no-cache",
-        "Vary": "Accept-Encoding",
-    }
-    if headers["ETag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    if zipped:
-        headers["Content-Encoding"] = "gzip"
-    body = content.compressed if zipped else content.plain
-    return Response(body, headers=headers, media_type=content.kind)
+    return tagged(request, _content(path, path.stat().st_mtime_ns))

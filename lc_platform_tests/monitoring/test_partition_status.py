@@ -18,7 +18,7 @@ from lc_platform.monitoring import partition_status
 from lc_platform.sources import open_source
 from lc_platform_tests.command_line import Command
 from lc_platform_tests.graphs import Blind
-from lc_platform_tests.sites import DATES, Site, footprint, metres, site
+from lc_platform_tests.sites import Site, first_never_seen, footprint, metres, site, worker_of
 
 AFTER = ("cloud_masks", "observation_stats", "alignment", "features", "training_samples")
 
@@ -30,16 +30,7 @@ def _own_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unseen(tmp_path: Path) -> Site:
-    """Three patches in a row, of which the first was never seen."""
-    made = site(tmp_path, (), patches=3)
-    for day in DATES:
-        made.acquire(day, footprint(*metres(1.1, 0, 1.9, 1)))
-    return made
-
-
-def worker_of(made: Site) -> Worker:
-    settings = config.load(made.folder / "lc.yaml")
-    return Worker(settings, running.dagster_home(settings))
+    return first_never_seen(tmp_path)
 
 
 def places_of(worker: Worker) -> list[Partition]:

@@ -12,18 +12,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 import lc_platform
-from lc_platform import config
 from lc_platform.artefacts.layout import PATCH, Partition, key
 from lc_platform.artefacts.records import Records
 from lc_platform.assets.jobs import JOBS
 from lc_platform.commands import run as running
-from lc_platform.commands.run import Task, Worker
+from lc_platform.commands.run import Task
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
 from lc_platform.viewer import compared_status
 from lc_platform.viewer.app import create_app
 from lc_platform_tests.reading import stores
-from lc_platform_tests.sites import DATES, Site, footprint, metres, site
+from lc_platform_tests.sites import Site, first_never_seen, footprint, metres, worker_of
 
 YEAR = 2021
 
@@ -35,16 +34,7 @@ def _own_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unseen(tmp_path: Path) -> Site:
-    """Three patches in a row, of which the first was never seen."""
-    made = site(tmp_path, (), patches=3)
-    for day in DATES:
-        made.acquire(day, footprint(*metres(1.1, 0, 1.9, 1)))
-    return made
-
-
-def worker_of(made: Site) -> Worker:
-    settings = config.load(made.folder / "lc.yaml")
-    return Worker(settings, running.dagster_home(settings))
+    return first_never_seen(tmp_path)
 
 
 def map_of(made: Site) -> TestClient:
