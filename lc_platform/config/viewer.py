@@ -18,6 +18,12 @@ _ORIGIN = r"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
 _VARIABLES = ("{z}", "{x}", "{y}")
 
 
+def origin_of(url: str) -> str:
+    """Return the server of a URL, as a content security policy names it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 class BaseMap(Section):
     """A map of somebody else's below the platform's own layers. None is needed."""
 
@@ -49,8 +55,7 @@ class BaseMap(Section):
     @property
     def origin(self) -> str:
         """The server that browsers ask for the tiles, as a content security policy names it."""
-        parts = urlsplit(self.tiles)
-        return f"{parts.scheme}://{parts.netloc}"
+        return origin_of(self.tiles)
 
     @property
     def url(self) -> str:

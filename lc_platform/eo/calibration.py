@@ -165,10 +165,9 @@ def fit(
     labels         (pixel,), class ids
     class_ids      (class,), in the order of the columns
     method         curve: one curve for all classes and a temperature. temperature: one number, the
-                   likeliest. isotonic: a curve a class, which needs
-                   some thousand pixels and is never certain (each of its levels is drawn towards
-                   the class's share as by one pixel more); a class without a pixel keeps its
-                   probabilities
+                   likeliest. isotonic: a curve a class, which needs some thousand pixels; a class
+                   without a pixel keeps its probabilities. A curve is never certain: each of its
+                   levels is drawn towards the share of all as by one pixel more
 
     Raises ValueError as ``probabilities.check_labelled`` does.
     """

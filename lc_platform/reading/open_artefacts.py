@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
+from lc_platform.runtime.bounded_cache import BoundedCache
 from lc_platform.storage.store import Store
 
 _MOST = 64
@@ -32,11 +31,9 @@ class OpenArtefacts:
     Several threads may ask at once.
     """
 
-    def __init__(self, store: Store, most: int = _MOST) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._most = most
-        self._open: OrderedDict[str, tuple[str, Any]] = OrderedDict()
-        self._changing = Lock()
+        self._open: BoundedCache[str, tuple[str, Any]] = BoundedCache(_MOST)
 
     def get(self, key: str, open_it: Callable[[], _Opened]) -> _Opened:
         """Return what is open of a key, or what ``open_it`` opens.
@@ -47,16 +44,10 @@ class OpenArtefacts:
         physical = self._store.physical(key)
         if physical == self._store.plain(key):
             return open_it()
-        with self._changing:
-            found = self._open.get(key)
-            if found is not None and found[0] == physical:
-                self._open.move_to_end(key)
-                opened: _Opened = found[1]
-                return opened
+        found = self._open.get(key)
+        if found is not None and found[0] == physical:
+            opened: _Opened = found[1]
+            return opened
         opened = open_it()
-        with self._changing:
-            self._open[key] = physical, opened
-            self._open.move_to_end(key)
-            while len(self._open) > self._most:
-                self._open.popitem(last=False)
+        self._open.put(key, (physical, opened))
         return opened

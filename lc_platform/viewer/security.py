@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lc_platform.config.viewer import origin_of
 from lc_platform.viewer.view import BaseMap
 
 
 def headers(base_map: BaseMap | None) -> Mapping[str, str]:
     """Return the headers of every answer: nothing but the map's own files and the base map's tiles
     is loaded, and no other page shows the map in a frame."""
-    other = f" {_origin(base_map.tiles)}" if base_map else ""
+    other = f" {origin_of(base_map.tiles)}" if base_map else ""
     policy = {
         "default-src": "'self'",
         "img-src": f"'self' data: blob:{other}",
@@ -35,11 +35,6 @@ def headers(base_map: BaseMap | None) -> Mapping[str, str]:
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(self)",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 class SecurityHeaders:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lc_platform.area.grid import PatchGrid
 from lc_platform.config import FILE_NAME
 from lc_platform.platform import Platform
 from lc_platform.reading.reader import Reader
+from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
 from lc_platform_tests.graphs import settings
 from lc_platform_tests.reading import stores
@@ -45,3 +47,16 @@ def reader(made: tuple[Path, PatchGrid]) -> Reader:
 def client(reader: Reader) -> TestClient:
     """A client of the map, who is told of errors as a browser would be."""
     return TestClient(create_app(reader), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def copied(reader: Reader, tmp_path: Path) -> Reader:
+    """The store once more, to be changed."""
+    shutil.copytree(str(reader.store), tmp_path / "store", symlinks=True)
+    return Reader(Store(str(tmp_path / "store")), reader.config)
+
+
+@pytest.fixture
+def own(copied: Reader) -> TestClient:
+    """The map of that store."""
+    return TestClient(create_app(copied), raise_server_exceptions=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +23,10 @@ from lc_platform.products.wrong_labels import LABEL_ERRORS, as_geopackage
 from lc_platform.reading import map_areas
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
-from lc_platform.viewer.app import create_app
 from lc_platform.viewer.parameters import box_of
 from lc_platform.viewer.problems import RequestError
 from lc_platform_tests.graphs import YEAR
 from lc_platform_tests.reading import stores
-
-
-@pytest.fixture
-def copied(reader: Reader, tmp_path: Path) -> Reader:
-    """The store once more, to be changed."""
-    shutil.copytree(str(reader.store), tmp_path / "store", symlinks=True)
-    return Reader(Store(str(tmp_path / "store")), reader.config)
-
-
-@pytest.fixture
-def own(copied: Reader) -> TestClient:
-    return TestClient(create_app(copied), raise_server_exceptions=False)
 
 
 def areas(client: TestClient, **query: Any) -> dict[int, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -202,18 +201,6 @@ def test_what_is_no_place_or_year_is_told(
     answer = client.get(f"{address}?{query}")
     assert answer.status_code == status
     assert words in answer.json()["detail"]
-
-
-@pytest.fixture
-def copied(reader: Reader, tmp_path: Path) -> Reader:
-    """The store once more, to be changed."""
-    shutil.copytree(str(reader.store), tmp_path / "store", symlinks=True)
-    return Reader(Store(str(tmp_path / "store")), reader.config)
-
-
-@pytest.fixture
-def own(copied: Reader) -> TestClient:
-    return TestClient(create_app(copied), raise_server_exceptions=False)
 
 
 def test_what_is_not_made_yet_is_said_and_the_rest_is_told(
