@@ -118,7 +118,8 @@ def _gather_alike(bins, telling, order, spare):  # type: ignore[no-untyped-def]
             spare[far] = pixel
             near += 1 - above
             far += above
-        order[near:stop] = spare[:far]
+        for i in range(far):
+            order[near + i] = spare[i]
         # The smaller set waits on top, so that the stack stays as short as a logarithm.
         parts = (
             ((start, near), (near, stop)) if far < near - start else ((near, stop), (start, near))

@@ -290,7 +290,9 @@ def _viterbi(probabilities, matrix, prior, least, ids, result):  # type: ignore[
     for y in range(height):
         likelihoods(probabilities[:, :, y], prior, least, evidence, known)
         for t in range(years):
-            previous[:] = score
+            for j in range(classes):
+                for x in range(width):
+                    previous[j, x] = score[j, x]
             for j in range(classes):
                 if t == 0:
                     score[j] = np.log(prior[j])

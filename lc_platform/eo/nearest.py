@@ -134,8 +134,10 @@ def _search(  # type: ignore[no-untyped-def]
                 found[first + i] = np.nan
                 continue
             row = rows[i]
-            pixel[:] = row
-            reduced[:] = on[:, i]
+            for d in range(dimensions):
+                pixel[d] = row[d]
+            for axis in range(width + 1):
+                reduced[axis] = on[axis, i]
             # What single precision may have lost of a distance, several times over.
             lost = 1e-6 * (np.sqrt(lengths[i]) + longest)
             best = _exact(row, points[nearest])

@@ -139,7 +139,9 @@ def _neighbours(valid, days, targets, last, nearest, before, after, share):  # t
         while time < times and days[time] <= targets[target]:
             _see(valid[time], np.int32(time), nearest)
             time += 1
-        last[target] = nearest
+        # An array assigned as a whole takes seconds to compile, for the words of its error.
+        for x in range(len(nearest)):
+            last[target, x] = nearest[x]
     nearest[:] = -1
     time = times - 1
     for target in range(count - 1, -1, -1):

@@ -228,8 +228,14 @@ def _nearer(points, count, x, y, ox, oy, margin, spare):  # type: ignore[no-unty
     length = np.sqrt(nx * nx + ny * ny)
     limit = 0.5 * (nx * (x + ox) + ny * (y + oy)) - margin * length
     count = _clip(points, count, nx, ny, limit, spare)
-    points[:count] = spare[:count]
+    _copy(spare, count, points)
     return count
+
+
+@njit(cache=True, nogil=True)
+def _copy(points, count, out):  # type: ignore[no-untyped-def]
+    for k in range(count):
+        out[k, 0], out[k, 1] = points[k, 0], points[k, 1]
 
 
 @njit(cache=True, nogil=True)
@@ -269,7 +275,7 @@ def _district(r, c, seeds, direction, kinds, hashes, basins, seed):  # type: ign
                 own = land.parcel_hash((rr - r + 2) * 5 + cc - c + 2, 0, land.river_hash(h))
                 _keep(parcel, n, land.WATER, own, corners, owner, codes, owns)
             inside = _clip(dry, inside, nx, ny, limit, spare)
-            dry[:inside] = spare[:inside]
+            _copy(spare, inside, dry)
 
     if inside < 3:
         pass
@@ -308,7 +314,7 @@ def _district(r, c, seeds, direction, kinds, hashes, basins, seed):  # type: ign
         for j in range(j0, j1 + 1):
             for i in range(i0, i1 + 1):
                 sx, sy = land.natural_seed(i, j, seed)
-                parcel[:inside] = dry[:inside]
+                _copy(dry, inside, parcel)
                 n = inside
                 for jj in range(j - 2, j + 3):
                     for ii in range(i - 2, i + 3):
