@@ -170,6 +170,7 @@ def test_after_what_stays_a_second_run_asks_for_the_rest_alone(
     assert server.count("process") == requests(undisturbed) + tried
 
 
+@pytest.mark.slow
 def test_an_acquisition_that_is_listed_and_gone_is_named_and_waited_for(
     server: SentinelHubServer, tmp_path: Path, undisturbed: AcquisitionStack
 ) -> None:

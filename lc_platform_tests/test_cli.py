@@ -197,6 +197,7 @@ def test_a_store_that_is_a_folder_by_a_link_is_one(lc: Command, small: Site) -> 
     assert lc("status", "-c", file).out.startswith("Nothing has been made yet.")
 
 
+@pytest.mark.slow
 def test_what_has_no_record_is_looked_at_again_and_said_to_be(
     lc: Command, small: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +311,7 @@ def test_a_map_is_of_a_configuration_or_of_a_store_and_lies_below_a_path(
         assert (ended.status, said in ended.err) == (1, True), ended
 
 
+@pytest.mark.slow
 def test_status_imports_neither_the_science_nor_the_graph(lc: Command, small: Site) -> None:
     # They take three of its four seconds, and it computes nothing.
     file = small.configure(

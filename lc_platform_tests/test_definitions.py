@@ -201,6 +201,7 @@ print(defs.resources["platform"].config.name, len(defs.resolve_asset_graph().get
 """
 
 
+@pytest.mark.slow
 def test_definitions_load_in_an_empty_folder_and_leave_it_empty(tmp_path: Path) -> None:
     done = run_python(LOAD, tmp_path)
     assert done.stdout.split() == ["demo", str(len(ASSETS))], done.stderr

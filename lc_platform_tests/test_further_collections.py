@@ -150,6 +150,7 @@ class Silent(SimulatedSentinel1):
         return []
 
 
+@pytest.mark.slow
 def test_a_year_in_which_the_radar_was_silent_is_stored_and_has_a_map_all_the_same(
     mapped: Platform, tmp_path: Path
 ) -> None:

@@ -32,6 +32,8 @@ from lc_platform_tests.graphs import (
     why,
 )
 
+pytestmark = pytest.mark.slow
+
 OF_ALL_PATCHES = {"patch_grid", "model", "evaluation", "mosaic"}
 
 

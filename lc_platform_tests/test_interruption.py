@@ -100,6 +100,7 @@ def test_a_run_that_was_stopped_and_went_on_equals_one_that_was_not(
     assert artefacts.digests(settings[0]) == artefacts.digests(settings[1])
 
 
+@pytest.mark.slow
 def test_acquisitions_that_have_come_are_kept(small: Site) -> None:
     small.configure(imagery={"connections": 1})
     stopped_at(small, "raw_bands 33N-r094000-c129000 2021: 3 of 4 acquisitions")
@@ -114,6 +115,7 @@ def test_acquisitions_that_have_come_are_kept(small: Site) -> None:
     assert told == [] or told[-1] in ("1 of 1", "0 of 0")
 
 
+@pytest.mark.slow
 def test_patches_of_a_chunk_that_were_finished_are_recorded(small: Site) -> None:
     """Dagster itself records nothing of a step that did not end."""
     stopped_at(small, "observation_stats 33N-r094000-c129001")

@@ -37,6 +37,8 @@ from lc_platform.storage.store import Store
 from lc_platform_tests.artefacts.snapshots import run
 from lc_platform_tests.graphs import METRES, YEAR, configured
 
+pytestmark = pytest.mark.slow
+
 WEST, SOUTH, SIDE = 960 * 573, 960 * 5417, 960
 """Metres: the ground is one patch of 96 x 96 pixels, or 3 x 3, or 2 x 2."""
 IMAGERY = ["raw_bands", "cloud_masks", "observation_stats", "reference_rasters", "features"]

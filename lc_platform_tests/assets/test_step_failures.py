@@ -202,6 +202,7 @@ def test_a_gate_that_refuses_a_patch_starts_no_run_again(platform: Platform) -> 
     assert run.tags[WILL_RETRY_TAG] == "false"
 
 
+@pytest.mark.slow
 def test_the_command_attempts_what_fails_for_good_once_and_finishes_the_others(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from lc_platform.monitoring.run_failures import Failure
 from lc_platform.sources.protocol import Cost
 from lc_platform_tests.automation.deployments import YEAR, Deployment, settings
 
+pytestmark = pytest.mark.slow
+
 DASHBOARDS = Path(__file__).resolve().parents[2] / "infra" / "dashboards"
 Samples = dict[tuple[str, ...], float]
 

@@ -127,6 +127,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         yield api
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("panel", "expression"), EXPRESSIONS, ids=[one for one, _ in EXPRESSIONS])
 def test_every_panel_has_numbers(prometheus: Prometheus, panel: str, expression: str) -> None:
     for variable in ("$asset", "$year"):

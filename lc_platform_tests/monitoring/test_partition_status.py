@@ -72,6 +72,7 @@ def test_of_a_chunk_only_the_patch_that_failed_has_failed(unseen: Site, lc: Comm
     assert f"failed raw_bands {first}\n" in ended.err
 
 
+@pytest.mark.slow
 def test_what_was_made_since_is_no_reason_any_more(unseen: Site) -> None:
     (first, *_), _ = chunk(unseen)
     unseen.acquire("2021-06-06", footprint(*metres(0.1, 0, 2.9, 1)))
@@ -131,6 +132,7 @@ def test_a_patch_grid_that_failed_is_shown_with_its_reason(unseen: Site, lc: Com
     assert "area.gpkg" in ended.err
 
 
+@pytest.mark.slow
 def test_a_patch_grid_that_failed_when_it_was_to_be_made_again_is_shown(unseen: Site) -> None:
     chunk(unseen)
     unseen.configure(aoi={"patch_size": 320})

@@ -24,6 +24,8 @@ from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels
 from lc_platform.sources.simulated import SimulatedArchive
 
+pytestmark = pytest.mark.slow
+
 YEAR = 2018
 
 

@@ -376,6 +376,7 @@ def test_a_rewritten_year_is_never_a_mixture(made: tuple[Path, PatchGrid], tmp_p
     assert after["class"].attrs["flag_colors"].split()[1:] == ["#010203"]
 
 
+@pytest.mark.slow
 def test_a_country_of_3000_patches_and_three_years_opens_in_a_second(
     tmp_path: Path, record_property: Any
 ) -> None:

@@ -427,6 +427,7 @@ def _processor_seconds(done: Callable[[], object]) -> float:
     return min(times)
 
 
+@pytest.mark.slow
 def test_whether_a_patch_has_reference_takes_a_small_part_of_burning_it(tmp_path: Path) -> None:
     patch = GeoBox((1000, 1000), GRID.affine, GRID.crs)
     x, y = np.meshgrid(np.arange(0, 1000, 16), np.arange(0, 1000, 16))

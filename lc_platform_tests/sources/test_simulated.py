@@ -75,6 +75,7 @@ def test_a_box_larger_than_a_block_has_the_same_pixels(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(blocks.values, expected.values)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_pixels() -> None:
     program = (
         "import hashlib\n"
@@ -153,6 +154,7 @@ def test_the_real_mission_passes_orbit_22_over_slovenia_on_the_same_days() -> No
     assert "S2A_20170703_R022" in {a.key for a in year_at(13.5, 46.0, 2017)}
 
 
+@pytest.mark.slow
 def test_a_swath_edge_is_a_straight_line_inside_a_patch() -> None:
     # Along a row from 10 to 16 E a swath of 290 km must begin or end.
     wide = GeoBox((1, 500), Affine(1000, 0, 200000, 0, -1000, 5100000), "EPSG:32633")

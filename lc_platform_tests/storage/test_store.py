@@ -131,8 +131,8 @@ def test_a_reader_sees_the_old_artefact_or_the_new_one(store: Store, kind: str) 
     def writing() -> None:
         try:
             # Until the reader has seen several, who waits a while where two writings meet.
-            while len(written) < 25 or (len(set(seen)) <= 2 and len(written) < 100):
-                if len(written) >= 25:
+            while len(written) < 10 or (len(set(seen)) <= 2 and len(written) < 100):
+                if len(written) >= 10:
                     time.sleep(0.5)
                 write(store, kind, written[-1] + 1)
                 written.append(written[-1] + 1)

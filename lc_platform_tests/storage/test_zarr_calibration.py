@@ -102,6 +102,7 @@ def reflectances(data: xr.Dataset) -> Any:
     return bands.transpose("time", "band", "y", "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("year", [2021, 2022])
 def test_an_acquired_year_is_read_by_xarray_as_by_the_platform(tmp_path: Path, year: int) -> None:
     imagery = {"max_cloud_cover": 40, "also": ["landsat-ot-l1", "sentinel-1-grd"]}

@@ -131,6 +131,7 @@ def grids_of_flanders() -> list[GeoBox]:
     return [fine, coarse, GeoBox.from_geopolygon(fine.extent, 10, "EPSG:3035")]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_flanders_from_the_network_is_flanders_from_the_folder(
     shared_data: Path, record_property: Callable[[str, object], None]
@@ -488,6 +489,7 @@ def test_an_area_across_180_degrees_is_searched_on_both_sides(tmp_path: Path) ->
         assert len(server.asked("/api/search")) == 2
 
 
+@pytest.mark.slow
 def test_of_what_was_found_long_ago_items_are_asked_for_anew(folder: Path) -> None:
     """So that a worker's memory has a bound: of more than 1000 items none is kept."""
     with stac_server(folder) as server:

@@ -339,6 +339,7 @@ def test_the_head_of_a_file_is_not_asked_for_again_for_a_neighbouring_patch(
     assert read.cost.requests == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connections", [4, 16, 64])
 def test_all_connections_that_are_allowed_are_used(server: StacServer, connections: int) -> None:
     """No answer comes before as many are asked for as there may be."""
