@@ -405,7 +405,7 @@ print(*sorted(sys.modules))
         if name.split(".")[0] in ("dagster", "pydantic", "zarr", "matplotlib", "typer")
         or (
             name.startswith("lc_platform.")
-            and name.split(".")[1] not in ("eo", "errors", "runtime")
+            and name.split(".")[1] not in ("catalogue", "eo", "errors", "runtime")
         )
     ]
     assert strangers == []

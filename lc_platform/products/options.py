@@ -253,7 +253,11 @@ class DetectionOptions(Options):
 
 def _unless_ndvi(index: Index | None) -> Any:
     """Return the index was NDVI before it was an option."""
-    return ABSENT if index == KNOWN["NDVI"] else index
+    return ABSENT if index == KNOWN["NDVI"] else None if index is None else index.counted
+
+
+def _counted(indices: Sequence[Index]) -> Any:
+    return [index.counted for index in indices]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +289,7 @@ class FeatureOptions(Options):
     bands: tuple[str, ...] = option(
         data("imagery.bands"), default=Imagery.model_fields["bands"].default
     )
-    indices: tuple[Index, ...] = option(data("indices"), default=())
+    indices: tuple[Index, ...] = option(data("indices", value=_counted), default=())
     auxiliary: tuple[AuxiliaryBands, ...] = option(data("further_features"), default=())
     """Bands of auxiliary collections, each interpolated between its own valid observations,
     however few of them an acquisition has."""

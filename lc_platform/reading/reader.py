@@ -322,8 +322,9 @@ class Reader:
 
         polygon  a shapely polygon, or GeoJSON, in degrees (EPSG:4326); or a GeoSeries or a
                  GeoDataFrame in any CRS, all of which is one polygon then
-        index    a band (``B08``), an index of the configuration, a known one (NDVI, NDWI, NDBI),
-                 or {name: [a, b]}, the normalized difference of two bands
+        index    a band (``B08``), an index of the configuration, a known one (NDVI, NDWI, NDBI, and
+                 the names of Awesome Spectral Indices), {name: [a, b]}, the normalized difference
+                 of two bands, or {name: text}, an expression over bands
         year     all years that there is imagery of, where None
 
         There is a row an acquisition, by its time (UTC): its key, the mean in a column of the
@@ -398,7 +399,9 @@ class Reader:
         try:
             own = known.get(given) if isinstance(given, str) else None
             found = own or spectral.parse(given, bands)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
+            if isinstance(given, Mapping) and isinstance(error, ValueError):
+                raise NotFoundError(str(error)) from None
             names = list(dict.fromkeys([*bands, *known]))
             raise NotFoundError(
                 f"{given}: is no band of raw_bands and no known index; "

@@ -321,6 +321,15 @@ REFUSED = [
     ("{features: {indices: [{A: [B04, B08], B: [B03, B08]}]}}", "is not one index."),
     ('{features: {indices: [{"a b": [B04, B08]}]}}', "'a b' is no name of an index. Take letters,"),
     ("{features: {indices: [{NDVI: [B03, B08]}]}}", "NDVI has its bands already. Take another"),
+    (
+        "{features: {indices: [EVI, {EVI2: 2.5 * (B08 - B4)}]}}",
+        "features.indices[1]: EVI2: character 14 ('B4)'): B4 is neither a band nor a constant that "
+        "is given. Did you mean B04? Bands are B01, ",
+    ),
+    ("{features: {indices: [{X: {formula: 3}}]}}", "indices[0]: X: 3 is no expression. Write text"),
+    ("{features: {indices: [{SAVI: {L: a}}]}}", "SAVI: 'a' is no value of a constant. Write a"),
+    ("{features: {indices: [NIRvP]}}", "NIRvP: PAR has no usual value. Give it: {NIRvP: {PAR: 50"),
+    ("{features: {indices: [EVI, {EVI: [B08, B03]}]}}", "indices: EVI is named more than once."),
     ("{features: {indices: [NDVI, NDVI]}}", "features.indices: NDVI is named more than once."),
     ("{features: {indices: [{B04: [B03, B08]}]}}", "B04 is also a band of imagery.bands. Take"),
     # classes

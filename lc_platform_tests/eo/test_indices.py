@@ -55,7 +55,6 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     [
         {"X": ["B03"]},
         {"X": ["B03", "B03"]},
-        {"X": "B0"},
         {"X": ["B1", "B2", "B3"]},
         {},
         {
