@@ -15,8 +15,7 @@ from odc.geo.geom import Geometry, bbox_union
 
 from lc_platform.area.grid import Patch
 from lc_platform.cube import MAIN, Calibration, Layer
-from lc_platform.eo.clouds import DETECTOR_BANDS
-from lc_platform.products.options import AcquisitionOptions
+from lc_platform.products.options import ARCHIVE_BANDS, AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source
 
@@ -136,17 +135,21 @@ def _plan(patch: Patch, options: AcquisitionOptions) -> Plan:
     mapped = _padded(patch.geobox, options.map_margin)
     archive = _archive(options, options.source, options.collection, options.catalog)
     if detector is None:
-        own = {"scl": ("SCL",), "provider": ("CLP", "CLM")}[options.cloud_method]
-        together = tuple(dict.fromkeys([*bands, *own]))
-        return Plan(archive, (Grid(MAIN, mapped, together),), options.map_margin)
+        return Plan(archive, (_with_archive_masks(mapped, options),), options.map_margin)
     if detector.resolution == options.resolution:
-        together = tuple(dict.fromkeys([*bands, *DETECTOR_BANDS]))
+        together = tuple(dict.fromkeys([*bands, *options.detector_bands]))
         margin = options.map_margin + detector.margin
         return Plan(archive, (Grid(MAIN, _padded(patch.geobox, margin), together),), margin)
     # One pixel more, for the bilinear way back to the patch's grid.
     coarse = detector_grid(mapped, detector.resolution, detector.margin + 1)
-    grids = Grid(MAIN, mapped, bands), Grid(DETECTOR, coarse, DETECTOR_BANDS)
+    grids = _with_archive_masks(mapped, options), Grid(DETECTOR, coarse, options.detector_bands)
     return Plan(archive, grids, options.map_margin)
+
+
+def _with_archive_masks(mapped: GeoBox, options: AcquisitionOptions) -> Grid:
+    """Return the map's grid with its bands, and with those that a method takes masks from."""
+    own = ARCHIVE_BANDS.get(options.cloud_method, ())
+    return Grid(MAIN, mapped, tuple(dict.fromkeys([*options.bands, *own])))
 
 
 def _padded(geobox: GeoBox, margin: int) -> GeoBox:

@@ -75,8 +75,22 @@ class Clouds(Section):
     """Pixels of the detector's grid that clouds are widened by."""
     resolution: Metres = 80.0
     """Metres that the detector runs at, a multiple of aoi.resolution; 10 is full resolution."""
+    shadows: Truth = False
+    """Whether clouds are projected along the sun's rays, and what is dark there is not used."""
+    shadow_reach: Metres = 4000.0
+    """Metres beyond the patch, to each side, in which clouds that cast shadows are looked for."""
+    snow: Truth = False
+    """Whether snow is found, and not used."""
+    temporal: Truth = False
+    """Whether each observation is compared with the pixel's own season: clouds and shadows that a
+    single scene hides are not used, and ground that only looks like cloud is."""
 
     _threshold_unit = field_validator("threshold", mode="before")(fraction)
+
+    @property
+    def refined(self) -> tuple[str, ...]:
+        """The keys that are asked for of those that go beyond the method itself."""
+        return tuple(key for key in ("shadows", "snow", "temporal") if getattr(self, key))
 
 
 class Sampling(Section):
@@ -254,9 +268,15 @@ class Config(Section):
                 "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
                 f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
             )
-        if clouds.method == "s2cloudless":
+        if clouds.method == "s2cloudless" or clouds.refined:
             check_multiple(
                 "clouds.resolution", clouds.resolution, "aoi.resolution", self.aoi.resolution
+            )
+        if clouds.refined and clouds.resolution == self.aoi.resolution:
+            raise ValueError(
+                f"clouds.{clouds.refined[0]}: true takes a grid coarser than the map's, and "
+                f"clouds.resolution is that of the map ({clouds.resolution:g} m). Give a multiple, "
+                f"such as clouds.resolution: {2 * clouds.resolution:g}"
             )
         for index in self.indices:
             if index.name in imagery.bands:

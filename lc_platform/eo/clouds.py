@@ -238,14 +238,3 @@ def _blend(
     blended: NDArray[np.float32] = values.take(lower, axis) * (1 - weight)
     blended += values.take(upper, axis) * weight
     return blended
-
-
-def is_snow(
-    green: NDArray[np.float32], near: NDArray[np.float32], shortwave: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Return where snow lies, by Hall et al. (1995): NDSI of at least 0.4, and a near infrared
-    above 0.11, which water is below.
-
-    green, near, shortwave  reflectance in B03, B08 and B11, of one shape
-    """
-    return (green - shortwave >= np.float32(0.4) * (green + shortwave)) & (near > np.float32(0.11))

@@ -41,7 +41,7 @@ class Detector(Protocol):
         ...
 
 
-def _tiles(raw: AcquisitionStack) -> Iterator[Window]:
+def tiles(raw: AcquisitionStack) -> Iterator[Window]:
     """Yield windows of the patch that tile it and the map's margin around it."""
     for tile in windows(raw.map_grid.shape, TILE):
         yield shifted(tile, -raw.map_margin)
@@ -49,7 +49,7 @@ def _tiles(raw: AcquisitionStack) -> Iterator[Window]:
 
 def _windows(raw: AcquisitionStack) -> Iterator[tuple[int, Window]]:
     for time in range(len(raw)):
-        for window in _tiles(raw):
+        for window in tiles(raw):
             yield time, window
 
 
@@ -75,7 +75,7 @@ class S2Cloudless:
             reflectance[np.broadcast_to(~data[:, None], reflectance.shape)] = np.nan
         return reflectance
 
-    def _found(
+    def found(
         self, reflectance: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the probability and mask, (1, y, x) each."""
@@ -103,7 +103,7 @@ class S2CloudlessOnPatchGrid(S2Cloudless):
         self, time: int, window: Window | None, values: NDArray[np.float32]
     ) -> Iterator[tuple[Window, Masks]]:
         assert window is not None
-        probability, cloud = self._found(values)
+        probability, cloud = self.found(values)
         rows, columns = (
             slice(s.start - w.start, s.stop - w.start)
             for s, w in zip(window, self._wide(window), strict=True)
@@ -118,6 +118,15 @@ class S2CloudlessOnPatchGrid(S2Cloudless):
 class S2CloudlessOnOwnGrid(S2Cloudless):
     """s2cloudless on the detector's own, coarser grid, all of the patch at once."""
 
+    def probability_on_map(
+        self, time: int, window: Window, probability: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the probability in a window of the map (y, x), of what it is on the detector's
+        grid (1, y, x)."""
+        fine = self.raw.map_grid[shifted(window, self.raw.map_margin)]
+        found = clouds.probability_to_grid(probability, self.raw.detector.geobox, fine)[0]
+        return np.where(self.raw.data_mask(window, [time])[0], found, np.float32(np.nan))
+
     def parts(self) -> Iterator[tuple[int, Window | None]]:
         return ((time, None) for time in range(len(self.raw)))
 
@@ -130,10 +139,10 @@ class S2CloudlessOnOwnGrid(S2Cloudless):
         window: Window | None,  # noqa: ARG002
         values: NDArray[np.float32],
     ) -> Iterator[tuple[Window, Masks]]:
-        probability, cloud = self._found(values)
+        probability, cloud = self.found(values)
         known = ~np.isnan(probability)
         coarse = self.raw.detector.geobox
-        for here in _tiles(self.raw):
+        for here in tiles(self.raw):
             fine = self.raw.map_grid[shifted(here, self.raw.map_margin)]
             yield (
                 here,
@@ -197,9 +206,10 @@ class ArchiveMasks:
         values: tuple[NDArray[np.uint8], NDArray[np.bool_]],
     ) -> Iterator[tuple[Window, Masks]]:
         assert window is not None
-        yield window, self._masks(*values)
+        yield window, self.masks_of(*values)
 
-    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+    def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+        """Return the masks of bands (band, y, x) and of where there is data (y, x)."""
         raise NotImplementedError
 
 
@@ -215,7 +225,7 @@ class Scl(ArchiveMasks):
     )
     bands: ClassVar[tuple[str, ...]] = ("SCL",)
 
-    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+    def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
         masks = clouds.scl_masks(bands[0])
         return {
             "cloud_probability": np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan)),
@@ -234,7 +244,7 @@ class Provider(ArchiveMasks):
 
     bands: ClassVar[tuple[str, ...]] = ("CLP", "CLM")
 
-    def _masks(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+    def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
         probability, mask = bands
         known = data & (mask != 255)
         return {

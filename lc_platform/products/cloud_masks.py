@@ -25,10 +25,18 @@ from lc_platform.cube import (
     within,
 )
 from lc_platform.errors import DataError
-from lc_platform.products.cloud_detectors import TILE, detector_of
+from lc_platform.products.cloud_detectors import (
+    TILE,
+    ArchiveMasks,
+    Detector,
+    Masks,
+    S2CloudlessOnOwnGrid,
+    detector_of,
+)
 from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, Times
+from lc_platform.products.refined_masks import RefinedMasks, layers_of
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 
@@ -98,10 +106,11 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
     """Return the cloud probability, cloud mask and validity of every acquisition.
 
     Threshold, average and dilation are those of s2cloudless. A pixel is valid where it has data,
-    also for the detector, and is no cloud (``scl``: where its class is clear). Raises ValueError
-    for another method.
+    also for the detector, and is no cloud (``scl``: where its class is clear), and where shadows
+    and snow are asked for none of these. Raises ValueError for another method.
     """
     detector = detector_of(raw_bands, options)
+    layers = layers_of(detector, options)
     geobox, margin = raw_bands.geobox, raw_bands.map_margin
     facts = [{"key": a["key"], "datetime": a["datetime"]} for a in raw_bands.acquisitions]
 
@@ -109,14 +118,12 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         pictures = np.zeros((len(facts), *Thumbnail(geobox.shape, 1).values.shape), np.float32)
         counts, beyond = np.zeros((len(facts), 2)), np.zeros(len(facts), np.int64)
         picture = Thumbnail(geobox.shape, 1)
-        parts = list(detector.parts())
-        unit = "acquisitions" if len(parts) == len(facts) else "windows"
-        reads = read_ahead(lambda part: detector.read(*part), parts)
-        for (time, part), values in track(reads, unit, len(parts)):
-            for window, masks in detector.masks(time, part, values):
-                inner = within(window, geobox.shape)
+        for time, window, masks in _found(raw_bands, detector, options, summary):
+            inner = within(window, geobox.shape)
+            if "valid" in masks:
                 counts[time] += masks["valid"][inner].sum(), masks["cloud_mask"][inner].sum()
                 beyond[time] += masks["valid"].sum() - masks["valid"][inner].sum()
+            if "cloud_probability" in masks:
                 probability = masks["cloud_probability"]
                 picture.update(window, probability[None])
                 pictures[time] = picture.values
@@ -125,9 +132,9 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
                     NO_PROBABILITY,
                     np.rint(np.nan_to_num(probability) * _STEPS),
                 )
-                for layer in detector.layers:
-                    stored = masks[layer].astype(np.uint8)[None]
-                    yield Block(layer, (slice(time, time + 1),), shifted(window, margin), stored)
+            for layer in (name for name in layers if name in masks):
+                stored = masks[layer].astype(np.uint8)[None]
+                yield Block(layer, (slice(time, time + 1),), shifted(window, margin), stored)
         for one, (valid, cloudy) in zip(facts, counts / np.prod(geobox.shape), strict=True):
             one |= {"valid_fraction": float(valid), "cloud_fraction": float(cloudy)}
         if margin:
@@ -153,7 +160,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
                 if name == "cloud_probability"
                 else {},
             )
-            for name in detector.layers
+            for name in layers
         },
         blocks,
         {"time": raw_bands.datetimes},
@@ -164,6 +171,21 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
             **({"margin": margin} if margin else {}),
         },
     )
+
+
+def _found(
+    raw_bands: AcquisitionStack, detector: Detector, options: DetectionOptions, summary: Summary
+) -> Iterator[tuple[int, Window, Masks]]:
+    if options.refined:
+        assert isinstance(detector, S2CloudlessOnOwnGrid | ArchiveMasks)
+        yield from RefinedMasks(raw_bands, detector, options, summary.warnings.__setitem__)
+        return
+    parts = list(detector.parts())
+    unit = "acquisitions" if len(parts) == len(raw_bands) else "windows"
+    reads = read_ahead(lambda part: detector.read(*part), parts)
+    for (time, part), values in track(reads, unit, len(parts)):
+        for window, masks in detector.masks(time, part, values):
+            yield time, window, masks
 
 
 def _mean_picture(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from lc_platform.cube import (
     stretched,
     tracked,
 )
-from lc_platform.eo import clouds, indices
+from lc_platform.eo import indices, snow
 from lc_platform.eo.timeseries import mean, valid_count
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.options import StatisticsOptions
@@ -140,7 +140,7 @@ def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) ->
         for start in range(0, len(raw_bands), _TOGETHER):
             times = slice(start, min(start + _TOGETHER, len(raw_bands)))
             bands = raw_bands.reflectance(tile, times, _SNOW_BANDS)
-            found[times] = clouds.is_snow(*np.moveaxis(bands, 1, 0))
+            found[times] = snow.is_snow(*np.moveaxis(bands, 1, 0))
     return found
 
 

@@ -6,6 +6,7 @@ versions were first made of them: another name makes every artefact stale.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +40,8 @@ from lc_platform.config.options import (
     option,
 )
 from lc_platform.cube import Legend
+from lc_platform.eo import snow, temporal_mask
+from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.sources.reference_options import ReferenceOptions
@@ -75,6 +78,10 @@ def _content_if_given(file: InputFile | None) -> Any:
 
 def _if_any(count: int) -> Any:
     return count or ABSENT
+
+
+def _if_so(wanted: bool) -> Any:
+    return wanted or ABSENT
 
 
 def _unless(usual: Any) -> Callable[[Any], Any]:
@@ -172,6 +179,10 @@ class AcquisitionOptions(Options):
     cloud_method: str = option(data("clouds.method"), default=_CLOUDS.method)
     detector: DetectorGrid | None = option(data("detector_grid"), default=None)
     """None where the detector needs no imagery of its own."""
+    detector_bands: tuple[str, ...] = option(
+        data("detector_bands", value=_unless(DETECTOR_BANDS)), default=DETECTOR_BANDS
+    )
+    """Bands that are acquired on the detector's grid."""
     resolution: float = option(NotCounted("the grid of a patch counts by itself"), default=10.0)
     """Metres of the patches' grid."""
     map_margin: int = option(data("map_margin", value=lambda margin: margin or ABSENT), default=0)
@@ -214,6 +225,7 @@ class AcquisitionOptions(Options):
             ),
             cloud_method=clouds.method,
             detector=_detector_grid(clouds),
+            detector_bands=_detector_bands(clouds),
             resolution=config.aoi.resolution,
             map_margin=Postprocessing.of(config).margin,
             exclude=imagery.exclude,
@@ -222,13 +234,28 @@ class AcquisitionOptions(Options):
         )
 
 
-def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
-    if clouds.method != "s2cloudless":
-        return None
-    from lc_platform.eo.clouds import detector_margin
+ARCHIVE_BANDS = {"scl": ("SCL",), "provider": ("CLP", "CLM")}
+"""Bands of the archive that a method takes its masks from."""
 
-    margin = detector_margin(clouds.average_over, clouds.dilation)
+
+def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
+    margin = shadow_reach(clouds.resolution, clouds.shadow_reach) if clouds.shadows else 0
+    if clouds.method == "s2cloudless":
+        margin += detector_margin(clouds.average_over, clouds.dilation)
+    elif not clouds.refined:
+        return None
     return DetectorGrid(clouds.resolution, margin)
+
+
+def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
+    own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
+    season = (temporal_mask.BANDS, snow.BANDS) if clouds.refined else ()
+    return tuple(dict.fromkeys([*own, *(band for bands in season for band in bands)]))
+
+
+def shadow_reach(resolution: float, metres: float) -> int:
+    """Return how many pixels of the detector's grid beyond the patch clouds cast shadows from."""
+    return math.ceil(metres / resolution - 1e-9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +275,23 @@ class DetectionOptions(Options):
     """Pixels of the detector's grid."""
     resolution: float = option(data("clouds", "resolution"), default=_CLOUDS.resolution)
     """Metres of the detector's grid, on which its imagery was acquired."""
+    shadows: bool = option(data("clouds", "shadows", value=_if_so), default=_CLOUDS.shadows)
+    """Whether clouds are projected along the sun's rays."""
+    shadow_reach: float = option(
+        NotCounted("the imagery's margin follows from it, and counts by itself"),
+        default=_CLOUDS.shadow_reach,
+    )
+    """Metres beyond the patch."""
+    snow: bool = option(data("clouds", "snow", value=_if_so), default=_CLOUDS.snow)
+    """Whether snow is found and not used."""
+    temporal: bool = option(data("clouds", "temporal", value=_if_so), default=_CLOUDS.temporal)
+    """Whether an observation is compared with the pixel's season."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
+
+    @property
+    def refined(self) -> bool:
+        """Whether there is more to find than the method itself does."""
+        return self.shadows or self.snow or self.temporal
 
 
 def _unless_ndvi(index: Index | None) -> Any:

@@ -23,6 +23,9 @@ MAP_MARGIN = "map_margin"
 """Among the attributes: pixels beyond the patch that masks and features are made of too, so that
 the map's neighbourhoods are whole; absent where there are none."""
 
+SUN = ("sun_azimuth", "sun_elevation")
+"""Among an acquisition's facts: where the sun stood, degrees, where the archive says it."""
+
 Times = slice | Sequence[int]
 
 
@@ -95,6 +98,14 @@ class AcquisitionStack(PatchYearHandle):
     def datetimes(self) -> NDArray[np.datetime64]:
         """(time,), UTC."""
         return np.array([a["datetime"] for a in self.acquisitions], dtype="datetime64[s]")
+
+    @cached_property
+    def sun(self) -> list[tuple[float, float] | None]:
+        """(time,), azimuth and elevation of the sun in degrees; None where the archive does not
+        say it."""
+        return [
+            (float(a[SUN[0]]), float(a[SUN[1]])) if SUN[0] in a else None for a in self.acquisitions
+        ]
 
     @cached_property
     def days(self) -> NDArray[np.int32]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
+import numpy as np
 import shapely
 import shapely.errors
 import shapely.geometry
@@ -71,12 +72,14 @@ def as_acquisition(
     clouds: Iterable[object],
     facts: Mapping[str, Iterable[object]],
     coverage: float,
+    suns: Iterable[tuple[object, object]] = (),
 ) -> Acquisition:
     """Return the granules of one pass, in order of preference, as an acquisition.
 
     clouds    the cloud cover of each granule as its item has it, None where it has none
     facts     properties by name: of each granule, None where it has none
     coverage  see `Acquisition`
+    suns      azimuth and elevation of the sun, of each granule as its item has them
     """
     known = []
     for granule, cover in zip(granules, clouds, strict=True):
@@ -94,8 +97,35 @@ def as_acquisition(
         items=tuple(granule.id for granule in granules),
         platform=granules[0].platform,
         cloud_cover=sum(known) / len(known) if known else None,
+        sun=mean_sun(suns),
         properties={name: ",".join(values) for name, values in distinct.items() if values},
         coverage=coverage,
+    )
+
+
+def sun_of(properties: Mapping[str, object]) -> tuple[object, object]:
+    """Return the sun's azimuth and elevation as an item's properties have them (STAC's View
+    Geometry extension), None each where they have none."""
+    return properties.get("view:sun_azimuth"), properties.get("view:sun_elevation")
+
+
+def mean_sun(suns: Iterable[tuple[object, object]]) -> tuple[float, float] | None:
+    """Return the mean azimuth and elevation of the sun, degrees, of granules that tell both as
+    angles; None where none does."""
+    angles = [(a, e) for a, e in suns if _is_angle(a, 360.0) and _is_angle(e, 90.0)]
+    if not angles:
+        return None
+    azimuths, elevations = np.array(angles, np.float64).T
+    turned = np.radians(azimuths)
+    azimuth = np.degrees(np.arctan2(np.sin(turned).mean(), np.cos(turned).mean())) % 360.0
+    return round(float(azimuth), 6), round(float(elevations.mean()), 6)
+
+
+def _is_angle(value: object, greatest: float) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -greatest <= value <= greatest
     )
 
 

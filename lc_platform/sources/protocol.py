@@ -108,6 +108,9 @@ class Acquisition:
     cloud_cover: float | None = None
     """Percent of the scene as the archive states it, None where it does not; the mean of the
     granules'."""
+    sun: tuple[float, float] | None = field(default=None, compare=False)
+    """Azimuth and elevation of the sun in degrees, the mean of the granules'; None where the
+    archive does not say it."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Further facts worth keeping, for example ``s2:processing_baseline``."""
     coverage: float = 0.0

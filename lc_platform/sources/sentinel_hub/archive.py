@@ -35,6 +35,7 @@ from lc_platform.sources.passes import (
     in_degrees,
     passes,
     percent,
+    sun_of,
     utc,
 )
 from lc_platform.sources.protocol import (
@@ -469,7 +470,8 @@ def _acquisition(
     covered = shapely.union_all([g.footprint for g in granules]).intersection(searched)
     coverage = min(covered.area / searched.area, 1.0) if searched.area else 0.0
     clouds = [g.cloud_cover for g in granules]
-    found = as_acquisition(key, granules, clouds, facts, coverage)
+    suns = [sun_of(g.properties) for g in granules]
+    found = as_acquisition(key, granules, clouds, facts, coverage, suns)
     return replace(found, of_granules=of_granules)
 
 

@@ -23,7 +23,7 @@ from odc.geo.geom import Geometry
 
 from lc_platform.catalogue import SENTINEL2_BANDS, SIMULATED_CLASSES
 from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_points
-from lc_platform.sources.passes import utc
+from lc_platform.sources.passes import mean_sun, utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, granules, reference, spectra
 from lc_platform.sources.simulated.changes import Changes
@@ -436,6 +436,11 @@ class SimulatedArchive:
             items=tuple(items),
             platform=flown.platform,
             cloud_cover=fmean(covers.values()),
+            sun=mean_sun(
+                atmosphere.sun_angles(now, granules.middle(one)[1])
+                for one, own in imaged.items()
+                if own
+            ),
             properties={
                 "s2:processing_baseline": "04.00" if flown.time >= BASELINE_0400 else "02.05",
                 "sat:relative_orbit": str(flown.orbit),

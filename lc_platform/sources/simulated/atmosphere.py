@@ -145,6 +145,14 @@ def sun(declination: float, latitude: NDArray[np.float64]) -> tuple[NDArray[np.f
     return east / up, north / up
 
 
+def sun_angles(now: Weather, y: float) -> tuple[float, float]:
+    """Return the azimuth and elevation of the sun, degrees, at a northing of Web Mercator."""
+    east, north = (float(v[0]) for v in sun(now.declination, np.arctan(np.sinh([y / RADIUS]))))
+    return float(np.degrees(np.arctan2(east, north)) % 360.0), float(
+        np.degrees(np.arctan2(1.0, np.hypot(east, north)))
+    )
+
+
 def sun_direction(now: Weather) -> NDArray[np.float64]:
     """Return the east and north of the direction the sun stands in, for 45 degrees north and south
     (2, 2)."""

@@ -72,6 +72,7 @@ class SimulatedSentinel1(SimulatedArchive):
         return replace(
             super()._acquisition(flown, imaged, whole=whole),
             cloud_cover=None,
+            sun=None,
             of_granules=None,
             properties={
                 "sat:relative_orbit": str(flown.orbit),

@@ -32,7 +32,7 @@ from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.remote_files import HEAD_BYTES, Content, RemoteFiles
 from lc_platform.sources.network.requests import HTTP_SECONDS
-from lc_platform.sources.passes import as_acquisition, clear_enough, in_degrees, passes, utc
+from lc_platform.sources.passes import as_acquisition, clear_enough, in_degrees, passes, sun_of, utc
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
@@ -251,7 +251,8 @@ class StacArchive:
         clouds = [_cloud_cover(granule) for granule in granules]
         facts = {name: [of.get(name) for of in properties] for name in _KEPT_PROPERTIES}
         facts["grid:code"] = [f"MGRS-{g.tile}" if g.tile else None for g in granules]
-        found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area))
+        suns = [sun_of(of) for of in properties]
+        found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area), suns)
         bands = Bands(found.key, granules, self._hosted, self._files)
         return replace(found, bands=bands, of_granules=of_granules)
 
