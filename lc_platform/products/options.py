@@ -80,6 +80,10 @@ def _if_any(count: int) -> Any:
     return count or ABSENT
 
 
+def _if_others(bands: tuple[str, ...]) -> Any:
+    return ABSENT if bands in ((), DETECTOR_BANDS) else bands
+
+
 def _if_so(wanted: bool) -> Any:
     return wanted or ABSENT
 
@@ -180,9 +184,9 @@ class AcquisitionOptions(Options):
     detector: DetectorGrid | None = option(data("detector_grid"), default=None)
     """None where the detector needs no imagery of its own."""
     detector_bands: tuple[str, ...] = option(
-        data("detector_bands", value=_unless(DETECTOR_BANDS)), default=DETECTOR_BANDS
+        data("detector_bands", value=_if_others), default=DETECTOR_BANDS
     )
-    """Bands that are acquired on the detector's grid."""
+    """Bands that are acquired on the detector's grid; none where there is no such grid."""
     resolution: float = option(NotCounted("the grid of a patch counts by itself"), default=10.0)
     """Metres of the patches' grid."""
     map_margin: int = option(data("map_margin", value=lambda margin: margin or ABSENT), default=0)
@@ -249,7 +253,9 @@ def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
 
 def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
     own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
-    season = (temporal_mask.BANDS, snow.BANDS) if clouds.refined else ()
+    if not clouds.refined:
+        return own if clouds.method == "s2cloudless" else ()
+    season = temporal_mask.BANDS, snow.BANDS
     return tuple(dict.fromkeys([*own, *(band for bands in season for band in bands)]))
 
 
