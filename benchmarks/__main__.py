@@ -22,6 +22,7 @@ PARTS = {
     "limits": "each step against what memory, disk and processor allow",
     "stac_acquisition": "a patch-year from a STAC archive over HTTP, against odc.stac.load",
     "detector_resolution": "the cloud detector's error and speed by its resolution",
+    "masks": "clouds, shadows and bright ground that are found, and the features' error by masks",
     "change": "change planted in three years that is found, against two maps laid over one another",
     "accuracy": "maps of before and now on ground that training has not seen",
     "segments": "maps of segments on ground that training has not seen, against those of pixels",

@@ -201,3 +201,37 @@ def real(data: Path) -> Scenes:
         }
     )
     return Scenes(config, area.patches(SplitOptions.of(config))[0][0], open_source(config))
+
+
+def flanders(data: Path) -> Scenes:
+    """The acquisitions of 2018 of the real series of Flanders, L2A, 640 m x 640 m.
+
+    Raises FileNotFoundError where they are not there.
+    """
+    folder = data / "flanders" / "l2a"
+    if not (folder / "catalog.json").is_file():
+        raise FileNotFoundError(f"{folder} has no catalog: the real imagery is not there")
+    config = parse(
+        {
+            "name": "scenes",
+            "storage": "unused",
+            "years": [2018],
+            "aoi": {
+                "boundary": str((data / "flanders" / "aoi.gpkg").resolve()),
+                "crs": "EPSG:32631",
+                "split": [1, 1],
+            },
+            "imagery": {
+                "source": "stac",
+                "collection": "sentinel-2-l2a",
+                "catalog": str((folder / "catalog.json").resolve()),
+                "max_cloud_cover": 100,
+            },
+            "clouds": {"method": "scl"},
+            "reference": {
+                "path": "unused.tif",
+                "classes": [{"id": 1, "name": "any", "color": "#000000"}],
+            },
+        }
+    )
+    return Scenes(config, area.patches(SplitOptions.of(config))[0][0], open_source(config))

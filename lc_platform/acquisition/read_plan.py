@@ -157,5 +157,7 @@ def _padded(geobox: GeoBox, margin: int) -> GeoBox:
 
 
 def _archive(options: AcquisitionOptions, source: str, collection: str, catalog: str | None) -> str:
-    simulated = (options.simulation or ()) if source == "simulated" else ()
+    simulated: tuple[float, ...] = (options.simulation or ()) if source == "simulated" else ()
+    if source == "simulated" and options.bright_surfaces:
+        simulated = (*simulated, options.bright_surfaces)
     return json.dumps([source, catalog, collection, *simulated])

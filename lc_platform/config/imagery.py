@@ -60,6 +60,8 @@ class Simulation(Section):
     cloudiness: Number = Field(1.0, ge=0)
     """0 is a sky without clouds, 1 that of central Europe."""
     mistakes: SimulatedMistakes = SimulatedMistakes()
+    bright_surfaces: Fraction = 0.0
+    """Share of the places in towns and on bare ground that are bright roofs and quarries."""
     changes: SimulatedChanges | None = None
     """What changes from year to year; by default nothing does."""
 

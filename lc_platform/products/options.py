@@ -175,6 +175,10 @@ class AcquisitionOptions(Options):
         data("simulated_changes", value=_if_given), default=None
     )
     """What changes in the simulated archive; None where nothing does, and of another."""
+    bright_surfaces: float = option(
+        data("simulated_bright_surfaces", value=lambda share: share or ABSENT), default=0.0
+    )
+    """Share of the simulated archive's places that are bright roofs and quarries."""
     bands: tuple[str, ...] = option(data("acquired_bands"), default=())
     """At the patch's resolution, without the bands that only the cloud detector reads."""
     auxiliary: tuple[AuxiliaryCollection, ...] = option(
@@ -215,6 +219,7 @@ class AcquisitionOptions(Options):
             max_cloud_cover=imagery.max_cloud_cover,
             simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
             simulated_changes=drawn.changes if imagery.source == "simulated" else None,
+            bright_surfaces=drawn.bright_surfaces if imagery.source == "simulated" else 0.0,
             bands=config.acquired_bands,
             auxiliary=tuple(
                 AuxiliaryCollection(
@@ -243,7 +248,7 @@ ARCHIVE_BANDS = {"scl": ("SCL",), "provider": ("CLP", "CLM")}
 
 
 def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
-    margin = shadow_reach(clouds.resolution, clouds.shadow_reach) if clouds.shadows else 0
+    margin = math.ceil(clouds.shadow_reach / clouds.resolution) if clouds.shadows else 0
     if clouds.method == "s2cloudless":
         margin += detector_margin(clouds.average_over, clouds.dilation)
     elif not clouds.refined:
@@ -257,11 +262,6 @@ def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
         return own if clouds.method == "s2cloudless" else ()
     season = temporal_mask.BANDS, snow.BANDS
     return tuple(dict.fromkeys([*own, *(band for bands in season for band in bands)]))
-
-
-def shadow_reach(resolution: float, metres: float) -> int:
-    """Return how many pixels of the detector's grid beyond the patch clouds cast shadows from."""
-    return math.ceil(metres / resolution - 1e-9)
 
 
 @dataclass(frozen=True, kw_only=True)

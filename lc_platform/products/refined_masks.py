@@ -30,8 +30,8 @@ from lc_platform.products.cloud_detectors import (
     S2CloudlessOnOwnGrid,
     tiles,
 )
-from lc_platform.products.options import DetectionOptions, shadow_reach
-from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.options import DetectionOptions
+from lc_platform.products.raw_bands import AcquisitionStack, detector_grid
 from lc_platform.runtime.overlap import read_ahead
 from lc_platform.runtime.progress import track
 
@@ -92,23 +92,25 @@ class RefinedMasks:
     """Takes the key of an acquisition, and what is wrong with it."""
 
     @cached_property
-    def _reach(self) -> int:
-        options = self.options
-        return shadow_reach(options.resolution, options.shadow_reach) if options.shadows else 0
+    def _grid(self) -> GeoBox:
+        """The detector's grid under the map."""
+        return detector_grid(self.raw.map_grid, self.options.resolution, 0)
 
     @cached_property
     def _margin(self) -> int:
         """Pixels of the detector's grid around what lies under the map."""
+        return int(self.raw.detector.geobox.shape[0] - self._grid.shape[0]) // 2
+
+    @cached_property
+    def _reach(self) -> int:
+        """Pixels around what lies under the map in which clouds are known: the detector's own
+        margin lies beyond, and one pixel more."""
+        if not self.options.shadows:
+            return 0
         own = 0
         if isinstance(self.detector, S2CloudlessOnOwnGrid):
             own = clouds.detector_margin(self.options.average_over, self.options.dilation)
-        return own + self._reach + 1
-
-    @cached_property
-    def _grid(self) -> GeoBox:
-        """The detector's grid under the map."""
-        grid, margin = self.raw.detector.geobox, self._margin
-        return grid[margin : grid.shape[0] - margin, margin : grid.shape[1] - margin]
+        return self._margin - own - 1
 
     def __iter__(self) -> Iterator[tuple[int, Window, Masks]]:
         """Yield times, windows of the map and masks: all probabilities first where the detector

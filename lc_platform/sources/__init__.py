@@ -57,6 +57,7 @@ def _opened(
             seed=simulation.seed,
             cloudiness=simulation.cloudiness,
             mistakes=ReferenceMistakes(**simulation.mistakes.model_dump()),
+            bright=simulation.bright_surfaces,
             changes=(
                 None if simulation.changes is None else Changes(**simulation.changes.model_dump())
             ),

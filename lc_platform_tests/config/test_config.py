@@ -236,7 +236,7 @@ REFUSED = [
     ("{yeers: [2017]}", "yeers: this key is not known. Did you mean years?"),
     ("{aoi: {resolutoin: 10}}", "aoi.resolutoin: this key is not known. Did you mean resolution?"),
     ("{clouds: {strength: 3}}", "clouds.strength: this key is not known."),
-    ("{clouds: {zzz: 3}}", "Keys here are method, threshold, average_over, dilation, resolution."),
+    ("{clouds: {zzz: 3}}", "Keys here are method, threshold, average_over, dilation, resolution, "),
     ("{3: 4}", "3: this key is not known. Keys here are name, storage, years"),
     ("{name: null}", "name: this key is missing. Give it."),
     ("{aoi: null}", "aoi: this key is missing. Give it."),
@@ -294,6 +294,12 @@ REFUSED = [
     ("{processing: {window: 300}}", "processing.window: 300 is above 256 and no multiple of it."),
     ("{imagery: {source: s3}}", "imagery.source: 's3' is not known. It is one of sentinel_hub, "),
     ("{imagery: {source: STAC}}", "simulated. Did you mean stac?"),
+    (
+        "{clouds: {temporal: true, resolution: 10}}",
+        "clouds.temporal: true takes a grid coarser than the map's, and clouds.resolution is that "
+        "of the map (10 m). Give a multiple, such as clouds.resolution: 20.",
+    ),
+    ("{clouds: {shadow_reach: 0}}", "clouds.shadow_reach: "),
     ("{clouds: {method: fmask}}", "It is one of s2cloudless, scl, provider."),
     ("{sampling: {class_weights: balance}}", "Did you mean balanced?"),
     # combinations

@@ -26,6 +26,7 @@ from lc_platform.sources.oversampling import MOST_POINTS, divided, mean_of_point
 from lc_platform.sources.passes import mean_sun, utc
 from lc_platform.sources.protocol import Acquisition, Cost, MissingBandError, Pixels, SourceError
 from lc_platform.sources.simulated import atmosphere, granules, reference, spectra
+from lc_platform.sources.simulated.bright_surfaces import SPECTRA, bright_surfaces
 from lc_platform.sources.simulated.changes import Changes
 from lc_platform.sources.simulated.coordinates import (
     RADIUS,
@@ -104,6 +105,8 @@ def _render(  # type: ignore[no-untyped-def]
     east,
     north,
     pixel,
+    pale,
+    pale_of,
     seen,
     season,
     path,
@@ -151,6 +154,8 @@ def _render(  # type: ignore[no-untyped-def]
                     alike = season[south, other[a, b], vigour[a, b], shift[a, b], k]
                     ground += blend[a, b] * (alike - ground)
                 ground *= bright[a, b]
+                if pale[a, b] > 0:
+                    ground = pale_of[pale[a, b] - 1, k]
                 ground += white * (snow_of[k] - ground)
                 direct = lit * (1.0 - before * (1.0 - diffuse[k]))
                 value = path[k] + max(ground - path[k], 0.0) * direct
@@ -193,6 +198,7 @@ class SimulatedArchive:
     cloudiness factor on the share of the sky that clouds cover; 0 is a planet without clouds
     mistakes   how often and by how much the reference is wrong
     changes    what changes on the ground from year to year; nothing where None
+    bright     share of the places in towns and on bare ground that are bright roofs and quarries
     """
 
     remote = False
@@ -205,6 +211,7 @@ class SimulatedArchive:
         cloudiness: float = 1.0,
         mistakes: ReferenceMistakes | None = None,
         changes: Changes | None = None,
+        bright: float = 0.0,
     ) -> None:
         if cloudiness < 0:
             raise ValueError(f"cloudiness: {cloudiness} is negative. Give 0 or more; 1 is usual.")
@@ -212,6 +219,7 @@ class SimulatedArchive:
         self.cloudiness = cloudiness
         self.mistakes = mistakes or ReferenceMistakes()
         self.changes = changes
+        self.bright = bright
         self._landscape = Landscape(seed, changes)
         self._weather = lru_cache(maxsize=512)(self._weather_of)
 
@@ -370,6 +378,15 @@ class SimulatedArchive:
             _label_snow(ground.x, ground.y, ground.code, ground.metres, now.snow_lines, out[rows])
         return out
 
+    def bright_truth(self, geobox: GeoBox, year: int | None = None) -> NDArray[np.bool_]:
+        """Return where there is a bright roof or a quarry, (y, x), in a year; before anything has
+        changed where None."""
+        out = np.empty(geobox.shape, np.bool_)
+        for rows, block in blocks_of(geobox, 1):
+            ground = self._landscape.ground(block, year)
+            out[rows] = bright_surfaces(ground, self.seed, self.bright) > 0
+        return out
+
     def _numbers(
         self,
         flown: Pass,
@@ -400,6 +417,7 @@ class SimulatedArchive:
         _render(
             ground.x, ground.y, ground.code, ground.other, ground.vigour, ground.shift,
             ground.blend, ground.bright, ground.metres, ground.east, ground.north, ground.pixel,
+            bright_surfaces(ground, self.seed, self.bright), SPECTRA[:, index],
             seen,
             spectra.season(now.days, bands), spectra.PATH[index], spectra.SNOW[index], cloud[index],
             atmosphere.CIRRUS[index], haze[index], atmosphere.DIFFUSE[index],

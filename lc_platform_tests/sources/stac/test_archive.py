@@ -182,6 +182,7 @@ def test_two_granules_of_one_pass_are_one_acquisition(tmp_path: Path) -> None:
                 {"blue": band("./east.tif", "B02")},
                 footprint(x + 30, y - 80, x + 80, y),
                 **{"eo:cloud_cover": 30.0, "grid:code": "MGRS-33TVN"},
+                **{"view:sun_azimuth": 358.0, "view:sun_elevation": 31.0},
             ),
             item(
                 "S2A_33TUN_20210701_0_L2A",
@@ -189,6 +190,7 @@ def test_two_granules_of_one_pass_are_one_acquisition(tmp_path: Path) -> None:
                 {"blue": band("./west.tif", "B02")},
                 footprint(x, y - 80, x + 50, y),
                 **{"eo:cloud_cover": 10.0, "grid:code": "MGRS-33TUN"},
+                **{"view:sun_azimuth": 4.0, "view:sun_elevation": 32.0},
             ),
         ],
     )
@@ -196,6 +198,7 @@ def test_two_granules_of_one_pass_are_one_acquisition(tmp_path: Path) -> None:
     assert one.items == ("S2A_33TUN_20210701_0_L2A", "S2A_33TVN_20210701_0_L2A")
     assert one.datetime == datetime(2021, 7, 1, 10, 0, 14, tzinfo=UTC)
     assert one.cloud_cover == 20.0
+    assert one.sun == (pytest.approx(1.0), 31.5)
     assert one.properties["grid:code"] == "MGRS-33TUN,MGRS-33TVN"
     pixels = source.read(one, GRID, ["B02"])
     assert pixels.data_mask.all()

@@ -61,6 +61,27 @@ def test_a_cloud_cover_is_a_percentage_or_unknown(tmp_path: Path, told: Any, kno
     assert one_acquisition(source).cloud_cover == known
 
 
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ((158.25, 31.5), (158.25, 31.5)),
+        ((158.25, None), None),
+        ((None, None), None),
+        ((NAN, 31.5), None),
+        (("158", 31.5), None),
+        ((400.0, 31.5), None),
+        ((158.25, True), None),
+    ],
+)
+def test_the_suns_angles_are_those_of_the_item_or_unknown(
+    tmp_path: Path, told: tuple[Any, Any], known: tuple[float, float] | None
+) -> None:
+    write_tiff(tmp_path / "red.tif", ramp())
+    angles = dict(zip(("view:sun_azimuth", "view:sun_elevation"), told, strict=True))
+    one = item("one", "2021-06-01T10:00:00Z", {"red": band("./red.tif", "B04")}, **angles)
+    assert one_acquisition(archive(tmp_path, [one])).sun == known
+
+
 def test_a_scene_of_unknown_cloud_cover_is_taken_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
