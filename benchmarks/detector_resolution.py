@@ -20,7 +20,8 @@ from lc_platform.cube import MAIN, LazyCube
 from lc_platform.eo import clouds
 from lc_platform.products import cloud_masks, features
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions, FeatureOptions
+from lc_platform.products.feature_options import FeatureOptions
+from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import DETECTOR, AcquisitionStack
 
 SCENES = 8

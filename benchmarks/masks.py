@@ -19,7 +19,8 @@ from lc_platform.acquisition.acquire import acquire, search_acquisitions
 from lc_platform.config import Clouds
 from lc_platform.products import cloud_masks, features
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import AcquisitionOptions, DetectionOptions, FeatureOptions
+from lc_platform.products.feature_options import FeatureOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.simulated import SimulatedArchive
 

@@ -21,6 +21,7 @@ from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
 from lc_platform.cube import Legend
 from lc_platform.errors.transient import PermanentFailures
+from lc_platform.products.feature_options import FeatureOptions, families_of
 from lc_platform.products.options import (
     COVERAGE,
     AcquisitionOptions,
@@ -29,7 +30,6 @@ from lc_platform.products.options import (
     ChangeOptions,
     DetectionOptions,
     EvaluationOptions,
-    FeatureOptions,
     GridOptions,
     HeldOutOptions,
     MosaicOptions,
@@ -288,6 +288,7 @@ class Platform:
             bands=config.imagery.bands,
             indices=config.indices,
             auxiliary=self._auxiliary_bands,
+            families=families_of(features),
             interval=features.interval,
             min_valid_fraction=features.min_valid_fraction,
             area=self.area,

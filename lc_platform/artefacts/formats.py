@@ -35,7 +35,8 @@ from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
-from lc_platform.products.features import FeatureStack, LazyFeatures, recomputed
+from lc_platform.products.feature_cube import LazyFeatures
+from lc_platform.products.features import FeatureStack, are_stored, recomputed
 from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.mosaic import LAND_COVER, POLYGONS, Mosaic
@@ -94,9 +95,7 @@ class FeaturesFormat:
 
     def open(self, store: Store, key: str) -> FeatureStack:
         cube = zarr_cube.ZarrCube(store, key)
-        return FeatureStack(
-            cube if "features" in cube.layers else _Recipe(store, cube, self.threads)
-        )
+        return FeatureStack(cube if are_stored(cube) else _Recipe(store, cube, self.threads))
 
     def check(self, store: Store, key: str) -> None:
         zarr_cube.ZarrCube(store, key).check()

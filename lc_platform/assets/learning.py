@@ -14,12 +14,12 @@ from lc_platform.platform import Platform
 if TYPE_CHECKING:
     from lc_platform.products.cloud_masks import CloudMasks
     from lc_platform.products.evaluation import Evaluation
+    from lc_platform.products.feature_options import FeatureOptions
     from lc_platform.products.features import FeatureStack
     from lc_platform.products.held_out_predictions import HeldOutPredictions
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.options import (
         EvaluationOptions,
-        FeatureOptions,
         HeldOutOptions,
         SamplingOptions,
         TrainingOptions,

@@ -2,88 +2,113 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator, field_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
-from lc_platform.catalogue import canonical_band
-from lc_platform.config.fields import Fraction, Section, Truth, Whole, fraction
-from lc_platform.config.problems import nearest, shown
-from lc_platform.config.readings import as_read
+from lc_platform.config.fields import (
+    Fraction,
+    Number,
+    Section,
+    Text,
+    Truth,
+    Whole,
+    fraction,
+)
+from lc_platform.config.indices import IndexEntry, index_entry
+from lc_platform.config.problems import nearest
 from lc_platform.eo import indices as indices_of
 
-IndexEntry = str | dict[str, tuple[str, str] | str | dict[str, Any]]
-_EXAMPLE = "{NDRE: [B8A, B05]}"
-_EXPRESSION = "{EVI2: 2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)}"
+_Signals = tuple[Text, ...]
+FAMILIES = ("series", "statistics", "harmonics", "phenology")
 
 
-def index_entry(entry: Any) -> IndexEntry:
-    """Return a name of a known index, or one name with its two bands, its expression, or its
-    constants. Raises ValueError."""
-    if isinstance(entry, str):
-        known = indices_of.known_names()
-        if entry not in known:
-            raise ValueError(
-                f"{entry} is not known; known are {', '.join([*indices_of.KNOWN, 'NORM'])} and the "
-                f"names of Awesome Spectral Indices.{nearest(entry, known)} Any other normalized "
-                f"difference is written {{{entry}: [B8A, B05]}}, any expression {_EXPRESSION}"
-            )
-        return _checked(entry)
-    if not isinstance(entry, Mapping) or len(entry) != 1:
-        raise ValueError(
-            f"{shown(entry)} is not one index. Write a name, or one name with its two bands, "
-            f"{_EXAMPLE}, or with its expression, {_EXPRESSION}"
-        )
-    ((name, meant),) = entry.items()
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise ValueError(
-            f"{shown(name)} is no name of an index. Take letters, digits, _ and -: {_EXAMPLE}"
-        )
-    if name in (*indices_of.KNOWN, "NORM"):
-        raise ValueError(f"{name} has its bands already. Take another name for others")
-    if isinstance(meant, str):
-        return _checked({name: meant})
-    if isinstance(meant, Mapping):
-        return _checked({name: _constants(name, meant)})
-    if (
-        not isinstance(meant, Sequence)
-        or len(meant) != 2
-        or not all(isinstance(band, str) for band in meant)
-        or canonical_band(meant[0]) == canonical_band(meant[1])
-    ):
-        raise ValueError(
-            f"{name}: {shown(meant)} is not a pair of bands. A normalized difference needs two "
-            f"different ones: {_EXAMPLE}; an expression is text: {_EXPRESSION}"
-        )
-    return {name: (canonical_band(meant[0]), canonical_band(meant[1]))}
+class SeriesFeatures(Section):
+    """The series on dates: bands and indices, interpolated, smoothed, or composites."""
 
+    method: Literal[
+        "linear", "akima", "whittaker", "median", "maximum_ndvi", "medoid", "geometric_median"
+    ] = "linear"
+    """linear or akima interpolation, whittaker smoothing; or a composite of the days from a date
+    until the next: median, maximum_ndvi, medoid, geometric_median."""
+    dates: tuple[Text, ...] = ()
+    """Dates of the year, MM-DD, such as those that are seldom cloudy; by default one every
+    interval."""
+    smoothing: Number = Field(100.0, gt=0)
+    """Of whittaker: lambda, the weight of the squared second differences by the day."""
+    envelope: _Signals = ()
+    """Of whittaker: bands and indices whose curve follows their upper envelope."""
+    weights: Literal["equal", "cloud_probability"] = "equal"
+    """Of whittaker: equal, or less by an observation's cloud_probability."""
 
-def _checked(entry: IndexEntry) -> IndexEntry:
-    indices_of.parse(entry, ())
-    return entry
-
-
-def _constants(name: str, given: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the constants of an index, and its expression where it is given."""
-    found: dict[str, Any] = {}
-    for key, value in given.items():
-        if key == indices_of.FORMULA:
-            if not isinstance(value, str):
+    @field_validator("dates")
+    @classmethod
+    def _of_every_year(cls, dates: tuple[str, ...]) -> tuple[str, ...]:
+        for one in dates:
+            try:
+                date.fromisoformat(f"2001-{one}")
+            except ValueError:
                 raise ValueError(
-                    f"{name}: {shown(value)} is no expression. Write text: {_EXPRESSION}"
-                )
-            found[key] = value
-            continue
-        number = as_read(value)
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise ValueError(f"{name}: {shown(value)} is no value of a constant. Write a number")
-        if not math.isfinite(number):
-            raise ValueError(f"{name}: {key} is {number}. Write a finite number")
-        found[str(key)] = float(number)
-    return found
+                    f"{one} is no date of every year. Write month and day, for example 04-01"
+                ) from None
+        if list(dates) != sorted(set(dates)):
+            raise ValueError("dates must follow one another, none twice. Sort them")
+        return dates
+
+    @model_validator(mode="after")
+    def _fits_the_method(self) -> Self:
+        if self.method != "whittaker":
+            for key in ("smoothing", "envelope", "weights"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key}: is for method whittaker, and the method is {self.method}. Remove "
+                        "it, or take method: whittaker"
+                    )
+        return self
+
+
+class StatisticsFeatures(Section):
+    """Statistics of the season's valid observations."""
+
+    of: _Signals = ()
+    """Bands and indices; by default all."""
+    percentiles: tuple[Annotated[Number, Field(ge=0, le=100)], ...] = (10.0, 25.0, 50.0, 75.0, 90.0)
+    """0 to 100."""
+    measures: tuple[Literal["mean", "std", "amplitude", "day_of_maximum"], ...] = (
+        "mean",
+        "std",
+        "amplitude",
+        "day_of_maximum",
+    )
+    """mean, std (standard deviation), amplitude (maximum less minimum), day_of_maximum."""
+
+
+class HarmonicsFeatures(Section):
+    """A Fourier series of the year: its offset, and a cosine and a sine of each harmonic."""
+
+    of: _Signals = ()
+    """Bands and indices; by default all."""
+    order: Whole = Field(2, ge=1, le=6)
+    """Harmonics: a year, half a year, a third. A pixel needs 2 order + 1 observations."""
+    robust: Truth = True
+    """Whether observations that do not fit weigh less (Tukey's biweight)."""
+
+
+class PhenologyFeatures(Section):
+    """Start, peak, end and length of seasons, their integral, and how fast they rise and fall."""
+
+    of: _Signals = ("NDVI",)
+    """Bands and indices that rise with green leaves."""
+    seasons: Whole = Field(1, ge=1, le=2)
+    """Seasons of a year, 1 or 2."""
+    curve: Literal["smoothed", "double_logistic"] = "smoothed"
+    """smoothed by Whittaker's, or a double_logistic that is fitted to each season."""
+    threshold: Number = Field(0.2, gt=0, lt=1)
+    """The share of the way to the peak at which a season starts and ends."""
+    smoothing: Number = Field(1000.0, gt=0)
+    """Whittaker's lambda, the weight of the squared second differences by the day."""
 
 
 class Features(Section):
@@ -98,8 +123,15 @@ class Features(Section):
     constants by {SAVI: {L: 0.25}}; any other normalized difference by its bands: {NDRE: [B8A,
     B05]}; any expression over bands: {X: (B08 - B04) / (B03 + 0.5)}, its constants named by {X:
     {formula: B08 - c * B04, c: 0.5}}."""
+    families: tuple[Literal["series", "statistics", "harmonics", "phenology"], ...] = ("series",)
+    """What features are made of: series on dates, statistics, harmonics and phenology of the
+    season."""
     interval: Whole = Field(16, ge=1, le=366)
     """Days between the dates of the features."""
+    series: SeriesFeatures = SeriesFeatures()
+    statistics: StatisticsFeatures = StatisticsFeatures()
+    harmonics: HarmonicsFeatures = HarmonicsFeatures()
+    phenology: PhenologyFeatures = PhenologyFeatures()
     min_valid_fraction: Fraction = 0.0
     """Share of a patch that an acquisition must show, without clouds, to be used; 0 takes every
     valid pixel. Above 0 neighbouring patches use different acquisitions, and the map has seams."""
@@ -107,6 +139,65 @@ class Features(Section):
     """Whether `features` are stored, or computed anew whenever they are read."""
 
     _fraction_unit = field_validator("min_valid_fraction", mode="before")(fraction)
+
+    @field_validator("families")
+    @classmethod
+    def _each_once(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        if not families:
+            raise ValueError("at least one family is needed. Write for example [series]")
+        twice = sorted({one for one in families if families.count(one) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        return families
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        for name in FAMILIES:
+            section = getattr(self, name)
+            if name not in self.families and section != type(section)():
+                raise ValueError(
+                    f"{name}: this family is not among features.families "
+                    f"([{', '.join(self.families)}]). Add it there, or remove the section"
+                )
+        return self
+
+    def check_fits(self, signals: Sequence[str], dated: Sequence[str]) -> None:
+        """Raises ValueError where a family is of what there is not, or names a feature that there
+        is already.
+
+        signals  the bands and indices of all collections
+        dated    those of the main collection, which `envelope` may name
+        """
+        for name, key in ((one, "of") for one in FAMILIES[1:]):
+            if name in self.families:
+                self._check_known(f"{name}.{key}", getattr(getattr(self, name), key), signals)
+        if "series" in self.families:
+            self._check_known("series.envelope", self.series.envelope, dated)
+        for key in ("percentiles", "measures"):
+            given = getattr(self.statistics, key)
+            if len(set(given)) < len(given):
+                raise ValueError(
+                    f"features.statistics.{key}: one of them is there twice, so that two features "
+                    "would have one name. Remove one"
+                )
+        if "statistics" in self.families and not (
+            self.statistics.percentiles or self.statistics.measures
+        ):
+            raise ValueError("features.statistics: there is nothing in it. Give percentiles")
+
+    def _check_known(self, key: str, names: Sequence[str], signals: Sequence[str]) -> None:
+        for one in names:
+            if one not in signals:
+                raise ValueError(
+                    f"features.{key}: {one} is not among the features' bands and indices "
+                    f"({', '.join(signals)}).{nearest(one, signals)} Add it to features.indices, "
+                    "or take another one"
+                )
+            if list(names).count(one) > 1:
+                raise ValueError(
+                    f"features.{key}: {one} is named more than once, so that two features would "
+                    "have one name. Name it once"
+                )
 
     @field_validator("indices")
     @classmethod

@@ -309,6 +309,9 @@ class Config(Section):
                         "features. Take another name"
                     )
                 taken.add(name)
+        main = [*imagery.bands, *(index.name for index in self.indices)]
+        auxiliary_names = [f"{one.name}_{band}" for one in imagery.also for band in one.bands]
+        self.features.check_fits([*main, *auxiliary_names], main)
         if self.reference.path is None and imagery.source != "simulated":
             raise ValueError(
                 "reference.path: this key is missing. Give the reference map's file; only the "
@@ -380,8 +383,15 @@ class Config(Section):
         """Bands at the grid's resolution: the features', those of indices, those of the
         statistics' index."""
         own = self.statistics_index
-        wanted = [*self.indices, *(() if own is None else (own,))]
+        wanted = [*self.indices, *self._composing, *(() if own is None else (own,))]
         return indices_of.required_bands(wanted, self.imagery.bands)
+
+    @property
+    def _composing(self) -> tuple[Index, ...]:
+        """The index by which composites are made."""
+        features = self.features
+        by_ndvi = "series" in features.families and features.series.method == "maximum_ndvi"
+        return (indices_of.KNOWN["NDVI"],) if by_ndvi else ()
 
     @property
     def statistics_index(self) -> Index | None:
@@ -395,6 +405,8 @@ class Config(Section):
         own, clouds = self.statistics_index, self.clouds.method
         found = ["imagery.bands"] if band in self.imagery.bands else []
         found += [f"features.indices: {one.name}" for one in self.indices if band in one.bands]
+        if any(band in one.bands for one in self._composing):
+            found.append(f"features.series.method: {self.features.series.method}")
         if own is not None and band in own.bands:
             found.append(f"statistics.index: {own.name}")
         return found or [f"clouds.method: {clouds}"]

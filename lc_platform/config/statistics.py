@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from lc_platform.config.features import IndexEntry, index_entry
 from lc_platform.config.fields import Section
+from lc_platform.config.indices import IndexEntry, index_entry
 from lc_platform.eo import indices as indices_of
 
 NO_INDEX = "none"

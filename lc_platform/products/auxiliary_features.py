@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lc_platform.cube import Window
 from lc_platform.eo.landsat_qa import shows_ground
 from lc_platform.eo.radiometry import calibrate
-from lc_platform.eo.timeseries import regularize
 from lc_platform.errors import DataError
+from lc_platform.products.feature_families import Observations
 from lc_platform.products.raw_bands import AcquisitionStack
 
 
@@ -86,25 +86,17 @@ class AuxiliaryFeatures:
             valid &= shows_ground(numbers[:, -1])
         return numbers[:, : len(self.which.bands)], valid
 
-    def regular(
-        self,
-        numbers: NDArray[np.uint16],
-        valid: NDArray[np.bool_],
-        targets: NDArray[np.int32],
-        out: NDArray[np.float32],
-    ) -> None:
-        """Write what was ``observed`` on the target days into ``out`` (target, band, y, x).
+    def observations(self, numbers: NDArray[np.uint16], valid: NDArray[np.bool_]) -> Observations:
+        """Return what was ``observed`` in the features' unit; none where there is no acquisition.
 
-        Interpolated linearly between a pixel's valid observations, in the features' unit; NaN
-        before the first and after the last. An echo of no power is no observation.
+        An echo of no power is no observation.
         """
         if not len(self.stack):
-            out[:] = np.nan
-            return
+            return Observations(numbers.astype(np.float32), valid, np.empty(0, np.int32))
         values = calibrate(numbers, *self.stack.calibration(self.which.bands))
         if self.which.quantity != "reflectance":
             values = decibels(values, _DECIBELS_A_DECADE[self.which.quantity])
-        regularize(values, valid, self.stack.days, targets, threads=1, out=out)
+        return Observations(values, valid, self.stack.days)
 
 
 _DECIBELS_A_DECADE = {"power": 10, "amplitude": 20}

@@ -1,194 +1,94 @@
-"""A regular feature stack from a year of irregular, cloudy observations."""
+"""The features of a patch's year: series on dates, and what is made of the season as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from lc_platform.area.mask import AreaMask
 from lc_platform.cube import (
-    MAIN,
     Block,
-    Layer,
+    Cube,
     LazyCube,
     Summary,
     Thumbnail,
     Window,
-    selected,
     shifted,
     stretched,
     tracked,
-    whole,
     windows,
     within,
 )
-from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
-from lc_platform.eo.radiometry import calibrate
-from lc_platform.eo.timeseries import regularize, target_days
 from lc_platform.errors import DataError
-from lc_platform.products.auxiliary_features import AuxiliaryBands, AuxiliaryFeatures
+from lc_platform.products import feature_families
+from lc_platform.products.auxiliary_features import AuxiliaryBands
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_cube import SERIES, UNDATED, Computed, LazyFeatures, versions
+from lc_platform.products.feature_families import Series
+from lc_platform.products.feature_options import FeatureOptions
 from lc_platform.products.handle import PatchYearHandle
-from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.runtime.overlap import read_ahead
-from lc_platform.runtime.threads import parallel_for
 
-_ROWS = 8
-"""Rows that a thread computes at a time: its observations stay in the cache."""
 _COUNTED = 512
 """Pixels along the side of what is counted at a time."""
 
 
+def date_of(name: str) -> int | None:
+    """Return the day of the year, from 1, that a feature of a series is of by its name; None of a
+    feature without a date."""
+    found = re.fullmatch(r".+_([0-9]{3})", name)
+    return int(found[1]) if found else None
+
+
+def are_stored(cube: Cube) -> bool:
+    """Return whether features are stored, and not computed when they are read."""
+    return SERIES in cube.layers or UNDATED in cube.layers
+
+
 @dataclass(frozen=True)
 class FeatureStack(PatchYearHandle):
-    """Bands and indices on regular dates."""
+    """What the classifier reads: bands and indices on dates, and features without a date."""
+
+    @cached_property
+    def days(self) -> tuple[int, ...]:
+        """The dates of the series, days of the year from 1; none where there is no series."""
+        return tuple(int(day) + 1 for day in self.cube.attributes["days"])
+
+    @cached_property
+    def undated(self) -> tuple[str, ...]:
+        """The names of the features without a date."""
+        return tuple(self.cube.attributes.get(UNDATED, ()))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The name of every feature, in order: ``NDVI_017`` is NDVI on the 17th day of the year."""
-        days = [int(day) + 1 for day in self.cube.attributes["days"]]
-        return tuple(
-            f"{feature}_{day:03d}" for day in days for feature in self.cube.attributes["features"]
+        """The name of every feature, in order: those on dates first (``NDVI_017`` is NDVI on the
+        17th day of the year), then those without one (``NDVI_p50``)."""
+        of_dates = self.cube.attributes["features"]
+        return (
+            *(f"{feature}_{day:03d}" for day in self.days for feature in of_dates),
+            *self.undated,
         )
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """Return (feature, y, x) in the order of ``names``, NaN where missing."""
-        values = self.cube.read("features", self._stored(window))
-        return values.reshape(-1, *values.shape[2:])
-
-
-class Observed(NamedTuple):
-    """The observations that the features of a window are computed from."""
-
-    numbers: NDArray[np.uint16]
-    """(time, band, y, x), digital numbers of the main collection."""
-    valid: NDArray[np.bool_]
-    """(time, y, x), where they show the ground."""
-    auxiliary: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
-    """The same of each auxiliary collection, with its own times."""
-
-
-@dataclass(frozen=True)
-class LazyFeatures:
-    """A cube of features whose windows are computed when they are read."""
-
-    raw_bands: AcquisitionStack
-    cloud_masks: CloudMasks
-    bands: tuple[str, ...]
-    indices: tuple[Index, ...]
-    targets: NDArray[np.int32]
-    """(date,), days since 1 January."""
-    used: NDArray[np.intp]
-    """(time,), which of the acquisitions."""
-    auxiliary: tuple[AuxiliaryFeatures, ...] = ()
-    """Of other collections; all of their acquisitions are used."""
-    threads: int = 0
-
-    @property
-    def grids(self) -> Mapping[str, GeoBox]:
-        return {MAIN: self.raw_bands.map_grid}
-
-    @property
-    def main_names(self) -> tuple[str, ...]:
-        """The names of the main collection's bands and indices, in order."""
-        return (*self.bands, *(index.name for index in self.indices))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the main collection's features, then those of the auxiliary ones."""
-        return (*self.main_names, *(name for one in self.auxiliary for name in one.which.features))
-
-    @property
-    def layers(self) -> Mapping[str, Layer]:
-        dates, names = len(self.targets), len(self.names)
-        return {
-            "features": Layer(
-                ("date", "feature"),
-                "float32",
-                fill=float("nan"),
-                chunks=(dates, names),
-                compressed=(1, names),
-            )
-        }
-
-    @property
-    def coordinates(self) -> Mapping[str, NDArray[Any]]:
-        start = np.datetime64(f"{self.raw_bands.year}-01-01", "D")
-        dates = start + self.targets.astype("timedelta64[D]")
-        return {"date": dates, "feature": np.array(self.names)}
-
-    @cached_property
-    def attributes(self) -> Mapping[str, Any]:
-        keys = self.raw_bands.keys
-        return {
-            "patch": self.raw_bands.patch,
-            "year": self.raw_bands.year,
-            "days": self.targets.tolist(),
-            "features": list(self.names),
-            "bands": list(self.bands),
-            "indices": [asdict(index) for index in self.indices],
-            "acquisitions": [keys[i] for i in self.used],
-            "also": [one.described for one in self.auxiliary],
-            "made_of": _versions(self.raw_bands, self.cloud_masks),
-            **({"margin": margin} if (margin := self.raw_bands.map_margin) else {}),
-        }
-
-    def read(
-        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
-    ) -> NDArray[np.float32]:
-        """Return (date, feature, y, x), or what ``select`` leaves of it."""
-        if layer != "features":
-            raise KeyError(layer)
-        here = whole(self.raw_bands.map_grid) if window is None else window
-        return selected(self.computed(self.observed(here)), self.layers[layer].dims, select)
-
-    @cached_property
-    def _needed(self) -> tuple[str, ...]:
-        return spectral.required_bands(self.indices, self.bands)
-
-    def observed(self, window: Window) -> Observed:
-        """Return what the features of a window of the cube are computed of."""
-        window, times = shifted(window, -self.raw_bands.map_margin), self.used.tolist()
-        return Observed(
-            self.raw_bands.digital_numbers(window, times, self._needed),
-            self.cloud_masks.valid(window, times),
-            [one.observed(window) for one in self.auxiliary],
-        )
-
-    def computed(self, seen: Observed) -> NDArray[np.float32]:
-        """Return (date, feature, y, x) of what was ``observed``, NaN where missing."""
-        numbers, valid, auxiliary = seen
-        names, height, width = self.main_names, *valid.shape[1:]
-        days = self.raw_bands.days[self.used]
-        scale, offset = self.raw_bands.calibration(self._needed, self.used.tolist())
-        regular = np.empty((len(self.targets), len(self.names), height, width), np.float32)
-
-        def rows(part: slice) -> None:
-            reflectance = calibrate(numbers[:, :, part], scale, offset)
-            named = {band: reflectance[:, i] for i, band in enumerate(self._needed)}
-            observed = reflectance
-            if self.indices or self._needed != self.bands:
-                observed = np.empty((len(days), len(names), *reflectance.shape[2:]), np.float32)
-                for i, band in enumerate(self.bands):
-                    observed[:, i] = named[band]
-                for i, index in enumerate(self.indices, len(self.bands)):
-                    observed[:, i] = spectral.compute(index, named)
-            out, rest = np.split(regular[:, :, part], [len(names)], axis=1)
-            regularize(observed, valid[:, part], days, self.targets, threads=1, out=out)
-            for one, (its_numbers, its_valid) in zip(self.auxiliary, auxiliary, strict=True):
-                out, rest = np.split(rest, [len(one.which.bands)], axis=1)
-                one.regular(its_numbers[:, :, part], its_valid[:, part], self.targets, out)
-
-        parallel_for(rows, height, _ROWS, self.threads)
-        return regular
+        here = self._stored(window)
+        if isinstance(self.cube, LazyFeatures):
+            return self.cube.computed(self.cube.observed(here)).whole
+        parts = []
+        if self.days:
+            series = self.cube.read(SERIES, here)
+            parts.append(series.reshape(-1, *series.shape[2:]))
+        if self.undated:
+            parts.append(self.cube.read(UNDATED, here))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def on_the_fly(
@@ -196,12 +96,13 @@ def on_the_fly(
     cloud_masks: CloudMasks,
     options: FeatureOptions,
 ) -> LazyFeatures:
-    """Return bands (reflectance) and indices, interpolated linearly to regular dates.
+    """Return the families of features of bands (reflectance) and indices.
 
-    The layer ``features`` is (date, feature, y, x), float32; NaN outside a pixel's first and last
-    valid observation in the feature's collection. Raises DataError where no acquisition of the
-    main collection is left, where raw_bands lacks an auxiliary one, or where the masks are not
-    those of these acquisitions.
+    The layer ``features`` is (date, feature, y, x), float32; interpolated ones are NaN outside a
+    pixel's first and last valid observation in the feature's collection. The layer ``undated`` is
+    (undated_feature, y, x), float32. Raises DataError where no acquisition of the main collection
+    is left, or fewer than a family needs, where raw_bands lacks an auxiliary one, or where the
+    masks are not those of these acquisitions.
     """
     cloud_masks.check_made_of(raw_bands)
     inside = options.area.on(raw_bands.geobox) if options.area is not None else None
@@ -223,16 +124,42 @@ def on_the_fly(
             "Lower features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch "
             "out"
         )
+    _check_enough(raw_bands, used, options)
+    series = feature_families.series_of(options.families)
     return LazyFeatures(
         raw_bands,
         cloud_masks,
         tuple(options.bands),
         tuple(options.indices),
-        target_days(raw_bands.year, options.interval),
+        (
+            np.empty(0, np.int32)
+            if series is None
+            else series.targets(raw_bands.year, options.interval)
+        ),
         used,
         tuple(one.of(raw_bands) for one in options.auxiliary),
         options.threads,
+        options.families,
     )
+
+
+def _check_enough(
+    raw_bands: AcquisitionStack, used: NDArray[np.intp], options: FeatureOptions
+) -> None:
+    """Raises DataError where a family needs observations of more days than there are."""
+    there = len(np.unique(raw_bands.days[used]))
+    for family in feature_families.undated_of(options.families):
+        if there < family.needs:
+            raise DataError(
+                f"{raw_bands.name}: features.{family.name} needs observations of {family.needs} "
+                f"days, and the acquisitions that are used are of {there}. "
+                + (
+                    "Lower features.harmonics.order"
+                    if isinstance(family, feature_families.Harmonics)
+                    else f"Take {family.name} out of features.families"
+                )
+                + ", raise imagery.max_cloud_cover, or leave the patch out"
+            )
 
 
 def _valid_shares(
@@ -270,8 +197,8 @@ def recomputed(
     """
     cloud_masks.check_made_of(raw_bands)
     keys = raw_bands.keys
-    versions = _versions(raw_bands, cloud_masks)
-    other = [name for name, version in attributes["made_of"].items() if version != versions[name]]
+    now = versions(raw_bands, cloud_masks)
+    other = [name for name, version in attributes["made_of"].items() if version != now[name]]
     also = attributes["also"]
     acquired = {name: stack.keys for name, stack in raw_bands.auxiliary.items()}
     gone = any(acquired.get(one["name"]) != one["acquisitions"] for one in also)
@@ -289,19 +216,13 @@ def recomputed(
         np.array([keys.index(key) for key in attributes["acquisitions"]], np.intp),
         tuple(_bands(one).of(raw_bands) for one in also),
         threads,
+        feature_families.of_description(attributes.get("families", [{"family": Series.name}])),
     )
 
 
 def _bands(about: Mapping[str, Any]) -> AuxiliaryBands:
     bands = tuple(about["bands"])
     return AuxiliaryBands(about["name"], bands, about["quantity"], about["quality_band"])
-
-
-def _versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
-    return {
-        "raw_bands": raw_bands.cube.attributes.get("content_id"),
-        "cloud_masks": cloud_masks.cube.attributes.get("content_id"),
-    }
 
 
 def build(
@@ -322,23 +243,27 @@ def build(
             "acquisitions": len(raw_bands),
             "acquisitions_used": len(computed.used),
             **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.auxiliary},
-            "features": len(names) * len(targets),
+            "features": len(names) * len(targets) + len(computed.undated_names),
         }
         if not stored:
             return
         picture = Thumbnail(geobox.shape, 1)
-        missing = 0.0
-        shown = len(computed.main_names) - 1 if computed.indices else 0
+        missing, unconverged = 0.0, 0
         tiles = tracked(raw_bands.map_grid.shape, options.window)
         for tile, observed in read_ahead(computed.observed, tiles):
-            regular = computed.computed(observed)
+            found = computed.computed(observed)
             here = shifted(tile, -margin)
-            first = regular[:, 0][:, *within(here, geobox.shape)]
-            missing += float(np.isnan(first).sum()) / len(targets)
-            picture.update(here, regular[len(targets) // 2, shown][None])
-            yield Block("features", (slice(None), slice(None)), tile, regular)
+            unconverged += found.unconverged
+            missing += _missing(found, within(here, geobox.shape))
+            picture.update(here, _shown(found, computed)[None])
+            if len(targets):
+                yield Block(SERIES, (slice(None), slice(None)), tile, found.series)
+            if len(found.undated):
+                yield Block(UNDATED, (slice(None),), tile, found.undated)
         summary.picture = _picture(picture.values[0])
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
+        if computed.converges:
+            summary.facts["composites_not_converged"] = unconverged
 
     layers = {n: replace(layer, tile=options.window) for n, layer in computed.layers.items()}
     return LazyCube(
@@ -348,6 +273,25 @@ def build(
         computed.coordinates if stored else {},
         dict(computed.attributes),
     )
+
+
+def _missing(found: Computed, here: Window) -> float:
+    """Return how many pixels lack the first feature: of a series, the mean over its dates."""
+    if len(found.series):
+        first = found.series[:, 0][:, *here]
+        return float(np.isnan(first).sum()) / len(found.series)
+    return float(np.isnan(found.undated[0][here]).sum())
+
+
+def _shown(found: Computed, of: LazyFeatures) -> NDArray[np.float32]:
+    """Return what a picture shows: the last index, or the first band, in the middle of the
+    dates; the first feature where there are none."""
+    if not len(found.series):
+        first: NDArray[np.float32] = found.undated[0]
+        return first
+    signal = len(of.main_names) - 1 if of.indices else 0
+    middle: NDArray[np.float32] = found.series[len(found.series) // 2, signal]
+    return middle
 
 
 def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:

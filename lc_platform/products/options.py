@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.area.options import SplitOptions
@@ -19,7 +19,6 @@ from lc_platform.config import (
     Change,
     Clouds,
     Config,
-    Features,
     Imagery,
     Map,
     Processing,
@@ -46,12 +45,9 @@ from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.sources.reference_options import ReferenceOptions
 
-if TYPE_CHECKING:
-    from lc_platform.products.auxiliary_features import AuxiliaryBands
-
 COVERAGE = 0.9
 """Of sets of classes, where none is asked for."""
-_CLOUDS, _FEATURES, _SAMPLING, _PROCESSING = Clouds(), Features(), Sampling(), Processing()
+_CLOUDS, _SAMPLING, _PROCESSING = Clouds(), Sampling(), Processing()
 _VALIDATION, _MAP = Validation(), Map()
 _CHANGE = Change()
 
@@ -100,7 +96,8 @@ _NAMES_AND_COLORS = (
     appearance("reference.classes.name", value=_names),
     appearance("reference.classes.color", value=_colors),
 )
-_CLIPPED = data("clipped_area", value=_clip)
+CLIPPED = data("clipped_area", value=_clip)
+"""How the area that the map ends at counts."""
 
 
 def _of_each_class(name: str) -> Callable[[ReferenceOptions], Any]:
@@ -305,10 +302,6 @@ def _unless_ndvi(index: Index | None) -> Any:
     return ABSENT if index == KNOWN["NDVI"] else None if index is None else index.counted
 
 
-def _counted(indices: Sequence[Index]) -> Any:
-    return [index.counted for index in indices]
-
-
 @dataclass(frozen=True, kw_only=True)
 class StatisticsOptions(Options):
     """The options of `observation_stats`."""
@@ -332,34 +325,6 @@ class AlignmentOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureOptions(Options):
-    """The options of `features`."""
-
-    bands: tuple[str, ...] = option(
-        data("imagery.bands"), default=Imagery.model_fields["bands"].default
-    )
-    indices: tuple[Index, ...] = option(data("indices", value=_counted), default=())
-    auxiliary: tuple[AuxiliaryBands, ...] = option(data("further_features"), default=())
-    """Bands of auxiliary collections, each interpolated between its own valid observations,
-    however few of them an acquisition has."""
-    interval: int = option(data("features.interval"), default=_FEATURES.interval)
-    """Days between the dates, from 1 January."""
-    min_valid_fraction: float = option(
-        data("features.min_valid_fraction"), default=_FEATURES.min_valid_fraction
-    )
-    """0 to 1; an acquisition is left out where less is valid of what the area covers of the patch
-    and any acquisition of the year has data of."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
-    """The area that the map ends at; None where the map is of the whole patch."""
-    stored: bool = option(appearance("features.stored"), default=_FEATURES.stored)
-    """False where only the description is stored and features are computed when they are read."""
-    window: int = option(SPEED, default=_PROCESSING.window)
-    """Pixels along the side of the windows that are computed at a time."""
-    threads: int = option(SPEED, default=_PROCESSING.threads)
-    """Threads that may be used, 0 for all."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SamplingOptions(Options):
     """The options of `training_samples`."""
 
@@ -371,7 +336,7 @@ class SamplingOptions(Options):
     validation_pixels: int = option(data("validation_pixels", value=_if_any), default=0)
     """Pixels that are drawn beside, of all that have a label, to calibrate on."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not drawn."""
     classes: Legend = option(
         appearance("reference.classes.name", value=_names), default_factory=dict
@@ -445,7 +410,7 @@ class HeldOutOptions(Options):
         data("postprocessing", value=lambda done: done.described), default=Postprocessing()
     )
     """As of `predictions`: what is evaluated is the map."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not predicted."""
     window: int = option(SPEED, default=_PROCESSING.window)
     threads: int = option(SPEED, default=_PROCESSING.threads)
@@ -461,7 +426,7 @@ class EvaluationOptions(Options):
     """That the sets of `held_out_predictions` are made for."""
     objects: InputFile | None = option(data("map.objects", value=_content_if_given), default=None)
     """Polygons, such as parcels, that are judged too; None where there are none."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at: pixels beyond are not counted."""
     window: int = option(SPEED, default=_PROCESSING.window)
     threads: int = option(SPEED, default=_PROCESSING.threads)
@@ -488,7 +453,7 @@ class PredictionOptions(Options):
         data("map.applicability", value=_if_left_out), default=_MAP.applicability
     )
     """Whether the area of applicability is told of."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at; None where it is of the whole patch."""
     window: int = option(SPEED, default=_PROCESSING.window)
     threads: int = option(SPEED, default=_PROCESSING.threads)
@@ -501,7 +466,7 @@ class MosaicOptions(Options):
     classes: Legend = option(*_NAMES_AND_COLORS, default_factory=dict)
     crs: str | None = option(data("mosaic_crs"), default=None)
     """By default that of most patches."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at."""
     polygons: bool = option(
         appearance("map.polygons", value=lambda wanted: wanted or ABSENT), default=False
@@ -533,7 +498,7 @@ class ChangeOptions(Options):
     series: Literal["none", "markov"] = option(data("change.series"), default=_CHANGE.series)
     crs: str | None = option(data("mosaic_crs"), default=None)
     """By default that of most patches."""
-    area: Area | ConfiguredArea | None = option(_CLIPPED, default=None)
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
     """The area that the map ends at."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
 

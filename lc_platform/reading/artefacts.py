@@ -191,13 +191,20 @@ class Artefacts:
 
         return CloudMasks(self.zarr("cloud_masks", where))
 
+    @staticmethod
+    def are_stored(features: ZarrCube) -> bool:
+        """Return whether features are stored, and not computed when they are read."""
+        from lc_platform.products.features import are_stored
+
+        return are_stored(features)
+
     def features(self, where: Partition) -> FeatureStack:
         """Raises DataError where features that are not stored were made of other imagery or masks
         than there are now."""
-        from lc_platform.products.features import FeatureStack, recomputed
+        from lc_platform.products.features import FeatureStack, are_stored, recomputed
 
         cube = self.zarr("features", where)
-        if "features" in cube.layers:
+        if are_stored(cube):
             return FeatureStack(cube)
         return FeatureStack(recomputed(cube.attributes, self.imagery(where), self.masks(where)))
 

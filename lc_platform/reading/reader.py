@@ -175,7 +175,7 @@ class Reader:
         if asset == "cloud_masks":
             return datasets.of_masks(self.artefacts.masks(where), {MAIN: self.artefacts.legend})
         cube = self.artefacts.zarr(asset, where)
-        if asset == "features" and "features" not in cube.layers:
+        if asset == "features" and not self.artefacts.are_stored(cube):
             from lc_platform.artefacts.formats import formats
 
             return datasets.of_cube(

@@ -89,7 +89,8 @@ class Story:
     observations: pd.DataFrame | None
     """A row an acquisition of the year, see `Reader.at`; None where there is no imagery."""
     features: pd.DataFrame | None
-    """What the classifier reads: a row a date, a column a feature; None where there are none."""
+    """What the classifier reads: a row a date, a column a feature, and `features_of` tells those
+    without a date; None where there are none."""
     maps: Mapping[int, MapPixel]
     """By year, in order, of those that there is a map of."""
     reference: ReferencePixel | None
@@ -137,11 +138,16 @@ def observations(
 
 
 def features_of(pixel: Pixel, features: FeatureStack) -> pd.DataFrame:
-    """Return a row a date, a column a feature of a pixel, NaN where missing."""
-    cube = features.cube
-    values = features.read(pixel.window).reshape(len(cube.coordinates["date"]), -1)
-    dates = pd.DatetimeIndex(cube.coordinates["date"], name="date")
-    return pd.DataFrame(values, dates, [str(one) for one in cube.coordinates["feature"]])
+    """Return a row a date, a column a feature of a pixel, NaN where missing; in ``attrs`` the
+    features without a date, by name, as ``undated``."""
+    values, undated = features.read(pixel.window)[:, 0, 0], len(features.undated)
+    count = len(values) - undated
+    labels = features.cube.coordinates
+    names = [str(one) for one in labels["feature"]] if features.days else []
+    dates = pd.DatetimeIndex(labels["date"] if features.days else [], name="date")
+    found = pd.DataFrame(values[:count].reshape(len(dates), len(names)), dates, names)
+    found.attrs["undated"] = dict(zip(features.undated, values[count:].tolist(), strict=True))
+    return found
 
 
 def place(pixel: Pixel, longitude: float, latitude: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lc_platform.area.grid import PatchGrid
 from lc_platform.eo.polygons import METRES_PER_DEGREE
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
+from lc_platform.products.features import date_of
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.training_samples import Samples
@@ -115,12 +116,18 @@ def _drawn(samples: Samples) -> NDArray[np.uint8]:
 
 
 def _importance(model: LandCoverModel) -> NDArray[np.uint8]:
-    """Return the gain of each feature (down) on each date (across), the square root of its share of
-    the highest."""
-    names = model.card["features"]
-    gain = model.classifier.importance()
-    dates = len({name.rpartition("_")[2] for name in names})
-    table = gain.reshape(dates, -1).T if len(names) % dates == 0 else gain[None]
+    """Return the gain of each feature (down) on each date (across), and below it of those without a
+    date, the square root of its share of the highest."""
+    names, gain = model.card["features"], model.classifier.importance()
+    dated = np.array([date_of(name) is not None for name in names], np.bool_)
+    dates = len({date_of(name) for name in names} - {None})
+    if not dates or dated.sum() % dates:
+        table = gain[None]
+    else:
+        rest = gain[~dated]
+        below = np.zeros(-(-len(rest) // dates) * dates)
+        below[: len(rest)] = rest
+        table = np.concatenate([gain[dated].reshape(dates, -1).T, below.reshape(-1, dates)])
     return shades(np.sqrt(table / max(table.max(), 1e-12)))
 
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
 from lc_platform.cube import Summary
+from lc_platform.products.features import date_of
 from lc_platform.products.mosaic import (
     APPLICABLE,
     APPLICABLE_SHARES,
@@ -159,6 +160,7 @@ def _model(of: Contents) -> dict[str, Any]:
     return {
         "method": card.get("method", "lightgbm"),
         "features": len(card["features"]),
+        "undated": sum(date_of(name) is None for name in card["features"]),
         "samples": sum(card["samples"].values()),
         "patches": len(card["training_patches"]),
         "class_samples": card["samples"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,8 @@ class PixelStory(BaseModel):
     reference: ReferenceOfPixel | None
     observations: list[Observation]
     features: list[FeaturesOfDate] | None
+    undated_features: dict[str, float | None] | None
+    """What the classifier reads beside: measures of the season, and what else has no date."""
     model: Model
     links: Links
     missing: list[str]
@@ -153,6 +156,7 @@ def pixel(view: CurrentView, lon: Longitude, lat: Latitude, year: Year) -> Pixel
         reference=_reference(story.reference),
         observations=_observations(view, story),
         features=_features(story.features),
+        undated_features=_undated(story.features),
         model=Model(
             version=None if own is None else own.model_version,
             link=partition_link(view.dagster, "model", of_patch),
@@ -254,3 +258,9 @@ def _features(table: pd.DataFrame | None) -> list[FeaturesOfDate] | None:
         FeaturesOfDate(date=date[:10], values=dict(zip(table.columns, values, strict=True)))
         for date, values in zip(times(table.index), numbers(table), strict=True)
     ]
+
+
+def _undated(table: pd.DataFrame | None) -> dict[str, float | None] | None:
+    if table is None:
+        return None
+    return {name: None if isnan(value) else value for name, value in table.attrs["undated"].items()}

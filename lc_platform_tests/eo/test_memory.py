@@ -24,8 +24,9 @@ from lc_platform.area import patches as area
 from lc_platform.products import cloud_masks as detection, features
 from lc_platform.products import observation_stats as observations
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_options import FeatureOptions
 from lc_platform.products.options import (
-    AcquisitionOptions, DetectionOptions, FeatureOptions, StatisticsOptions)
+    AcquisitionOptions, DetectionOptions, StatisticsOptions)
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform.storage import zarr_cube as zarr_format

@@ -13,8 +13,8 @@ from lc_platform.eo import indices
 from lc_platform.errors import DataError
 from lc_platform.products import features
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_options import FeatureOptions
 from lc_platform.products.features import FeatureStack
-from lc_platform.products.options import FeatureOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes as held
 

@@ -28,7 +28,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PatchGrid]:
     """The folder of a configuration of patches in two zones, of which every asset is made that
     needs no training."""
     folder = tmp_path_factory.mktemp("viewer")
-    data = settings(aoi={"bbox": ACROSS_ZONES, "crs": "utm"})
+    season = {"of": ["NDVI"], "percentiles": [50], "measures": ["day_of_maximum"]}
+    families = {"families": ["series", "statistics"], "statistics": season}
+    data = settings(aoi={"bbox": ACROSS_ZONES, "crs": "utm"}, features=families)
     (folder / FILE_NAME).write_text(yaml.safe_dump(data), encoding="utf-8")
     return folder, stores.make(Platform(lc_platform.config.load(folder / FILE_NAME)))
 

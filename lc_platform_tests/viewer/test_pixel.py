@@ -124,6 +124,16 @@ def test_features_equal_the_stored_numbers(
     np.testing.assert_array_equal(np.array(found, np.float32), stored)
 
 
+def test_features_without_a_date_equal_the_stored_numbers(
+    told: Any, patch: Patch, reader: Reader, at: tuple[int, int]
+) -> None:
+    stored = zarr.open_group(files(reader, "features", patch), mode="r")["undated"][:, *at]
+    assert list(told["undated_features"]) == ["NDVI_p50", "NDVI_day_of_maximum"]
+    found = np.array(list(told["undated_features"].values()), np.float32)
+    np.testing.assert_array_equal(found, stored)
+    assert 1 <= found[1] <= 366
+
+
 def test_the_map_and_the_reference_equal_the_files(
     told: Any, patch: Patch, reader: Reader, at: tuple[int, int]
 ) -> None:

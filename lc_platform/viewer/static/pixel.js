@@ -126,7 +126,7 @@ class PixelPanel {
     const open = byId("chart-table").querySelector("details")?.open;
     const table = observationsTable(this.story, name, pick);
     table.open = Boolean(open);
-    byId("chart-table").replaceChildren(table);
+    byId("chart-table").replaceChildren(table, ...undatedFeatures(this.story.undated_features));
     this.showDate();
   }
 
@@ -206,6 +206,16 @@ function chartLegend(features, { drawn, read }) {
     "read by the classifier"]);
   }
   return h("ul", { class: "chart-legend" }, entries.map((entry) => h("li", {}, entry)));
+}
+
+/** What the classifier read beside the series: measures of the season. */
+function undatedFeatures(features) {
+  const entries = Object.entries(features ?? {});
+  if (!entries.length) return [];
+  return [h("details", {}, h("summary", {}, `Measures of the season (${entries.length})`),
+    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Feature"), h("th", { scope: "col" }, "Value"))),
+      h("tbody", {}, entries.map(([name, value]) => h("tr", {},
+        h("th", { scope: "row" }, name), h("td", {}, value === null ? "missing" : number(value, 3)))))))];
 }
 
 /** The keys that the map answers to beside MapLibre's own, while it has the focus. */

@@ -1,0 +1,288 @@
+"""Features as a cube whose windows are computed when they are read."""
+
+from __future__ import annotations
+
+from calendar import isleap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from lc_platform.cube import MAIN, Layer, Window, selected, shifted, whole
+from lc_platform.eo import indices as spectral
+from lc_platform.eo.indices import Index
+from lc_platform.eo.radiometry import calibrate
+from lc_platform.products.auxiliary_features import AuxiliaryFeatures
+from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_families import (
+    Families,
+    Observations,
+    Series,
+    compute_undated,
+    described,
+    series_of,
+    undated_names,
+)
+from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.runtime.threads import parallel_for
+
+SERIES, UNDATED = "features", "undated"
+"""The layers of features on dates, and of those without a date. Whatever has no date, also what is
+no season's, goes to the second."""
+NDVI = spectral.KNOWN["NDVI"]
+_ROWS = 8
+"""Rows that a thread computes at a time: its observations stay in the cache."""
+
+
+class Observed(NamedTuple):
+    """What the features of a window are computed from."""
+
+    numbers: NDArray[np.uint16]
+    """(time, band, y, x), digital numbers of the main collection."""
+    valid: NDArray[np.bool_]
+    """(time, y, x), where they show the ground."""
+    auxiliary: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
+    """The same of each auxiliary collection, with its own times."""
+    weights: NDArray[np.float32] | None
+    """(time, y, x), 0 to 1, of the main collection's observations; None where all weigh the
+    same."""
+
+
+class Computed(NamedTuple):
+    """The features of a window."""
+
+    series: NDArray[np.float32]
+    """(date, feature, y, x), NaN where missing; no date where there is no series."""
+    undated: NDArray[np.float32]
+    """(feature, y, x), likewise, of the families without dates."""
+    unconverged: int
+    """Composites that did not converge."""
+
+    @property
+    def whole(self) -> NDArray[np.float32]:
+        """(feature, y, x), all of them in the order of their names."""
+        flat = self.series.reshape(-1, *self.undated.shape[1:])
+        return np.concatenate([flat, self.undated]) if len(self.undated) else flat
+
+
+@dataclass(frozen=True)
+class LazyFeatures:
+    """A cube of features whose windows are computed when they are read."""
+
+    raw_bands: AcquisitionStack
+    cloud_masks: CloudMasks
+    bands: tuple[str, ...]
+    indices: tuple[Index, ...]
+    targets: NDArray[np.int32]
+    """(date,), days since 1 January."""
+    used: NDArray[np.intp]
+    """(time,), which of the acquisitions."""
+    auxiliary: tuple[AuxiliaryFeatures, ...] = ()
+    """Of other collections; all of their acquisitions are used."""
+    threads: int = 0
+    families: Families = (Series(),)
+
+    @property
+    def grids(self) -> Mapping[str, GeoBox]:
+        return {MAIN: self.raw_bands.map_grid}
+
+    @property
+    def main_names(self) -> tuple[str, ...]:
+        """The names of the main collection's bands and indices, in order."""
+        return (*self.bands, *(index.name for index in self.indices))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the main collection's signals, then those of the auxiliary ones."""
+        return (*self.main_names, *(name for one in self.auxiliary for name in one.which.features))
+
+    @cached_property
+    def _signals(self) -> tuple[tuple[str, ...], ...]:
+        """Those of each collection."""
+        return (self.main_names, *(one.which.features for one in self.auxiliary))
+
+    @cached_property
+    def undated_names(self) -> tuple[str, ...]:
+        """The names of the features without a date, collection by collection."""
+        return tuple(n for one in self._signals for n in undated_names(self.families, one))
+
+    @cached_property
+    def _series(self) -> Series | None:
+        return series_of(self.families)
+
+    @property
+    def converges(self) -> bool:
+        """Whether there are composites that are found step by step."""
+        return self._series is not None and self._series.method == "geometric_median"
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        dates, names, undated = len(self.targets), len(self.names), len(self.undated_names)
+        found = {}
+        if dates:
+            found[SERIES] = Layer(
+                ("date", "feature"),
+                "float32",
+                fill=float("nan"),
+                chunks=(dates, names),
+                compressed=(1, names),
+            )
+        if undated:
+            found[UNDATED] = Layer(
+                ("undated_feature",),
+                "float32",
+                fill=float("nan"),
+                chunks=(undated,),
+                compressed=(undated,),
+            )
+        return found
+
+    @property
+    def coordinates(self) -> Mapping[str, NDArray[Any]]:
+        start = np.datetime64(f"{self.raw_bands.year}-01-01", "D")
+        found = {}
+        if len(self.targets):
+            found["date"] = start + self.targets.astype("timedelta64[D]")
+            found["feature"] = np.array(self.names)
+        if self.undated_names:
+            found["undated_feature"] = np.array(self.undated_names)
+        return found
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        keys = self.raw_bands.keys
+        return {
+            "patch": self.raw_bands.patch,
+            "year": self.raw_bands.year,
+            "days": self.targets.tolist(),
+            "features": list(self.names) if len(self.targets) else [],
+            "bands": list(self.bands),
+            "indices": [asdict(index) for index in self.indices],
+            "acquisitions": [keys[i] for i in self.used],
+            "also": [one.described for one in self.auxiliary],
+            **({} if self.families == (Series(),) else self._about_families),
+            "made_of": versions(self.raw_bands, self.cloud_masks),
+            **({"margin": margin} if (margin := self.raw_bands.map_margin) else {}),
+        }
+
+    @property
+    def _about_families(self) -> dict[str, Any]:
+        return {"families": described(self.families), UNDATED: list(self.undated_names)}
+
+    def read(
+        self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Return (date, feature, y, x), of the layer ``undated`` (undated_feature, y, x), or what
+        ``select`` leaves of it."""
+        if layer not in self.layers:
+            raise KeyError(layer)
+        here = whole(self.raw_bands.map_grid) if window is None else window
+        found = self.computed(self.observed(here))
+        values = found.series if layer == SERIES else found.undated
+        return selected(values, self.layers[layer].dims, select)
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        series = self._series
+        by = (NDVI,) if series is not None and series.method == "maximum_ndvi" else ()
+        return spectral.required_bands([*self.indices, *by], self.bands)
+
+    def observed(self, window: Window) -> Observed:
+        """Return what the features of a window of the cube are computed of."""
+        window, times = shifted(window, -self.raw_bands.map_margin), self.used.tolist()
+        weights = None
+        if self._series is not None and self._series.weighs:
+            weights = 1 - np.nan_to_num(self.cloud_masks.probability(window, times), nan=0.0)
+        return Observed(
+            self.raw_bands.digital_numbers(window, times, self._needed),
+            self.cloud_masks.valid(window, times),
+            [one.observed(window) for one in self.auxiliary],
+            weights,
+        )
+
+    def computed(self, seen: Observed) -> Computed:
+        """Return the features of what was ``observed``."""
+        height, width = seen.valid.shape[1:]
+        dates = len(self.targets)
+        series = np.empty((dates, len(self.names), height, width), np.float32)
+        undated = np.empty((len(self.undated_names), height, width), np.float32)
+        calibration = self.raw_bands.calibration(self._needed, self.used.tolist())
+        unconverged: list[int] = []
+
+        def rows(part: slice) -> None:
+            reflectance = calibrate(seen.numbers[:, :, part], *calibration)
+            named = {band: reflectance[:, i] for i, band in enumerate(self._needed)}
+            main = Observations(
+                self._main_signals(reflectance, named),
+                seen.valid[:, part],
+                self.raw_bands.days[self.used],
+                None if seen.weights is None else seen.weights[:, part],
+            )
+            several = [main]
+            for one, (numbers, valid) in zip(self.auxiliary, seen.auxiliary, strict=True):
+                several.append(one.observations(numbers[:, :, part], valid[:, part]))
+            of_dates, rest = series[:, :, part], undated[:, part]
+            for i, (own, signals) in enumerate(zip(several, self._signals, strict=True)):
+                out, of_dates = np.split(of_dates, [len(signals)], axis=1)
+                if self._series is not None and i == 0 and self._series.jointly:
+                    unconverged.append(self._composed(main, reflectance, named, out))
+                elif self._series is not None:
+                    unconverged.append(
+                        self._series.compute(own, signals, self.targets, self._end, out)
+                    )
+                count = len(undated_names(self.families, signals))
+                if count:
+                    compute_undated(self.families, own, signals, rest[:count])
+                    rest = rest[count:]
+
+        parallel_for(rows, height, _ROWS, self.threads)
+        return Computed(series, undated, sum(unconverged))
+
+    @property
+    def _end(self) -> int:
+        """The day after the year's last, which ends the last date's period."""
+        return 366 if isleap(self.raw_bands.year) else 365
+
+    def _main_signals(
+        self, reflectance: NDArray[np.float32], named: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Return (time, signal, y, x) of the main collection."""
+        if not self.indices and self._needed == self.bands:
+            return reflectance
+        shape = (len(reflectance), len(self.main_names), *reflectance.shape[2:])
+        signals = np.empty(shape, np.float32)
+        for i, band in enumerate(self.bands):
+            signals[:, i] = named[band]
+        for i, index in enumerate(self.indices, len(self.bands)):
+            signals[:, i] = spectral.compute(index, named)
+        return signals
+
+    def _composed(
+        self,
+        main: Observations,
+        reflectance: NDArray[np.float32],
+        named: Mapping[str, NDArray[np.float32]],
+        out: NDArray[np.float32],
+    ) -> int:
+        """Write composites of all bands together, and the indices of these; see
+        `Series.compute`."""
+        assert self._series is not None
+        by = spectral.compute(NDVI, named) if self._series.method == "maximum_ndvi" else None
+        bands = np.empty((len(self.targets), *reflectance.shape[1:]), np.float32)
+        failed = self._series.compute(
+            main._replace(values=reflectance), self._needed, self.targets, self._end, bands, by
+        )
+        out[:] = self._main_signals(bands, {b: bands[:, i] for i, b in enumerate(self._needed)})
+        return failed
+
+
+def versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:
+    """Return what is told of the imagery and the masks that features are made of."""
+    return {
+        "raw_bands": raw_bands.cube.attributes.get("content_id"),
+        "cloud_masks": cloud_masks.cube.attributes.get("content_id"),
+    }

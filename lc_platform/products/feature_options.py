@@ -1,0 +1,67 @@
+"""The options of `features`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lc_platform.area.mask import Area, ConfiguredArea
+from lc_platform.config import Features, Imagery, Processing
+from lc_platform.config.options import ABSENT, SPEED, Options, appearance, data, option
+from lc_platform.eo.indices import Index
+from lc_platform.products.feature_families import FAMILIES, Families, Series, described
+from lc_platform.products.options import CLIPPED
+
+if TYPE_CHECKING:
+    from lc_platform.products.auxiliary_features import AuxiliaryBands
+
+_FEATURES, _PROCESSING = Features(), Processing()
+
+
+def families_of(features: Features) -> Families:
+    """Return the families that a configuration chooses, in the order of ``FAMILIES``."""
+    return tuple(
+        kind(**dict(getattr(features, name)))
+        for name, kind in FAMILIES.items()
+        if name in features.families
+    )
+
+
+def _families(families: Families) -> Any:
+    """Return families, but for the one that there was before there were others."""
+    return ABSENT if families == (Series(),) else described(families)
+
+
+def _counted(indices: Sequence[Index]) -> Any:
+    return [index.counted for index in indices]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """The options of `features`."""
+
+    bands: tuple[str, ...] = option(
+        data("imagery.bands"), default=Imagery.model_fields["bands"].default
+    )
+    indices: tuple[Index, ...] = option(data("indices", value=_counted), default=())
+    auxiliary: tuple[AuxiliaryBands, ...] = option(data("further_features"), default=())
+    """Bands of auxiliary collections, each interpolated between its own valid observations,
+    however few of them an acquisition has."""
+    families: Families = option(data("features.families", value=_families), default=(Series(),))
+    """What is made of the bands and indices."""
+    interval: int = option(data("features.interval"), default=_FEATURES.interval)
+    """Days between the dates, from 1 January."""
+    min_valid_fraction: float = option(
+        data("features.min_valid_fraction"), default=_FEATURES.min_valid_fraction
+    )
+    """0 to 1; an acquisition is left out where less is valid of what the area covers of the patch
+    and any acquisition of the year has data of."""
+    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
+    """The area that the map ends at; None where the map is of the whole patch."""
+    stored: bool = option(appearance("features.stored"), default=_FEATURES.stored)
+    """False where only the description is stored and features are computed when they are read."""
+    window: int = option(SPEED, default=_PROCESSING.window)
+    """Pixels along the side of the windows that are computed at a time."""
+    threads: int = option(SPEED, default=_PROCESSING.threads)
+    """Threads that may be used, 0 for all."""
