@@ -18,8 +18,8 @@ from benchmarks.settings import Settings
 from lc_platform.config import LIGHTGBM_DEFAULTS, MODEL_METHOD, Sampling
 from lc_platform.eo import accuracy, bootstrap, objects
 from lc_platform.eo import classifier as classify
-from lc_platform.eo.classification_methods import Combined, Method
 from lc_platform.eo.classifier import ProbabilityModel
+from lc_platform.eo.combined import Combined
 from lc_platform.eo.folds import assign_folds
 from lc_platform.products.cross_validation import fitted
 from lc_platform.products.options import SamplingOptions, TrainingOptions
@@ -45,7 +45,7 @@ def run(settings: Settings) -> list[Table]:
     ]
 
 
-def options(ids: Sequence[int], method: Method) -> TrainingOptions:
+def options(ids: Sequence[int], method: str) -> TrainingOptions:
     """The platform's, for some classes and a method."""
     named = {i: str(i) for i in ids}
     return TrainingOptions(
@@ -69,7 +69,7 @@ def samples(ground: Ground, erosion: int, pixels: int, validation: int) -> dict[
 def members(classifier: ProbabilityModel) -> dict[str, ProbabilityModel]:
     """Of a combined classifier: both, and each alone, as it is trained alone too."""
     assert isinstance(classifier, Combined)
-    parts = classifier.trees, classifier.discriminant, classifier
+    parts = *classifier.members, classifier
     return dict(zip(METHODS, parts, strict=True))
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.config import LIGHTGBM_DEFAULTS, Map
-from lc_platform.eo import applicability
-from lc_platform.eo import classifier as classify
+from lc_platform.eo import applicability, classification_methods
 from lc_platform.eo.classifier import Classifier
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
@@ -35,8 +34,8 @@ def train(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
     score += random.gumbel(scale=0.2 * score.std(), size=score.shape)
     # The medians are the same, so that no class is left out.
     labels = np.array(CLASSES)[(score - np.median(score, axis=0)).argmax(axis=1)]
-    return classify.train(
-        features, labels, feature_names=names, parameters=LIGHTGBM_DEFAULTS, seed=42
+    return classification_methods.train(  # type: ignore[return-value]
+        "lightgbm", features, labels, feature_names=names, parameters=LIGHTGBM_DEFAULTS, seed=42
     )
 
 

@@ -317,6 +317,7 @@ class Platform:
             classes=config.class_names,
             method=config.model_method,
             parameters=config.model_parameters,
+            members=config.model_members,
             test_fraction=None if validation.folds else sampling.test_fraction,
             folds=validation.folds,
             block_size=validation.block_size,

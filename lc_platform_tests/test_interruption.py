@@ -19,7 +19,7 @@ from lc_platform import config
 from lc_platform.assets.declaration import RETRIES
 from lc_platform.commands import run as running
 from lc_platform.commands.status import status
-from lc_platform.eo import classifier
+from lc_platform.eo import classification_methods
 from lc_platform.runtime import interruption, progress
 from lc_platform.runtime.interruption import StopRequested
 from lc_platform.runtime.progress import Step
@@ -140,13 +140,13 @@ def test_training_stops_between_two_rounds() -> None:
             interruption.request()
 
     with progress.listen(listener), pytest.raises(StopRequested):
-        classifier.train(
+        classification_methods.train(
+            "lightgbm",
             features,
             np.arange(500) % 2 + 1,
             feature_names=["a", "b", "c"],
-            parameters={},
+            parameters={"num_iterations": 1000},
             seed=1,
-            rounds=1000,
         )
     assert rounds == [1, 2, 3]
 

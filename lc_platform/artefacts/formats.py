@@ -210,8 +210,8 @@ class SamplesFormat(ReadWhole):
 
 
 class ModelFormat(ReadWhole):
-    """LightGBM's text and a card; with folds, also the text of each fold's classifier, and tables
-    of what ground is tested in which fold, and of labels that are probably wrong."""
+    """The classifier's text and a card; with folds, also the text of each fold's classifier, and
+    tables of what ground is tested in which fold, and of labels that are probably wrong."""
 
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)

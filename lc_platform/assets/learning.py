@@ -84,7 +84,7 @@ def model(
     training_samples: Mapping[str, Samples],
     options: TrainingOptions,
 ) -> LandCoverModel:
-    """The classifier of a year, as LightGBM text, and its model card."""
+    """The classifier of a year, as text, and its model card."""
     grids = {patch.key: patch.geobox for patch in platform.grid().patches}
     return products.model.train(training_samples, options, year=year, grids=grids)
 

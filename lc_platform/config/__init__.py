@@ -43,6 +43,7 @@ from lc_platform.config.model import (
     LIGHTGBM_DEFAULTS,
     LIGHTGBM_FIXED,
     MODEL_METHOD,
+    PARAMETERS,
     lightgbm_parameters,
 )
 from lc_platform.config.object_store import AZURE, GCS, ObjectStore
@@ -76,6 +77,7 @@ __all__ = [
     "LIGHTGBM_FIXED",
     "MAP_PATH",
     "MODEL_METHOD",
+    "PARAMETERS",
     "RUN_PATCHES",
     "RUN_PIXELS",
     "SENTINEL2_BANDS",

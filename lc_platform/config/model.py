@@ -1,10 +1,12 @@
-"""The section `model`: what classifies, and parameters of LightGBM."""
+"""The section `model`: what classifies, and its parameters."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 from lc_platform.config.fields import as_number
 from lc_platform.config.problems import nearest
@@ -21,15 +23,63 @@ LIGHTGBM_DEFAULTS: dict[str, Any] = {
 }
 LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministic")
 """Parameters that the platform sets itself: the classes and the reproducibility depend on them."""
-
+TREE_DEFAULTS: dict[str, Any] = {"n_estimators": 100, "min_samples_leaf": 2}
+"""Of `random_forest` and `extra_trees`."""
+LOGISTIC_DEFAULTS: dict[str, Any] = {"C": 1.0, "max_iter": 1000}
 
 METHOD = "method"
-"""The one key of the section that is no parameter of LightGBM."""
-METHODS = ("lightgbm", "discriminant", "combined")
-MODEL_METHOD: Literal["lightgbm", "discriminant", "combined"] = "combined"
-"""On the simulated archive it is right more often than either alone (`benchmarks.accuracy`)."""
+OF = "of"
+"""The methods that are combined, with their weights and parameters."""
+WEIGHT = "weight"
+MODEL_METHOD = "combined"
+"""On the simulated archive it is right more often than either of its two alone
+(`benchmarks.accuracy`)."""
+_COMBINED_BY_DEFAULT: dict[str, Any] = {"lightgbm": 1, "discriminant": 1}
 
 
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a method that users may give."""
+
+    of: str
+    """Whose they are, in words."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    names: Callable[[], Mapping[str, str]] = dict
+    """Every name and alias -> the parameter's main name."""
+    fixed: tuple[str, ...] = ()
+    """What the platform sets itself."""
+    read: Callable[[Any], Any] = as_read
+    """Returns a value as the method takes it, or raises ValueError."""
+    refusal: Callable[[str, Any], str] = lambda _name, _value: ""
+    """Says why the method does not take a value of a parameter; nothing where it does."""
+
+    def checked(self, given: Mapping[Any, Any], within: str = "") -> dict[str, Any]:
+        """Return parameters under their main names. Raises ValueError naming the key."""
+        found: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        valid = self.names()
+        for key, value in given.items():
+            path = f"{within}{key}"
+            if key not in valid and key not in self.fixed:
+                raise ValueError(
+                    f"{path}: is no parameter of {self.of}.{nearest(str(key), list(valid))}"
+                )
+            name = valid.get(key, key)
+            if name in self.fixed:
+                raise ValueError(f"{path}: is set by the platform. Remove it")
+            if name in names:
+                raise ValueError(f"{path}: is another name of {names[name]}. Give one of them")
+            names[name] = key
+            try:
+                found[name] = self.read(value)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            if why := self.refusal(name, found[name]):
+                raise ValueError(f"{path}: {self.of} refuses {found[name]!r} ({why}). Give another")
+        return found
+
+
+@cache
 def lightgbm_parameters() -> dict[str, str]:
     """Return every name and alias of LightGBM's parameters -> the parameter's main name."""
     from lightgbm.basic import _ConfigAliases
@@ -41,48 +91,167 @@ def lightgbm_parameters() -> dict[str, str]:
     }
 
 
-def checked_parameters(model: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return LightGBM parameters under their main names, and the method where it is given. Raises
-    ValueError naming the key."""
+def _number_or_truth(value: Any) -> Any:
+    return as_read(value) if is_truth(value) else as_number(value)
+
+
+def _lightgbm_refusal(name: str, value: Any) -> str:
     import lightgbm
     import numpy as np
 
-    valid = lightgbm_parameters()
-    given: dict[str, str] = {}
-    checked: dict[str, Any] = {}
-    if (method := model.get(METHOD, MODEL_METHOD)) not in METHODS:
+    # LightGBM checks every value when it makes a data set: now, and not after the download.
+    settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
+    try:
+        lightgbm.Dataset(np.arange(20.0)[:, None], params=settings).construct()
+    except (lightgbm.basic.LightGBMError, TypeError) as error:
+        return re.sub(r" at /.*", "", str(error).strip())
+    return ""
+
+
+def _text_number_or_truth(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else _number_or_truth(value)
+
+
+_MATES: Mapping[str, dict[str, Any]] = {
+    "max_samples": {"bootstrap": True},
+    "l1_ratio": {"solver": "saga"},
+}
+"""What parameters of scikit-learn need beside them."""
+
+
+def _scikit_learn(title: str, module: str, defaults: Mapping[str, Any], *left_out: str) -> Any:
+    """Return the parameters of a classifier of scikit-learn's, less those left out."""
+
+    def classifier() -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(f"sklearn.{module}"), title)
+
+    fixed = ("class_weight", "n_jobs", "random_state", "verbose", "warm_start", *left_out)
+
+    def names() -> Mapping[str, str]:
+        return {name: name for name in classifier()().get_params() if name not in fixed}
+
+    def refusal(name: str, value: Any) -> str:
+        import numpy as np
+
+        # scikit-learn checks every value when it fits: now, and not after the download.
+        values, labels = np.arange(12.0, dtype=np.float32)[:, None], np.arange(12) % 2
+        few: dict[str, Any] = {"n_estimators": 1} if "n_estimators" in names() else {}
+        mates = _MATES.get(name, {})
+        try:
+            classifier()(**(few | mates | {name: value})).fit(values, labels)
+        except (ValueError, TypeError) as error:
+            return str(error).strip().rstrip(".")
+        return ""
+
+    return Parameters(
+        f"scikit-learn's {title}", defaults, names, fixed, _text_number_or_truth, refusal
+    )
+
+
+_TREES_FIXED = ("monotonic_cst", "oob_score")
+PARAMETERS: Mapping[str, Parameters] = {
+    "lightgbm": Parameters(
+        "LightGBM",
+        LIGHTGBM_DEFAULTS,
+        lightgbm_parameters,
+        LIGHTGBM_FIXED,
+        _number_or_truth,
+        _lightgbm_refusal,
+    ),
+    "random_forest": _scikit_learn(
+        "RandomForestClassifier", "ensemble", TREE_DEFAULTS, *_TREES_FIXED
+    ),
+    "extra_trees": _scikit_learn("ExtraTreesClassifier", "ensemble", TREE_DEFAULTS, *_TREES_FIXED),
+    "discriminant": Parameters("the discriminant, which has none"),
+    "logistic": _scikit_learn(
+        "LogisticRegression", "linear_model", LOGISTIC_DEFAULTS, "dual", "intercept_scaling",
+        "multi_class", "penalty", "fit_intercept",
+    ),
+}  # fmt: skip
+"""By method."""
+METHODS = (*PARAMETERS, "combined")
+
+
+def checked_model(model: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the section with parameters under their main names. Raises ValueError naming the
+    key."""
+    method = model.get(METHOD, MODEL_METHOD)
+    if method not in METHODS:
         raise ValueError(
             f"{METHOD}: {method!r} is none of {', '.join(METHODS)}."
             f"{nearest(str(method), list(METHODS))}"
         )
-    others = [str(key) for key in model if key != METHOD]
-    if method == "discriminant" and others:
+    chosen = {METHOD: method} if METHOD in model else {}
+    given = {key: value for key, value in model.items() if key not in (METHOD, OF)}
+    if OF in model:
+        if method != "combined":
+            raise ValueError(f"{OF}: belongs to {METHOD}: combined, and the method is {method}")
+        if given:
+            raise ValueError(
+                f"{next(iter(given))}: where {OF} is given, parameters stand in it: {OF}: "
+                "{lightgbm: {num_leaves: 15}, discriminant: 1}"
+            )
+        return {**chosen, OF: _checked_members(model[OF])}
+    of = PARAMETERS["lightgbm" if method == "combined" else method]
+    for key in given:
+        known = key in of.names() or key in of.fixed
+        if method != "lightgbm" and key in lightgbm_parameters() and not known:
+            raise ValueError(
+                f"{key}: is of LightGBM, which {METHOD}: {method} does without. Remove it, "
+                f"or choose {METHOD}: combined"
+            )
+    return {**chosen, **of.checked(given)}
+
+
+def _checked_members(members: Any) -> dict[str, Any]:
+    """Return the weight and the parameters that are given of each method. Raises ValueError naming
+    the key."""
+    if not isinstance(members, Mapping) or len(members) < 2:
         raise ValueError(
-            f"{others[0]}: is of LightGBM, which {METHOD}: discriminant does without. Remove it, "
-            f"or choose {METHOD}: combined"
+            f"{OF}: {members!r} is not two methods or more with a weight each. Write {OF}: "
+            "{lightgbm: 1, discriminant: 1}"
         )
-    for key, value in model.items():
-        if key == METHOD:
-            checked[key] = value
-            continue
-        if key not in valid:
-            raise ValueError(f"{key}: is no parameter of LightGBM.{nearest(str(key), list(valid))}")
-        name = valid[key]
-        if name in LIGHTGBM_FIXED:
-            raise ValueError(f"{key}: is set by the platform. Remove it")
-        if name in given:
-            raise ValueError(f"{key}: is another name of {given[name]}. Give one of them")
-        given[name] = key
+    found: dict[str, Any] = {}
+    for method, given in members.items():
+        if method not in PARAMETERS:
+            raise ValueError(
+                f"{OF}.{method}: is none of {', '.join(PARAMETERS)}."
+                f"{nearest(str(method), list(PARAMETERS))}"
+            )
+        told = dict(given) if isinstance(given, Mapping) else {WEIGHT: given}
         try:
-            value = as_read(value) if is_truth(value) else as_number(value)
+            weight = as_number(told.pop(WEIGHT, 1))
         except ValueError as error:
-            raise ValueError(f"{key}: {error}") from None
-        checked[name] = value
-        # LightGBM checks every value when it makes a data set: now, and not after the download.
-        settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
-        try:
-            lightgbm.Dataset(np.arange(20.0)[:, None], params=settings).construct()
-        except (lightgbm.basic.LightGBMError, TypeError) as error:
-            why = re.sub(r" at /.*", "", str(error).strip())
-            raise ValueError(f"{key}: LightGBM refuses {value!r} ({why}). Give another") from error
-    return checked
+            raise ValueError(f"{OF}.{method}.{WEIGHT}: {error}") from None
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e9:
+            raise ValueError(f"{OF}.{method}: the weight {weight!r} is no number above 0")
+        found[method] = {WEIGHT: weight, **PARAMETERS[method].checked(told, f"{OF}.{method}.")}
+    return found
+
+
+def model_method(model: Mapping[str, Any]) -> str:
+    """Return what classifies."""
+    found: str = model.get(METHOD, MODEL_METHOD)
+    return found
+
+
+def model_parameters(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the method over its defaults; of LightGBM where it is combined with
+    a discriminant; none where `model_members` has them."""
+    method = model_method(model)
+    if model_members(model):
+        return {}
+    given = {name: value for name, value in model.items() if name not in (METHOD, OF)}
+    return {**PARAMETERS["lightgbm" if method == "combined" else method].defaults, **given}
+
+
+def model_members(model: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the weight and all parameters of each method that is combined, by method; nothing
+    where that is LightGBM and a discriminant, as by default."""
+    members: Mapping[str, Mapping[str, Any]] = model.get(OF, {})
+    usual = {method: {WEIGHT: weight} for method, weight in _COMBINED_BY_DEFAULT.items()}
+    if members == usual:
+        return {}
+    return {method: {**PARAMETERS[method].defaults, **one} for method, one in members.items()}

@@ -157,7 +157,7 @@ def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
         else:
             text = _description(problem, _annotation_at(root, location))
             # A whole section's check starts with the key inside the section.
-            inner = re.match(r"[a-z_]+(\[\d+\])?(\.[a-z_]+)*(?=: )", text)
+            inner = re.match(r"[A-Za-z_]+(\[\d+\])?(\.[A-Za-z_]+)*(?=: )", text)
             joint = "." if key and inner else ": " if key else ""
             lines.append(f"{key}{joint}{text}" + ("" if text.endswith("?") else "."))
     return list(dict.fromkeys(lines))

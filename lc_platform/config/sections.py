@@ -42,7 +42,12 @@ from lc_platform.config.fields import (
 )
 from lc_platform.config.imagery import Imagery
 from lc_platform.config.map import Map
-from lc_platform.config.model import LIGHTGBM_DEFAULTS, METHOD, MODEL_METHOD, checked_parameters
+from lc_platform.config.model import (
+    checked_model,
+    model_members,
+    model_method,
+    model_parameters,
+)
 from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
@@ -173,8 +178,10 @@ class Config(Section):
     sampling: Sampling = Sampling()
     validation: Validation = Validation()
     model: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of LightGBM, over the platform's defaults. method: lightgbm, discriminant (linear,
-    shrunk covariance; no parameters) or combined, the mean of both's probabilities."""
+    """method: lightgbm, random_forest, extra_trees, discriminant (linear, shrunk covariance),
+    logistic, or combined, a weighted mean of several: of: {lightgbm: 1, discriminant: 1}. Its
+    parameters stand beside it under LightGBM's or scikit-learn's names (n_estimators: 300), or
+    within of; those of LightGBM where neither is given."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
@@ -212,8 +219,8 @@ class Config(Section):
 
     @field_validator("model", mode="before")
     @classmethod
-    def _lightgbm_parameters(cls, model: Any) -> Any:
-        return checked_parameters(model) if isinstance(model, Mapping) and model else model
+    def _known_parameters(cls, model: Any) -> Any:
+        return checked_model(model) if isinstance(model, Mapping) and model else model
 
     @model_validator(mode="before")
     @classmethod
@@ -413,19 +420,18 @@ class Config(Section):
 
     @property
     def model_parameters(self) -> dict[str, Any]:
-        """Of LightGBM; none where no trees are asked for."""
-        if self.model_method == "discriminant":
-            return {}
-        given = {name: value for name, value in self.model.items() if name != METHOD}
-        return {**LIGHTGBM_DEFAULTS, **given}
+        """Of what classifies; see `config.model.model_parameters`."""
+        return model_parameters(self.model)
 
     @property
-    def model_method(self) -> Literal["lightgbm", "discriminant", "combined"]:
+    def model_members(self) -> dict[str, dict[str, Any]]:
+        """What is combined; see `config.model.model_members`."""
+        return model_members(self.model)
+
+    @property
+    def model_method(self) -> str:
         """What classifies."""
-        found: Literal["lightgbm", "discriminant", "combined"] = self.model.get(
-            METHOD, MODEL_METHOD
-        )
-        return found
+        return model_method(self.model)
 
     @property
     def patches_per_run(self) -> int:

@@ -1,97 +1,116 @@
-"""The classifiers that users choose from by name."""
+"""The classifiers that users choose from by name.
+
+Each has a function that trains it on a `TrainingTable`, and one that reads its text. What comes out
+of both is a `ProbabilityModel`: a new method is a module with these two, and an entry in `METHODS`
+here and in `lc_platform.config.model`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.eo import classifier as trees
-from lc_platform.eo import discriminant
-from lc_platform.eo.classifier import Classifier, ProbabilityModel
-from lc_platform.eo.discriminant import Discriminant
+from lc_platform.eo import classifier as boosted_trees
+from lc_platform.eo import combined, discriminant, linear_model, logistic, random_forest
+from lc_platform.eo.classifier import ProbabilityModel
+from lc_platform.eo.combined import Combined
+from lc_platform.eo.training_table import TrainingTable
 
-Method = Literal["lightgbm", "discriminant", "combined"]
+SingleMethod = Literal["lightgbm", "random_forest", "extra_trees", "discriminant", "logistic"]
+Method = Literal[SingleMethod, "combined"]
+SINGLE_METHODS: tuple[SingleMethod, ...] = get_args(SingleMethod)
+METHODS: tuple[Method, ...] = (*SINGLE_METHODS, "combined")
 
-_BESIDE = "\ndiscriminant="
-"""Where the discriminant begins in the text of both: behind what LightGBM reads."""
+
+@dataclass(frozen=True)
+class Member:
+    """One of the classifiers that are combined."""
+
+    method: SingleMethod
+    weight: float = 1.0
+    """Above 0; the weights count in proportion to each other."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Combined:
-    """Trees and a discriminant, which make different mistakes; the mean of their probabilities."""
-
-    trees: Classifier
-    discriminant: Discriminant
-
-    @property
-    def class_ids(self) -> tuple[int, ...]:
-        return self.trees.class_ids
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        return self.trees.feature_names
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        return {**self.trees.parameters, **self.discriminant.parameters}
-
-    def probabilities(
-        self, features: NDArray[np.float32], *, threads: int = 0
-    ) -> NDArray[np.float32]:
-        """Return (pixel, class), 0 to 1, of features (pixel, feature), NaN where missing."""
-        found = self.trees.probabilities(features, threads=threads)
-        found += self.discriminant.probabilities(features, threads=threads)
-        found *= np.float32(0.5)
-        return found
-
-    def importance(self) -> NDArray[np.float64]:
-        """Return (feature,), that of the trees."""
-        return self.trees.importance()
-
-    def to_text(self) -> str:
-        """Return LightGBM's text, which any LightGBM reads, and behind it the discriminant."""
-        return f"{self.trees.to_text()}{_BESIDE}{self.discriminant.to_text()}"
+def members(told: Mapping[str, Mapping[str, Any]]) -> tuple[Member, ...]:
+    """Return members from their ``weight`` and parameters by method."""
+    return tuple(
+        Member(
+            method,  # type: ignore[arg-type]
+            float(one["weight"]),
+            {name: value for name, value in one.items() if name != "weight"},
+        )
+        for method, one in told.items()
+    )
 
 
 def train(
-    method: Method,
+    method: str,
     features: NDArray[np.float32] | Sequence[NDArray[np.float32]],
     labels: NDArray[np.integer[Any]],
     *,
     feature_names: Sequence[str],
     parameters: Mapping[str, Any],
     seed: int,
+    members: Sequence[Member] = (),
     balanced: bool = False,
     class_ids: Sequence[int] = (),
     threads: int = 0,
 ) -> ProbabilityModel:
-    """Train a classifier; see `classifier.train` for the arguments.
+    """Train a classifier; the same samples, parameters and seed give the same one.
 
-    Raises ValueError as that does.
+    features, labels, feature_names, class_ids, balanced  see `TrainingTable.of`
+    parameters  of the method; of LightGBM's part where methods are combined without members
+    members     of `combined`; LightGBM and a discriminant with the same weight where there is none
+    threads     that may be used, 0 for all; the classifier does not depend on it
+
+    Raises ValueError where the samples do not fit, or the method refuses its parameters.
     """
-
-    def linear() -> Discriminant:
-        return discriminant.train(
-            features, labels, feature_names=feature_names, balanced=balanced, class_ids=class_ids
-        )
-
-    if method == "discriminant":
-        return linear()
-    found = trees.train(
-        features,
-        labels,
-        feature_names=feature_names,
-        parameters=parameters,
-        seed=seed,
-        balanced=balanced,
-        class_ids=class_ids,
-        threads=threads,
+    table = TrainingTable.of(
+        features, labels, feature_names=feature_names, class_ids=class_ids, balanced=balanced
     )
-    return Combined(found, linear()) if method == "combined" else found
+    if method != "combined":
+        return _trained(method, table, parameters, seed, threads)
+    of = members or (Member("lightgbm", parameters=parameters), Member("discriminant"))
+    return Combined(
+        tuple(one.method for one in of),
+        tuple(_trained(one.method, table, one.parameters, seed, threads) for one in of),
+        tuple(one.weight for one in of),
+    )
+
+
+def _trained(
+    method: str,
+    table: TrainingTable,
+    parameters: Mapping[str, Any],
+    seed: int,
+    threads: int,
+) -> ProbabilityModel:
+    if method == "discriminant":
+        return discriminant.train(table)
+    if method == "logistic":
+        return logistic.train(table, parameters, seed=seed)
+    if method == "lightgbm":
+        return boosted_trees.train(table, parameters, seed=seed, threads=threads)
+    if method in ("random_forest", "extra_trees"):
+        kind: random_forest.Kind = "random_forest" if method == "random_forest" else "extra_trees"
+        return random_forest.train(kind, table, parameters, seed=seed, threads=threads)
+    raise ValueError(f"{method!r} is none of {', '.join(METHODS)}.")
+
+
+_READERS: Mapping[str, Callable[..., ProbabilityModel]] = {
+    "discriminant": linear_model.from_text,
+    "logistic": linear_model.from_text,
+    "random_forest": random_forest.from_text,
+    "extra_trees": random_forest.from_text,
+}
+"""By the first key of their JSON."""
 
 
 def from_text(
@@ -104,16 +123,26 @@ def from_text(
 
     Raises ValueError where the text is not a classifier, or not one of these classes and features.
     """
-    if text.startswith("{"):
-        return discriminant.from_text(text, class_ids, feature_names, parameters)
-    forest, beside, linear = text.partition(_BESIDE)
-    found = trees.from_text(forest, class_ids, feature_names, parameters)
-    if not beside:
-        return found
-    return Combined(found, discriminant.from_text(linear, class_ids, feature_names))
+    several = combined.parts(text)
+    if several is not None:
+        return Combined(
+            several.methods,
+            tuple(from_text(one, class_ids, feature_names) for one in several.texts),
+            several.weights,
+        )
+    kind = re.match(r'\{"(\w+)"', text)
+    read = _READERS.get(kind[1]) if kind else boosted_trees.from_text
+    if read is None:
+        raise ValueError(f"The text is of no known classifier: it begins with {text[:40]!r}")
+    return read(text, class_ids, feature_names, parameters)
 
 
 def identity(text: str) -> str:
     """Return what of a classifier's text makes its probabilities, without how it was trained."""
-    forest, _, linear = text.partition(_BESIDE)
-    return forest.split("\nparameters:")[0] + linear
+    several = combined.parts(text)
+    if several is None:
+        return text if text.startswith("{") else text.split("\nparameters:")[0]
+    identities = [identity(one) for one in several.texts]
+    if several.usual:
+        return "".join(identities)
+    return json.dumps([several.methods, several.weights, identities])

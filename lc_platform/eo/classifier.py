@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from lc_platform.eo.calibration import Calibrator
 from lc_platform.eo.forest import forest_of
+from lc_platform.eo.training_table import TrainingTable
 from lc_platform.runtime.progress import tell
 from lc_platform.runtime.threads import parallel_for
 
 ENTROPY_NO_DATA = 255
 MARGIN_NO_DATA = 255
+_THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
 _ROWS = 32
 """Rows that a thread decides at a time."""
 
@@ -83,8 +86,9 @@ class Classifier:
         return np.asarray(self.booster.feature_importance("gain"), np.float64)
 
     def to_text(self) -> str:
-        """Return the model as LightGBM's own text, which any LightGBM reads."""
-        return str(self.booster.model_to_string())
+        """Return the model as LightGBM's own text, which any LightGBM reads; how many threads it
+        was trained on is no part of it."""
+        return _THREADS.sub("[num_threads: 0]", str(self.booster.model_to_string()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,64 +113,25 @@ class Prediction:
 
 
 def train(
-    features: NDArray[np.float32] | Sequence[NDArray[np.float32]],
-    labels: NDArray[np.integer[Any]],
-    *,
-    feature_names: Sequence[str],
-    parameters: Mapping[str, Any],
-    seed: int,
-    rounds: int = 100,
-    balanced: bool = False,
-    class_ids: Sequence[int] = (),
-    threads: int = 0,
+    table: TrainingTable, parameters: Mapping[str, Any], *, seed: int, threads: int = 0
 ) -> Classifier:
     """Train a classifier; the same samples, parameters and seed give the same one.
 
-    features       (sample, feature), NaN where missing; or several of them, which are taken as
-                   one without being copied together
-    labels         (sample,), class ids, 1 to 255, not necessarily consecutive
-    feature_names  (feature,), without spaces, brackets, quotes, colons and commas
-    parameters     of LightGBM, over multiclass and deterministic training
-    rounds         of boosting, unless the parameters give ``num_iterations``
-    balanced       weigh samples so that every class has the same weight in all
-    class_ids      ascending; all classes that it tells apart, also those that no sample has, which
-                   it never gives. Those of the labels where there is none
-    threads        that LightGBM may use, 0 for all; the model does not depend on it
+    table       its feature names without spaces, brackets, quotes, colons and commas
+    parameters  of LightGBM, over multiclass and deterministic training
+    threads     that LightGBM may use, 0 for all; the model does not depend on it
 
-    Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
+    Raises ValueError where LightGBM refuses a feature name or the parameters.
     """
-    parts = [features] if isinstance(features, np.ndarray) else list(features)
-    widths = sorted({part.shape[1] for part in parts})
-    count = sum(len(part) for part in parts)
-    if count != len(labels) or widths != [len(feature_names)]:
-        raise ValueError(
-            f"features (sample, feature) of {count} samples and {' and '.join(map(str, widths))} "
-            f"features do not agree with {len(labels)} labels and {len(feature_names)} feature "
-            "names."
-        )
-    class_ids = tuple(int(class_id) for class_id in (class_ids or np.unique(labels)))
-    if len(class_ids) < 2:
-        raise ValueError(
-            f"A classifier needs samples of at least two classes; these are of {list(class_ids)}. "
-            "Add patches or classes to the reference, or lower the erosion."
-        )
-    for name in feature_names:
+    for name in table.feature_names:
         if any(letter.isspace() or letter in '[]{}":,' for letter in name):
             raise ValueError(
                 f"Feature name {name!r}: LightGBM allows no space and no bracket, quote, colon or "
                 "comma in it."
             )
-    if class_ids[0] < 1 or class_ids[-1] > 255:
-        raise ValueError(f"Class ids must be within 1 to 255 (0 is no data): {list(class_ids)}")
-    if not np.isin(labels, class_ids).all():
-        raise ValueError(f"The labels have classes that are not among {list(class_ids)}.")
-    positions = np.searchsorted(class_ids, labels)
-    counts = np.bincount(positions, minlength=len(class_ids))
-    present = np.count_nonzero(counts)
-    weights = (len(labels) / (present * np.maximum(counts, 1)))[positions] if balanced else None
     settings = {
         "objective": "multiclass",
-        "num_class": len(class_ids),
+        "num_class": len(table.class_ids),
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
@@ -175,22 +140,20 @@ def train(
         **parameters,
     }
     samples = lightgbm.Dataset(
-        [np.ascontiguousarray(part, np.float32) for part in parts if len(part)],
-        label=positions,
-        weight=weights,
-        feature_name=list(feature_names),
+        [np.ascontiguousarray(part, np.float32) for part in table.parts if len(part)],
+        label=table.positions,
+        weight=table.weights,
+        feature_name=list(table.feature_names),
         params=dict(settings),
     )
     try:
-        booster = lightgbm.train(
-            dict(settings), samples, num_boost_round=rounds, callbacks=[_tell_round]
-        )
+        booster = lightgbm.train(dict(settings), samples, callbacks=[_tell_round])
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(
             f"LightGBM refuses to train: {error}. Change the parameters in `model`"
         ) from error
     settings["num_iterations"] = booster.current_iteration()
-    return Classifier(booster, class_ids, tuple(feature_names), settings)
+    return Classifier(booster, table.class_ids, table.feature_names, settings)
 
 
 def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:

@@ -93,6 +93,7 @@ def fitted(
         np.concatenate(labels),
         feature_names=next(iter(samples.values())).names,
         parameters=options.parameters,
+        members=classification_methods.members(options.members),
         seed=options.seed,
         balanced=options.class_weights == "balanced",
         class_ids=class_ids,

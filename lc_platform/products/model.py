@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +33,6 @@ from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import WrongLabels
 
-_THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
-"""How a model was run is not part of it."""
-
 
 @dataclass(frozen=True)
 class LandCoverModel:
@@ -44,8 +40,8 @@ class LandCoverModel:
     the ground outside of it."""
 
     text: str
-    """LightGBM's own format, with a discriminant behind it where both are asked; JSON of a
-    discriminant alone. The card's ``method`` says which."""
+    """As `classification_methods` has it: LightGBM's own format, with a discriminant behind it
+    where both are combined as by default; else JSON. The card's ``method`` says which."""
     card: Mapping[str, Any]
     """``classes`` (id, name) in the order of the probabilities, ``features`` in order,
     ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ...; with
@@ -219,24 +215,20 @@ def train(
         "samples": {
             classes[int(i)]: int(n) for i, n in zip(found.tolist(), counts.tolist(), strict=True)
         },
-        "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless"),
+        "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless", "scikit-learn"),
     }
-    text = _text(classifier)
+    text = classifier.to_text()
     importance = classifier.importance()
     if validated is None:
         space, card["applicability"] = training_space.learn(
             training, importance, training_space.folds_of_patches(training), options
         )
         return LandCoverModel(text, card, training_space=space)
-    texts = tuple(_text(one) for one in validated.classifiers)
+    texts = tuple(one.to_text() for one in validated.classifiers)
     folds = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
     space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
     card |= validated.card
     return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
-
-
-def _text(classifier: ProbabilityModel) -> str:
-    return _THREADS.sub("[num_threads: 0]", classifier.to_text())
 
 
 def _held_out(

@@ -356,14 +356,18 @@ class TrainingOptions(Options):
         appearance("reference.classes.name", value=lambda classes: [*classes.values()]),
     )
     """id -> name"""
-    method: Literal["lightgbm", "discriminant", "combined"] = option(
-        data("model.method", value=_unless("lightgbm")), default=MODEL_METHOD
-    )
-    """The trees of LightGBM, a linear discriminant, or the mean of both's probabilities."""
+    method: str = option(data("model.method", value=_unless("lightgbm")), default=MODEL_METHOD)
+    """One of `classification_methods.METHODS`."""
     parameters: Mapping[str, Any] = option(
         data("model_parameters"), default_factory=LIGHTGBM_DEFAULTS.copy
     )
-    """Of LightGBM."""
+    """Of the method; of LightGBM where it is combined with a discriminant and no members say
+    otherwise."""
+    members: Mapping[str, Mapping[str, Any]] = option(
+        data("model.of", value=_unless({})), default_factory=dict
+    )
+    """``weight`` and parameters of each method that is combined; where there is none, LightGBM and
+    a discriminant weigh the same."""
     test_fraction: float | None = option(
         data("sampling.test_fraction", value=_if_given), default=None
     )

@@ -146,21 +146,19 @@ def _confusion(
     threads: int,
 ) -> NDArray[np.int64]:
     ids = tuple(sorted({*model.classifier.class_ids, *pixels.labels.tolist()}))
-    parameters = dict(model.card["parameters"])
-    rounds = int(parameters.get("num_iterations", 100))
-    fewer = min(rounds, _MOST_ROUNDS)
-    rate = float(parameters.get("learning_rate", 0.1))
-    parameters |= {
-        "num_class": len(ids),
-        "num_iterations": fewer,
-        "learning_rate": max(rate, min(_FASTEST, rate * rounds / fewer)),
-    }
+    method, parameters = model.card.get("method", "lightgbm"), model.card["parameters"]
+    # Of several methods the card has a mapping each, unless they are combined as by default.
+    several = all(isinstance(of, Mapping) for of in parameters.values())
+    members = {name: _fewer_trees(name, of, len(ids)) for name, of in parameters.items() if several}
     one = classification_methods.train(
-        model.card.get("method", "lightgbm"),
+        method,
         pixels.features[training],
         pixels.labels[training],
         feature_names=model.card["features"],
-        parameters=parameters,
+        parameters=_fewer_trees(
+            "lightgbm" if method == "combined" else method, parameters, len(ids)
+        ),
+        members=classification_methods.members(members),
         seed=int(model.card["seed"]),
         balanced=model.card["class_weights"] == "balanced",
         class_ids=ids,
@@ -169,6 +167,23 @@ def _confusion(
     found = one.probabilities(pixels.features[test], threads=threads)
     predicted = np.array(ids, np.uint8)[found.argmax(axis=1)]
     return accuracy.confusion(pixels.labels[test], predicted, ids).matrix
+
+
+def _fewer_trees(method: str, parameters: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """Return parameters of a method for a comparison that is quick."""
+    found = dict(parameters)
+    if method in ("random_forest", "extra_trees"):
+        found["n_estimators"] = min(int(found.get("n_estimators", 100)), _MOST_ROUNDS)
+    if method == "lightgbm":
+        rounds = int(found.get("num_iterations", 100))
+        fewer = min(rounds, _MOST_ROUNDS)
+        rate = float(found.get("learning_rate", 0.1))
+        found |= {
+            "num_class": classes,
+            "num_iterations": fewer,
+            "learning_rate": max(rate, min(_FASTEST, rate * rounds / fewer)),
+        }
+    return found
 
 
 def _scores(matrix: NDArray[np.int64]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lc_platform.products.options import ReportOptions
 from lc_platform.report.report_facts import Contents
@@ -56,6 +57,15 @@ _SEGMENTS = (
     "Achanta, R. et al. (2012). SLIC superpixels compared to state-of-the-art superpixel methods. "
     "IEEE Transactions on Pattern Analysis and Machine Intelligence 34(11), 2274-2282."
 )
+_RANDOM_FOREST = "Breiman, L. (2001). Random forests. Machine Learning 45(1), 5-32."
+_EXTRA_TREES = (
+    "Geurts, P., Ernst, D. and Wehenkel, L. (2006). Extremely randomized trees. Machine Learning "
+    "63(1), 3-42."
+)
+_LOGISTIC = (
+    "Pedregosa, F. et al. (2011). Scikit-learn: machine learning in Python. Journal of Machine "
+    "Learning Research 12, 2825-2830."
+)
 _APPLICABILITY = (
     "Meyer, H. and Pebesma, E. (2021). Predicting into unknown space? Estimating the area of "
     "applicability of spatial prediction models. Methods in Ecology and Evolution 12(9), 1620-1633."
@@ -66,6 +76,24 @@ _WRONG_LABELS = (
 )
 
 
+_METHODS = {
+    "lightgbm": _TREES,
+    "discriminant": _DISCRIMINANT,
+    "random_forest": _RANDOM_FOREST,
+    "extra_trees": _EXTRA_TREES,
+    "logistic": _LOGISTIC,
+}
+
+
+def _methods(card: Mapping[str, Any]) -> list[str]:
+    """Return what classifies: one method, or those that are combined."""
+    method, parameters = card.get("method", "lightgbm"), card.get("parameters", {})
+    if method != "combined":
+        return [method]
+    by_method = [name for name, of in parameters.items() if isinstance(of, Mapping)]
+    return by_method or ["lightgbm", "discriminant"]
+
+
 def cited(of: Contents, options: ReportOptions) -> list[str]:
     """Return the publications of the methods that a year's map was made with, by author."""
     return sorted(_used(of, options))
@@ -73,11 +101,7 @@ def cited(of: Contents, options: ReportOptions) -> list[str]:
 
 def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     yield from _ALWAYS
-    method = of.card.get("method", "lightgbm")
-    if method != "discriminant":
-        yield _TREES
-    if method != "lightgbm":
-        yield _DISCRIMINANT
+    yield from (_METHODS[method] for method in _methods(of.card))
     if options.cloud_method == "s2cloudless":
         yield _CLOUDS
     if of.card.get("validation"):

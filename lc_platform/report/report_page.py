@@ -31,7 +31,16 @@ from lc_platform.report import report_figures as draw
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
 
-_PACKAGES = ("lc-platform", "lightgbm", "numpy", "rasterio", "s2cloudless", "scipy", "zarr")
+_PACKAGES = (
+    "lc-platform",
+    "lightgbm",
+    "numpy",
+    "rasterio",
+    "s2cloudless",
+    "scikit-learn",
+    "scipy",
+    "zarr",
+)
 
 
 def write_report(of: Contents, options: ReportOptions) -> Report:

@@ -157,6 +157,27 @@ def test_lightgbm_parameters_go_by_their_main_names_over_the_defaults() -> None:
     assert not {"n_estimators", "eta"} & set(parameters)
 
 
+def test_a_methods_parameters_are_over_its_own_defaults() -> None:
+    forest = configured("{model: {method: random_forest, max_depth: 12, max_features: log2}}")
+    assert forest.model_parameters == config.PARAMETERS["random_forest"].defaults | {
+        "max_depth": 12, "max_features": "log2"
+    }  # fmt: skip
+    assert configured("{model: {method: discriminant}}").model_parameters == {}
+
+
+def test_what_is_combined_by_default_may_be_written_out() -> None:
+    usual, written = configured(), configured("{model: {of: {lightgbm: 1, discriminant: 1}}}")
+    assert written.model_members == usual.model_members == {}
+    assert written.model_parameters == usual.model_parameters
+    other = configured("{model: {of: {extra_trees: {weight: 2, max_depth: 9}, discriminant: 1}}}")
+    trees = config.PARAMETERS["extra_trees"].defaults
+    assert other.model_members == {
+        "extra_trees": {**trees, "weight": 2, "max_depth": 9},
+        "discriminant": {"weight": 1},
+    }
+    assert other.model_parameters == {}
+
+
 def test_lightgbm_tells_all_its_parameters_and_their_aliases() -> None:
     # From https://lightgbm.readthedocs.io/en/latest/Parameters.html: the list comes from a part
     # of LightGBM that it does not promise to keep.
@@ -379,7 +400,7 @@ REFUSED = [
     ),
     ("{reference: {ignore: ['1100']}}", "classes[0].values: 1100 is also in ignore. Remove one"),
     # LightGBM
-    ("{model: {method: combind}}", "model.method: 'combind' is none of lightgbm, discriminant, "),
+    ("{model: {method: combind}}", "model.method: 'combind' is none of lightgbm, random_forest, "),
     (
         "{model: {method: discriminant, num_leaves: 3}}",
         "model.num_leaves: is of LightGBM, which method: discriminant does without. Remove it",
@@ -390,6 +411,44 @@ REFUSED = [
     ("{model: {eta: 1, learning_rate: 1}}", "model.learning_rate: is another name of eta. Give"),
     ("{model: {num_leaves: many}}", "model.num_leaves: LightGBM refuses 'many' ("),
     ("{model: {max_bin: 1}}", "model.max_bin: LightGBM refuses 1 ("),
+    # scikit-learn
+    (
+        "{model: {method: random_forest, n_estimater: 9}}",
+        "model.n_estimater: is no parameter of scikit-learn's RandomForestClassifier. Did you mean "
+        "n_estimators?",
+    ),
+    (
+        "{model: {method: extra_trees, n_estimators: 0}}",
+        "model.n_estimators: scikit-learn's ExtraTreesClassifier refuses 0 (",
+    ),
+    (
+        "{model: {method: random_forest, num_leaves: 9}}",
+        "model.num_leaves: is of LightGBM, which method: random_forest does without. Remove it",
+    ),
+    ("{model: {method: random_forest, n_jobs: 2}}", "model.n_jobs: is set by the platform. Remove"),
+    ("{model: {method: logistic, C: -1}}", "model.C: scikit-learn's LogisticRegression refuses -1"),
+    # Several methods
+    (
+        "{model: {of: {lightgbm: 1}}}",
+        "model.of: {'lightgbm': 1} is not two methods or more with a weight each. Write of: ",
+    ),
+    (
+        "{model: {of: {lightgbm: 1, logistik: 1}}}",
+        "model.of.logistik: is none of lightgbm, random_forest, extra_trees, discriminant, ",
+    ),
+    ("{model: {of: {lightgbm: 1, logistic: 0}}}", "model.of.logistic: the weight 0 is no number"),
+    (
+        "{model: {of: {lightgbm: {num_leavs: 7}, logistic: 1}}}",
+        "model.of.lightgbm.num_leavs: is no parameter of LightGBM. Did you mean num_leaves?",
+    ),
+    (
+        "{model: {num_leaves: 7, of: {lightgbm: 1, logistic: 1}}}",
+        "model.num_leaves: where of is given, parameters stand in it",
+    ),
+    (
+        "{model: {method: logistic, of: {lightgbm: 1, discriminant: 1}}}",
+        "model.of: belongs to method: combined, and the method is logistic",
+    ),
 ]
 
 
@@ -399,7 +458,7 @@ def test_what_does_not_fit_is_refused_in_one_line_with_its_key_and_what_to_do(
 ) -> None:
     found = [one for one in refusal(change) if line in one]
     assert len(found) == 1, refusal(change)
-    assert re.match(r"[a-z_]+(\.[a-z_]+|\[\d\])*: |3: ", found[0])
+    assert re.match(r"[a-z_]+(\.[A-Za-z_]+|\[\d\])*: |3: ", found[0])
     assert found[0].endswith((".", "?"))
     assert ".." not in found[0]
     assert "?." not in found[0]

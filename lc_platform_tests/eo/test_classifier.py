@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lc_platform.eo import classification_methods
 from lc_platform.eo import classifier as classify
 
 NAMES = ("B04_000", "B08_000", "NDVI_016")
@@ -26,12 +27,17 @@ def trained(**options: Any) -> classify.Classifier:
     features, labels = three_classes()
     settings: dict[str, Any] = {
         "feature_names": NAMES,
-        "parameters": {},
+        "parameters": {"num_iterations": 20},
         "seed": 42,
-        "rounds": 20,
         "threads": 1,
     }
-    return classify.train(features, labels, **(settings | options))
+    return lightgbm(options.pop("features", features), labels, **(settings | options))
+
+
+def lightgbm(*samples: Any, **options: Any) -> classify.Classifier:
+    found = classification_methods.train("lightgbm", *samples, **options)
+    assert isinstance(found, classify.Classifier)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +109,10 @@ def test_the_same_seed_gives_the_same_model_whatever_the_threads() -> None:
 
 
 def test_samples_of_several_patches_train_the_model_that_all_together_do() -> None:
-    features, labels = three_classes()
-    together = trained(threads=1).to_text()
+    features, _ = three_classes()
+    together = trained().to_text()
     parts = [features[:10], features[10:10], features[10:]]
-    model = classify.train(
-        parts, labels, feature_names=NAMES, parameters={}, seed=42, rounds=20, threads=1
-    )
-    assert model.to_text() == together
+    assert trained(features=parts).to_text() == together
 
 
 def test_the_text_of_a_model_gives_the_same_model_back(classifier: classify.Classifier) -> None:
@@ -138,12 +141,12 @@ def test_a_text_that_is_no_model_is_refused() -> None:
         classify.from_text("land cover", (1, 2), NAMES)
 
 
-def test_given_parameters_go_before_the_defaults_and_are_recorded() -> None:
-    model = trained(parameters={"learning_rate": 0.3, "num_iterations": 4}, rounds=20)
+def test_given_parameters_are_recorded() -> None:
+    model = trained(parameters={"learning_rate": 0.3, "num_iterations": 4})
     assert model.booster.current_iteration() == 4
     assert model.parameters["learning_rate"] == 0.3
     assert model.parameters["num_iterations"] == 4
-    assert trained(rounds=7).parameters["num_iterations"] == 7
+    assert trained(parameters={}).parameters["num_iterations"] == 100
 
 
 @pytest.mark.parametrize(("balanced", "expected"), [(False, 0.05), (True, 0.5)])
@@ -152,13 +155,12 @@ def test_balanced_classes_weigh_the_same_however_few_their_samples(
 ) -> None:
     labels = np.where(np.arange(2000) < 1900, 1, 2).astype(np.uint8)
     blind = np.zeros((2000, 1), np.float32)
-    model = classify.train(
+    model = lightgbm(
         blind,
         labels,
         feature_names=["a"],
-        parameters={},
+        parameters={"num_iterations": 2},
         seed=1,
-        rounds=2,
         balanced=balanced,
         threads=1,
     )
@@ -170,23 +172,20 @@ def test_a_missing_feature_is_no_zero() -> None:
     labels = np.where(np.arange(600) % 2, 4, 9).astype(np.uint8)
     features = np.where(labels == 4, 0, np.nan).astype(np.float32)[:, np.newaxis]
     features = np.hstack([features, np.ones_like(features)])
-    model = classify.train(
-        features, labels, feature_names=["a", "b"], parameters={}, seed=1, rounds=5, threads=1
-    )
+    few = {"num_iterations": 5}
+    model = lightgbm(features, labels, feature_names=["a", "b"], parameters=few, seed=1, threads=1)
     assert classify.predict(model, features.T.reshape(2, 1, -1)).classes[0, :2].tolist() == [9, 4]
 
 
 def test_a_single_class_cannot_be_trained_on() -> None:
     features = np.zeros((5, 1), np.float32)
     with pytest.raises(ValueError, match=r"at least two classes; these are of \[4\]"):
-        classify.train(
-            features, np.full(5, 4, np.uint8), feature_names=["a"], parameters={}, seed=1
-        )
+        lightgbm(features, np.full(5, 4, np.uint8), feature_names=["a"], parameters={}, seed=1)
 
 
 def test_no_sample_cannot_be_trained_on() -> None:
     with pytest.raises(ValueError, match=r"at least two classes; these are of \[\]"):
-        classify.train(
+        lightgbm(
             np.zeros((0, 1), np.float32),
             np.zeros(0, np.uint8),
             feature_names=["a"],
@@ -208,7 +207,8 @@ def test_class_0_names_without_sense_and_shapes_that_do_not_agree_are_refused() 
 def trained_on(
     features: NDArray[np.float32], labels: NDArray[np.uint8], names: tuple[str, ...]
 ) -> classify.Classifier:
-    return classify.train(features, labels, feature_names=names, parameters={}, seed=1, rounds=1)
+    one = {"num_iterations": 1}
+    return lightgbm(features, labels, feature_names=names, parameters=one, seed=1)
 
 
 def test_a_number_of_features_that_is_not_the_models_is_refused(

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lc_platform.eo import classification_methods, discriminant
+from lc_platform.eo import classification_methods, discriminant, linear_model
+from lc_platform.eo.linear_model import LinearModel
+from lc_platform.eo.training_table import TrainingTable
 
 NAMES = tuple(f"f{i}" for i in range(12))
 PARAMETERS = {"num_iterations": 5, "min_data_in_leaf": 2}
@@ -58,11 +60,15 @@ def plain(
     return densities / densities.sum(axis=1, keepdims=True), shrinkage
 
 
+def trained(features: Any, labels: NDArray[Any], **options: Any) -> LinearModel:
+    return discriminant.train(TrainingTable.of(features, labels, **options))
+
+
 @pytest.mark.parametrize("count", [40, 400])
 def test_probabilities_are_those_of_the_densities(count: int) -> None:
     training, labels = samples(1, count)
     asked, _ = samples(2, 100)
-    found = discriminant.train(training, labels, feature_names=NAMES)
+    found = trained(training, labels, feature_names=NAMES)
     expected, shrinkage = plain(training, labels, asked, balanced=False)
     assert found.parameters["shrinkage"] == pytest.approx(shrinkage, rel=1e-6)
     np.testing.assert_allclose(found.probabilities(asked), expected, atol=2e-5)
@@ -72,11 +78,11 @@ def test_probabilities_are_those_of_the_densities(count: int) -> None:
 def test_balanced_classes_are_as_probable_as_one_another() -> None:
     training, labels = samples(1, 900)
     alike = np.concatenate([np.flatnonzero(labels == i)[:40] for i in (2, 5, 9)])
-    one = discriminant.train(training[alike], labels[alike], feature_names=NAMES, balanced=True)
-    other = discriminant.train(training[alike], labels[alike], feature_names=NAMES)
+    one = trained(training[alike], labels[alike], feature_names=NAMES, balanced=True)
+    other = trained(training[alike], labels[alike], feature_names=NAMES)
     np.testing.assert_allclose(one.probabilities(training), other.probabilities(training))
     rare = (
-        discriminant.train(training, labels, feature_names=NAMES, balanced=balanced)
+        trained(training, labels, feature_names=NAMES, balanced=balanced)
         .probabilities(training)[:, 2]
         .mean()
         for balanced in (True, False)
@@ -86,7 +92,7 @@ def test_balanced_classes_are_as_probable_as_one_another() -> None:
 
 def test_a_missing_value_counts_as_the_mean() -> None:
     training, labels = samples(3, 300, gaps=True)
-    found = discriminant.train(training, labels, feature_names=NAMES)
+    found = trained(training, labels, feature_names=NAMES)
     asked, _ = samples(4, 50, gaps=True)
     filled = np.where(np.isnan(asked), np.nanmean(training, axis=0), asked).astype(np.float32)
     np.testing.assert_allclose(found.probabilities(asked), found.probabilities(filled), atol=1e-4)
@@ -95,8 +101,8 @@ def test_a_missing_value_counts_as_the_mean() -> None:
 
 def test_neither_parts_nor_windows_nor_threads_change_anything() -> None:
     training, labels = samples(5, 500, gaps=True)
-    whole = discriminant.train(training, labels, feature_names=NAMES)
-    parts = discriminant.train([training[:200], training[200:]], labels, feature_names=NAMES)
+    whole = trained(training, labels, feature_names=NAMES)
+    parts = trained([training[:200], training[200:]], labels, feature_names=NAMES)
     np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-9)
     asked, _ = samples(6, 40_000)
     expected = whole.probabilities(asked, threads=1)
@@ -108,16 +114,14 @@ def test_neither_parts_nor_windows_nor_threads_change_anything() -> None:
 
 def test_a_class_without_samples_is_never_given() -> None:
     training, labels = samples(7, 300)
-    found = discriminant.train(
-        training, labels, feature_names=NAMES, class_ids=(1, 2, 5, 9), balanced=True
-    )
+    found = trained(training, labels, feature_names=NAMES, class_ids=(1, 2, 5, 9), balanced=True)
     assert found.probabilities(training).shape == (300, 4)
     assert (found.probabilities(training)[:, 0] == 0).all()
 
 
 def test_of_one_class_alone_there_is_but_one_answer() -> None:
     training, _ = samples(7, 60)
-    found = discriminant.train(
+    found = trained(
         training, np.full(60, 5), feature_names=NAMES, class_ids=(2, 5, 9), balanced=True
     )
     np.testing.assert_array_equal(found.probabilities(training), np.tile([0, 1, 0], (60, 1)))
@@ -126,7 +130,7 @@ def test_of_one_class_alone_there_is_but_one_answer() -> None:
 def test_features_that_never_vary_or_repeat_do_no_harm() -> None:
     training, labels = samples(8, 300)
     training[:, 3], training[:, 4] = 7, training[:, 5]
-    found = discriminant.train(training, labels, feature_names=NAMES).probabilities(training)
+    found = trained(training, labels, feature_names=NAMES).probabilities(training)
     assert np.isfinite(found).all()
     assert (np.array([2, 5, 9])[found.argmax(axis=1)] == labels).mean() > 0.8
 
@@ -134,7 +138,7 @@ def test_features_that_never_vary_or_repeat_do_no_harm() -> None:
 def test_one_class_is_refused() -> None:
     training, _ = samples(9, 20)
     with pytest.raises(ValueError, match=r"at least two classes; these are of \[5\]"):
-        discriminant.train(training, np.full(20, 5), feature_names=NAMES)
+        trained(training, np.full(20, 5), feature_names=NAMES)
 
 
 @pytest.mark.parametrize("method", ["lightgbm", "discriminant", "combined"])
@@ -152,24 +156,24 @@ def test_a_classifier_comes_back_from_its_text(method: classification_methods.Me
 def test_both_give_the_mean_of_each_and_lightgbm_reads_its_part() -> None:
     training, labels = samples(11, 300)
 
-    def trained(method: classification_methods.Method) -> Any:
+    def by(method: classification_methods.Method) -> Any:
         return classification_methods.train(
             method, training, labels, feature_names=NAMES, parameters=PARAMETERS, seed=1
         )
 
-    both, trees = trained("combined"), trained("lightgbm").probabilities(training)
-    linear = trained("discriminant").probabilities(training)
+    both, trees = by("combined"), by("lightgbm").probabilities(training)
+    linear = by("discriminant").probabilities(training)
     np.testing.assert_allclose(both.probabilities(training), (trees + linear) / 2, atol=1e-6)
     booster = lightgbm.Booster(model_str=both.to_text())
     np.testing.assert_allclose(booster.predict(training), trees, atol=1e-6)
     identity = classification_methods.identity
-    assert identity(both.to_text()) != identity(trained("lightgbm").to_text())
+    assert identity(both.to_text()) != identity(by("lightgbm").to_text())
 
 
 def test_a_text_that_does_not_fit_its_card_is_refused() -> None:
     training, labels = samples(12, 100)
-    text = discriminant.train(training, labels, feature_names=NAMES).to_text()
+    text = trained(training, labels, feature_names=NAMES).to_text()
     with pytest.raises(ValueError, match="do not belong together"):
-        discriminant.from_text(text, (2, 5), NAMES)
-    with pytest.raises(ValueError, match="is no discriminant"):
-        discriminant.from_text('{"means": []}', (2, 5), NAMES)
+        linear_model.from_text(text, (2, 5), NAMES)
+    with pytest.raises(ValueError, match="is no linear classifier"):
+        linear_model.from_text('{"means": []}', (2, 5), NAMES)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lc_platform.eo import classification_methods
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.label_noise import by_polygon, confident_joint, find_label_errors
 
@@ -46,13 +47,13 @@ def reference(seed: int, rate: float = 0.1, polygons: int = 400, features: int =
     fold = rng.integers(0, 4, polygons)[inside]
     found = np.zeros((len(inside), len(IDS)), np.float32)
     for one in range(4):
-        model = classify.train(
+        model = classification_methods.train(
+            "lightgbm",
             values[fold != one],
             labels[fold != one],
             feature_names=[f"f{i}" for i in range(features)],
-            parameters={"num_leaves": 15},
+            parameters={"num_leaves": 15, "num_iterations": 40},
             seed=1,
-            rounds=40,
             threads=1,
         )
         assert model.class_ids == IDS

@@ -16,7 +16,7 @@ from s2cloudless.cloud_detector import S2PixelCloudDetector
 
 from benchmarks.numpy_interpolation import regularize as plain_regularize
 from benchmarks.numpy_smoothing import smooth as plain_smooth
-from lc_platform.eo import applicability, clouds, smoothing, timeseries
+from lc_platform.eo import applicability, classification_methods, clouds, smoothing, timeseries
 from lc_platform.eo import classifier as classify
 
 pytestmark = pytest.mark.slow
@@ -62,13 +62,13 @@ def classifier() -> classify.Classifier:
     rng = np.random.default_rng(6)
     labels = rng.integers(1, 11, 4000)
     features = rng.normal(size=(4000, 207)) + rng.normal(size=(11, 207))[labels]
-    return classify.train(
+    return classification_methods.train(  # type: ignore[return-value]
+        "lightgbm",
         features.astype(np.float32),
         labels,
         feature_names=[f"f{i}" for i in range(207)],
-        parameters={"num_leaves": 31},
+        parameters={"num_leaves": 31, "num_iterations": 50},
         seed=1,
-        rounds=50,
         threads=1,
     )
 
@@ -126,16 +126,16 @@ def test_applicability_takes_no_longer_than_lightgbms_classification(
     features = (rng.normal(size=(11, 6)) * 3)[labels] @ axes + rng.normal(size=(12_000, 6)) @ axes
     features = (features + rng.normal(0, 0.2, features.shape)).astype(np.float32)
     samples, pixels = features[:8000], features[8000:]
-    trained = classify.train(
+    trained = classification_methods.train(
+        "lightgbm",
         samples,
         labels[:8000],
         feature_names=[f"f{i}" for i in range(100)],
         parameters={"num_leaves": 31},
         seed=1,
-        rounds=100,
         threads=1,
     )
-    importance = trained.booster.feature_importance("gain")
+    importance = trained.importance()
     space = applicability.fit(samples, importance, np.arange(8000) % 4)
     window = np.ascontiguousarray(pixels.T)[:, None]
     found = ratio(

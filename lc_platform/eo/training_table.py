@@ -1,0 +1,90 @@
+"""What every kind of classifier is trained on: features, labels and weights of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTable:
+    """Samples whose shapes agree, of two classes or more."""
+
+    parts: tuple[NDArray[np.float32], ...]
+    """Each (sample, feature), NaN where missing; together all samples."""
+    positions: NDArray[np.int64]
+    """(sample,), of its class among the class ids."""
+    class_ids: tuple[int, ...]
+    """Ascending; all classes that are told apart, also those that no sample has."""
+    feature_names: tuple[str, ...]
+    """(feature,)"""
+    balanced: bool
+    """Whether every class has the same weight in all."""
+
+    @classmethod
+    def of(
+        cls,
+        features: NDArray[np.float32] | Sequence[NDArray[np.float32]],
+        labels: NDArray[np.integer[Any]],
+        *,
+        feature_names: Sequence[str],
+        class_ids: Sequence[int] = (),
+        balanced: bool = False,
+    ) -> Self:
+        """Return a table of samples.
+
+        features       (sample, feature), NaN where missing; or several of them
+        labels         (sample,), class ids, 1 to 255, not necessarily consecutive
+        feature_names  (feature,)
+        class_ids      ascending; those of the labels where there is none
+
+        Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
+        """
+        parts = [features] if isinstance(features, np.ndarray) else list(features)
+        widths = sorted({part.shape[1] for part in parts})
+        count = sum(map(len, parts))
+        if count != len(labels) or widths != [len(feature_names)]:
+            raise ValueError(
+                f"features (sample, feature) of {count} samples and "
+                f"{' and '.join(map(str, widths))} features do not agree with {len(labels)} labels "
+                f"and {len(feature_names)} feature names."
+            )
+        ids = tuple(int(class_id) for class_id in (class_ids or np.unique(labels)))
+        if len(ids) < 2:
+            raise ValueError(
+                f"A classifier needs samples of at least two classes; these are of {list(ids)}. "
+                "Add patches or classes to the reference, or lower the erosion."
+            )
+        if ids[0] < 1 or ids[-1] > 255:
+            raise ValueError(f"Class ids must be within 1 to 255 (0 is no data): {list(ids)}")
+        if not np.isin(labels, ids).all():
+            raise ValueError(f"The labels have classes that are not among {list(ids)}.")
+        positions = np.searchsorted(ids, labels).astype(np.int64)
+        return cls(tuple(parts), positions, ids, tuple(feature_names), balanced)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(class,), samples."""
+        return np.bincount(self.positions, minlength=len(self.class_ids))
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """(sample,), with which every class has the same weight in all; None where all samples
+        have the same."""
+        if not self.balanced:
+            return None
+        present = np.count_nonzero(self.counts)
+        of_class = len(self.positions) / (present * np.maximum(self.counts, 1))
+        weights: NDArray[np.float64] = of_class[self.positions]
+        return weights
+
+    def whole(self) -> NDArray[np.float32]:
+        """Return all features, (sample, feature), contiguous; a copy where there are several
+        parts."""
+        found = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        return np.ascontiguousarray(found, np.float32)

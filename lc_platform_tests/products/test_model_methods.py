@@ -1,0 +1,70 @@
+"""A model of each method: folds, calibration, wrong labels, applicability, and its stored text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lc_platform.artefacts.formats import formats
+from lc_platform.products.model import train
+from lc_platform.products.split_comparison import compare_splits
+from lc_platform.storage.store import Store
+from lc_platform_tests.products.three_classes import SETTINGS, YEAR, eight, stack
+
+FEW: dict[str, Any] = {"n_estimators": 5}
+MIXED = {
+    "random_forest": {"weight": 1, **FEW},
+    "lightgbm": {"weight": 2.0, "num_iterations": 5, "min_data_in_leaf": 2},
+    "discriminant": {"weight": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "members"),
+    [
+        ("random_forest", FEW, {}),
+        ("extra_trees", FEW, {}),
+        ("logistic", {"C": 10}, {}),
+        ("combined", {}, MIXED),
+    ],
+)
+def test_all_that_a_model_is_made_of_is_there_with_each_method(
+    method: str, parameters: dict[str, Any], members: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = replace(
+        SETTINGS,
+        method=method,
+        parameters=parameters,
+        members=members,
+        folds=4,
+        test_fraction=None,
+        calibration="temperature",
+    )
+    model = train(eight(), asked, year=YEAR)
+    card = model.card
+    assert card["method"] == method
+    assert card["parameters"].items() >= parameters.items()
+    assert set(members) <= set(card["parameters"])
+    assert json.loads(json.dumps(card)) == card
+    assert len(model.fold_models) == 4
+    assert card["calibration"]["pixels"] == 240
+    assert card["wrong_labels"]["judged_polygons"] == 24
+    assert model.training_space is not None
+    store = Store(str(tmp_path))
+    formats()["model"].write(store, "model/2018", model)
+    again = formats()["model"].open(store, "model/2018")
+    assert again.version == model.version
+    assert json.loads((tmp_path / "model" / "2018" / "model.txt").read_text("utf-8"))
+    window = stack((6, 7)).read()
+    for fold in (None, 2):
+        found = model.predict(window, fold=fold, judged=True)
+        reread = again.predict(window, fold=fold, judged=True)
+        np.testing.assert_array_equal(reread.probabilities, found.probabilities)
+        assert found.applicability is not None
+    compared = compare_splits(again, eight(), {})
+    assert compared["random_split"]["overall_accuracy"] > 0.6
