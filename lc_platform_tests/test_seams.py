@@ -396,6 +396,19 @@ def test_a_wider_margin_is_acquired_again_and_the_plan_says_so(tmp_path: Path) -
             },
             id="all that has a margin",
         ),
+        pytest.param(
+            {
+                "clouds": {
+                    "resolution": 80,
+                    "shadows": True,
+                    "shadow_reach": 1600,
+                    "snow": True,
+                    "temporal": True,
+                },
+                "imagery": {"max_cloud_cover": 60},
+            },
+            id="shadows and the season",
+        ),
     ],
 )
 def test_patches_of_any_size_equal_the_same_ground_as_one(

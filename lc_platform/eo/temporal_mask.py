@@ -35,15 +35,23 @@ _CLOUD = np.float32(0.04)
 """Reflectance above the model (Tmask)."""
 _SHADOW = np.float32(0.04)
 """Reflectance below the model, in both infrared bands (Tmask)."""
-_DARK = np.float32(0.80)
+_DARK = np.float32(0.85)
 """Of the near infrared around it in time, below which an observation is dark."""
-_DARKER = np.float32(0.62)
+_DARKER = np.float32(0.68)
 """Likewise of a shadow that needs no other evidence."""
 _WATER = np.float32(0.08)
 """Near infrared that a pixel's season must exceed to darken: water's is below."""
 _ALIKE = np.float32(0.015)
 """Reflectance that a clear observation may lie above the darkest ones, beside a share of it."""
 _ALIKE_SHARE = np.float32(0.10)
+_BRIGHT = np.float32(0.20)
+"""Blue that is as bright as cloud."""
+_SAME_SHARE = np.float32(0.15)
+"""Share of a band's median that an observation of bright ground may differ by, beside
+``_ALIKE``."""
+_MOSTLY = 0.4
+"""Share of a pixel's observations that agree in all bands where its ground is bright; clouds do
+not."""
 _YEAR = 365.25
 
 
@@ -186,6 +194,14 @@ def _beside(values, clear, at, count, step, three):  # type: ignore[no-untyped-d
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _is_alike(seen, at, middle):  # type: ignore[no-untyped-def]
+    for k in range(3):  # noqa: SIM110  # numba knows no all of a generator
+        if abs(seen[k, at] - middle[k]) > _SAME_SHARE * middle[k] + _ALIKE:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _flag(numbers, scale, offset, state, design, out):  # type: ignore[no-untyped-def]
     times, rows, columns = state.shape
     when = np.empty(times, np.int64)
@@ -196,7 +212,7 @@ def _flag(numbers, scale, offset, state, design, out):  # type: ignore[no-untype
     weights, spread, residual = np.empty(times), np.empty(times), np.empty(times)
     normal = np.empty((COEFFICIENTS, COEFFICIENTS))
     model = np.zeros((3, COEFFICIENTS))
-    three = np.empty(3)
+    three, middle = np.empty(3), np.empty(3)
     dark_blue = np.empty(4)
     for y in range(rows):
         for x in range(columns):
@@ -233,6 +249,15 @@ def _flag(numbers, scale, offset, state, design, out):  # type: ignore[no-untype
                     if v < dark_blue[j]:
                         dark_blue[j], v = v, dark_blue[j]
             ground = dark_blue[min(2, lowest - 1)]
+            alike = 0
+            if sure <= count // 2:
+                for k in range(3):
+                    values[:count] = seen[k, :count]
+                    middle[k] = _median(values, count)
+                if middle[0] >= _BRIGHT:
+                    for i in range(count):
+                        alike += _is_alike(seen, i, middle)
+            bright = alike >= _MOSTLY * count
             for i in range(count):
                 t = when[i]
                 blue, near, short = seen[0, i], seen[1, i], seen[2, i]
@@ -243,7 +268,8 @@ def _flag(numbers, scale, offset, state, design, out):  # type: ignore[no-untype
                 if low >= _WATER and near < _DARK * low:
                     flags |= DARK
                 if not clear[i]:
-                    if count > 4 and not flags and blue <= ground * (1 + _ALIKE_SHARE) + _ALIKE:
+                    dark_enough = not flags and blue <= ground * (1 + _ALIKE_SHARE) + _ALIKE
+                    if count > 4 and (dark_enough or (bright and _is_alike(seen, i, middle))):
                         out[t, y, x] = NOT_CLOUD
                     continue
                 if size:

@@ -257,8 +257,9 @@ def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
     own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
     if not clouds.refined:
         return own if clouds.method == "s2cloudless" else ()
-    season = temporal_mask.BANDS, snow.BANDS
-    return tuple(dict.fromkeys([*own, *(band for bands in season for band in bands)]))
+    # Green is not among the detector's; where snow is only left aside red stands for it.
+    visible = snow.GREEN if clouds.snow else snow.RED
+    return tuple(dict.fromkeys([*own, *temporal_mask.BANDS, visible, *snow.INFRARED]))
 
 
 @dataclass(frozen=True, kw_only=True)

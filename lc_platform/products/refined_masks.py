@@ -197,8 +197,10 @@ class RefinedMasks:
     def _snow(self, window: Window) -> NDArray[np.bool_]:
         """Return (time, y, x) on the detector's grid."""
         found = np.zeros((len(self.raw), *(s.stop - s.start for s in window)), np.bool_)
+        imagery = self.raw.detector
+        visible = snow_rules.GREEN if snow_rules.GREEN in imagery.bands else snow_rules.RED
         for time in range(len(self.raw)):
-            bands = self.raw.detector.reflectance(window, [time], snow_rules.BANDS)[0]
+            bands = imagery.reflectance(window, [time], (visible, *snow_rules.INFRARED))[0]
             found[time] = snow_rules.is_snow(*bands)
         return found
 

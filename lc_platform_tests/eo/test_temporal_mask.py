@@ -36,7 +36,7 @@ def bisquare(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArra
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(14, 60))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_model_is_that_of_reweighted_least_squares(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     design = temporal_mask.harmonics(np.sort(rng.integers(0, 365, count)).astype(np.int32))
@@ -129,7 +129,7 @@ def test_few_clear_observations_give_no_verdict() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 def test_each_pixel_is_judged_by_itself(seed: int) -> None:
     rng = np.random.default_rng(seed)
     numbers = rng.integers(100, 5000, (len(DAYS), 3, 3, 4)).astype(np.uint16)

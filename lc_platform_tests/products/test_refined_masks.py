@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lc_platform.config import parse
 from lc_platform.eo import clouds
 from lc_platform.eo.sun import sun_position
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.options import DetectionOptions
+from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import SUN, AcquisitionStack, detector_grid
 from lc_platform_tests.products import cubes
 
@@ -153,6 +154,31 @@ def test_an_acquisition_under_a_sun_below_the_horizon_is_named() -> None:
         f"Leave it out by imagery.exclude: [{key}]"
     }
     assert not masks.cube.read("shadow_mask").any()
+
+
+def test_imagery_is_acquired_for_shadows_and_snow_and_not_for_the_season() -> None:
+    def acquired(**asked: Any) -> AcquisitionOptions:
+        return AcquisitionOptions.of(
+            parse(
+                {
+                    "name": "masks",
+                    "storage": "unused",
+                    "years": [2018],
+                    "aoi": {"bbox": [16, 46, 16.1, 46.1], "crs": "EPSG:32633", "patch_size": 1000},
+                    "imagery": {"source": "simulated"},
+                    "clouds": asked,
+                }
+            )
+        )
+
+    usual = acquired()
+    assert acquired(temporal=True).counted("data") == usual.counted("data")
+    snow, shadows = acquired(snow=True), acquired(shadows=True, shadow_reach=1000)
+    assert snow.detector_bands == (*usual.detector_bands, "B03")
+    assert usual.detector is not None
+    assert shadows.detector is not None
+    # 12.5 pixels of 80 m, rounded up.
+    assert shadows.detector.margin == usual.detector.margin + 13
 
 
 def test_the_scene_classification_is_refined_too() -> None:
