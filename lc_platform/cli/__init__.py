@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import sample_table, serving
+from lc_platform.cli import comparison, sample_table, serving
 from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
@@ -448,6 +448,41 @@ def report(
     for one, file in made.files.items():
         out.print(f"Report of {one}:   {file}", markup=False)
     raise typer.Exit(0 if made.run.succeeded and made.files else 1)
+
+
+@app.command()
+def compare(
+    files: comparison.Files,
+    folder: comparison.Folder = Path("comparison"),
+    year: Annotated[
+        list[int] | None, typer.Option(help="A year; all of the configurations by default.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Validate several configurations on the same ground, and say how they differ."""
+    from lc_platform.commands import compare as comparing
+
+    configurations = comparison.loaded(files)
+    display = Display(out)
+
+    def work() -> comparing.Comparison:
+        return comparing.compare(
+            configurations, display.outcomes, folder, years=year or (), workers=workers
+        )
+
+    found = _stoppable(work, display)
+    for name, run in found.runs.items():
+        for warning in [*run.warnings, *([run.stopped] if run.stopped else [])]:
+            err.print(f"[yellow]warning[/yellow]: {name}: {escape(warning)}")
+        _list_failures(grouped(run.failures), _CAUSES_SHOWN)
+    for warning in found.warnings:
+        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+    for table in comparison.tables(found):
+        out.print(table)
+    for line in comparison.lines(found):
+        out.print(line, markup=False)
+    done = all(run.succeeded for run in found.runs.values())
+    raise typer.Exit(0 if done and found.files and not found.left_out else 1)
 
 
 app.command()(serving.metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lc_platform.config.sections import Config
@@ -22,6 +22,23 @@ def differing(config: Config) -> dict[str, str]:
         if name not in _NOT_OF_THE_MAP
         for path, value in _flat(name, section)
     }
+
+
+def settings_that_differ(configs: Sequence[Config]) -> list[dict[str, str]]:
+    """Return of each configuration the settings that the map depends on and that are not the same
+    in all: its value as YAML has it on one line, empty where it is not there, by its path."""
+    flat = [
+        {
+            path: value
+            for name, section in config.model_dump(mode="json", warnings=False).items()
+            if name not in _NOT_OF_THE_MAP
+            for path, value in _flat(name, section)
+        }
+        for config in configs
+    ]
+    paths = {path: None for one in flat for path in one}
+    differ = [path for path in paths if len({one.get(path) for one in flat}) > 1]
+    return [{path: one.get(path, "") for path in differ} for one in flat]
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:

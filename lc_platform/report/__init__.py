@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lc_platform.report.comparison_page import write_comparison
     from lc_platform.report.evaluation_figures import with_evaluation_figures
     from lc_platform.report.figures import with_figure
     from lc_platform.report.label_errors import with_label_errors
@@ -27,12 +28,14 @@ __all__ = [
     "with_figure",
     "with_label_errors",
     "with_map_picture",
+    "write_comparison",
     "write_report",
 ]
 _MODULES = {
     "Contents": "report_facts",
     "versions": "report_facts",
     "write_report": "report_page",
+    "write_comparison": "comparison_page",
     "Describer": "metadata",
     "MapLinks": "map_links",
     "with_evaluation_figures": "evaluation_figures",

@@ -74,11 +74,17 @@ def write_report(of: Contents, options: ReportOptions) -> Report:
         "references": cited(of, options),
         "picture": _picture(of),
     }
-    page = resources.files("lc_platform.report").joinpath("report.html").read_text("utf-8")
+    return Report(rendered("report.html", context), _summary(of, options, classes))
+
+
+def rendered(page: str, context: Mapping[str, Any]) -> str:
+    """Return a page of this folder in the style of them all, as HTML that needs no other file."""
+    files = resources.files("lc_platform.report")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "score": _score, "percent": _percent}
-    html = environment.from_string(page).render(context)
-    return Report(html, _summary(of, options, classes))
+    style = Markup(files.joinpath("page.css").read_text("utf-8"))
+    template = environment.from_string(files.joinpath(page).read_text("utf-8"))
+    return template.render(style=style, **context)
 
 
 def _summary(of: Contents, options: ReportOptions, classes: Any) -> Summary:

@@ -292,11 +292,11 @@ class Store:
         In a folder its versions go with it, in an object store those of a Zarr store are left to
         `prune`.
         """
-        group = self._group(str(PurePosixPath(key).with_suffix("")))
+        group = self.group(str(PurePosixPath(key).with_suffix("")))
         with self.reaching(self.path(key)):
             if self.local and self.version_of(group):
                 base = key.removesuffix(PurePosixPath(key).suffix)
-                parts = self._parts(group)
+                parts = self.parts(group)
                 self._take(group)
                 for name in parts:
                     self._take(base + ending(name))
@@ -400,8 +400,8 @@ class Store:
             with self._explained(key), self._file_set(files, main) as staging:
                 yield staging
             return
-        group = self._group(key)
-        previous = self._parts(group)
+        group = self.group(key)
+        previous = self.parts(group)
         with self._explained(key), self._folder(group) as staging:
             yield staging
             names = staging.names()
@@ -454,7 +454,7 @@ class Store:
             names = sorted({PurePosixPath(str(path)).parts[depth] for path in found})
         return [f"{folder}/{name}" for name in names if name.removeprefix(prefix) != current]
 
-    def _parts(self, group: str) -> list[str]:
+    def parts(self, group: str) -> list[str]:
         """The names of the files of a group of siblings; none where it is not there."""
         try:
             return self.current(group, lambda folder: Staging(self, folder).names())
@@ -550,7 +550,7 @@ class Store:
         return str(self.root.path).rstrip("/")
 
     @staticmethod
-    def _group(key: str) -> str:
+    def group(key: str) -> str:
         """What siblings that start with ``key`` are the files of."""
         path = PurePosixPath(key)
         return str(path.with_name(f".{path.name}{CURRENT}"))

@@ -1,0 +1,33 @@
+"""A comparison of configurations as one HTML file that needs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from lc_platform.report.report_page import rendered
+
+SCORES = {
+    "overall_accuracy": "overall accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_weighted": "F1, weighted by support",
+    "f1_macro": "F1, mean of classes",
+}
+"""What the scores are called."""
+
+
+def write_comparison(found: Mapping[str, Any]) -> str:
+    """Return the page of what `lc_platform.commands.compare` has found."""
+    return rendered(
+        "comparison.html",
+        {
+            **found,
+            "names": list(found["configurations"]),
+            "differing": list(found["configurations"][found["first"]]["settings"]),
+            "scores": SCORES,
+            "made": datetime.now(UTC).date().isoformat(),
+            "release": version("lc-platform"),
+        },
+    )
