@@ -16,6 +16,7 @@ from benchmarks.settings import Settings
 
 PARTS = {
     "kernels": "each kernel against s2cloudless, eo-learn, numpy and LightGBM",
+    "forests": "prediction by random forests, against scikit-learn",
     "postprocessing": "smoothing and applicability, against numpy, scipy, zeit-cdts and LightGBM",
     "patch": "a patch-year from stored bands to the stored map, against eo-learn",
     "area": "more patches, larger patches, more workers; the mosaic and what is stored",

@@ -23,20 +23,30 @@ def pick(pixels: int) -> NDArray[np.intp]:
 
 
 def train(features: NDArray[np.float32], names: Sequence[str]) -> Classifier:
-    """Train on real features and made-up classes, which can be told by them, though not surely.
+    """Train on real features and made-up classes.
 
     features  (sample, feature), NaN where missing
     """
+    return classification_methods.train(  # type: ignore[return-value]
+        "lightgbm",
+        features,
+        made_up_classes(features),
+        feature_names=names,
+        parameters=LIGHTGBM_DEFAULTS,
+        seed=42,
+    )
+
+
+def made_up_classes(features: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return classes (sample,) that can be told by the features, though not surely."""
     random = np.random.default_rng(42)
     spread = np.nanstd(features, axis=0) + 1e-6
     plain = np.nan_to_num((features - np.nanmean(features, axis=0)) / spread)
     score = plain @ random.standard_normal((features.shape[1], len(CLASSES)))
     score += random.gumbel(scale=0.2 * score.std(), size=score.shape)
     # The medians are the same, so that no class is left out.
-    labels = np.array(CLASSES)[(score - np.median(score, axis=0)).argmax(axis=1)]
-    return classification_methods.train(  # type: ignore[return-value]
-        "lightgbm", features, labels, feature_names=names, parameters=LIGHTGBM_DEFAULTS, seed=42
-    )
+    labels: NDArray[np.int64] = np.array(CLASSES)[(score - np.median(score, axis=0)).argmax(axis=1)]
+    return labels
 
 
 def model(features: FeatureStack) -> LandCoverModel:

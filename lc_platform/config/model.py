@@ -24,7 +24,7 @@ LIGHTGBM_DEFAULTS: dict[str, Any] = {
 LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministic")
 """Parameters that the platform sets itself: the classes and the reproducibility depend on them."""
 TREE_DEFAULTS: dict[str, Any] = {"n_estimators": 100, "min_samples_leaf": 2}
-"""Of `random_forest` and `extra_trees`."""
+"""Of `random_forest` and `extra_trees`; all else is as scikit-learn has it."""
 LOGISTIC_DEFAULTS: dict[str, Any] = {"C": 1.0, "max_iter": 1000}
 
 METHOD = "method"

@@ -22,8 +22,9 @@ MAX_NODES = 1 << 20
 """Of one tree."""
 
 _HIGHEST = np.int32(np.iinfo(np.int32).max)
-"""The key of a missing value, and of the threshold of a leaf: nothing is above it."""
-_SIDE_BY_SIDE = 16
+"""The key of the threshold of a leaf: nothing is above it."""
+_LOWEST = np.int32(np.iinfo(np.int32).min)
+_SIDE_BY_SIDE = 32
 """Pixels that take a step each in turn."""
 _STEPS = 8
 """After which those that have arrived make room."""
@@ -57,9 +58,10 @@ class Tree:
 class AveragedTrees:
     """The trees as the kernel walks them.
 
-    From its highest bit on, a node has the key of its threshold (32 bits), whether missing values
-    go left (1), its feature (11) and the position of its left child in its tree (20), which the
-    right one follows. A leaf is its own left child. Keys are ordered as the floats are.
+    From its highest bit on, a node has the key of its threshold (32 bits), its feature, counted on
+    from the last one where missing values go left (12), and the position of its left child in its
+    tree (20), which the right one follows. A leaf is its own left child. Keys are ordered as the
+    floats are.
     """
 
     nodes: NDArray[np.int64]
@@ -88,7 +90,7 @@ class AveragedTrees:
             raise ValueError(f"{features} features are more than {MAX_FEATURES}")
         nodes, leaves, roots, first, leaf = [], [], [], 0, 1
         for tree in trees:
-            packed, numbers = _laid_out(tree)
+            packed, numbers = _laid_out(tree, features)
             roots.append(first)
             nodes.append(packed)
             leaves.append(np.where(numbers < 0, 0, numbers + leaf))
@@ -132,7 +134,7 @@ class AveragedTrees:
         return found
 
 
-def _laid_out(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _laid_out(tree: Tree, features: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return a tree's nodes level by level, siblings side by side, and the leaf that each is, -1
     of a split. Raises ValueError where there are too many."""
     count = 2 * len(tree.counts) - 1
@@ -150,8 +152,7 @@ def _laid_out(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         splits = level[~leaf]
         nodes[at[~leaf]] = (
             _keys(tree.threshold[splits]).astype(np.int64) << 32
-            | tree.missing_left[splits].astype(np.int64) << 31
-            | tree.feature[splits] << 20
+            | tree.feature[splits] + features * tree.missing_left[splits] << 20
             | end + 2 * np.arange(len(splits))
         )
         level, first = tree.children[splits].ravel(), end
@@ -167,27 +168,31 @@ def _keys(values: NDArray[np.float32]) -> NDArray[np.int32]:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _read(features, first, size, keys):  # type: ignore[no-untyped-def]
-    """Fill keys (pixel * feature,) of some pixels."""
+    """Fill keys (pixel * side * feature,) of some pixels: missing values are higher than all on the
+    first side, and lower on the second."""
     width = features.shape[1]
     values = keys.view(np.float32)
     for start in range(0, width, 16):  # sixteen features of a pixel share a line of the cache
         for i in range(size):
             for k in range(start, min(start + 16, width)):
-                values[i * width + k] = features[first + i, k] + np.float32(0)
-    for at in range(size * width):
-        bits = keys[at]
-        missing = values[at] != values[at]
-        key = bits ^ (bits >> np.int32(31) & _HIGHEST)
-        keys[at] = _HIGHEST if missing else key
+                values[2 * i * width + k] = features[first + i, k] + np.float32(0)
+    for i in range(size):
+        for right in range(2 * i * width, (2 * i + 1) * width):
+            bits = keys[right]
+            missing = values[right] != values[right]
+            key = bits ^ (bits >> np.int32(31) & _HIGHEST)
+            keys[right] = _HIGHEST if missing else key
+            keys[right + width] = _LOWEST if missing else key
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _walk(nodes, leaves, root, keys, width, size, pixels, places, reached):  # type: ignore[no-untyped-def]
+def _walk(  # type: ignore[no-untyped-def]
+    nodes, leaves, root, keys, width, size, pixels, places, reached
+):
     """Fill reached (pixel,) with the leaves of a tree that pixels come to.
 
     pixels, places  to work in, (pixel,), a multiple of those that go side by side
     """
-    flag = np.int64(1 << 31)
     at = np.zeros(_SIDE_BY_SIDE, np.uint64)
     offsets = np.zeros(_SIDE_BY_SIDE, np.uint64)
     for i in range(len(pixels)):  # those beyond go along, and are left out at the end
@@ -197,14 +202,16 @@ def _walk(nodes, leaves, root, keys, width, size, pixels, places, reached):  # t
         kept = np.uint64(0)
         for first in range(0, under_way, _SIDE_BY_SIDE):
             for i in range(_SIDE_BY_SIDE):
-                at[i], offsets[i] = places[first + i], pixels[first + i] * np.uint64(width)
+                at[i], offsets[i] = (
+                    places[first + i],
+                    pixels[first + i] * np.uint64(2 * width),
+                )
             for _ in range(_STEPS):
                 for i in range(_SIDE_BY_SIDE):
                     node = nodes[root + at[i]]
-                    key = keys[offsets[i] + np.uint64(node >> np.int64(20) & np.int64(0x7FF))]
-                    stays = (key == _HIGHEST) & ((node & flag) != 0)
-                    right = (key > np.int32(node >> np.int64(32))) & (not stays)
-                    at[i] = np.uint64(node & np.int64(0xFFFFF)) + np.uint64(right)
+                    key = keys[offsets[i] + np.uint64(node >> np.int64(20) & np.int64(0xFFF))]
+                    right = np.uint64(key > np.int32(node >> np.int64(32)))
+                    at[i] = np.uint64(node & np.int64(0xFFFFF)) + right
             # Those that have arrived are written over by the next that have not.
             for i in range(min(_SIDE_BY_SIDE, under_way - first)):
                 pixel = pixels[first + i]
@@ -220,7 +227,7 @@ def _average(features, nodes, leaves, roots, starts, classes, shares, found):  #
     """Fill found (pixel, class) with the sums of the leaves' shares, in the order of the trees."""
     count, outputs = found.shape
     width = features.shape[1]
-    keys = np.zeros(_TOGETHER * width, np.int32)
+    keys = np.zeros(2 * _TOGETHER * width, np.int32)
     totals = np.empty((_TOGETHER, outputs))
     pixels, places = np.zeros(_TOGETHER, np.uint64), np.zeros(_TOGETHER, np.uint64)
     reached = np.zeros(_TOGETHER, np.uint32)
@@ -229,7 +236,17 @@ def _average(features, nodes, leaves, roots, starts, classes, shares, found):  #
         _read(features, first, size, keys)
         totals[:] = 0
         for tree in range(roots.shape[0]):
-            _walk(nodes, leaves, roots[tree], keys, width, size, pixels, places, reached)
+            _walk(
+                nodes,
+                leaves,
+                roots[tree],
+                keys,
+                width,
+                size,
+                pixels,
+                places,
+                reached,
+            )
             for i in range(size):
                 leaf = reached[i]
                 for k in range(starts[leaf - np.uint32(1)], starts[leaf]):
