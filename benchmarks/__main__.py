@@ -24,6 +24,7 @@ PARTS = {
     "stac_acquisition": "a patch-year from a STAC archive over HTTP, against odc.stac.load",
     "detector_resolution": "the cloud detector's error and speed by its resolution",
     "masks": "clouds, shadows and bright ground that are found, and the features' error by masks",
+    "season": "series and features of the season, against scipy, numpy and others' kernels",
     "change": "change planted in three years that is found, against two maps laid over one another",
     "accuracy": "maps of before and now on ground that training has not seen",
     "segments": "maps of segments on ground that training has not seen, against those of pixels",
@@ -33,7 +34,12 @@ PARTS = {
     "map": "tiles of a country's map for several people at once, against titiler.core",
 }
 """Modules of this package with ``run(settings)``, which gives tables."""
-PEERS = {peer.EO_LEARN: {"kernels", "patch"}, peer.ZEIT: {"postprocessing"}, peer.TITILER: {"map"}}
+PEERS = {
+    peer.EO_LEARN: {"kernels", "patch"},
+    peer.ZEIT: {"postprocessing", "season"},
+    peer.TITILER: {"map"},
+    peer.SEASON: {"season"},
+}
 """The parts that need a peer's environment, which is made for them alone."""
 
 

@@ -103,3 +103,10 @@ TITILER = Environment(
     common=("rasterio",),
     shown=("rio-tiler", "rasterio", "uvicorn"),
 )
+SEASON = Environment(
+    "geomad",
+    "season-requirements.txt",
+    "benchmarks.season_worker",
+    shown=("whittaker-eilers", "numpy"),
+)
+"""geomad (Apache-2.0) and whittaker-eilers (MIT or Apache-2.0)."""

@@ -43,5 +43,24 @@ def applicability(points: str, into: str) -> float:
     return took
 
 
+def phenology(values: str, days: list[str], smoothing: float, into: str) -> float:
+    """Seconds of the seasons of (time, y, x), NaN where missing, by Beck's curve and thresholds;
+    their starts and ends in days of the year are stored."""
+    given = np.load(values)
+    started = time.perf_counter()
+    found = zeit.phenology(
+        given,
+        dates=days,
+        curve="beck",
+        whittaker_lambda=smoothing,
+        max_seasons=1,
+        n_jobs=int(sys.argv[1]),
+    )
+    measures = [np.asarray(found[f"TRS2.{one}"]) for one in ("sos", "eos")]
+    took = time.perf_counter() - started
+    np.save(into, np.stack([one.reshape(given.shape[1:]) for one in measures]))
+    return took
+
+
 if __name__ == "__main__":
-    serve({one.__name__: one for one in (smooth, hold_training, applicability)})
+    serve({one.__name__: one for one in (smooth, hold_training, applicability, phenology)})

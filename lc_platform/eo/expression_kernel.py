@@ -13,6 +13,8 @@ from lc_platform.eo.expressions import Operation, Program
 _BLOCK = 512
 """Pixels that an operation takes at a time: all registers stay in the cache, and the loop over a
 block is vectorized."""
+_TOGETHER = 32 * _BLOCK
+"""Pixels that are laid side by side at a time, for they stay in the cache too."""
 _LARGEST = np.finfo(np.float32).max
 _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _POWER, _NEGATE, _SQUARE, _ROOT, _EXPONENTIAL = map(
     int, Operation
@@ -27,16 +29,14 @@ def run(program: Program, values: Sequence[NDArray[np.float32]]) -> NDArray[np.f
     a root of a negative number).
     """
     shape = np.shape(values[0])
-    bands = np.stack([np.asarray(one, np.float32).ravel() for one in values])
-    out = np.empty(bands.shape[1], np.float32)
-    _run(
-        bands,
-        np.array(program.constants, np.float32),
-        np.array(program.steps, np.int64).reshape(-1, 4),
-        program.registers,
-        program.result,
-        out,
-    )
+    flat = [np.asarray(one, np.float32).ravel() for one in values]
+    out = np.empty(flat[0].size, np.float32)
+    constants = np.array(program.constants, np.float32)
+    steps = np.array(program.steps, np.int64).reshape(-1, 4)
+    for start in range(0, out.size, _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        bands = np.stack([one[part] for one in flat])
+        _run(bands, constants, steps, program.registers, program.result, out[part])
     return out.reshape(shape)
 
 
@@ -44,15 +44,16 @@ def run(program: Program, values: Sequence[NDArray[np.float32]]) -> NDArray[np.f
 def _run(bands, constants, steps, registers, result, out):  # type: ignore[no-untyped-def]
     block = np.zeros((registers, _BLOCK), np.float32)
     for i in range(len(constants)):
-        block[len(bands) + i] = constants[i]
+        for x in range(_BLOCK):
+            block[len(bands) + i, x] = constants[i]
     pixels = bands.shape[1]
     for start in range(0, pixels, _BLOCK):
         count = min(_BLOCK, pixels - start)
         for i in range(len(bands)):
-            block[i, :count] = bands[i, start : start + count]
+            _copy(bands[i], start, count, block[i])
         for i in range(len(steps)):
             _step(steps[i, 0], block[steps[i, 1]], block[steps[i, 2]], block[steps[i, 3]])
-        _finite(block[result, :count], out[start : start + count])
+        _finite(block[result], start, count, out)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -134,7 +135,14 @@ def _exponential(target, left):  # type: ignore[no-untyped-def]
         target[x] = np.exp(left[x])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _finite(values, out):  # type: ignore[no-untyped-def]
-    for x in range(len(out)):
-        out[x] = values[x] if abs(values[x]) <= _LARGEST else np.float32(np.nan)
+@numba.njit(cache=True, nogil=True)
+def _copy(values, start, count, target):  # type: ignore[no-untyped-def]
+    for x in range(count):
+        target[x] = values[start + x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _finite(values, start, count, out):  # type: ignore[no-untyped-def]
+    for x in range(count):
+        value = values[x]
+        out[start + x] = value if abs(value) <= _LARGEST else np.float32(np.nan)
