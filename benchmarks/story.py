@@ -26,10 +26,10 @@ from lc_platform.eo.polygons import transformer
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
+from lc_platform_tests.reading import stores
 from lc_platform_tests.servers import BUCKET, seaweedfs
 
 _CLICKS, _REMOTE_CLICKS = 40, 10
-_CUBES = ("raw_bands", "cloud_masks", "features")
 
 
 def run(settings: Settings) -> list[Table]:
@@ -119,11 +119,5 @@ def _on_seaweedfs(folder: Path, reader: Reader) -> Iterator[Reader]:
             url, settings = f"s3://{BUCKET}/story", {"endpoint": server.endpoint}
             (patch,) = reader.artefacts.grid.keys
             target = Store(url, lc_platform.config.ObjectStore.model_validate(settings))
-            for asset in _CUBES:
-                path = key(asset, patch, YEAR)
-                with target.folder(path) as staging:
-                    target.fs.put(f"{reader.store.physical(path)}/", staging.path, recursive=True)
-            for path in (key("patch_grid"), key("predictions", patch, YEAR)):
-                with target.file(path) as file:
-                    file.write_bytes(reader.store.read_bytes(path))
+            stores.copy(reader, target, patch, YEAR)
             yield lc_platform.open(url, object_store=settings)

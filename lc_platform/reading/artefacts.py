@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from lc_platform.products.raw_bands import AcquisitionStack
     from lc_platform.reading.datasets import Legends
     from lc_platform.storage.raster_cube import RasterCube
+    from lc_platform.storage.shards import KeptChunks
     from lc_platform.storage.zarr_cube import ZarrCube
 
 GRID = key("patch_grid")
+_KEPT = 256 * 2**20
+"""Bytes of imagery, masks and features that are kept as an object store has them: what is asked for
+next is often near."""
 _Result = TypeVar("_Result")
 
 
@@ -170,8 +174,16 @@ class Artefacts:
 
         path = key(asset, where.patch, where.year)
         return self.opened(
-            asset, where, lambda: self._open.get(path, lambda: ZarrCube(self.store, path))
+            asset,
+            where,
+            lambda: self._open.get(path, lambda: ZarrCube(self.store, path, self._kept)),
         )
+
+    @cached_property
+    def _kept(self) -> KeptChunks:
+        from lc_platform.storage.shards import KeptChunks
+
+        return KeptChunks(_KEPT)
 
     def raster(self, asset: str, where: Partition) -> RasterCube:
         from lc_platform.storage.raster_cube import RasterCube

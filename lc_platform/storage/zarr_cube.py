@@ -56,6 +56,7 @@ from lc_platform.storage.errors import (
 )
 from lc_platform.storage.partial_writes import PartialWrite
 from lc_platform.storage.selection import positive, runs_of
+from lc_platform.storage.shards import KeptChunks, ShardedArray, UnknownStorageError
 from lc_platform.storage.staging import MARKS, Staging
 from lc_platform.storage.store import Store
 
@@ -266,6 +267,8 @@ _ON_THE_WAY = 3
 def _send(staging: Staging, cube: LazyCube, arrays: Mapping[str, zarr.Array[Any]]) -> None:
     """Write to an object store, several parts at the same time where each is whole shards."""
     sending: deque[Future[Any]] = deque()
+    fs, kept = staging.store.fs, KeptChunks()
+    sharded = {name: ShardedArray(one, staging.path, fs, kept) for name, one in arrays.items()}
 
     def wait(left: int) -> None:
         while len(sending) > left:
@@ -287,7 +290,8 @@ def _send(staging: Staging, cube: LazyCube, arrays: Mapping[str, zarr.Array[Any]
             alone = not _whole_shards(array, where)
             # A part of a shard is added to what is there: two at once would lose one.
             wait(0 if alone else _ON_THE_WAY - 1)
-            sending.append(pool.submit(array.__setitem__, where, block.values))
+            put = array.__setitem__ if alone else sharded[part.layer].write
+            sending.append(pool.submit(put, where, block.values))
             if alone:
                 wait(0)
         wait(0)
@@ -432,12 +436,17 @@ def _attributes(cube: LazyCube) -> dict[str, Any]:
 class ZarrCube:
     """A stored cube, read by window; holds no pixels."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, kept: KeptChunks | None = None) -> None:
+        """
+        kept  what is kept of files in an object store; their indexes alone, for this cube, where
+              None
+        """
         if not store.exists(key):
             raise MissingArtefactError(f"{store.path(key)}: is not there. Materialize it first")
         self.path = store.path(key)
         self._store = store
         self._key = key
+        self._kept = KeptChunks() if kept is None else kept
         try:
             with _CHOOSING:
                 store.current(key, lambda path: self._describe(path, store))
@@ -463,6 +472,7 @@ class ZarrCube:
         else:
             members = dict(strict.members(max_depth=None))
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._sharded: dict[str, ShardedArray] = {}
         self.grids: Mapping[str, GeoBox] = {
             name: GeoBox(tuple(g["shape"]), Affine(*g["affine"]), g["crs"])
             for name, g in about["grids"].items()
@@ -482,6 +492,9 @@ class ZarrCube:
             fill: Any = array.attrs.get("nodata")
             layers[name] = Layer(dims, str(array.dtype), grid, fill, attributes=dict(array.attrs))
             self._arrays[name] = array
+            if not store.local:
+                with contextlib.suppress(UnknownStorageError):
+                    self._sharded[name] = ShardedArray(array, physical, store.fs, self._kept)
             for dim, short in zip(dims, own, strict=True):
                 coordinates[dim] = _read_labels(strict[f"{prefix}{short}"])
         self.layers: Mapping[str, Layer] = layers
@@ -510,18 +523,23 @@ class ZarrCube:
         try:
             with self._store.reaching(self.path):
                 if len(runs) == 1:
-                    only: NDArray[Any] = np.asarray(array[runs[0][0]])
-                    self._check_was_there(array, runs[0][0])
-                    return only
+                    return self._selected(layer, runs[0][0])
                 result = np.empty(shape, array.dtype)
                 for there, here in runs:
-                    result[here] = array[there]
-                    self._check_was_there(array, there)
+                    result[here] = self._selected(layer, there)
         except (OSError, ValueError, RuntimeError) as error:
             _check_is_damage(self.path, error)
             problem = f"{layer} is damaged ({error})"
             raise self._store.unreadable(self._key, self.opened, problem) from error
         return result
+
+    def _selected(self, layer: str, wanted: tuple[int | slice, ...]) -> NDArray[Any]:
+        if layer in self._sharded:
+            return self._sharded[layer].read(wanted)
+        array = self._arrays[layer]
+        found: NDArray[Any] = np.asarray(array[wanted])
+        self._check_was_there(array, wanted)
+        return found
 
     def check(self) -> None:
         """Read all of it. Raises StorageError where a part is missing or damaged."""

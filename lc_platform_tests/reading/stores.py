@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from lc_platform.platform import Platform
 from lc_platform.products import cloud_masks, features, mosaic, patch_grid, reference_rasters
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.reading.reader import Reader
+from lc_platform.storage import zarr_cube
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 
@@ -96,6 +100,41 @@ def make(platform: Platform) -> PatchGrid:
     joined = mosaic.Mosaic(year, grid.patches, maps, {}, platform.mosaic_options())
     put(store, "mosaic", Partition(year=year), joined)
     return grid
+
+
+def copy(reader: Reader, store: Store, patch: str, year: int) -> None:
+    """Lay the grid, and what there is of a patch's year, into another store."""
+    for path in (key("patch_grid"), key("predictions", patch, year)):
+        with store.file(path) as file:
+            file.write_bytes(reader.store.read_bytes(path))
+    for asset in ("raw_bands", "cloud_masks", "features"):
+        path = key(asset, patch, year)
+        zarr_cube.write(store, path, _again(zarr_cube.ZarrCube(reader.store, path)))
+
+
+def _again(cube: zarr_cube.ZarrCube) -> LazyCube:
+    """A stored cube, to be written again as it is."""
+    arrays = {name: cube._arrays[name] for name in cube.layers}
+    layers = {
+        name: replace(
+            cube.layers[name],
+            chunks=(array.shards or array.chunks)[:-2],
+            compressed=array.chunks[:-2],
+        )
+        for name, array in arrays.items()
+    }
+
+    def blocks(_: Summary) -> Iterator[Block]:
+        for name, layer in layers.items():
+            lengths = arrays[name].shape[:-2]
+            starts = (range(0, n, step) for n, step in zip(lengths, layer.chunks, strict=True))
+            for at in product(*starts):
+                index = tuple(slice(a, a + step) for a, step in zip(at, layer.chunks, strict=True))
+                select = dict(zip(layer.dims, index, strict=True))
+                window = whole(cube.grids[layer.grid])
+                yield Block(name, index, window, cube.read(name, window, **select))
+
+    return LazyCube(cube.grids, layers, blocks, cube.coordinates, cube.attributes)
 
 
 def country(store: Store, columns: int, rows: int, years: tuple[int, ...]) -> PatchGrid:

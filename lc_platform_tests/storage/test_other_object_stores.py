@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -141,6 +142,15 @@ def test_every_format_reads_as_it_was_written_and_replaces_the_one_before(
         write(store, kind, version)
         assert stored(store, kind) == version
     assert store.exists(key)
+
+
+def test_of_several_who_create_a_file_one_does(store: Store) -> None:
+    contents = [str(i).encode() for i in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        created = list(pool.map(lambda content: store.create("marks/one", content), contents))
+    assert created.count(True) == 1
+    assert store.read_bytes("marks/one") == contents[created.index(True)]
+    assert not store.create("marks/one", b"late")
 
 
 def test_what_is_removed_is_gone(store: Store) -> None:

@@ -53,6 +53,12 @@ def test_a_file_reads_as_it_was_put_and_replaces_the_one_before(store: Store) ->
     assert store.names("a") == ["b.json"]
 
 
+def test_a_file_is_created_where_there_is_none(store: Store) -> None:
+    assert store.create("marks/one", b"first")
+    assert not store.create("marks/one", b"second")
+    assert store.read_bytes("marks/one") == b"first"
+
+
 def test_a_file_whose_writer_fails_does_not_appear(store: Store) -> None:
     def fail() -> None:
         with store.file("a/b.json") as path:

@@ -147,6 +147,11 @@ _ANSWERS = {
 }
 EMPTY = {"416", "InvalidRange"}
 """The answer to a request for an object from its first byte on, where it has none."""
+THERE_ALREADY = {
+    "412", "PreconditionFailed", "conditionNotMet", "ConditionNotMet", "ConditionalRequestConflict",
+    "BlobAlreadyExists",
+}  # fmt: skip
+"""The answers where an object was to be made that must not be there, and is."""
 _NOT_THERE = {
     "404", "NoSuchKey", "NoSuchUpload", "NoSuchVersion", "BlobNotFound", "ResourceNotFound",
 } | EMPTY  # fmt: skip

@@ -109,9 +109,7 @@ class AzureFileSystem(AsyncObjects, AzureBlobFileSystem):  # type: ignore[misc]
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
-        if start is not None and start < 0:  # which this store cannot be asked
-            start = max(0, int((await self._info(path))["size"]) + start)
-        if end is not None and end <= (start or 0):
+        if end is not None and (start or 0) >= 0 and end <= (start or 0):
             return b""
         return (await self._fetch(path, start or 0, end)).content
 
@@ -123,6 +121,8 @@ class AzureFileSystem(AsyncObjects, AzureBlobFileSystem):  # type: ignore[misc]
         *,
         origin: bool = False,  # noqa: ARG002 - which this store tells anyway
     ) -> ObjectPart:
+        if start < 0:  # which this store cannot be asked
+            start = max(0, int((await self._info(path))["size"]) + start)
         length = None if end is None else end - start
         async with self.service_client.get_blob_client(*self.split_path(path)[:2]) as blob:
             try:

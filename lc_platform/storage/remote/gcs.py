@@ -25,6 +25,7 @@ from lc_platform.storage.remote.objects import (
     WRITING,
     AsyncObjects,
     ObjectPart,
+    byte_range,
     content_type,
     whole,
 )
@@ -110,7 +111,7 @@ class GoogleFileSystem(AsyncObjects, GCSFileSystem):  # type: ignore[misc]
     async def _fetch(
         self, path: str, start: int = 0, end: int | None = None, *, origin: bool = False
     ) -> ObjectPart:
-        some = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        some = {"Range": byte_range(start, end)}
         while True:
             headers, content = await self._call(
                 "GET", self.url(path), headers=some if start or end is not None else {}

@@ -40,6 +40,7 @@ class Objects:
     ) -> ObjectPart:
         """An object's bytes from ``start`` to ``end``, and its state, of one answer.
 
+        start   below 0: so many bytes at the end, or all of fewer
         origin  whether the writing that it came by is needed, which takes some stores a request
 
         Raises FileNotFoundError, and what the driver raises.
@@ -113,7 +114,8 @@ class MemoryObjects(Objects, MemoryFileSystem):  # type: ignore[misc]
             content = file.getvalue()
             state = hashlib.sha256(content).hexdigest()
             writing = getattr(file, WRITING, None)
-            found.append(ObjectPart(content[start:end], len(content), state, writing))
+            part = content[max(start, -len(content)) : end]
+            found.append(ObjectPart(part, len(content), state, writing))
         return found
 
     def send(self, file: str, path: str, writing: str | None = None) -> None:
@@ -125,6 +127,12 @@ class MemoryObjects(Objects, MemoryFileSystem):  # type: ignore[misc]
 def whole(content_range: str | None, content: bytes) -> int:
     """The size of an object, of which an answer's ``Content-Range`` tells where it is a part."""
     return int(content_range.rpartition("/")[2]) if content_range else len(content)
+
+
+def byte_range(start: int, end: int | None) -> str:
+    """The header ``Range`` of such a part as `Objects.fetch` takes."""
+    last = "" if end is None else end - 1
+    return f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
 
 
 def content_type(path: str) -> str:

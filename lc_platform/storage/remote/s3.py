@@ -13,6 +13,7 @@ from lc_platform.storage.remote.objects import (
     WRITING,
     AsyncObjects,
     ObjectPart,
+    byte_range,
     content_type,
     whole,
 )
@@ -53,7 +54,7 @@ class S3FileSystem(AsyncObjects, _S3FileSystem):  # type: ignore[misc]
         origin: bool = False,  # noqa: ARG002 - which this store tells anyway
     ) -> ObjectPart:
         bucket, key, _ = self.split_path(path)
-        some = {} if not start and end is None else {"Range": _range(start, end)}
+        some = {} if not start and end is None else {"Range": byte_range(start, end)}
 
         async def read() -> ObjectPart:
             answer = await self._call_s3("get_object", Bucket=bucket, Key=key, **some)
@@ -76,7 +77,3 @@ class S3FileSystem(AsyncObjects, _S3FileSystem):  # type: ignore[misc]
             about["Metadata"] = {WRITING: writing}
         # In parts where it is more than two of them.
         await self._put_file(file, path, chunksize=PART, **about)
-
-
-def _range(start: int, end: int | None) -> str:
-    return f"bytes={start}-{'' if end is None else end - 1}"
