@@ -51,6 +51,7 @@ from weakref import WeakValueDictionary
 import rasterio
 from rasterio.session import DummySession
 
+from lc_platform.runtime.bounded_cache import BoundedCache
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.requests import (
     HTTP_SECONDS,
@@ -347,29 +348,26 @@ class _Cache:
         self._latest: OrderedDict[str, Content] = OrderedDict()
         self._bytes = 0
         """Of the latest."""
-        self._heads: OrderedDict[str, Content] = OrderedDict()
+        self._heads: BoundedCache[str, Content] = BoundedCache(KEPT_HEADS)
 
     def get(self, uri: str) -> Content:
         with self._lock:
-            found = self._in_use.get(uri)
-            if found is None and (head := self._heads.get(uri)):
+            found, head = self._in_use.get(uri), self._heads.get(uri)
+            if found is None and head is not None:
                 found = Content(head.parts, head.since)
             if found is not None and time.monotonic() - found.since > KEPT_SECONDS:
                 self._remove(uri)
                 found = None
             found = found or Content()
             self._in_use[uri] = found
-            for kept in (self._latest, self._heads):
-                if uri in kept:
-                    kept.move_to_end(uri)
+            if uri in self._latest:
+                self._latest.move_to_end(uri)
             return found
 
     def add(self, uri: str, content: Content, part: Part) -> None:
         with self._lock:
             if not content.parts and len(part.content) <= HEAD_BYTES:
-                self._heads[uri] = Content((part,), content.since)
-                if len(self._heads) > KEPT_HEADS:
-                    self._heads.popitem(last=False)
+                self._heads.put(uri, Content((part,), content.since))
             self._bytes -= self._latest.pop(uri, _NOTHING).bytes
             content.parts = (*content.parts, part)
             self._latest[uri] = content
@@ -384,7 +382,7 @@ class _Cache:
 
     def _remove(self, uri: str) -> None:
         self._bytes -= self._latest.pop(uri, _NOTHING).bytes
-        self._heads.pop(uri, None)
+        self._heads.forget(uri)
         self._in_use.pop(uri, None)
 
 

@@ -13,15 +13,14 @@ classes occur within three kilometres; height and noise decide the rest.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.runtime.bounded_cache import BoundedCache
 from lc_platform.sources.simulated.changes import Changes, class_after
 from lc_platform.sources.simulated.coordinates import pixel_centres
 from lc_platform.sources.simulated.noise import cell_hash, draw, fractal_noise, gradient_noise, salt
@@ -478,25 +477,19 @@ class Landscape:
         self.salt = salt(seed, 1)
         self._changes = changes or Changes(0)
         self._changing = changes is not None
-        self._memory = memory
-        self._kept: OrderedDict[tuple[GeoBox, int], Ground] = OrderedDict()
-        self._lock = Lock()
+        self._kept: BoundedCache[tuple[GeoBox, int], Ground] = BoundedCache(
+            memory, lambda ground: ground.nbytes
+        )
 
     def ground(self, geobox: GeoBox, year: int | None = None) -> Ground:
         """Return the ground at the pixel centres of a grid in a year; before anything has changed
         where None."""
         passed = max(0, year - self._changes.since) if self._changing and year is not None else 0
         key = (geobox, passed)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        ground = self._surveyed(geobox, passed)
-        with self._lock:
-            self._kept[key] = ground
-            held = sum(kept.nbytes for kept in self._kept.values())
-            while held > self._memory:
-                held -= self._kept.popitem(last=False)[1].nbytes
+        ground = self._kept.get(key)
+        if ground is None:
+            ground = self._surveyed(geobox, passed)
+            self._kept.put(key, ground)
         return ground
 
     def _surveyed(self, geobox: GeoBox, years: int) -> Ground:
