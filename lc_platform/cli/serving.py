@@ -120,7 +120,9 @@ def web_map(
         from lc_platform.viewer import server
         from lc_platform.viewer.hosts import is_this_machine
 
-        app = server.app_of(opened(source), dagster=dagster, user_header=user_header)
+        app = server.app_of(
+            opened(source), dagster=dagster, user_header=user_header, hosts=allow_host or ()
+        )
         is_open = user_header is not None or not is_this_machine(ports.in_url(host))
         out.print(f"The map is at {ports.url(host, listening)}{path}/; Ctrl+C ends it.")
         hosts = None if is_open else allow_host or ()

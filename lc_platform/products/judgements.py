@@ -32,6 +32,7 @@ Confidence = Literal["high", "medium", "low"]
 _CELLS = 100
 """Places are told apart to the hundredth of a pixel."""
 _SUFFIX = ".json"
+_MARK = ".first"
 
 
 def point_code(x: float, y: float, pixel: float, crs: str) -> str:
@@ -117,6 +118,25 @@ class JudgementRecords:
         name = f"{time}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
         text = json.dumps(content, ensure_ascii=False, indent=1)
         self._store.put(f"{self._folder}/{name}", text.encode())
+
+    def is_first(self, record: Judgement, records: Records) -> bool:
+        """Whether nobody else gave the first opinion of a point, in this process or another one.
+
+        Who comes first leaves a mark at the store, which is made once. Where that opinion is taken
+        back, there is another mark for the next one.
+
+        records  that were read before
+
+        Raises StorageError where the store cannot be reached.
+        """
+        gone = sum(
+            isinstance(one, Judgement) and one.point == record.point and one.opinion == "first"
+            for one in records.every
+        )
+        mark = f"{self._folder}/{record.point}-{gone}{_MARK}"
+        by = json.dumps([record.who, record.id]).encode()
+        # It may be one's own, of what was sent before and did not arrive.
+        return self._store.create(mark, by) or self._store.read_bytes(mark) == by
 
     def read(self) -> Records:
         """Return all records. Raises StorageError where the store cannot be read."""

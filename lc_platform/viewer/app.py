@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
+from lc_platform.config import BaseMap
 from lc_platform.reading.reader import Reader
 from lc_platform.viewer import (
     acquisitions,
@@ -30,7 +33,7 @@ from lc_platform.viewer.problems import RESPONSES, answer_problems
 from lc_platform.viewer.sample_points import Samples
 from lc_platform.viewer.scene import Scene
 from lc_platform.viewer.security import SecurityHeaders, headers
-from lc_platform.viewer.view import BaseMap, View
+from lc_platform.viewer.view import View
 
 _ROUTERS: tuple[APIRouter, ...] = (
     area.router,
@@ -58,12 +61,14 @@ def create_app(
     dagster: str | None = None,
     base_map: BaseMap | None = None,
     user_header: str | None = None,
+    hosts: Iterable[str] = (),
 ) -> FastAPI:
     """Return the web map of what was opened.
 
     dagster      the address of Dagster's UI, for links to it
     base_map     tiles of another server below the layers; nothing else is asked of other servers
     user_header  the header in which a proxy says who is logged in; None where nobody logs in
+    hosts        names beside this machine's own by which the one person asks who has started it
 
     Its addresses are relative: it is mounted where one likes. Every endpoint finds the View, and
     what is kept between requests, in the app's state.
@@ -71,7 +76,8 @@ def create_app(
     # FastAPI's pages of documentation would load scripts from elsewhere.
     app = FastAPI(title="lc_platform map", docs_url=None, redoc_url=None, responses=RESPONSES)
     dagster = dagster.rstrip("/") if dagster else None
-    app.state.view = View(reader, dagster, base_map, user_header)
+    names = frozenset(name.lower() for name in hosts)
+    app.state.view = View(reader, dagster, base_map, user_header, names)
     app.state.caches = Caches.of(reader)
     app.state.samples = Samples(reader)
     app.state.scene = Scene(reader)

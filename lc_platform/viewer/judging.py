@@ -7,6 +7,7 @@ in the answer then, and the order and the names of points tell nothing of their 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pandas
@@ -158,7 +159,8 @@ def review(request: Request, view: CurrentView, year: Year) -> Review:
 
 @writing.post("/{year}/judgements", status_code=201, responses=_REFUSED)
 def judge(request: Request, response: Response, view: CurrentView, year: Year, seen: Seen) -> Given:
-    """Give a judgement. One that was sent before, with the same id, is not given again."""
+    """Give a judgement. One that was sent before, with the same id, is not given again. A first
+    opinion is recorded as the second where somebody else has judged the point meanwhile."""
     who = person(view, request)
     of = _samples(request).of(year)
     point = _point(of, seen.point)
@@ -181,6 +183,9 @@ def judge(request: Request, response: Response, view: CurrentView, year: Year, s
         remark=plain_text(seen.remark),
         replaces=seen.replaces,
     )
+    own = of.own(record.point, who, record.opinion)
+    if own is not None:
+        record = replace(record, opinion=own.opinion)
     known = of.records.of(who, seen.id)
     if isinstance(known, Judgement) and _same(known, record):
         response.status_code = 200
@@ -196,6 +201,8 @@ def judge(request: Request, response: Response, view: CurrentView, year: Year, s
             "point once more"
         )
     _expect_free(of, record)
+    if record.opinion == "first" and own is None and not _is_first(of, record):
+        record = replace(record, opinion="second")
     of.log.append(record)
     return given_shown(record)
 
@@ -273,6 +280,12 @@ def _same(known: Judgement, record: Judgement) -> bool:
             "replaces",
         )
     )
+
+
+def _is_first(of: SampleNow, record: Judgement) -> bool:
+    """Whether nobody else has judged a point: two may have looked at it at the same time."""
+    decision = of.decisions.get(record.point)
+    return not (decision and decision.opinions) and of.log.is_first(record, of.records)
 
 
 def _expect_free(of: SampleNow, record: Judgement) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lc_platform.config.viewer import origin_of
-from lc_platform.viewer.view import BaseMap
+from lc_platform.config import BaseMap
 
 
 def headers(base_map: BaseMap | None) -> Mapping[str, str]:
     """Return the headers of every answer: nothing but the map's own files and the base map's tiles
     is loaded, and no other page shows the map in a frame."""
-    other = f" {origin_of(base_map.tiles)}" if base_map else ""
+    other = f" {base_map.origin}" if base_map else ""
     policy = {
         "default-src": "'self'",
         "img-src": f"'self' data: blob:{other}",

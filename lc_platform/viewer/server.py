@@ -23,7 +23,6 @@ from lc_platform.runtime import signals
 from lc_platform.runtime.interruption import StopRequested
 from lc_platform.viewer.app import create_app
 from lc_platform.viewer.hosts import ExpectedHosts
-from lc_platform.viewer.view import BaseMap
 
 REQUEST_SECONDS = 20.0
 """In which a request must have arrived, with its body."""
@@ -39,15 +38,22 @@ _LOG = logging.getLogger(__name__)
 
 
 def app_of(
-    reader: Reader, *, dagster: str | None = None, user_header: str | None = None
+    reader: Reader,
+    *,
+    dagster: str | None = None,
+    user_header: str | None = None,
+    hosts: Sequence[str] = (),
 ) -> FastAPI:
     """Return the web map of what was opened, with the base map of its configuration.
 
-    dagster, user_header  as `create_app` takes them
+    dagster, user_header, hosts  as `create_app` takes them
     """
     base_map = None if reader.config is None else reader.config.viewer.base_map
-    below = None if base_map is None else BaseMap(base_map.url, base_map.attribution)
-    return create_app(reader, dagster=dagster, base_map=below, user_header=user_header)
+    if base_map is not None:
+        base_map = base_map.model_copy(update={"tiles": base_map.url})
+    return create_app(
+        reader, dagster=dagster, base_map=base_map, user_header=user_header, hosts=hosts
+    )
 
 
 class Below:

@@ -8,17 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from lc_platform.config import BaseMap
 from lc_platform.reading.reader import Reader
-
-
-@dataclass(frozen=True)
-class BaseMap:
-    """Tiles of another server that lie below the layers."""
-
-    tiles: str
-    """Their URL, with {z}, {x} and {y}."""
-    attribution: str
-    """Whose they are, shown on the map."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +20,12 @@ class View:
     dagster: str | None = None
     """The address of Dagster's UI, without a slash at its end; None where there is none."""
     base_map: BaseMap | None = None
+    """Tiles of another server that lie below the layers."""
     user_header: str | None = None
     """The header in which a proxy says who is logged in. None where nobody logs in: then there is
     one person, who has started the map."""
+    hosts: frozenset[str] = frozenset()
+    """Names beside this machine's own, in lower case, that lead here by the deployment's choice."""
 
     def user(self, request: Request) -> str | None:
         """Return who asks, None where nobody is logged in."""

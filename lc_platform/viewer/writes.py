@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
-from lc_platform.viewer.hosts import is_this_machine
+from lc_platform.viewer.hosts import is_this_machine, name_of
 from lc_platform.viewer.view import View
 
 HEADER = "X-LC-Platform"
@@ -72,12 +72,14 @@ def _expect_same_site(request: Request) -> None:
         and request.client is not None
         and is_this_machine(request.client.host)
         and not is_this_machine(asked)
+        and name_of(asked) not in view.hosts
     ):
         # Another site's name may be made to lead to this machine.
         raise HTTPException(
             403,
             f"{asked} is not this machine's own name, and nobody logs in here. Open the map at "
-            "localhost, or behind a proxy that says who is logged in",
+            "localhost, allow the name (lc-platform map --allow-host NAME), or open it behind a "
+            "proxy that says who is logged in",
         )
 
 

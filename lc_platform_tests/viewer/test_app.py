@@ -12,12 +12,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lc_platform.area.grid import PatchGrid
+from lc_platform.config import BaseMap
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
 from lc_platform.viewer.area import around
-from lc_platform.viewer.view import BaseMap
 from lc_platform_tests.graphs import YEAR
+
+BASE_MAP = BaseMap(tiles="https://tiles.example/{z}/{x}/{y}.png", attribution="Example")
 
 
 def test_the_area_tells_its_place_years_classes_and_zones(
@@ -76,7 +78,7 @@ def test_nothing_is_loaded_from_elsewhere_but_the_base_map(reader: Reader) -> No
     plain = TestClient(create_app(reader)).get("/api/area").headers["Content-Security-Policy"]
     assert "unsafe" not in plain
     assert "http" not in plain
-    based = create_app(reader, base_map=BaseMap("https://tiles.example/{z}/{x}/{y}.png", "Example"))
+    based = create_app(reader, base_map=BASE_MAP)
     policy = TestClient(based).get("/api/area").headers["Content-Security-Policy"]
     assert "img-src 'self' data: blob: https://tiles.example;" in policy
     assert "connect-src 'self' https://tiles.example;" in policy

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from lc_platform.products.judgements import JudgementRecords, Records
 from lc_platform.reading.reader import Reader
 from lc_platform.viewer.app import create_app
 from lc_platform_tests.judged_maps import CLASSES, YEAR, JudgedMap, map_of_three
@@ -116,6 +118,32 @@ def test_two_people_at_once_share_the_points(ana: Someone, bor: Someone, drawn: 
     assert sum(counts) == len(standing) <= 32
     assert min(counts) > 0
     assert ana.get("/next")["message"] == "Every point has an opinion."
+
+
+def test_of_two_servers_one_takes_the_first_opinion(ana: Someone, drawn: JudgedMap) -> None:
+    app = create_app(Reader(drawn.platform.store, drawn.config), user_header="Remote-User")
+    with TestClient(app, base_url=SITE) as elsewhere:
+        bor, cai = Someone(elsewhere, "bor"), Someone(elsewhere, "cai")
+        point = ana.next()
+        # Neither server has seen the other's when it begins: what they read is as it was.
+        before = JudgementRecords.read
+
+        def late(log: JudgementRecords) -> Records:
+            return Records([], before(log).damaged)
+
+        with patch.object(JudgementRecords, "read", late), ThreadPoolExecutor(3) as all_at_once:
+            people = (ana, bor, cai)
+            given = list(all_at_once.map(lambda someone: someone.judge(point, 5), people))
+        assert [one.status_code for one in given] == [201] * 3
+        standing = drawn.records.read().standing
+        assert Counter(one.opinion for one in standing) == {"first": 1, "second": 2}
+        (first,) = [one for one in standing if one.opinion == "first"]
+        own = next(one for one in people if one.headers["Remote-User"] == first.who)
+        other = next(one for one in people if one is not own)
+        assert own.undo({"id": first.id}).status_code == 201
+        assert own.judge(point, 2).json()["opinion"] == "second"
+        again = ana.next(opinion="first")
+        assert other.judge(again, 5).json()["opinion"] == "first"
 
 
 def test_who_judges_blind_is_told_neither_the_maps_class_nor_what_another_said(
@@ -286,6 +314,14 @@ def test_what_is_too_large_is_refused_before_it_is_read(ana: Someone) -> None:
     assert huge.status_code == 413
     parts = ana.client.post(f"{SAMPLE}/judgements", content=iter([b"{}"]), headers=ana.headers)
     assert parts.status_code == 411
+
+
+def test_a_name_that_is_allowed_may_judge(drawn: JudgedMap) -> None:
+    app = create_app(Reader(drawn.platform.store, drawn.config), hosts=["Notebook.example"])
+    with TestClient(app, base_url="https://notebook.example", client=("127.0.0.1", 5000)) as client:
+        someone = Someone(client, None)
+        someone.headers["Origin"] = "https://notebook.example"
+        assert someone.judge(someone.next(), 5).status_code == 201
 
 
 def test_at_a_laptop_it_is_the_person_who_started_the_map(
