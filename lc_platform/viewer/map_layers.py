@@ -325,9 +325,9 @@ class Disagreement(_OfPatches):
 
 
 def _apart(sources: Sequence[Raster]) -> tuple[list[Raster], list[Raster]]:
-    """Return rasters of the map, and those of the reference."""
-    maps = [one for one in sources if one.key.startswith("predictions/")]
-    return maps, [one for one in sources if one not in maps]
+    """Return rasters of the map, and those of the reference: these alone say what is ambiguous."""
+    references = [one for one in sources if "ambiguous" in one.layers]
+    return [one for one in sources if one not in references], references
 
 
 _WRONG = Entry(1, "label is probably wrong", colors.ORANGE)

@@ -32,8 +32,11 @@ class PatchIndex:
 
     def within(self, tile: Tile) -> list[Patch]:
         """Return the patches that a tile shows a part of, in the grid's order."""
+        return self.touching(tile.box)
+
+    def touching(self, box: Box) -> list[Patch]:
+        """Return the patches that reach into a box, in the grid's order."""
         west, south, east, north = self._edges.T
-        box = tile.box
         touched = (west < box.east) & (east > box.west) & (south < box.north) & (north > box.south)
         return [self.patches[i] for i in np.unique(self._owners[touched]).tolist()]
 

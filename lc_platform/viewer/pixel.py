@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from lc_platform.artefacts.layout import Partition
 from lc_platform.eo.polygons import transformer
+from lc_platform.reading.errors import NotFoundError
 from lc_platform.reading.places import Pixel
 from lc_platform.reading.story import MapPixel, ReferencePixel, Story
 from lc_platform.viewer.class_model import OfClass, class_fields
@@ -102,6 +103,14 @@ class Links(BaseModel):
     """The page of the patch's map in Dagster."""
 
 
+class NoPixel(BaseModel):
+    """That a place lies in no patch."""
+
+    patch: None = None
+    message: str
+    """In words, with the nearest patch."""
+
+
 class PixelStory(BaseModel):
     """What is known of a pixel."""
 
@@ -131,9 +140,15 @@ class PixelStory(BaseModel):
 
 
 @router.get("/pixel")
-def pixel(view: CurrentView, lon: Longitude, lat: Latitude, year: Year) -> PixelStory:
+def pixel(view: CurrentView, lon: Longitude, lat: Latitude, year: Year) -> PixelStory | NoPixel:
     """What is known of the pixel at a place: its observations in a year, what the classifier read
-    of them, its classes in all years, its reference, and what it all was made of."""
+    of them, its classes in all years, its reference, and what it all was made of. Of a place in no
+    patch that is said."""
+    view.reader.artefacts.year(year)
+    try:
+        view.reader.pixel(lon, lat)
+    except NotFoundError as error:
+        return NoPixel(message=str(error))
     story = view.reader.story(lon, lat, year)
     here = story.pixel
     outline, centre = _in_degrees(here)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from lc_platform.cube import Legend
+from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.viewer.class_model import OfClass, class_fields
 from lc_platform.viewer.parameters import Year
 from lc_platform.viewer.view import CurrentView
@@ -39,20 +40,28 @@ class Transitions(BaseModel):
     """The change from one year to the next."""
 
     year: int
-    from_year: int
+    from_year: int | None
+    """None where no change is made of the year, as all that follows of it."""
     transitions: list[Transition]
-    changed_pixels: int
-    changed_hectares: float
-    changed_percent: float
+    changed_pixels: int | None
+    changed_hectares: float | None
+    changed_percent: float | None
     """Of the pixels that have a class in both years."""
     message: str | None
-    """Why no area is estimated, where none is."""
+    """Why there is no change, or why no area is estimated, where it is so."""
 
 
 @router.get("/transitions")
 def transitions(view: CurrentView, year: Year) -> Transitions:
-    """The change of a year against the one before: a row a transition, staying among them."""
-    found = view.reader.artefacts.value("change", year).content
+    """The change of a year against the one before: a row a transition, staying among them. Where
+    none is made, that is said."""
+    try:
+        found = view.reader.artefacts.value("change", year).content
+    except MissingArtefactError as error:
+        return Transitions(
+            year=year, from_year=None, transitions=[], changed_pixels=None, changed_hectares=None,
+            changed_percent=None, message=str(error),
+        )  # fmt: skip
     legend = view.reader.artefacts.legend
     changed = found["changed"]
     return Transitions(

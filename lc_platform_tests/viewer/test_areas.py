@@ -164,7 +164,9 @@ def test_a_box_backwards_beyond_180_degrees_is_refused() -> None:
 
 def test_transitions_equal_what_is_stored(own: TestClient, copied: Reader) -> None:
     missing = own.get(f"/api/transitions?year={YEAR}")
-    assert missing.status_code == 404
+    assert missing.status_code == 200
+    assert (missing.json()["from_year"], missing.json()["transitions"]) == (None, [])
+    assert "change of 2023: is not made yet" in missing.json()["message"]
     estimate = {"value": 3.0, "standard_error": 0.5, "low": 2.0, "high": 4.0}
     rows = [
         {"from": 1, "from_name": "winter cropland", "to": 1, "to_name": "winter cropland",

@@ -15,13 +15,16 @@ from fastapi.testclient import TestClient
 
 import lc_platform
 from lc_platform.area.grid import Patch, PatchGrid
-from lc_platform.artefacts.layout import Partition
+from lc_platform.artefacts.layout import PATCH, Partition
+from lc_platform.assets.jobs import JOBS
+from lc_platform.commands import run as running
+from lc_platform.commands.run import Task
 from lc_platform.eo.polygons import transformer
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
 from lc_platform_tests.graphs import YEAR
-from lc_platform_tests.reading import stores
+from lc_platform_tests.sites import first_never_seen, footprint, metres, worker_of
 from lc_platform_tests.viewer.browser import (
     Watched,
     chromium,
@@ -311,26 +314,31 @@ def test_back_and_forward_go_through_what_was_chosen(opened: Any) -> None:
     eventually(lambda: page.page.inner_text("#left-title"), f"Confidence, {YEAR}")
 
 
-def test_a_patch_that_is_made_is_seen_without_reloading(
-    made: tuple[Path, PatchGrid], tmp_path: Path, opened: Any
+def test_a_failed_patch_is_seen_as_failed_then_as_current_without_reloading(
+    tmp_path: Path, opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(made[0], folder, symlinks=True)
-    reader = lc_platform.open(folder)
-    where = Partition(made[1].patches[0].key, YEAR)
-    (folder / "data" / "predictions" / str(YEAR) / f"{where.patch}.tif").unlink()
-    with served(create_app(reader)) as address:
-        page = opened("#patches=predictions", at=address)
-        missing = page.page.locator("#states tr", has_text="missing").locator("td")
-        eventually(lambda: missing.inner_text(), "1")
-        stores.put(
-            reader.store,
-            "predictions",
-            where,
-            stores.predicted(made[1].patches[0], YEAR, reader.artefacts.legend),
-        )
-        page.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
-        eventually(lambda: missing.inner_text(), "0")
+    monkeypatch.delenv(running.HOME_VARIABLE, raising=False)
+    unseen = first_never_seen(tmp_path)
+    worker = worker_of(unseen)
+    assert not worker.run(Task("grid", JOBS["grid"])).errors
+    patches = worker.instance.get_dynamic_partitions(PATCH)
+    first, *others = (Partition(name, 2021) for name in patches)
+    acquire = Task("patch_year", ("raw_bands",), (first, *others))
+    worker._execute(acquire)
+    with served(create_app(lc_platform.open(unseen.folder / "lc.yaml"))) as address:
+        page = opened("#patches=raw_bands", at=address)
+
+        def counts() -> dict[str, str]:
+            page.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+            rows = page.page.locator("#states tbody tr")
+            return dict(row.rstrip("!…↻ ").rsplit(maxsplit=1) for row in rows.all_inner_texts())
+
+        eventually(lambda: counts().get("failed !"), "1")
+        assert "no acquisition between 2021-01-01" in page.page.inner_text("#patches .named")
+        unseen.acquire("2021-06-06", footprint(*metres(0.1, 0, 2.9, 1)))
+        assert not worker_of(unseen).run(Task("patch_year", ("raw_bands",), (first,))).errors
+        eventually(lambda: (counts()["failed !"], counts()["missing"]), ("0", "0"))
+        assert page.page.locator(f"#go-{first.patch}").count() == 0
         page.close()
 
 
@@ -390,6 +398,19 @@ def test_an_area_without_a_map_says_what_to_run(
         assert "lc-platform run" in page.page.inner_text("#status")
         assert serious(page) == []
         page.close()
+
+
+def test_a_place_in_no_patch_is_said_without_an_error(opened: Any, reader: Reader) -> None:
+    west, _, _, north = reader.patches.total_bounds
+    page = opened(f"#pixel={west - 0.0005:.6f},{north:.6f}")
+    eventually(lambda: "lies in none of the" in page.page.inner_text("#story"))
+
+
+def test_the_legend_is_seen_on_a_laptop(opened: Any) -> None:
+    page = opened(viewport={"width": 1280, "height": 800})
+    box = page.page.locator("#legend tbody tr").nth(3).bounding_box()
+    assert box["y"] + box["height"] < 800
+    assert serious(page) == []
 
 
 def test_a_server_that_is_gone_is_said(reader: Reader, opened: Any, grid: PatchGrid) -> None:

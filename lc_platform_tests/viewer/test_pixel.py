@@ -195,7 +195,6 @@ def test_links_lead_to_the_partition_in_dagster(
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [
-        ("lon=0&lat=0&year=2023", 404, "lies in none of the"),
         ("lon=nan&lat=46&year=2023", 422, "lon"),
         ("lon=inf&lat=46&year=2023", 422, "lon"),
         ("lon=18&lat=91&year=2023", 422, "lat"),
@@ -211,6 +210,16 @@ def test_what_is_no_place_or_year_is_told(
     answer = client.get(f"{address}?{query}")
     assert answer.status_code == status
     assert words in answer.json()["detail"]
+
+
+def test_a_place_in_no_patch_is_said(client: TestClient) -> None:
+    nowhere = client.get("/api/pixel?lon=0&lat=0&year=2023")
+    assert nowhere.status_code == 200
+    assert nowhere.json()["patch"] is None
+    assert "lies in none of the" in nowhere.json()["message"]
+    table = client.get("/api/pixel.csv?lon=0&lat=0&year=2023")
+    assert table.status_code == 404
+    assert "lies in none of the" in table.json()["detail"]
 
 
 def test_what_is_not_made_yet_is_said_and_the_rest_is_told(

@@ -24,12 +24,14 @@ from rio_tiler.io import Reader as RioTiler
 from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import Partition, key
+from lc_platform.eo.polygons import transformer
 from lc_platform.platform import Platform
 from lc_platform.products import mosaic
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.raster_cube import RasterCube, palette, rgba, tiled
 from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
+from lc_platform.viewer.imagery_layers import TRUE, shades, stretched
 from lc_platform.viewer.tile_grid import Tile, boxes_of
 from lc_platform_tests.graphs import YEAR
 from lc_platform_tests.reading import stores
@@ -230,28 +232,52 @@ def test_no_part_of_a_request_becomes_a_path(
     assert not pixels(answers[1])[..., 3].any()
 
 
-def test_a_chip_shows_a_place_in_its_own_patch_alone(
+def test_a_chip_goes_on_in_the_patches_beside_it(
     client: TestClient, reader: Reader, grid: PatchGrid
 ) -> None:
-    patch = grid.patches[0]
-    lon, lat = patch.centre
-    stack = reader.artefacts.imagery(Partition(patch.key, YEAR))
-    whole = int(stack.data_mask().all(axis=(1, 2)).argmax())
-    answer = client.get(
-        f"/chips/{YEAR}/{stack.keys[whole]}.png", params={"lon": lon, "lat": lat, "meters": 640,
-                                                     "size": 64},
-    )  # fmt: skip
+    middle = reader.patches.union_all().centroid
+    here = reader.pixel(middle.x, middle.y)
+    stack = reader.artefacts.imagery(Partition(here.patch.key, YEAR))
+    clear = int(stack.data_mask().mean(axis=(1, 2)).argmax())
+    asked = {"lon": middle.x, "lat": middle.y, "meters": 640, "size": 64}
+    answer = client.get(f"/chips/{YEAR}/{stack.keys[clear]}.png", params=asked)
     seen = pixels(answer)
     assert seen.shape == (64, 64, 4)
-    # 64 pixels of 10 m, of which the patch has the 32 in the middle.
-    assert (seen[16:47, 16:47, 3] == 255).all()
-    assert not seen[:14, :, 3].any()
-    assert client.get(
-        f"/chips/{YEAR}/nothing.png", params={"lon": lon, "lat": lat}
-    ).status_code == 404  # fmt: skip
-    assert client.get(
-        f"/chips/{YEAR}/{stack.keys[0]}.png", params={"lon": 3, "lat": 50}
-    ).status_code == 404  # fmt: skip
+    rows, columns = np.indices((64, 64)) - 31 + np.array([here.row, here.column])[:, None, None]
+    height, width = here.patch.shape
+    own = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    has_data = stack.data_mask(times=[clear])[0][rows[own], columns[own]]
+    assert np.array_equal(seen[own][:, 3] == 255, has_data)
+    assert has_data.any()
+    beyond: dict[int, set[tuple[int, ...]]] = {}
+    for patch in grid.patches:
+        other = reader.artefacts.imagery(Partition(patch.key, YEAR))
+        day = stack.acquisitions[clear]["datetime"][:10]
+        (same,) = (i for i, one in enumerate(other.acquisitions) if one["datetime"][:10] == day)
+        numbers = other.digital_numbers(times=[same], bands=("B04", "B03", "B02"))[0]
+        colors = stretched(shades(other, [same], TRUE, numbers.reshape(1, 3, -1))[0], TRUE)
+        x, y = here.patch.geobox.affine * (columns[~own] + 0.5, rows[~own] + 0.5)
+        x, y = transformer(here.patch.crs, patch.crs).transform(x, y)
+        at_column, at_row = (~patch.geobox.affine) * (np.asarray(x), np.asarray(y))
+        for n, (row, column) in enumerate(zip(np.floor(at_row), np.floor(at_column), strict=True)):
+            if 0 <= row < patch.shape[0] and 0 <= column < patch.shape[1]:
+                color = tuple(colors[int(row) * patch.shape[1] + int(column)].tolist())
+                beyond.setdefault(n, set()).add(color)
+    assert len(beyond) > 500
+    shown = [tuple(one) for one in seen[~own].tolist()]
+    # What two patches of different zones show is of either.
+    assert all(shown[n] in colors for n, colors in beyond.items())
+    assert all(shown[n][3] == 0 for n in range(len(shown)) if n not in beyond)
+
+
+def test_a_chip_of_no_acquisition_or_no_patch_is_none(
+    client: TestClient, reader: Reader, grid: PatchGrid
+) -> None:
+    lon, lat = grid.patches[0].centre
+    first = reader.artefacts.imagery(Partition(grid.patches[0].key, YEAR)).keys[0]
+    for name, place in (("nothing", (lon, lat)), (first, (3, 50))):
+        asked = {"lon": place[0], "lat": place[1]}
+        assert client.get(f"/chips/{YEAR}/{name}.png", params=asked).status_code == 404
 
 
 def test_layers_tell_what_there_is_and_what_makes_the_rest(client: TestClient) -> None:

@@ -2,10 +2,18 @@
 
 import { get } from "./api.js";
 
-/** It dispatches "change" when a year's layers are other ones than before. */
+/** It dispatches "change" when a year's layers are other ones than before, and "maps" when there is
+ * a map of another year. */
 export class Catalogue extends EventTarget {
   #years = new Map();
   #known = new Map();
+  #area;
+
+  /** area  what /api/area says; which years there is a map of is kept as it is now */
+  constructor(area) {
+    super();
+    this.#area = area;
+  }
 
   /** Return a promise of a year's layers by id, asked for once. */
   of(year) {
@@ -19,6 +27,17 @@ export class Catalogue extends EventTarget {
 
   /** Ask again for the layers of years that are known, so that what a run has made is seen. */
   async refresh() {
+    await Promise.all([this.#refreshLayers(), this.#refreshMaps()]);
+  }
+
+  async #refreshMaps() {
+    const { maps } = await get("api/area").catch(() => this.#area);
+    if (String(maps) === String(this.#area.maps)) return;
+    this.#area.maps = maps;
+    this.dispatchEvent(new Event("maps"));
+  }
+
+  async #refreshLayers() {
     for (const year of [...this.#known.keys()]) {
       const before = this.#known.get(year);
       const asked = this.#ask(year);

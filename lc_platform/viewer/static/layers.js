@@ -12,6 +12,7 @@ export function startLayers({ area, state, catalogue }) {
   state.on("year", () => { drawn(); draw(); });
   state.on("layer from", draw);
   catalogue.addEventListener("change", draw);
+  catalogue.addEventListener("maps", drawn);
   drawn();
   draw();
   startOpacity(state);
@@ -51,6 +52,16 @@ async function drawLayers(area, state, catalogue) {
     ...[...groups].map(([group, members]) => h("fieldset", { class: "choices" },
       h("legend", {}, group), members.map((layer) => choice(layer, state, choose)))),
     ...changeFrom(layers.get(state.now.layer), area, state)));
+  showChosen(byId("layers"));
+}
+
+/** Scroll a list that scrolls by itself to what is chosen in it. */
+function showChosen(list) {
+  const chosen = list.querySelector("input:checked")?.parentElement;
+  if (!chosen) return;
+  const [one, all] = [chosen.getBoundingClientRect(), list.getBoundingClientRect()];
+  if (one.top < all.top) list.scrollTop -= all.top - one.top + 4;
+  else if (one.bottom > all.bottom) list.scrollTop += one.bottom - all.bottom + 4;
 }
 
 const sameClasses = (one, other) =>

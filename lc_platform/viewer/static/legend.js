@@ -11,7 +11,7 @@ const LARGEST = 10; // transitions that are listed
 /** Start the legend of the left side's layer. */
 export function startLegend({ state, catalogue, maps }) {
   const legend = new Legend(state, catalogue, maps);
-  state.on("year layer classes", () => legend.draw());
+  state.on("year layer classes from", () => legend.draw());
   catalogue.addEventListener("change", () => legend.drawAgain());
   maps.left.map.on("moveend", () => legend.moved());
   legend.draw();
@@ -129,10 +129,20 @@ class Legend {
   async #transitions() {
     try {
       const found = await this.#ask("api/transitions", { year: this.state.now.year });
-      if (this.layer.id === "change") byId("legend").append(...largest(found));
+      if (this.layer.id === "change") byId("legend").append(...this.#listed(found));
     } catch (error) {
       if (!isAborted(error)) byId("legend").append(h("p", { class: "hint" }, worded(error)));
     }
+  }
+
+  /** Return the transitions, or why there are none of the years that the layer is drawn of. */
+  #listed(found) {
+    const { from, year } = this.state.now;
+    if (found.from_year === null) return [h("p", { class: "hint" }, `Drawn is where the two maps differ. ${found.message}`)];
+    if (from && from !== found.from_year) {
+      return [h("p", { class: "hint" }, `Drawn is where the maps of ${from} and ${year} differ. Transitions are listed since ${found.from_year}.`)];
+    }
+    return largest(found);
   }
 
   async #count() {

@@ -27,7 +27,7 @@ async function start() {
   if (area.dagster !== null) byId("dagster").href = area.dagster || "/";
 
   const state = new State(area);
-  const catalogue = new Catalogue();
+  const catalogue = new Catalogue(area);
   const maps = startCompare({ area, state, catalogue });
   const parts = { area, state, catalogue, maps };
   startTheme((theme) => maps.setTheme(theme));

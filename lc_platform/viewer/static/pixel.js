@@ -43,6 +43,10 @@ class PixelPanel {
     say("pixel", "Reading the pixel …", "busy");
     try {
       this.story = await this.#ask("api/pixel", { ...pixel, year: this.state.now.year });
+      if (!this.story.patch) {
+        this.#nowhere(this.story.message);
+        return;
+      }
     } catch (error) {
       if (isAborted(error)) return;
       this.story = this.chart = null;
@@ -59,6 +63,15 @@ class PixelPanel {
     this.element.hidden = !is;
     document.body.toggleAttribute("data-story", is);
     this.maps.fit();
+  }
+
+  /** Say that the place lies in no patch. */
+  #nowhere(words) {
+    this.story = this.chart = null;
+    this.element.removeAttribute("aria-busy");
+    this.maps.apply("pixel", (view) => view.setPixel(null));
+    this.element.replaceChildren(this.#head(), h("p", {}, words));
+    say("pixel", words);
   }
 
   #failed(words) {
