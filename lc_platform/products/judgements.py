@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, get_args
 from lc_platform.config.reference import plain_text
 from lc_platform.cube import Legend
 from lc_platform.errors import DataError
+from lc_platform.storage.exclusive import create
 from lc_platform.storage.store import Store
 
 Opinion = Literal["first", "second", "consensus"]
@@ -136,7 +137,7 @@ class JudgementRecords:
         mark = f"{self._folder}/{record.point}-{gone}{_MARK}"
         by = json.dumps([record.who, record.id]).encode()
         # It may be one's own, of what was sent before and did not arrive.
-        return self._store.create(mark, by) or self._store.read_bytes(mark) == by
+        return create(self._store, mark, by) or self._store.read_bytes(mark) == by
 
     def read(self) -> Records:
         """Return all records. Raises StorageError where the store cannot be read."""

@@ -351,29 +351,6 @@ class Store:
         with self.file(key) as path:
             path.write_bytes(content)
 
-    def create(self, key: str, content: bytes) -> bool:
-        """Put a small file where there is none yet; return False where there is one, which stays.
-
-        Of several who create it at the same time one does, as far as the store has conditional
-        writes.
-        """
-        path = self._raw(key)
-        with self._explained(key):
-            try:
-                if self.local:
-                    Path(path).parent.mkdir(parents=True, exist_ok=True)
-                    with Path(path).open("xb") as file:
-                        file.write(content)
-                else:
-                    self.fs.pipe_file(path, content, mode="create")
-            except FileExistsError:
-                return False
-            except Exception as error:
-                if remote.answer(error) not in remote.THERE_ALREADY:
-                    raise
-                return False
-        return True
-
     @contextlib.contextmanager
     def folder(self, key: str) -> Iterator[Staging]:
         """A new, hidden version of what ``key`` names; it becomes that when the block ends well."""

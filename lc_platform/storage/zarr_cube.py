@@ -23,16 +23,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from zarr.abc.codec import BytesBytesCodec
-from zarr.abc.store import (
-    ByteRequest,
-    OffsetByteRequest,
-    RangeByteRequest,
-    SuffixByteRequest,
-)
 from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore
+from zarr.core.buffer import Buffer
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from lc_platform.cube import (
     Block,
@@ -59,6 +53,7 @@ from lc_platform.storage.selection import positive, runs_of
 from lc_platform.storage.shards import KeptChunks, ShardedArray, UnknownStorageError
 from lc_platform.storage.staging import MARKS, Staging
 from lc_platform.storage.store import Store
+from lc_platform.storage.zarr_stores import Fresh, Strict
 
 _AT_ONCE = 2048
 """Pixels along the side of what is read together to see whether it can be."""
@@ -107,32 +102,6 @@ _NOT_DAMAGE = {
     errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE,
     errno.ETIMEDOUT,
 }  # fmt: skip
-
-
-class _Strict(WrapperStore[ZarrStore]):
-    """A store in which what is missing is an error, where Zarr would read fill values."""
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        # From the first byte on is all of it too, and some drivers ask for its size before that.
-        found = await super().get(key, prototype, byte_range or OffsetByteRequest(0))
-        if "/c/" in f"/{key}":
-            if found is None:
-                raise FileNotFoundError(f"{key} is missing")
-            if len(found) < _length(byte_range):
-                raise OSError(f"{key} is too short")
-        return found
-
-
-def _length(byte_range: ByteRequest | None) -> int:
-    """How many bytes there are to be at least."""
-    match byte_range:
-        case RangeByteRequest(start, end):
-            return end - start
-        case SuffixByteRequest(suffix):
-            return suffix
-    return 1
 
 
 def _open(store: Store, path: str, read_only: bool) -> ZarrStore:
@@ -194,7 +163,7 @@ def _write_in_objects(staging: Staging, cube: LazyCube) -> None:
     store, path = staging.store, staging.path
     held: dict[str, Buffer] = {}
     root, arrays = _laid_out(MemoryStore(held), cube)
-    target = _Fresh(_open(store, path, read_only=False))
+    target = Fresh(_open(store, path, read_only=False))
     _send(staging, cube, {name: _moved(array, target) for name, array in arrays.items()})
     _describe(root, cube)
     last = held.pop(_ROOT)
@@ -241,23 +210,6 @@ def _describe(root: zarr.Group, cube: LazyCube) -> None:
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         warnings.filterwarnings("ignore", message=f"Object at {MARKS}")
         zarr.consolidate_metadata(root.store)
-
-
-class _Fresh(WrapperStore[ZarrStore]):
-    """A store in the making: what has not been written is not there, and is not asked for."""
-
-    def __init__(self, store: ZarrStore) -> None:
-        super().__init__(store)
-        self._there: set[str] = set()
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        return await super().get(key, prototype, byte_range) if key in self._there else None
-
-    async def set(self, key: str, value: Buffer) -> None:
-        await super().set(key, value)
-        self._there.add(key)
 
 
 _ON_THE_WAY = 3
@@ -460,7 +412,7 @@ class ZarrCube:
 
     def _describe(self, physical: str, store: Store) -> None:
         source = _open(store, physical, read_only=True)
-        strict = zarr.open_group(_Strict(source), mode="r", zarr_format=3, use_consolidated=True)
+        strict = zarr.open_group(Strict(source), mode="r", zarr_format=3, use_consolidated=True)
         about: Mapping[str, Any] = strict.attrs[ATTRIBUTE]  # type: ignore[assignment]
         self.layout = str(about.get(_LAYOUT))
         self._folder = Path(physical) if store.local else None

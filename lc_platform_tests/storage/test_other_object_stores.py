@@ -38,6 +38,7 @@ from lc_platform.storage.errors import (
     StorageError,
     UnavailableError,
 )
+from lc_platform.storage.exclusive import create
 from lc_platform.storage.prune import prune
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
@@ -147,10 +148,10 @@ def test_every_format_reads_as_it_was_written_and_replaces_the_one_before(
 def test_of_several_who_create_a_file_one_does(store: Store) -> None:
     contents = [str(i).encode() for i in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        created = list(pool.map(lambda content: store.create("marks/one", content), contents))
+        created = list(pool.map(lambda content: create(store, "marks/one", content), contents))
     assert created.count(True) == 1
     assert store.read_bytes("marks/one") == contents[created.index(True)]
-    assert not store.create("marks/one", b"late")
+    assert not create(store, "marks/one", b"late")
 
 
 def test_what_is_removed_is_gone(store: Store) -> None:
