@@ -31,6 +31,8 @@ from lc_platform.storage.remote.objects import (
 )
 
 _PASSING = {408, 429, 500, 502, 503, 504}
+_THERE = 412
+"""The answer where an object was to be made that must not be there, and is."""
 _CANCELLED = 499
 """The answer to taking an upload back."""
 
@@ -151,7 +153,7 @@ def _refusal(method: str, url: str, status: int, content: bytes) -> OSError:
     if status == 404 and not _is_of_bucket(method, url):
         return FileNotFoundError(errno.ENOENT, "not there", url)
     code = "NoSuchBucket" if status == 404 else _reason(content) or str(status)
-    if status in _PASSING:
+    if status in _PASSING or status == _THERE:
         code = str(status)
     # gcsfs tells by this word that listing may be allowed where reading is not.
     return RefusedError(code, f"{'Forbidden' if status == 403 else 'refused'}: {url} ({code})")
