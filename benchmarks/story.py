@@ -30,6 +30,8 @@ from lc_platform_tests.reading import stores
 from lc_platform_tests.servers import BUCKET, seaweedfs
 
 _CLICKS, _REMOTE_CLICKS = 40, 10
+_ASIDE = 1e-4
+"""Degrees between a place and one beside it, a pixel away."""
 
 
 def run(settings: Settings) -> list[Table]:
@@ -45,7 +47,7 @@ def run(settings: Settings) -> list[Table]:
         Table(
             "story",
             "A pixel's story",
-            ("store", "first click", "median", "95th percentile"),
+            ("store", "first click", "median", "95th percentile", "beside one of before"),
             rows,
             (
                 f"`/api/pixel` of {_CLICKS} places ({_REMOTE_CLICKS} on SeaweedFS) of a patch of "
@@ -96,8 +98,10 @@ def _row(name: str, reader: Reader, places: list[tuple[float, float]]) -> tuple[
                 raise RuntimeError(f"{name}: {answer.json()['missing']}")
 
         first, *others = [_seconds(lambda at=at: click(*at)) for at in places]
+        beside = [_seconds(lambda at=at: click(at[0], at[1] + _ASIDE)) for at in places[::-1]]
     slow = quantiles(others, n=20)[-1]
-    return name, *(f"{one * 1e3:.0f} ms" for one in (first, median(others), slow))
+    figures = first, median(others), slow, median(beside)
+    return name, *(f"{one * 1e3:.0f} ms" for one in figures)
 
 
 def _seconds(call: Callable[[], None]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import pandas as pd
@@ -11,15 +12,21 @@ import pandas as pd
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.eo.indices import Index
 from lc_platform.errors import PlatformError
+from lc_platform.products.handle import PatchYearHandle
 from lc_platform.reading import story
 from lc_platform.reading.artefacts import Artefacts
+from lc_platform.reading.nearby import NearbyCube, around
 from lc_platform.reading.places import Pixel
 from lc_platform.reading.story import MapPixel, ReferencePixel, Story
 from lc_platform.storage.errors import UnavailableError
+from lc_platform.storage.zarr_cube import ZarrCube
 
 _AT_ONCE = 8
 """Parts of stories that are read at the same time."""
+_AROUND = 96 * 2**20
+"""Bytes of the ground around pixels that were read last."""
 _Read = TypeVar("_Read")
+_Handle = TypeVar("_Handle", bound=PatchYearHandle)
 
 
 class Pixels:
@@ -33,6 +40,7 @@ class Pixels:
         self._artefacts = artefacts
         self._indices = indices
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="story")
+        self._around = around(_AROUND)
         # Of their own: a part waits for its layers.
         self._layers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layers")
 
@@ -42,8 +50,8 @@ class Pixels:
         here = self._artefacts.partition("raw_bands", pixel.patch.key, year)
 
         def read() -> pd.DataFrame:
-            raw_bands = self._artefacts.imagery(here)
-            masks = self._artefacts.if_made(lambda: self._artefacts.masks(here))
+            raw_bands = self._near(self._artefacts.imagery(here))
+            masks = self._artefacts.if_made(lambda: self._near(self._artefacts.masks(here)))
             features = self._artefacts.if_made(lambda: self._artefacts.zarr("features", here))
             used = None if features is None else features.attributes["acquisitions"]
             return story.observations(pixel, raw_bands, masks, used, self._indices, self._layers)
@@ -53,7 +61,16 @@ class Pixels:
     def features(self, pixel: Pixel, year: int) -> pd.DataFrame:
         """Return what the classifier reads, a row a date, a column a feature."""
         here = self._artefacts.partition("features", pixel.patch.key, year)
-        return of_one_version(lambda: story.features_of(pixel, self._artefacts.features(here)))
+
+        def read() -> pd.DataFrame:
+            return story.features_of(pixel, self._near(self._artefacts.features(here)))
+
+        return of_one_version(read)
+
+    def _near(self, handle: _Handle) -> _Handle:
+        if not isinstance(handle.cube, ZarrCube):  # features that are computed from imagery
+            return handle
+        return replace(handle, cube=NearbyCube(handle.cube, self._around))
 
     def map(self, pixel: Pixel, year: int) -> MapPixel:
         """Return what the map says."""
