@@ -16,6 +16,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,6 +39,8 @@ _GAP = 2**17
 """Bytes between two chunks that are rather read than asked for apart."""
 _AT_ONCE = 64 * 2**20
 """Bytes of stored chunks that are on the way, or wait to be decompressed, at the same time."""
+_TOGETHER = 16
+"""Chunks that a thread decompresses one after the other."""
 _CHECKSUM = 4
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _ABSENT = 2**64 - 1
@@ -64,7 +67,7 @@ class KeptChunks:
     """What is kept of files that were read; several threads may use it at once."""
 
     room: int = 0
-    """Bytes of chunks as they are stored."""
+    """Bytes of chunks, compressed as they are stored."""
     indexes: BoundedCache[str, NDArray[np.uint64]] = field(init=False)
     chunks: BoundedCache[_Chunk, bytes] = field(init=False)
 
@@ -164,9 +167,9 @@ class ShardedArray:
         parts = dict(self._parts(spans))
         for some in self._batches(self._places(list(parts))):
             stored = self._stored(some)
-            for _ in _pool().map(
-                lambda one: self._put(out, *one), [(parts[at], stored[at]) for at in some]
-            ):
+            work = [(parts[at], stored[at]) for at in some]
+            groups = [work[i : i + _TOGETHER] for i in range(0, len(work), _TOGETHER)]
+            for _ in _pool().map(lambda group: self._put(out, group), groups):
                 pass
         kept: Any = tuple(0 if isinstance(one, int) else slice(None) for one in wanted)
         found: NDArray[Any] = out[kept]
@@ -185,8 +188,9 @@ class ShardedArray:
                 there.append(slice(first - position * side, last - position * side))
                 here.append(slice(first - start, last - start))
             file = "/".join(str(one // count) for one, count in zip(at, self._in_file, strict=True))
-            inner = [one % count for one, count in zip(at, self._in_file, strict=True)]
-            number = int(np.ravel_multi_index(inner, self._in_file))
+            number = 0
+            for one, count in zip(at, self._in_file, strict=True):
+                number = number * count + one % count
             yield _Chunk(f"{self._folder}/{file}", number), (tuple(there), tuple(here))
 
     def _places(self, chunks: Sequence[_Chunk]) -> dict[_Chunk, tuple[int, int]]:
@@ -209,8 +213,9 @@ class ShardedArray:
         for number in range(len(index)):
             start, stop = _place(index, number)
             if begins <= start < stop <= begins + len(content):
-                chunk = content[start - begins : stop - begins]
-                self._kept.chunks.put(_Chunk(file, number), chunk)
+                with suppress(ValueError):  # which is told where it is asked for
+                    chunk = _checked(content[start - begins : stop - begins], file)
+                    self._kept.chunks.put(_Chunk(file, number), chunk)
 
     def _batches(
         self, places: Mapping[_Chunk, tuple[int, int]]
@@ -227,7 +232,7 @@ class ShardedArray:
             yield batch
 
     def _stored(self, places: Mapping[_Chunk, tuple[int, int]]) -> dict[_Chunk, bytes]:
-        """Return chunks as they are stored; empty ones of those that are absent."""
+        """Return compressed chunks; empty ones of those that are absent."""
         found = {}
         absent: dict[str, list[tuple[int, int, _Chunk]]] = defaultdict(list)
         for one, (start, stop) in places.items():
@@ -242,21 +247,21 @@ class ShardedArray:
             if len(part.content) < stop - start:
                 raise ValueError(f"{file} is too short")
             for first, last, one in of:
-                found[one] = part.content[first - start : last - start]
+                chunk = part.content[first - start : last - start]
+                found[one] = _checked(chunk, f"a chunk of {file}")
                 self._kept.chunks.put(one, found[one])
         return found
 
-    def _put(self, out: NDArray[Any], part: _Part, stored: bytes) -> None:
-        there, here = part
-        if not stored:
-            out[here] = self._fill
-            return
-        content = _checked(stored, "a chunk")
-        try:
-            values = np.frombuffer(numcodecs.blosc.decompress(content), self._dtype)
-        except RuntimeError as error:
-            raise ValueError(f"a chunk cannot be decompressed ({error})") from error
-        out[here] = values.reshape(self._chunk)[there]
+    def _put(self, out: NDArray[Any], parts: Sequence[tuple[_Part, bytes]]) -> None:
+        for (there, here), stored in parts:
+            if not stored:
+                out[here] = self._fill
+                continue
+            try:
+                values = np.frombuffer(numcodecs.blosc.decompress(stored), self._dtype)
+            except RuntimeError as error:
+                raise ValueError(f"a chunk cannot be decompressed ({error})") from error
+            out[here] = values.reshape(self._chunk)[there]
 
 
 def _index(file: str, content: bytes, size: int) -> NDArray[np.uint64]:

@@ -144,6 +144,7 @@ export class MapView {
     this.map.removeFeatureState({ source: "patches" });
     this.map.getSource("patches").setData(collection ?? NOTHING);
     this.map.getSource("marks").setData(NOTHING);
+    if (collection?.features.length) this.map.setPaintProperty("patches-line", "line-opacity", lineOpacity(collection));
     for (const id of this.#tileLayers()) {
       this.map.setPaintProperty(id, "raster-saturation", collection ? FADED : 0);
     }
@@ -273,6 +274,16 @@ function marksOf(states, collection) {
       geometry: { type: "Point", coordinates: middle(geometry) },
     }));
   return { type: "FeatureCollection", features };
+}
+
+/** Return how opaque the patches' outlines are: hardly where they would cover what they are around. */
+function lineOpacity({ features: [{ geometry }] }) {
+  const ring = geometry.type === "Polygon" ? geometry.coordinates[0] : geometry.coordinates[0][0];
+  const longitudes = ring.map(([longitude]) => longitude);
+  const degrees = Math.max(...longitudes) - Math.min(...longitudes);
+  // At this zoom a patch is 8 pixels wide; the world is 512 at zoom 0.
+  const small = Math.log2((8 * 360) / (512 * degrees));
+  return ["interpolate", ["linear"], ["zoom"], small, 0.15, small + 1.5, 0.7];
 }
 
 function middle(geometry) {
