@@ -37,7 +37,7 @@ _SHADOW = np.float32(0.04)
 """Reflectance below the model, in both infrared bands (Tmask)."""
 _DARK = np.float32(0.85)
 """Of the near infrared around it in time, below which an observation is dark."""
-_DARKER = np.float32(0.68)
+_DARKER = np.float32(0.62)
 """Likewise of a shadow that needs no other evidence."""
 _WATER = np.float32(0.08)
 """Near infrared that a pixel's season must exceed to darken: water's is below."""
