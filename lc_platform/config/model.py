@@ -99,6 +99,8 @@ def _lightgbm_refusal(name: str, value: Any) -> str:
     import lightgbm
     import numpy as np
 
+    if name == "early_stopping_round" and value > 0:
+        return "no samples are kept from training to stop by: num_iterations says when it ends"
     # LightGBM checks every value when it makes a data set: now, and not after the download.
     settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
     try:

@@ -411,6 +411,10 @@ REFUSED = [
     ("{model: {eta: 1, learning_rate: 1}}", "model.learning_rate: is another name of eta. Give"),
     ("{model: {num_leaves: many}}", "model.num_leaves: LightGBM refuses 'many' ("),
     ("{model: {max_bin: 1}}", "model.max_bin: LightGBM refuses 1 ("),
+    (
+        "{model: {early_stopping_round: 5}}",
+        "model.early_stopping_round: LightGBM refuses 5 (no samples are kept from training",
+    ),
     # scikit-learn
     (
         "{model: {method: random_forest, n_estimater: 9}}",
