@@ -32,11 +32,20 @@ class Variant(NamedTuple):
     name: str
     resolution: float | None
     """Of the cloud detector in metres; None for the platform's default."""
+    trees_alone: bool
+    """Whether the model is what eo-learn has: no discriminant, no calibration, no applicability."""
     at_least: float
     """Share of pixels whose class must be eo-learn's."""
 
 
-VARIANTS = (Variant("clouds at 10 m", 10, 0.999), Variant("defaults", None, 0))
+TREES, DEFAULTS = "trees alone", "defaults"
+VARIANTS = (
+    Variant("trees alone, clouds at 10 m", 10, True, 0.999),
+    Variant(TREES, None, True, 0),
+    Variant(DEFAULTS, None, False, 0),
+)
+MOST = 1.25
+"""Times as long as trees alone that the defaults may take."""
 
 
 class Partition(NamedTuple):
@@ -66,7 +75,9 @@ def run(settings: Settings) -> list[Table]:
     """Time, its steps, and memory, for every number of threads."""
     warm, place = (_prepared(settings, size) for size in (WARM, settings.size))
     measured = [_measured(settings, threads, warm, place) for threads in settings.threads]
-    return [_times(settings, measured), _steps(measured), _memory(measured)]
+    return [
+        _times(settings, measured), _cost(settings, measured), _steps(measured), _memory(measured),
+    ]  # fmt: skip
 
 
 def _prepared(settings: Settings, size: int) -> Partition:
@@ -81,10 +92,13 @@ def _prepared(settings: Settings, size: int) -> Partition:
         days = inputs.days().tolist()
         worker.call("save_patch", values=values, folder=str(eo_learn), days=days, year=YEAR)
     with _platform(threads, folder) as worker:
-        for name, resolution, _ in VARIANTS:
-            to = {"folder": str(stores[name]), "resolution": resolution}
+        for variant in VARIANTS:
+            to = {"folder": str(stores[variant.name]), "resolution": variant.resolution}
             worker.call("store", values=values, size=size, **to)
-        model = Path(worker.call("learn", folders=[str(store) for store in stores.values()]))
+        alone, defaults = (
+            [str(stores[v.name]) for v in VARIANTS if v.trees_alone is so] for so in (True, False)
+        )
+        model = Path(worker.call("learn", trees_alone=alone, defaults=defaults))
     return Partition(eo_learn, stores, model)
 
 
@@ -168,6 +182,25 @@ def _times(settings: Settings, measured: Sequence[Measured]) -> Table:
             "float32: a feature that rounding takes across a tree's threshold takes the other "
             "branch, and some pixels another class. With the defaults a coarser cloud mask may let "
             "other observations in.",
+        ),
+    )
+
+
+def _cost(settings: Settings, measured: Sequence[Measured]) -> Table:
+    rows: list[tuple[str, ...]] = []
+    for one in measured:
+        trees, defaults = (one.seconds[name] for name in (TREES, DEFAULTS))
+        each = [b / a for a, b in zip(trees, defaults, strict=True)]
+        ratio = f"{median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+        rows.append((str(one.threads), seconds(trees), seconds(defaults), ratio))
+    return Table(
+        "patch-cost",
+        f"What a map that tells how far to trust it costs, {settings.size} x {settings.size}",
+        ("threads", TREES, DEFAULTS, "times as long"),
+        rows,
+        (
+            "The defaults add a discriminant, calibration and the area of applicability to the "
+            f"trees; they are to take at most {MOST} times as long.",
         ),
     )
 

@@ -86,15 +86,17 @@ def store(values: str, size: int, folder: str, resolution: float | None) -> None
     )
 
 
-def learn(folders: list[str]) -> str:
-    """Train on the features of the first store and put the model into all; the path of LightGBM's
-    text."""
-    first, *_ = shops = [Workshop(folder, None, 0) for folder in folders]
+def learn(trees_alone: list[str], defaults: list[str]) -> str:
+    """Train on the features of the first store and put a model of trees alone into some and one of
+    the platform's defaults into others; the path of the trees' text in LightGBM's format."""
+    shops = [Workshop(folder, None, 0) for folder in (*trees_alone, *defaults)]
+    first = shops[0]
     first.clouds()
     first.features()
-    model = training.model(first.open("features"))
-    for shop in shops:
-        shop.write("model", model)
+    learnt = first.open("features")
+    models = training.trees_alone(learnt), training.model(learnt)
+    for number, shop in enumerate(shops):
+        shop.write("model", models[number >= len(trees_alone)])
     return str(Path(first.platform.store.path(key("model", year=YEAR))) / MODEL_TEXT)
 
 

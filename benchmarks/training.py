@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.config import LIGHTGBM_DEFAULTS, Map
-from lc_platform.eo import applicability, classification_methods
-from lc_platform.eo.classifier import Classifier
+from lc_platform.config import LIGHTGBM_DEFAULTS, MODEL_METHOD, Map
+from lc_platform.eo import applicability, calibration, classification_methods
+from lc_platform.eo import classifier as classify
+from lc_platform.eo.classifier import Classifier, ProbabilityModel
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.model import LandCoverModel
 
@@ -50,17 +52,29 @@ def made_up_classes(features: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def model(features: FeatureStack) -> LandCoverModel:
-    """A model learnt from a patch's pixels, its card and its training space; of trees alone,
-    since that is what peers read."""
-    by_feature = features.read().reshape(len(features.names), -1)
-    samples = np.ascontiguousarray(by_feature[:, pick(by_feature.shape[1])].T)
-    classifier = train(samples, features.names)
+    """A model learnt from a patch's pixels with the platform's defaults: trees and a discriminant,
+    calibrated by pixels that were held out, and its training space."""
+    samples = _samples(features)
+    labels, held_out = made_up_classes(samples), np.arange(len(samples)) % 4 == 0
+
+    def learnt(chosen: NDArray[np.bool_]) -> ProbabilityModel:
+        return classification_methods.train(
+            MODEL_METHOD,
+            samples[chosen],
+            labels[chosen],
+            feature_names=features.names,
+            parameters=LIGHTGBM_DEFAULTS,
+            seed=42,
+            class_ids=CLASSES,
+        )
+
+    found = classify.probabilities(learnt(~held_out), samples[held_out])
+    calibrator = calibration.fit(found, labels[held_out], CLASSES)
+    classifier = learnt(np.ones(len(samples), np.bool_))
     some = samples[:: -(-len(samples) // Map().applicability_samples)]
     space = applicability.fit(some, classifier.importance(), np.arange(len(some)) % 4)
-    card = {
-        "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
-        "features": list(features.names),
-        "parameters": dict(classifier.parameters),
+    card = _card(classifier) | {
+        "calibration": calibrator.to_dict(),
         "applicability": {
             "samples": len(space.points),
             "threshold": space.threshold,
@@ -68,3 +82,25 @@ def model(features: FeatureStack) -> LandCoverModel:
         },
     }
     return LandCoverModel(classifier.to_text(), card, training_space=space)
+
+
+def trees_alone(features: FeatureStack) -> LandCoverModel:
+    """A model of the same trees, which is what peers have: neither a discriminant, nor calibrated,
+    nor told where it applies."""
+    samples = _samples(features)
+    classifier = train(samples, features.names)
+    return LandCoverModel(classifier.to_text(), _card(classifier))
+
+
+def _samples(features: FeatureStack) -> NDArray[np.float32]:
+    """Return (sample, feature) of some pixels of a patch."""
+    by_feature = features.read().reshape(len(features.names), -1)
+    return np.ascontiguousarray(by_feature[:, pick(by_feature.shape[1])].T)
+
+
+def _card(classifier: ProbabilityModel) -> dict[str, Any]:
+    return {
+        "classes": [{"id": i, "name": f"class {i}"} for i in classifier.class_ids],
+        "features": list(classifier.feature_names),
+        "parameters": dict(classifier.parameters),
+    }

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
@@ -21,7 +22,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 """Temperatures within which the best is looked for."""
 LEAST = 1e-7
 """A probability below this is taken as this: its logarithm is a number."""
-_RISE = 1e-2
+_RISE = np.float32(1e-2)
 """Slope that a curve has at least, so that no two probabilities become one."""
 _TOGETHER = 1 << 14
 """Pixels that are worked on at once, so that they stay in the cache."""
@@ -208,9 +209,34 @@ def _risen(
     given: NDArray[np.float64],
     calibrated: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    found = np.interp(probabilities, given, calibrated) + _RISE * probabilities
+    found = np.empty(probabilities.shape)
+    _raise(probabilities, given, calibrated, np.diff(calibrated) / np.diff(given), found)
     found /= found.sum(axis=1, keepdims=True)
     return found.astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _raise(probabilities, given, calibrated, slopes, found):  # type: ignore[no-untyped-def]
+    """Fill found (pixel, class) with what a curve makes of probabilities, as `numpy.interp` does,
+    and what they rise by."""
+    last = given.shape[0] - 1
+    for pixel in range(probabilities.shape[0]):
+        for k in range(probabilities.shape[1]):
+            value = np.float64(probabilities[pixel, k])
+            low, high = 0, last
+            while high - low > 1:
+                middle = (low + high) // 2
+                above = given[middle] <= value
+                low, high = (middle, high) if above else (low, middle)
+            if last == 0 or value <= given[0]:
+                level = calibrated[0]
+            elif value >= given[last]:
+                level = calibrated[last]
+            elif value == given[low]:
+                level = calibrated[low]
+            else:
+                level = slopes[low] * (value - given[low]) + calibrated[low]
+            found[pixel, k] = level + np.float64(_RISE * probabilities[pixel, k])
 
 
 def _curve(

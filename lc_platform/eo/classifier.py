@@ -24,6 +24,8 @@ MARGIN_NO_DATA = 255
 _THREADS = re.compile(r"^\[num_threads: \d+\]$", re.MULTILINE)
 _ROWS = 32
 """Rows that a thread decides at a time."""
+_PIXELS = 1 << 14
+"""Pixels that a thread calibrates at a time."""
 
 
 class ProbabilityModel(Protocol):
@@ -260,15 +262,38 @@ def predict(
     shape = features.shape[1:]
     # This layout is read as it is; a transposed copy costs more than the classification.
     pixels = features.reshape(len(features), -1)
-    valid: NDArray[np.bool_] = ~np.all(np.isnan(pixels), axis=0)
-    known = probabilities(
-        classifier, (pixels if valid.all() else pixels[:, valid]).T, threads=threads
-    )
+    valid = _with_data(pixels)
+    whole = bool(valid.all())
+    known = probabilities(classifier, (pixels if whole else pixels[:, valid]).T, threads=threads)
     if calibrator is not None:
-        known = calibrator.apply(known)
-    every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
-    every[valid] = known
+        known = _calibrated(known, calibrator, threads)
+    every = known
+    if not whole:
+        every = np.full((len(valid), len(classifier.class_ids)), np.nan, np.float32)
+        every[valid] = known
     return decide(every.T.reshape(-1, *shape), classifier.class_ids, threads=threads)
+
+
+def _with_data(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where a feature is there (pixel,), of features (feature, pixel)."""
+    missing = np.ones(pixels.shape[1], np.bool_)
+    for feature in pixels:
+        if not missing.any():
+            break
+        missing &= np.isnan(feature)
+    return ~missing
+
+
+def _calibrated(
+    known: NDArray[np.float32], calibrator: Calibrator, threads: int
+) -> NDArray[np.float32]:
+    found = np.empty_like(known)
+
+    def part(some: slice) -> None:
+        found[some] = calibrator.apply(known[some])
+
+    parallel_for(part, len(known), _PIXELS, threads)
+    return found
 
 
 def from_text(

@@ -4,7 +4,7 @@ Trees of boxes fail at a hundred dimensions. But features of a season vary toget
 their principal axes leaves most of a distance in a few, and the length of what is left over bounds
 the rest. Samples lie in groups of 16, and groups in sets of 16, whose boxes in that small space
 tell most of them to be too far; the others are compared in that space, what remains in single
-precision, and the few that remain of that in double precision.
+precision, and the one or two that may be the nearest by that in double precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 GROUP = 16
 """Samples that have a box in common, and groups that have one."""
 AXES = 11
-"""Principal axes by which samples are told to be too far, and one for the length of the rest."""
+"""Principal axes by which samples are told to be too far."""
+WIDTH = AXES + 1
+"""Of the small space: one more for the length of the rest."""
 _TOGETHER = 64
 """Pixels that are placed in the space at a time, while they are in the cache."""
 
@@ -36,11 +38,10 @@ class NearestSample:
         if points.ndim != 2 or not points.size:
             raise ValueError(f"Samples (sample, dimension) of shape {points.shape} are none.")
         self._points = np.ascontiguousarray(points, np.float64)
-        axes = min(AXES, points.shape[1])
         # Whatever the axes are the distances are exact, so that their rounding does not matter.
-        self._axes = np.ascontiguousarray(
-            np.linalg.eigh(self._points.T @ self._points)[1][:, ::-1][:, :axes]
-        )
+        principal = np.linalg.eigh(self._points.T @ self._points)[1][:, ::-1][:, :AXES]
+        self._axes = np.zeros((points.shape[1], AXES))
+        self._axes[:, : principal.shape[1]] = principal
         on = self._points @ self._axes
         rest = (self._points**2).sum(axis=1) - (on**2).sum(axis=1)
         small = np.column_stack([on, np.sqrt(np.maximum(rest, 0))]).astype(np.float32)
@@ -48,7 +49,7 @@ class NearestSample:
         groups += [groups[-1]] * (-len(groups) % GROUP)
         self._members = np.concatenate(groups).astype(np.int64).reshape(-1, GROUP)
         grouped = small[self._members]  # (group, member, axis)
-        self._small = np.ascontiguousarray(grouped)
+        self._small = np.ascontiguousarray(grouped.transpose(0, 2, 1))  # (group, axis, member)
         boxes = np.stack([grouped.min(axis=1), -grouped.max(axis=1)])
         boxes = boxes.reshape(2, -1, GROUP, small.shape[1])  # (low or -high, set, group, axis)
         self._boxes = np.ascontiguousarray(boxes.transpose(1, 0, 3, 2))
@@ -111,16 +112,18 @@ def _search(  # type: ignore[no-untyped-def]
     values, used, means, factors, axes, points, members, sets, boxes, small, whole, longest, found
 ):
     count, dimensions = values.shape[1], used.shape[0]
-    width = axes.shape[1]
     placed = np.empty((dimensions, _TOGETHER))
     rows = np.empty((_TOGETHER, dimensions))
-    on = np.empty((width + 1, _TOGETHER))
+    on = np.empty((WIDTH, _TOGETHER))
     lengths = np.empty(_TOGETHER)
     known = np.empty(_TOGETHER, np.int64)
     pixel = np.empty(dimensions, np.float32)
-    reduced = np.empty(width + 1, np.float32)
+    reduced = np.empty(WIDTH, np.float32)
     far_sets = np.empty(sets.shape[2], np.float32)
     far_groups = np.empty(GROUP, np.float32)
+    far_members = np.empty(GROUP, np.float32)
+    candidates = np.empty(members.size + 1, np.int64)
+    apart = np.empty(members.size + 1, np.float32)
     nearest = members[0, 0]
     for first in range(0, count, _TOGETHER):
         size = min(_TOGETHER, count - first)
@@ -140,29 +143,43 @@ def _search(  # type: ignore[no-untyped-def]
                 reduced[axis] = on[axis, i]
             # What single precision may have lost of a distance, several times over.
             lost = 1e-6 * (np.sqrt(lengths[i]) + longest)
-            best = _exact(row, points[nearest])
-            limit = _limit(best, lost)
+            least = _rough(pixel, whole[nearest])
+            limit = _limit(least, lost)
+            candidates[0], apart[0] = nearest, least
+            waiting = 1
             _outside(reduced, sets[0], sets[1], far_sets)
-            closest = np.argmin(far_sets)
-            for turn in range(-1, far_sets.shape[0]):
-                one = closest if turn < 0 else turn
-                if far_sets[one] > limit or turn == closest:
+            closest_set = np.argmin(far_sets)
+            # The closest ones first, which tell most of the others to be too far.
+            for set_turn in range(-1, far_sets.shape[0]):
+                one = closest_set if set_turn < 0 else set_turn
+                if far_sets[one] > limit or set_turn == closest_set:
                     continue
                 _outside(reduced, boxes[one, 0], boxes[one, 1], far_groups)
-                for place in range(GROUP):
-                    if far_groups[place] > limit:
+                closest_group = np.argmin(far_groups)
+                for group_turn in range(-1, GROUP):
+                    place = closest_group if group_turn < 0 else group_turn
+                    if far_groups[place] > limit or group_turn == closest_group:
                         continue
                     group = one * GROUP + place
-                    for member in range(GROUP):
-                        if _rough(reduced, small[group, member]) > limit:
+                    _squares(reduced, small[group], far_members)
+                    closest = np.argmin(far_members)
+                    for turn in range(-1, GROUP):
+                        member = closest if turn < 0 else turn
+                        if far_members[member] > limit or turn == closest:
                             continue
                         sample = members[group, member]
-                        if sample == nearest or _rough(pixel, whole[sample]) > limit:
+                        rough = _rough(pixel, whole[sample])
+                        if rough > limit:
                             continue
-                        exact = _exact(row, points[sample])
-                        if exact < best:
-                            best, nearest = exact, sample
-                            limit = _limit(best, lost)
+                        candidates[waiting], apart[waiting] = sample, rough
+                        waiting += 1
+                        if rough < least:
+                            least, nearest = rough, sample
+                            limit = _limit(least, lost)
+            best = np.inf
+            for candidate in range(waiting):
+                if apart[candidate] <= limit:
+                    best = min(best, _exact(row, points[candidates[candidate]]))
             found[first + i] = np.sqrt(best)
 
 
@@ -202,8 +219,10 @@ def _project(placed, axes, on, lengths):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _limit(best, lost):  # type: ignore[no-untyped-def]
-    return np.float32(((np.sqrt(best) + lost) * 1.00001) ** 2)
+def _limit(least, lost):  # type: ignore[no-untyped-def]
+    """Return the squared distance in single precision that no sample exceeds which is nearer than
+    one at ``least``, of which both may have lost."""
+    return np.float32(((np.sqrt(np.float64(least)) + 2 * lost) * 1.00002) ** 2)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -220,17 +239,28 @@ def _exact(one, other):  # type: ignore[no-untyped-def]
     return (a + b) + (c + d)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _outside(pixel, low, less_high, squares):  # type: ignore[no-untyped-def]
     """Fill the squared distances (box,) to boxes from low to - less_high, (axis, box) each."""
-    squares[:] = 0
-    for a in range(low.shape[0]):
-        value = pixel[a]
-        for box in range(squares.shape[0]):
-            below, above = low[a, box] - value, value + less_high[a, box]
+    for box in range(squares.shape[0]):
+        total = np.float32(0)
+        for a in range(WIDTH):  # a constant, so that it is unrolled and boxes lie side by side
+            below, above = low[a, box] - pixel[a], pixel[a] + less_high[a, box]
             apart = below if below > above else above
             apart = apart if apart > np.float32(0) else np.float32(0)
-            squares[box] += apart * apart
+            total += apart * apart
+        squares[box] = total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _squares(pixel, others, squares):  # type: ignore[no-untyped-def]
+    """Fill the squared distances (member,) to others (axis, member) in single precision."""
+    for member in range(GROUP):
+        total = np.float32(0)
+        for a in range(WIDTH):
+            apart = others[a, member] - pixel[a]
+            total += apart * apart
+        squares[member] = total
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
