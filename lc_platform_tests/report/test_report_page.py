@@ -209,7 +209,8 @@ def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     assert found.row("the map, on all reference pixels")[1] == "0.0123"
     assert found.row("before calibration")[1] == "0.0712"
     assert "temperature" in found.text
-    assert "0.987; on ground that it has not seen, 0.912" in found.text
+    assert "accuracy of 0.987 where it is tested on pixels drawn at random" in found.text
+    assert "and of 0.912 on ground that it has not seen" in found.text
     assert "hold it in 91.3 % of the pixels" in found.text
 
 
