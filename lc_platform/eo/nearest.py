@@ -139,7 +139,7 @@ def _search(  # type: ignore[no-untyped-def]
             row = rows[i]
             for d in range(dimensions):
                 pixel[d] = row[d]
-            for axis in range(width + 1):
+            for axis in range(WIDTH):
                 reduced[axis] = on[axis, i]
             # What single precision may have lost of a distance, several times over.
             lost = 1e-6 * (np.sqrt(lengths[i]) + longest)
