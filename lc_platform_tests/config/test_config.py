@@ -343,7 +343,7 @@ REFUSED = [
     ("{features: {indices: [NDV]}}", "features.indices[0]: NDV is not known; known are NDVI, NDWI"),
     ("{features: {indices: NDVI}}", "features.indices: 'NDVI' is not a list. Write [NDVI]."),
     ("{features: {indices: [NORM, 3]}}", "features.indices[1]: 3 is not one index. Write a name,"),
-    ("{features: {indices: [{A: [B04]}]}}", "features.indices[0]: A: ['B04'] is not a pair of"),
+    ("{features: {indices: [{A: [B04]}]}}", "features.indices[0].A: ['B04'] is not a pair of"),
     ("{features: {indices: [{A: [red, B04]}]}}", "A normalized difference needs two different"),
     ("{features: {indices: [{A: [B04, B08], B: [B03, B08]}]}}", "is not one index."),
     ('{features: {indices: [{"a b": [B04, B08]}]}}', "'a b' is no name of an index. Take letters,"),
@@ -353,7 +353,7 @@ REFUSED = [
         "features.indices[1]: EVI2: character 14 ('B4)'): B4 is neither a band nor a constant that "
         "is given. Did you mean B04? Bands are B01, ",
     ),
-    ("{features: {indices: [{X: {formula: 3}}]}}", "indices[0]: X: 3 is no expression. Write text"),
+    ("{features: {indices: [{X: {formula: 3}}]}}", "indices[0].X: 3 is no expression. Write text"),
     ("{features: {indices: [{SAVI: {L: a}}]}}", "SAVI: 'a' is no value of a constant. Write a"),
     ("{features: {indices: [NIRvP]}}", "NIRvP: PAR has no usual value. Give it: {NIRvP: {PAR: 50"),
     ("{features: {indices: [EVI, {EVI: [B08, B03]}]}}", "indices: EVI is named more than once."),
