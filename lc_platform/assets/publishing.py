@@ -29,7 +29,7 @@ def changed(platform: Platform, year: int) -> StoredChange | None:
 @asset(
     group="maps",
     kinds={"html"},
-    code_version="1",
+    code_version="2",
     options=Platform.report_options,
     given=changed,
 )
