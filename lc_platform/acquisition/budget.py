@@ -52,7 +52,7 @@ AHEAD_REQUESTS = 16
 AHEAD_SHARE = 0.02
 """Share of what is left that it sets aside so at most."""
 
-_TRIES = 7
+_TRIES = 8
 _OLD = 600.0
 """Seconds. A file that did not change for so long is not read again while it looks the same."""
 _EXACT = 1e-6

@@ -108,9 +108,6 @@ class Acquisition:
     cloud_cover: float | None = None
     """Percent of the scene as the archive states it, None where it does not; the mean of the
     granules'."""
-    sun: tuple[float, float] | None = field(default=None, compare=False)
-    """Azimuth and elevation of the sun in degrees, the mean of the granules'; None where the
-    archive does not say it."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Further facts worth keeping, for example ``s2:processing_baseline``."""
     coverage: float = 0.0
@@ -123,6 +120,9 @@ class Acquisition:
     )
     """Gives the acquisition of those granules alone that have at most so much cloud, in percent;
     None where the archive tells nothing of single granules."""
+    sun: tuple[float, float] | None = field(default=None, compare=False)
+    """Azimuth and elevation of the sun in degrees, the mean of the granules'; None where the
+    archive does not say it."""
 
     def within(self, max_cloud_cover: float) -> Acquisition | None:
         """Return the acquisition without the granules that have more cloud than so many percent,

@@ -100,6 +100,7 @@ def test_an_archive_that_does_not_answer_ends_the_look_and_the_next_begins_behin
 def test_where_time_runs_out_what_is_asked_for_still_counts(
     server: SentinelHubServer, platform: Platform
 ) -> None:
+    look(platform, seconds=0)  # a token, and what is loaded at the first time
     server.latency = 0.6
     first = look(platform, seconds=0.3)
     assert first.searched == len(first.new) == CONNECTIONS

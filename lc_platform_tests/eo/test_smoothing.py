@@ -78,7 +78,8 @@ def test_the_compiled_version_agrees_with_the_equations(
     found = smoothing.smooth(probabilities, variances, window=window, fraction=fraction)
     assert found.dtype == np.float32
     expected = plain_smooth(probabilities, variances, window, fraction)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    # A map has percents; log-odds of 20 in single precision are known to some 1e-5 of themselves.
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @settings(max_examples=25, deadline=None)

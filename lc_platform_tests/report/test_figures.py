@@ -48,7 +48,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("names", zip(ODD[::2], ODD[1::2], strict=True))
+@pytest.mark.parametrize("names", [*zip(ODD[::2], ODD[1::2], strict=True)])
 def test_any_name_is_drawn_as_it_is_written(names: tuple[str, str]) -> None:
     picture = Image.open(io.BytesIO(drawn(*names)))
     assert min(picture.size) > 400
