@@ -39,6 +39,8 @@ from lc_platform_tests.sources.stac.catalogs import (
     write_tiff,
 )
 
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "a blank", " at the ends ", "site #2", "#1", "what?", "what?#1", "100%", "a%20b", "%41", "[1]",
     "{x}", "(x)", "a:b", "a::b", "https:", "zip:", "a@b", "a;b", "a,b", "a=b&c+d", "it's", 'q"q',

@@ -177,6 +177,7 @@ def test_the_same_names_mean_the_same_on_every_page(built: Platform) -> None:
     )
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_features_that_are_not_stored_give_the_same_map_to_the_bit(
     built: Platform, tmp_path: Path

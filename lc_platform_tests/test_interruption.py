@@ -28,6 +28,9 @@ from lc_platform_tests.production import artefacts
 from lc_platform_tests.sites import Site, half_written, site
 from lc_platform_tests.terminal import CTRL_C, started
 
+_PROOF = (pytest.mark.slow, pytest.mark.proof)
+"""Of the same promise at another moment, which takes as long again."""
+
 SECONDS = 600.0
 """In which a process must be gone: many times what a quiet machine takes."""
 
@@ -62,10 +65,10 @@ def stopped_at(one: Site, moment: str) -> running.Report:
 @pytest.mark.parametrize(
     "moment",
     [
-        "patch_grid",
+        pytest.param("patch_grid", marks=_PROOF),
         "cloud_masks 33N-r094000-c129001 2021: 1 of 4 acquisitions",
-        "model 2021: 2 of 3 rounds",
-        "mosaic 2021: 1 of 2 windows of class",
+        pytest.param("model 2021: 2 of 3 rounds", marks=_PROOF),
+        pytest.param("mosaic 2021: 1 of 2 windows of class", marks=_PROOF),
     ],
 )
 def test_a_run_that_was_asked_to_stop_ends_at_its_next_step_and_the_next_one_goes_on(
@@ -87,6 +90,7 @@ def test_a_run_that_was_asked_to_stop_ends_at_its_next_step_and_the_next_one_goe
     assert small.run().succeeded
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_run_that_was_stopped_and_went_on_equals_one_that_was_not(
     small: Site, tmp_path_factory: pytest.TempPathFactory
@@ -177,8 +181,8 @@ def test_an_interrupted_step_is_not_started_again(interrupt: type[BaseException]
     ("workers", "terminal", "which", "status"),
     [
         pytest.param(1, True, CTRL_C, 130, marks=pytest.mark.slow),
-        pytest.param(1, False, signal.SIGTERM, 143, marks=pytest.mark.slow),
-        pytest.param(2, False, CTRL_C, 130, marks=pytest.mark.slow),
+        pytest.param(1, False, signal.SIGTERM, 143, marks=_PROOF),
+        pytest.param(2, False, CTRL_C, 130, marks=_PROOF),
         pytest.param(2, True, signal.SIGTERM, 143, marks=pytest.mark.slow),
     ],
 )
@@ -213,7 +217,7 @@ def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "terminal"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("workers", "terminal"), [(1, False), pytest.param(2, True, marks=_PROOF)])
 def test_the_second_signal_ends_at_once_and_leaves_no_process(
     small: Site, workers: int, terminal: bool
 ) -> None:
@@ -265,7 +269,8 @@ def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) 
     ],
 )
 @pytest.mark.parametrize(
-    ("terminal", "which", "status"), [(True, CTRL_C, 130), (False, signal.SIGTERM, 143)]
+    ("terminal", "which", "status"),
+    [(True, CTRL_C, 130), pytest.param(False, signal.SIGTERM, 143, marks=_PROOF)],
 )
 def test_what_serves_until_it_is_stopped_leaves_no_process(
     small: Site, command: tuple[str, ...], said: str, terminal: bool, which: str, status: int

@@ -298,6 +298,7 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(
         check_equal(whole, one, computed(small, patch, whole["model"]), patch, margin)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_a_real_site_in_16_patches_is_mapped_as_in_one(

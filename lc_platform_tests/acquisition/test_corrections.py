@@ -25,6 +25,8 @@ from lc_platform_tests.acquisition.corrected_archive import (
 from lc_platform_tests.stac_server import StacServer, stac_server
 from lc_platform_tests.storage.growing import YEAR
 
+pytestmark = pytest.mark.slow
+
 MARCH, JUNE = DAYS
 
 

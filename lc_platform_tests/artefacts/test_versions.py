@@ -273,6 +273,7 @@ def test_a_new_instance_learns_the_patches_of_a_store(copied: Config) -> None:
     assert sorted(instance.get_dynamic_partitions("patch")) == sorted(look(copied).patches())
 
 
+@pytest.mark.proof
 def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> None:
     config = configured(
         tmp_path, columns=2, rows=1, reference={"attribute": "class_id", "classes": CLASSES},
@@ -299,6 +300,7 @@ def test_a_damaged_record_is_none(copied: Config) -> None:
     assert run(copied).succeeded
 
 
+@pytest.mark.proof
 def test_a_folder_may_have_brackets_in_its_name(made: Config, tmp_path: Path) -> None:
     folder = tmp_path / "maps [2024]"
     shutil.copytree(made.folder, folder, symlinks=True)

@@ -26,6 +26,8 @@ from lc_platform.sources.protocol import Acquisition, Pixels
 from lc_platform_tests.assets.failing_archive import Fail, failing, unforeseen_key
 from lc_platform_tests.graphs import QUIET, YEAR, Platform, configured, why
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Platform:

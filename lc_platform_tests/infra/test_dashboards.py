@@ -26,6 +26,8 @@ from lc_platform_tests.automation.deployments import YEAR, Deployment, settings
 from lc_platform_tests.infra import servers
 from lc_platform_tests.servers import free_ports, lacking
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "dashboards"
 BOARD = json.loads((FOLDER / "lc-platform.json").read_text(encoding="utf-8"))
 EXPRESSIONS = [

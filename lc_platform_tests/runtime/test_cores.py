@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def openmp(program: str, **environment: str) -> set[str]:
     """What the OpenMP libraries that a program loads say of how their threads wait."""

@@ -374,6 +374,7 @@ def simulated(**reference: Any) -> Reference:
 SQUARE = GeoBox((64, 64), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32633")
 
 
+@pytest.mark.slow
 def test_the_simulated_reference_is_mostly_the_truth() -> None:
     reference = simulated()
     burnt = reference.burnt(SQUARE).classes

@@ -212,6 +212,8 @@ import os, signal, sys
 from pathlib import Path
 from lc_platform_tests.storage.growing import Archive, Site, acquisition
 
+pytestmark = pytest.mark.slow
+
 class Ends(Archive):
     def read(self, acquisition, geobox, bands):
         if acquisition.key == "A06" and geobox.shape[0] == int(sys.argv[2]):
