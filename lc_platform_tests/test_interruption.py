@@ -183,7 +183,7 @@ def test_an_interrupted_step_is_not_started_again(interrupt: type[BaseException]
         pytest.param(1, True, CTRL_C, 130, marks=pytest.mark.slow),
         pytest.param(1, False, signal.SIGTERM, 143, marks=_PROOF),
         pytest.param(2, False, CTRL_C, 130, marks=_PROOF),
-        pytest.param(2, True, signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(2, True, signal.SIGTERM, 143, marks=_PROOF),
     ],
 )
 def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
@@ -245,6 +245,7 @@ def test_workers_end_where_who_started_them_is_killed(small: Site) -> None:
         assert one.left(SECONDS) == []
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) -> None:
     lots = site(tmp_path, patches=6)

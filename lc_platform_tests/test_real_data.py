@@ -248,6 +248,7 @@ def test_the_parcels_of_flanders_get_one_class_each(
     assert right.mean() >= 0.9
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_slovenia_by_small_blocks_is_as_sure_as_it_is_right(
     shared_data: Path, tmp_path: Path, record_property: Callable[[str, object], None]

@@ -39,7 +39,6 @@ from lc_platform.config.options import (
     option,
 )
 from lc_platform.cube import Legend
-from lc_platform.eo import snow, temporal_mask
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.products.postprocessing_options import Postprocessing
@@ -258,6 +257,8 @@ def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
     if not clouds.refined:
         return own if clouds.method == "s2cloudless" else ()
     # Green is not among the detector's; where snow is only left aside red stands for it.
+    from lc_platform.eo import snow, temporal_mask  # which load what compiles
+
     visible = snow.GREEN if clouds.snow else snow.RED
     return tuple(dict.fromkeys([*own, *temporal_mask.BANDS, visible, *snow.INFRARED]))
 

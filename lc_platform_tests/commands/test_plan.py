@@ -386,6 +386,7 @@ def test_a_plan_is_what_is_spent_and_a_budget_stops_all_patches_with_one_message
     assert last["processing_units_left"] == pytest.approx(left, abs=0.01)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_several_processes_stop_at_the_budget_together(
     lc: Command, tmp_path: Path, server: SentinelHubServer

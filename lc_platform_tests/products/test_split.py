@@ -103,6 +103,7 @@ def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_end_of_a_run_tells_of_it(lopsided: Site) -> None:
     report = lopsided.run()
