@@ -148,6 +148,8 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             self.send_response_only(failure.status)
             self.send_header("Content-Type", "application/xml")
             self.send_header("Content-Length", str(len(content)))
+            # Azure's, which an answer to HEAD has no other place for.
+            self.send_header("x-ms-error-code", failure.code)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(content)
