@@ -182,7 +182,7 @@ def test_the_panel_says_what_the_store_says(opened: Any, grid: PatchGrid, reader
     assert table.attrs["class_name"] in story.locator(".verdict").inner_text()
     assert f"{table.attrs['confidence']:.0f} %" in story.locator(".figures").inner_text()
     assert table.attrs["patch"] in story.locator(".where").inner_text()
-    story.locator("summary").click()
+    story.get_by_text("as a table").click()
     rows = story.locator(".observations tbody tr")
     assert rows.count() == len(table)
     shown = [row.split("\t")[1].strip() for row in rows.all_inner_texts()]
