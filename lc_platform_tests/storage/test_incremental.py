@@ -23,6 +23,8 @@ from lc_platform.storage.errors import StorageError
 from lc_platform.storage.prune import prune
 from lc_platform_tests.storage.growing import YEAR, Archive, Site, acquisition, fresh, same
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_year_that_grew_is_acquired_where_it_is_new(tmp_path: Path) -> None:
     site, archive = Site.at(tmp_path), Archive([acquisition(n) for n in (1, 3, 4)])
@@ -211,8 +213,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lc_platform_tests.storage.growing import Archive, Site, acquisition
-
-pytestmark = pytest.mark.slow
 
 class Ends(Archive):
     def read(self, acquisition, geobox, bands):
