@@ -112,9 +112,9 @@ def _joint(values, valid, _, first, last, method, out):  # type: ignore[no-untyp
                 if count == 0:
                     now[:] = np.nan
                 elif method == 0:
-                    now[:] = points[:, np.argmax(points[bands - 1, :count])]
+                    _take(points, np.argmax(points[bands - 1, :count]), now)
                 elif method == 1:
-                    now[:] = points[:, _medoid(points, count, now, apart)]
+                    _take(points, _medoid(points, count, now, apart), now)
                 elif not _weiszfeld(points, count, now, step, apart):
                     failed += 1
                 for band in range(bands):
@@ -143,10 +143,16 @@ def _distances(points, count, now, apart):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
+def _take(points, i, now):  # type: ignore[no-untyped-def]
+    for band in range(len(now)):
+        now[band] = points[band, i]
+
+
+@numba.njit(cache=True, nogil=True)
 def _medoid(points, count, now, apart):  # type: ignore[no-untyped-def]
     best, least = 0, np.inf
     for i in range(count):
-        now[:] = points[:, i]
+        _take(points, i, now)
         total = _distances(points, count, now, apart)
         if total < least:
             best, least = i, total

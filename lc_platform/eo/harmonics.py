@@ -56,11 +56,20 @@ def fit(
     """
     if order < 1:
         raise ValueError(f"order is {order}; it must be at least 1.")
-    t = np.arange(1, order + 1)[:, None] * (2 * np.pi / YEAR) * days
-    design = np.ones((len(days), 2 * order + 1))
-    design[:, 1::2], design[:, 2::2] = np.cos(t).T, np.sin(t).T
     count = 2 * order + 1
-    return by_rows(_fit, values, valid, days, count, threads, design, robust)[0]
+    return by_rows(_fit, values, valid, days, count, threads, design(days, order), robust)[0]
+
+
+def design(days: NDArray[np.int32], order: int) -> NDArray[np.float64]:
+    """Return (time, coefficient), what each coefficient is multiplied with on a day, in the order
+    of `coefficients`.
+
+    days  (time,), since 1 January
+    """
+    t = np.arange(1, order + 1)[:, None] * (2 * np.pi / YEAR) * days
+    found = np.ones((len(days), 2 * order + 1))
+    found[:, 1::2], found[:, 2::2] = np.cos(t).T, np.sin(t).T
+    return found
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -93,7 +102,8 @@ def _rows(days, design, on, count, rows):  # type: ignore[no-untyped-def]
     for i in range(count):
         while days[time] != on[i]:
             time += 1
-        rows[i] = design[time]
+        for k in range(design.shape[1]):
+            rows[i, k] = design[time, k]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -153,7 +163,9 @@ def _reweigh(rows, at, weight, count, matrix, right, found, residual, sorted_): 
                 weight[time] = 1 / max(abs(share), 0.01)
             else:
                 weight[time] = (1 - share * share) ** 2 if abs(share) < 1 else 0.0
-        last[:] = found
+        for i in range(size):
+            last[i] = found[i]
         if not solve(rows, at, weight, count, matrix, right, found):
-            found[:] = last
+            for i in range(size):
+                found[i] = last[i]
             return

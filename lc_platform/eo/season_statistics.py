@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.eo.pixel_series import by_rows, merged, turned
+from lc_platform.eo.pixel_series import by_rows, merged, sort_first, turned
 
 MEASURES = ("mean", "std", "amplitude", "day_of_maximum")
 """What there is beside percentiles: the mean, the standard deviation (of the observations
@@ -69,7 +69,7 @@ def _describe(on, at, count, shares, out):  # type: ignore[no-untyped-def]
     for i in range(count):
         squares += (at[i] - mean) ** 2
     day = on[highest]
-    _sort(at, count)
+    sort_first(at, count)
     for i in range(len(shares)):
         place = shares[i] * (count - 1)
         lower = int(place)
@@ -78,14 +78,3 @@ def _describe(on, at, count, shares, out):  # type: ignore[no-untyped-def]
     rest = len(shares)
     out[rest], out[rest + 1] = mean, np.sqrt(squares / count)
     out[rest + 2], out[rest + 3] = at[count - 1] - at[0], day + 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _sort(at, count):  # type: ignore[no-untyped-def]
-    """Sort the first ``count`` values: by insertion, the fastest for as few as a pixel has."""
-    for i in range(1, count):
-        value, place = at[i], i
-        while place > 0 and at[place - 1] > value:
-            at[place] = at[place - 1]
-            place -= 1
-        at[place] = value

@@ -15,6 +15,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.harmonics import design
+from lc_platform.eo.pixel_series import sort_first
+
 BANDS = ("B02", "B8A", "B11")
 """Blue, near and shortwave infrared, in the order of the arrays here."""
 UNUSED, CLEAR, CLOUD = range(3)
@@ -52,7 +55,8 @@ _SAME_SHARE = np.float32(0.15)
 _MOSTLY = 0.4
 """Share of a pixel's observations that agree in all bands where its ground is bright; clouds do
 not."""
-_YEAR = 365.25
+_ORDER = 2
+"""Of the model's harmonics: a year's and half a year's."""
 
 
 def season_flags(
@@ -73,19 +77,9 @@ def season_flags(
     with fewer than ``FEWEST`` clear observations has no MISSED_CLOUD and no SHADOW. Each pixel is
     judged by itself.
     """
-    design = harmonics(days)
     out = np.zeros(state.shape, np.uint8)
-    _flag(numbers, scale, offset, state, design, out)
+    _flag(numbers, scale, offset, state, design(days, _ORDER), out)
     return out
-
-
-def harmonics(days: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return (time, COEFFICIENTS): one, cosine and sine of a year, cosine and sine of half of
-    one."""
-    angle = days * (2 * np.pi / _YEAR)
-    return np.stack(
-        [np.ones(len(days)), np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], 1
-    )
 
 
 def fit(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,13 +112,7 @@ _NO_LESS = 0.003
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _median(values, count):  # type: ignore[no-untyped-def]
     """The median of the first values, which are sorted in place."""
-    for i in range(1, count):
-        v = values[i]
-        j = i - 1
-        while j >= 0 and values[j] > v:
-            values[j + 1] = values[j]
-            j -= 1
-        values[j + 1] = v
+    sort_first(values, count)
     half = count // 2
     return values[half] if count % 2 else 0.5 * (values[half - 1] + values[half])
 
@@ -252,7 +240,8 @@ def _flag(numbers, scale, offset, state, design, out):  # type: ignore[no-untype
             alike = 0
             if sure <= count // 2:
                 for k in range(3):
-                    values[:count] = seen[k, :count]
+                    for i in range(count):
+                        values[i] = seen[k, i]
                     middle[k] = _median(values, count)
                 if middle[0] >= _BRIGHT:
                     for i in range(count):
