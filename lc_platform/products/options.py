@@ -256,9 +256,9 @@ def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
     own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
     if not clouds.refined:
         return own if clouds.method == "s2cloudless" else ()
-    # Green is not among the detector's; where snow is only left aside red stands for it.
     from lc_platform.eo import snow, temporal_mask  # which load what compiles
 
+    # Green is not among the detector's; where snow is only left aside red stands for it.
     visible = snow.GREEN if clouds.snow else snow.RED
     return tuple(dict.fromkeys([*own, *temporal_mask.BANDS, visible, *snow.INFRARED]))
 
