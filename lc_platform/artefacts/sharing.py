@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
-from lc_platform.artefacts.layout import Partition, key
+from lc_platform.artefacts.layout import key
 from lc_platform.artefacts.records import Records
 from lc_platform.artefacts.versions import Snapshot
 from lc_platform.storage import copies
@@ -25,42 +26,36 @@ def take_over(
     """
     taken: dict[str, int] = {}
     for asset in assets:
-        snapshot = look()
-        for year in snapshot.years_of(asset, years):
-            places = snapshot.places(asset, year)
-            recorded = snapshot.recorded(asset, year)
-            for source in sources:
-                found = source.of_year(asset, year)
-                there = source.store.there(key(asset, p.patch, p.year) for p in found)
-                for where in places:
-                    version = found.get(where)
-                    if version is None or where in recorded:
-                        continue
-                    at = key(asset, where.patch, where.year)
-                    if at not in there:
-                        continue
-                    expected = snapshot.expected(asset, where, version.given)
-                    if expected.version == version and _linked(snapshot, source, asset, where):
-                        taken[asset] = taken.get(asset, 0) + 1
-                recorded = look().recorded(asset, year)
+        for source in sources:
+            snapshot = look()
+            for year in snapshot.years_of(asset, years):
+                if count := _take_over(snapshot, source, asset, year):
+                    taken[asset] = taken.get(asset, 0) + count
     return taken
 
 
-def _linked(snapshot: Snapshot, source: Records, asset: str, where: Partition) -> bool:
-    """Whether the artefact could be linked: it may be replaced, or taken away, meanwhile."""
-    version = source.of(asset, where)
-    if version is None:
-        return False
-    content = source.read(asset, {where: version}).get(where)
-    if content is None:
-        return False
-    own = snapshot.records
-    try:
-        copies.link(key(asset, where.patch, where.year), source.store, own.store)
-    except FileNotFoundError:
-        return False
-    if source.of(asset, where) != version:
+def _take_over(snapshot: Snapshot, source: Records, asset: str, year: int | None) -> int:
+    """Link an asset's artefacts of a year; returns how many."""
+    own, here = snapshot.records, snapshot.recorded(asset, year)
+    found = source.of_year(asset, year)
+    wanted = {
+        where: version
+        for where in snapshot.places(asset, year)
+        if where not in here
+        and (version := found.get(where)) is not None
+        and snapshot.expected(asset, where, version.given).version == version
+    }
+    contents = source.read(asset, wanted)
+    linked = []
+    for where in contents:
+        # It may be replaced, or taken away, meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            copies.link(key(asset, where.patch, where.year), source.store, own.store)
+            linked.append(where)
+    now = source.of_year(asset, year) if linked else {}
+    kept = [where for where in linked if now.get(where) == wanted[where]]
+    for where in set(linked).difference(kept):
         own.store.remove(key(asset, where.patch, where.year))
-        return False
-    own.write(asset, where, version, content)
-    return True
+    for where in kept:
+        own.write(asset, where, wanted[where], contents[where])
+    return len(kept)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lc_platform import assets, report
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import EVERY_ASSET, key
@@ -28,12 +26,12 @@ from lc_platform.errors import DataError, PlatformError
 from lc_platform.platform import Platform
 from lc_platform.products.comparison import Compared, Validated
 from lc_platform.products.comparison import compare as compared
+from lc_platform.products.evaluation import SCORES, plain
 from lc_platform.storage.store import Store
 
 UNTIL = "evaluation"
 """The asset that a way is judged by: what it is not made of is not made."""
 TABLE, PAGE = "comparison.json", "comparison.html"
-_SCORES = ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro")
 _COMMON = ("aoi", "reference", "years")
 """Sections that must agree, so that all are judged on the same pixels."""
 _FILES = ("aoi.boundary", "reference.path")
@@ -206,6 +204,7 @@ def _told(
     warnings: list[str],
 ) -> dict[str, Any]:
     names = list(platforms)
+    classes = [name for name, _ in next(iter(platforms.values())).classes.values()]
     differing = settings_that_differ([configurations[name] for name in names])
     found: dict[str, Any] = {
         "first": names[0],
@@ -220,7 +219,8 @@ def _told(
     }
     for year in years:
         try:
-            one = _compared(platforms, year)
+            ways = [_opened(platform, year) for platform in platforms.values()]
+            one = _compared(ways, next(iter(platforms.values())))
         except DataError as error:
             raise ComparisonError(f"{year}: {error}") from error
         for name, same in zip(names, one.same_folds, strict=True):
@@ -229,46 +229,50 @@ def _told(
                     f"{year}: {name} has not the folds of {names[0]}, as its samples lie on other "
                     "ground. The difference is also one of the folds"
                 )
-        found["years"][str(year)] = _rows(one, platforms, year)
+        found["years"][str(year)] = _rows(one, names, ways, classes)
     return found
 
 
-def _compared(platforms: Mapping[str, Platform], year: int) -> Compared:
-    ways = []
-    for platform in platforms.values():
-        opened, store = formats(), platform.store
-        patches = [patch.key for patch in platform.grid().patches]
-        held_out = {
-            patch: opened["held_out_predictions"].open(store, at)
-            for patch in patches
-            if store.exists(at := key("held_out_predictions", patch, year))
-        }
-        ways.append(Validated(opened["model"].open(store, key("model", year=year)), held_out))
-    first = next(iter(platforms.values()))
+def _opened(platform: Platform, year: int) -> Validated:
+    opened, store = formats(), platform.store
+    held_out = {
+        patch.key: opened["held_out_predictions"].open(store, at)
+        for patch in platform.grid().patches
+        if store.exists(at := key("held_out_predictions", patch.key, year))
+    }
+    return Validated(opened["model"].open(store, key("model", year=year)), held_out)
+
+
+def _compared(ways: Sequence[Validated], first: Platform) -> Compared:
+    opened = formats()["reference_rasters"]
     references = {
-        patch: formats()["reference_rasters"].open(first.store, key("reference_rasters", patch))
+        patch: opened.open(first.store, key("reference_rasters", patch))
         for patch in ways[0].held_out
     }
-    return compared(ways, references, first.classes, seed=first.config.sampling.seed)
+    config = first.config
+    return compared(
+        ways,
+        references,
+        first.classes,
+        seed=config.sampling.seed,
+        window=config.processing.window,
+    )
 
 
-def _rows(one: Compared, platforms: Mapping[str, Platform], year: int) -> dict[str, Any]:
-    classes = [name for name, _ in next(iter(platforms.values())).classes.values()]
-    rows = []
-    for position, (name, platform) in enumerate(platforms.items()):
-        model = formats()["model"].open(platform.store, key("model", year=year))
-        rows.append(
-            {
-                "name": name,
-                "features": len(model.card["features"]),
-                "samples": sum(model.card["samples"].values()),
-                "same_folds": one.same_folds[position],
-                "scores": _intervals(one.scores[position], classes),
-                "differences": None
-                if position == 0
-                else _intervals(one.differences[position - 1], classes),
-            }
-        )
+def _rows(
+    one: Compared, names: Sequence[str], ways: Sequence[Validated], classes: Sequence[str]
+) -> dict[str, Any]:
+    rows = [
+        {
+            "name": name,
+            "features": len(way.model.card["features"]),
+            "samples": sum(way.model.card["samples"].values()),
+            "same_folds": one.same_folds[position],
+            "scores": _intervals(one.scores[position], classes),
+            "differences": _intervals(one.differences[position - 1], classes) if position else None,
+        }
+        for position, (name, way) in enumerate(zip(names, ways, strict=True))
+    ]
     return {"pixels": one.pixels, "blocks": one.blocks, "configurations": rows}
 
 
@@ -277,11 +281,10 @@ def _intervals(found: ScoreIntervals, classes: Sequence[str]) -> dict[str, Any]:
 
     def of(score: str, position: int | None = None) -> list[float | None]:
         values = [getattr(part, score) for part in (found.value, found.low, found.high)]
-        plain = [float(one if position is None else one[position]) for one in values]
-        return [None if np.isnan(one) else one for one in plain]
+        return [plain(one if position is None else one[position]) for one in values]
 
     return {
-        **{score: of(score) for score in _SCORES},
+        **{score: of(score) for score in SCORES},
         "f1": {name: of("f1", position) for position, name in enumerate(classes)},
     }
 

@@ -15,30 +15,26 @@ _NOT_OF_THE_MAP = ("name", "storage", "object_store", "operations", "processing"
 def differing(config: Config) -> dict[str, str]:
     """Return each setting that the map depends on and that is not the default: its value as YAML
     has it on one line, by its path."""
-    data = config.model_dump(exclude_defaults=True, mode="json", warnings=False)
+    return _settings(config, exclude_defaults=True)
+
+
+def settings_that_differ(configs: Sequence[Config]) -> list[dict[str, str]]:
+    """Return of each configuration the settings that the map depends on and that are not the same
+    in all: its value as YAML has it on one line, empty where it is not there, by its path."""
+    flat = [_settings(config, exclude_defaults=False) for config in configs]
+    paths = {path: None for one in flat for path in one}
+    differ = [path for path in paths if len({one.get(path) for one in flat}) > 1]
+    return [{path: one.get(path, "") for path in differ} for one in flat]
+
+
+def _settings(config: Config, *, exclude_defaults: bool) -> dict[str, str]:
+    data = config.model_dump(exclude_defaults=exclude_defaults, mode="json", warnings=False)
     return {
         path: value
         for name, section in data.items()
         if name not in _NOT_OF_THE_MAP
         for path, value in _flat(name, section)
     }
-
-
-def settings_that_differ(configs: Sequence[Config]) -> list[dict[str, str]]:
-    """Return of each configuration the settings that the map depends on and that are not the same
-    in all: its value as YAML has it on one line, empty where it is not there, by its path."""
-    flat = [
-        {
-            path: value
-            for name, section in config.model_dump(mode="json", warnings=False).items()
-            if name not in _NOT_OF_THE_MAP
-            for path, value in _flat(name, section)
-        }
-        for config in configs
-    ]
-    paths = {path: None for one in flat for path in one}
-    differ = [path for path in paths if len({one.get(path) for one in flat}) > 1]
-    return [{path: one.get(path, "") for path in differ} for one in flat]
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:

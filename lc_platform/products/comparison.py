@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.cube import Legend, windows
-from lc_platform.eo import accuracy, bootstrap
+from lc_platform.eo import bootstrap
 from lc_platform.eo.bootstrap import ScoreIntervals
 from lc_platform.errors import DataError
-from lc_platform.products.ground_folds import GroundFolds, patch_block
+from lc_platform.products.ground_folds import GroundFolds, confusion_in_blocks
 from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import ReferenceMap
-
-_WINDOW = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +49,14 @@ def compare(
     classes: Legend,
     *,
     seed: int,
+    window: int,
 ) -> Compared:
     """Compare ways to make a map, on the unambiguous reference pixels that all have predicted.
 
     ways        two or more
     references  by patch
     seed        of the draws of the intervals
+    window      pixels along the side of what is counted at a time
 
     Raises DataError where no pixel has been predicted by all, or they lie on one block of ground.
     """
@@ -63,7 +64,7 @@ def compare(
     patches = sorted(set(references).intersection(*(set(way.held_out) for way in ways)))
     found: dict[int, NDArray[np.int64]] = {}
     for patch in patches:
-        for block, matrices in _counted(ways, patch, references[patch], ids).items():
+        for block, matrices in _counted(ways, patch, references[patch], ids, window).items():
             found[block] = found.get(block, 0) + matrices
     if len(found) < 2:
         raise DataError(
@@ -84,33 +85,25 @@ def compare(
 
 
 def _counted(
-    ways: Sequence[Validated], patch: str, reference: ReferenceMap, ids: Sequence[int]
+    ways: Sequence[Validated], patch: str, reference: ReferenceMap, ids: Sequence[int], window: int
 ) -> dict[int, NDArray[np.int64]]:
     """Return (way, reference class, predicted class) of each block of a patch."""
     counted: dict[int, NDArray[np.int64]] = {}
     ground, geobox = ways[0].model.ground, ways[0].held_out[patch].geobox
     for way in ways:
         reference.check_lies_on(way.held_out[patch].geobox, way.held_out[patch].name)
-    for tile in windows(geobox.shape, _WINDOW):
+    for tile in windows(geobox.shape, window):
         labels = reference.unambiguous(tile)
         mapped = [way.held_out[patch].classes(tile) for way in ways]
         here = (labels != 0) & np.logical_and.reduce([one != 0 for one in mapped])
         if not here.any():
             continue
-        if ground is None:
-            blocks = np.full(int(here.sum()), patch_block(patch))
-        else:
-            blocks = ground.blocks_in(patch, geobox, reference.polygons(tile), tile)[here]
-        keys, position = np.unique(blocks, return_inverse=True)
-        matrices = np.stack(
-            [
-                accuracy.confusion_by_block(position, len(keys), labels[here], one[here], ids)
-                for one in mapped
-            ],
-            axis=1,
-        )
-        for key, matrix in zip(keys.tolist(), matrices, strict=True):
-            counted[key] = counted.get(key, 0) + matrix
+        found = confusion_in_blocks(
+            ground, patch, geobox, partial(reference.polygons, tile),
+            here, labels[here], [one[here] for one in mapped], ids, tile,
+        )  # fmt: skip
+        for block, matrices in found.items():
+            counted[block] = counted.get(block, 0) + matrices
     return counted
 
 

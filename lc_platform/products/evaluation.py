@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lc_platform.eo import accuracy, bootstrap, calibration
 from lc_platform.eo.accuracy import Confusion
 from lc_platform.errors import DataError
 from lc_platform.products.cross_validation import reliability_to_dict
-from lc_platform.products.ground_folds import patch_block
+from lc_platform.products.ground_folds import confusion_in_blocks
 from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel, common_version
 from lc_platform.products.object_scores import by_object
@@ -26,7 +27,8 @@ from lc_platform.runtime.progress import track
 
 CONFIDENCE = 0.95
 """Of the intervals."""
-_OF_ALL = ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro")
+SCORES = ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro")
+"""Of all classes together."""
 _OF_A_CLASS = ("precision", "recall", "f1")
 
 
@@ -75,10 +77,10 @@ def assess(
     matrix = counted.confusion.matrix
     validation = model.card.get("validation", {})
     metrics |= {
-        "balanced_accuracy": _plain(accuracy.scores(matrix).balanced_accuracy),
+        "balanced_accuracy": plain(accuracy.scores(matrix).balanced_accuracy),
         "intervals": _intervals(counted.blocks, [name for _, name in names], model),
-        "confusion_matrix_by_reference": _plain(accuracy.shares(matrix, "reference")),
-        "confusion_matrix_by_map": _plain(accuracy.shares(matrix, "map")),
+        "confusion_matrix_by_reference": plain(accuracy.shares(matrix, "reference")),
+        "confusion_matrix_by_map": plain(accuracy.shares(matrix, "map")),
         "validation": {
             "folds": len(model.fold_texts),
             "block_size": validation.get("block_size"),
@@ -97,7 +99,7 @@ def assess(
         "model_version": model.version,
         "split_warnings": list(model.card.get("split_warnings", ())),
     }
-    shown = (*_OF_ALL, "test_pixels", "model_version")
+    shown = (*SCORES, "test_pixels", "model_version")
     facts = {name: metrics[name] for name in shown}
     if options.objects is not None:
         cubes = {patch: one.cube for patch, one in held_out.items()}
@@ -215,17 +217,13 @@ def _counted(
             continue
         counted.patches.add(patch)
         labels, mapped = reference[here], predicted[here]
-        if model.ground is None:
-            blocks = np.full(len(labels), patch_block(patch))
-        else:
-            polygons = references[patch].polygons(tile)
-            blocks = model.ground.blocks_in(patch, of.geobox, polygons, tile)[here]
-            of_classes = of.sets(tile)
-            if of_classes is not None:
-                sets.add(of_classes[here], labels)
-        keys, position = np.unique(blocks, return_inverse=True)
-        matrices = accuracy.confusion_by_block(position, len(keys), labels, mapped, ids)
-        for key, matrix in zip(keys.tolist(), matrices, strict=True):
+        if model.ground is not None and (of_classes := of.sets(tile)) is not None:
+            sets.add(of_classes[here], labels)
+        found = confusion_in_blocks(
+            model.ground, patch, of.geobox, partial(references[patch].polygons, tile),
+            here, labels, [mapped], ids, tile,
+        )  # fmt: skip
+        for key, (matrix,) in found.items():
             counted.blocks[key] = counted.blocks.get(key, 0) + matrix
         np.add.at(counted.sure, ((labels == mapped).astype(int), of.confidence(tile)[here]), 1)
     return counted
@@ -259,12 +257,12 @@ def _intervals(
 
     def interval(score: str, position: int | None = None) -> list[Any]:
         bounds = (getattr(of, score) for of in (found.low, found.high))
-        return [_plain(one if position is None else one[position]) for one in bounds]
+        return [plain(one if position is None else one[position]) for one in bounds]
 
     return {
         "confidence": CONFIDENCE,
         "blocks": len(blocks),
-        **{score: interval(score) for score in _OF_ALL},
+        **{score: interval(score) for score in SCORES},
         "per_class": {
             name: {score: interval(score, position) for score in _OF_A_CLASS}
             for position, name in enumerate(names)
@@ -272,8 +270,8 @@ def _intervals(
     }
 
 
-def _plain(value: NDArray[np.floating[Any]]) -> Any:
+def plain(value: NDArray[np.floating[Any]]) -> Any:
     """Return numbers as JSON has them, None for one that does not exist."""
     if np.ndim(value):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return None if np.isnan(value) else float(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from lc_platform.cube import Window, whole
+from lc_platform.eo import accuracy
 from lc_platform.eo import folds as dealing
 from lc_platform.eo.folds import Folds
 from lc_platform.products.training_samples import Samples
@@ -127,6 +128,36 @@ class GroundFolds:
         return self.fold_of(
             self.blocks_of(samples.patch, geobox, samples.rows, samples.columns, samples.polygons)
         )
+
+
+def confusion_in_blocks(
+    ground: GroundFolds | None,
+    patch: str,
+    geobox: GeoBox,
+    polygons: Callable[[], NDArray[np.uint32]],
+    here: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
+    mapped: Sequence[NDArray[np.uint8]],
+    class_ids: Sequence[int],
+    window: Window,
+) -> dict[int, NDArray[np.int64]]:
+    """Return, by block of ground, (map, reference class, predicted class) of pixels of a window.
+
+    ground    None where a patch is a block
+    polygons  gives the reference's, (y, x), ids
+    here      (y, x), which pixels count
+    labels    (pixel,), of these; class ids
+    mapped    likewise, of each map
+    """
+    if ground is None:
+        blocks = np.full(len(labels), patch_block(patch))
+    else:
+        blocks = ground.blocks_in(patch, geobox, polygons(), window)[here]
+    keys, position = np.unique(blocks, return_inverse=True)
+    matrices = [
+        accuracy.confusion_by_block(position, len(keys), labels, one, class_ids) for one in mapped
+    ]
+    return dict(zip(keys.tolist(), np.stack(matrices, axis=1), strict=True))
 
 
 def dealt(

@@ -7,15 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lc_platform.report.report_page import rendered
-
-SCORES = {
-    "overall_accuracy": "overall accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_weighted": "F1, weighted by support",
-    "f1_macro": "F1, mean of classes",
-}
-"""What the scores are called."""
+from lc_platform.report.report_page import SCORES, rendered
 
 
 def write_comparison(found: Mapping[str, Any]) -> str:

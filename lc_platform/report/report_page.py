@@ -31,6 +31,13 @@ from lc_platform.report import report_figures as draw
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
 
+SCORES = {
+    "overall_accuracy": "overall accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_weighted": "weighted F1",
+    "f1_macro": "macro F1",
+}
+"""What the scores of a map are called."""
 _PACKAGES = (
     "lc-platform",
     "lightgbm",
@@ -190,16 +197,10 @@ def _accuracy(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the scores as rows, each with its interval where there is one."""
     intervals = metrics.get("intervals") or {}
     of_classes = intervals.get("per_class") or {}
-    named = (
-        ("overall_accuracy", "overall accuracy"),
-        ("balanced_accuracy", "balanced accuracy"),
-        ("f1_weighted", "weighted F1"),
-        ("f1_macro", "macro F1"),
-    )
     return {
         "rows": [
             {"name": words, "value": metrics[name], "interval": intervals.get(name)}
-            for name, words in named
+            for name, words in SCORES.items()
             if name in metrics
         ],
         "classes": [
