@@ -52,6 +52,8 @@ class Parameters:
     """Returns a value as the method takes it, or raises ValueError."""
     refusal: Callable[[str, Any], str] = lambda _name, _value: ""
     """Says why the method does not take a value of a parameter; nothing where it does."""
+    conflict: Callable[[Mapping[str, Any]], str] = lambda _parameters: ""
+    """Says which parameters do not go together, and what to do; nothing where all do."""
 
     def checked(self, given: Mapping[Any, Any], within: str = "") -> dict[str, Any]:
         """Return parameters under their main names. Raises ValueError naming the key."""
@@ -76,6 +78,8 @@ class Parameters:
                 raise ValueError(f"{path}: {error}") from None
             if why := self.refusal(name, found[name]):
                 raise ValueError(f"{path}: {self.of} refuses {found[name]!r} ({why}). Give another")
+        if why := self.conflict(found):
+            raise ValueError(f"{within}{why}")
         return found
 
 
@@ -99,14 +103,28 @@ def _lightgbm_refusal(name: str, value: Any) -> str:
     import lightgbm
     import numpy as np
 
-    if name == "early_stopping_round" and value > 0:
-        return "no samples are kept from training to stop by: num_iterations says when it ends"
     # LightGBM checks every value when it makes a data set: now, and not after the download.
     settings = {"objective": "multiclass", "num_class": 2, "verbosity": -1, name: value}
     try:
         lightgbm.Dataset(np.arange(20.0)[:, None], params=settings).construct()
     except (lightgbm.basic.LightGBMError, TypeError) as error:
         return re.sub(r" at /.*", "", str(error).strip())
+    return ""
+
+
+def _lightgbm_conflict(given: Mapping[str, Any]) -> str:
+    """Say what early stopping cannot do: by no metric, or where later rounds change earlier trees
+    (DART)."""
+    if not given.get("early_stopping_round", 0) > 0:
+        return ""
+    key = "early_stopping_round: "
+    if given.get("boosting") == "dart":
+        return (
+            f"{key}boosting: dart goes on changing its trees, so that no round is the best one. "
+            "Remove one of them"
+        )
+    if str(given.get("metric", "")).lower() in ("none", "null", "na", "custom"):
+        return f"{key}metric: {given['metric']} leaves nothing to stop by. Remove one of them"
     return ""
 
 
@@ -161,6 +179,7 @@ PARAMETERS: Mapping[str, Parameters] = {
         LIGHTGBM_FIXED,
         _number_or_truth,
         _lightgbm_refusal,
+        _lightgbm_conflict,
     ),
     "random_forest": _scikit_learn(
         "RandomForestClassifier", "ensemble", TREE_DEFAULTS, *_TREES_FIXED

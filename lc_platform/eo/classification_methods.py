@@ -20,6 +20,7 @@ from lc_platform.eo import classifier as boosted_trees
 from lc_platform.eo import combined, discriminant, linear_model, logistic, random_forest
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.combined import Combined
+from lc_platform.eo.early_stopping import EarlyStopping
 from lc_platform.eo.training_table import TrainingTable
 
 SingleMethod = Literal["lightgbm", "random_forest", "extra_trees", "discriminant", "logistic"]
@@ -61,11 +62,12 @@ def train(
     members: Sequence[Member] = (),
     balanced: bool = False,
     class_ids: Sequence[int] = (),
+    blocks: NDArray[np.int64] | None = None,
     threads: int = 0,
 ) -> ProbabilityModel:
     """Train a classifier; the same samples, parameters and seed give the same one.
 
-    features, labels, feature_names, class_ids, balanced  see `TrainingTable.of`
+    features, labels, feature_names, class_ids, balanced, blocks  see `TrainingTable.of`
     parameters  of the method; of LightGBM's part where methods are combined without members
     members     of `combined`; LightGBM and a discriminant with the same weight where there is none
     threads     that may be used, 0 for all; the classifier does not depend on it
@@ -73,7 +75,12 @@ def train(
     Raises ValueError where the samples do not fit, or the method refuses its parameters.
     """
     table = TrainingTable.of(
-        features, labels, feature_names=feature_names, class_ids=class_ids, balanced=balanced
+        features,
+        labels,
+        feature_names=feature_names,
+        class_ids=class_ids,
+        balanced=balanced,
+        blocks=blocks,
     )
     if method != "combined":
         return _trained(method, table, parameters, seed, threads)
@@ -135,6 +142,13 @@ def from_text(
     if read is None:
         raise ValueError(f"The text is of no known classifier: it begins with {text[:40]!r}")
     return read(text, class_ids, feature_names, parameters)
+
+
+def early_stopping(classifier: ProbabilityModel) -> EarlyStopping | None:
+    """Return where the boosting of a classifier that was just trained stopped; None where its
+    rounds were given, or it has none."""
+    of = classifier.members if isinstance(classifier, Combined) else (classifier,)
+    return next((one.stopping for one in of if isinstance(one, boosted_trees.Classifier)), None)
 
 
 def identity(text: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.eo.calibration import Calibrator
+from lc_platform.eo.early_stopping import EarlyStopping, split
 from lc_platform.eo.forest import forest_of
 from lc_platform.eo.training_table import TrainingTable
 from lc_platform.runtime.progress import tell
@@ -72,6 +73,8 @@ class Classifier:
     """In the order of the features it was trained on."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What it was trained with, as LightGBM was given it."""
+    stopping: EarlyStopping | None = None
+    """How its number of rounds was found; None where it was given, or is read from a text."""
 
     def probabilities(
         self, features: NDArray[np.float32], *, threads: int = 0
@@ -123,7 +126,14 @@ def train(
     parameters  of LightGBM, over multiclass and deterministic training
     threads     that LightGBM may use, 0 for all; the model does not depend on it
 
-    Raises ValueError where LightGBM refuses a feature name or the parameters.
+    With ``early_stopping_round`` the number of rounds is found first, on four fifths of the blocks
+    of ground and by the score of the others, and ``num_iterations`` is the most there may be. The
+    classifier itself is then trained on all samples, which are more of the kinds of ground than a
+    part of them, with that number: rounds that are right for four fifths are about right for all,
+    and no sample is lost.
+
+    Raises ValueError where LightGBM refuses a feature name or the parameters, or there are not two
+    blocks of ground to stop by.
     """
     for name in table.feature_names:
         if any(letter.isspace() or letter in '[]{}":,' for letter in name):
@@ -148,14 +158,41 @@ def train(
         feature_name=list(table.feature_names),
         params=dict(settings),
     )
+    patience, found = settings.pop("early_stopping_round", 0), None
     try:
+        if patience > 0:
+            found = _stopping(samples, table, settings, patience)
+            settings["num_iterations"] = found.rounds
         booster = lightgbm.train(dict(settings), samples, callbacks=[_tell_round])
     except lightgbm.basic.LightGBMError as error:
         raise ValueError(
             f"LightGBM refuses to train: {error}. Change the parameters in `model`"
         ) from error
     settings["num_iterations"] = booster.current_iteration()
-    return Classifier(booster, table.class_ids, table.feature_names, settings)
+    return Classifier(booster, table.class_ids, table.feature_names, settings, found)
+
+
+def _stopping(
+    samples: lightgbm.Dataset, table: TrainingTable, settings: Mapping[str, Any], patience: int
+) -> EarlyStopping:
+    """Train on most of the blocks of ground until the others are not scored better any more."""
+    of = split(table, int(settings["seed"]))
+    samples.construct()
+    training, held_out = (samples.subset(rows.tolist()) for rows in (of.training, of.held_out))
+    trained = lightgbm.train(
+        {**settings, "early_stopping_round": patience},
+        training,
+        valid_sets=[held_out.construct()],
+        valid_names=["held_out"],
+        callbacks=[_tell_round],
+    )
+    limit = int(settings.get("num_iterations", 100))
+    (metric, score), *_ = trained.best_score["held_out"].items()
+    rounds = trained.best_iteration
+    return EarlyStopping(
+        rounds, limit, patience, rounds + patience <= limit, metric, float(score),
+        of.blocks, of.held_out_blocks, len(of.held_out),
+    )  # fmt: skip
 
 
 def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:

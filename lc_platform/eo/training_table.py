@@ -25,6 +25,8 @@ class TrainingTable:
     """(feature,)"""
     balanced: bool
     """Whether every class has the same weight in all."""
+    blocks: NDArray[np.int64] | None = None
+    """(sample,), keys of the block of ground that each lies in; None where it is not known."""
 
     @classmethod
     def of(
@@ -35,6 +37,7 @@ class TrainingTable:
         feature_names: Sequence[str],
         class_ids: Sequence[int] = (),
         balanced: bool = False,
+        blocks: NDArray[np.int64] | None = None,
     ) -> Self:
         """Return a table of samples.
 
@@ -42,12 +45,15 @@ class TrainingTable:
         labels         (sample,), class ids, 1 to 255, not necessarily consecutive
         feature_names  (feature,)
         class_ids      ascending; those of the labels where there is none
+        blocks         (sample,), keys of the block of ground that each lies in
 
         Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
         """
         parts = [features] if isinstance(features, np.ndarray) else list(features)
         widths = sorted({part.shape[1] for part in parts})
         count = sum(map(len, parts))
+        if blocks is not None and len(blocks) != len(labels):
+            raise ValueError(f"{len(blocks)} blocks do not agree with {len(labels)} labels.")
         if count != len(labels) or widths != [len(feature_names)]:
             raise ValueError(
                 f"features (sample, feature) of {count} samples and "
@@ -65,7 +71,7 @@ class TrainingTable:
         if not np.isin(labels, ids).all():
             raise ValueError(f"The labels have classes that are not among {list(ids)}.")
         positions = np.searchsorted(ids, labels).astype(np.int64)
-        return cls(tuple(parts), positions, ids, tuple(feature_names), balanced)
+        return cls(tuple(parts), positions, ids, tuple(feature_names), balanced, blocks)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

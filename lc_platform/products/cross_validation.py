@@ -16,7 +16,13 @@ from lc_platform.eo.calibration import Calibrator, Reliability
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.folds import Folds
 from lc_platform.errors import DataError
-from lc_platform.products.ground_folds import GroundFolds, blocks_at, dealt
+from lc_platform.products.ground_folds import (
+    Blocks,
+    GroundFolds,
+    blocks_at,
+    dealt,
+    patch_block,
+)
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import Judge, WrongLabels
@@ -60,6 +66,8 @@ class CrossValidation:
     wrong_labels: WrongLabels
     left_out: NDArray[np.uint32]
     """Ids of the polygons that the classifiers were trained without."""
+    blocks: Mapping[str, Blocks]
+    """By patch: the block of ground that each sample counts for, (sample,)."""
 
 
 def fitted(
@@ -69,6 +77,7 @@ def fitted(
     class_ids: Sequence[int] = (),
     kept: Mapping[str, NDArray[np.bool_]] | None = None,
     without: NDArray[np.uint32] | None = None,
+    blocks: Mapping[str, Blocks] | None = None,
 ) -> ProbabilityModel:
     """Train a classifier on the samples that are for training.
 
@@ -76,8 +85,11 @@ def fitted(
     class_ids  that it tells apart; those of the samples where there is none
     kept       by patch, (sample,): which of the samples that are for training; all where None
     without    ids of the polygons whose samples are left out
+    blocks     by patch, (sample,), the ground that each counts for; whole patches where None
+
+    Raises DataError where rounds are to stop by ground that is held out, and there is none.
     """
-    parts, labels = [], []
+    parts, labels, ground = [], [], []
     for patch, one in samples.items():
         features, classes = one.features[: one.for_training], one.classes[: one.for_training]
         chosen = np.ones(len(classes), np.bool_) if kept is None else kept[patch]
@@ -87,6 +99,18 @@ def fitted(
             features, classes = features[chosen], classes[chosen]
         parts.append(features)
         labels.append(classes)
+        if blocks is None:
+            ground.append(np.full(len(classes), patch_block(patch), np.int64))
+        else:
+            ground.append(blocks[patch][: one.for_training][chosen])
+    of = np.concatenate(ground)
+    if options.stops_early and len(of) and (of == of[0]).all():
+        raise DataError(
+            f"{next(iter(samples.values())).year}: model.early_stopping_round: the {len(of):,} "
+            "samples that a classifier is trained on lie in one block of ground, and its rounds "
+            "need another one to stop by. Take smaller blocks (validation.block_size), split the "
+            "area into smaller patches (aoi.patch_size), or remove early_stopping_round"
+        )
     return classification_methods.train(
         options.method,
         parts,
@@ -97,6 +121,7 @@ def fitted(
         seed=options.seed,
         balanced=options.class_weights == "balanced",
         class_ids=class_ids,
+        blocks=of,
         threads=options.threads,
     )
 
@@ -128,7 +153,8 @@ def cross_validate(
     ground, dealing = dealt(
         samples, grids, ids, count=options.folds, size=options.block_size, seed=options.seed
     )
-    folds = {patch: ground.of_samples(one, grids.get(patch)) for patch, one in samples.items()}
+    blocks_of = {p: ground.blocks_of_samples(one, grids.get(p)) for p, one in samples.items()}
+    folds = {patch: ground.fold_of(of) for patch, of in blocks_of.items()}
 
     def trained(without: NDArray[np.uint32] | None = None) -> tuple[ProbabilityModel, ...]:
         def one(fold: int, threads: int) -> ProbabilityModel:
@@ -138,6 +164,7 @@ def cross_validate(
                 class_ids=ids,
                 kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
                 without=without,
+                blocks=blocks_of,
             )
 
         # A training of its own on each thread waits less than one on all of them.
@@ -187,7 +214,7 @@ def cross_validate(
         *_warnings(samples, dealing, ground, classes, options),
         *(warnings if options.wrong_labels == "leave_out" else ()),
     ]
-    return CrossValidation(ground, classifiers, card, wrong, left_out)
+    return CrossValidation(ground, classifiers, card, wrong, left_out, blocks_of)
 
 
 def out_of_fold(

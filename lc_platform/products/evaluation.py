@@ -99,6 +99,8 @@ def assess(
         "model_version": model.version,
         "split_warnings": list(model.card.get("split_warnings", ())),
     }
+    if "early_stopping" in model.card:
+        metrics["early_stopping"] = model.card["early_stopping"]
     shown = (*SCORES, "test_pixels", "model_version")
     facts = {name: metrics[name] for name in shown}
     if options.objects is not None:

@@ -125,8 +125,12 @@ class GroundFolds:
 
     def of_samples(self, samples: Samples, geobox: GeoBox | None) -> NDArray[np.uint8]:
         """Return the fold in which each sample of a patch is tested, (sample,)."""
-        return self.fold_of(
-            self.blocks_of(samples.patch, geobox, samples.rows, samples.columns, samples.polygons)
+        return self.fold_of(self.blocks_of_samples(samples, geobox))
+
+    def blocks_of_samples(self, samples: Samples, geobox: GeoBox | None) -> Blocks:
+        """Return the block that each sample of a patch counts for, (sample,)."""
+        return self.blocks_of(
+            samples.patch, geobox, samples.rows, samples.columns, samples.polygons
         )
 
 

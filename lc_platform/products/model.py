@@ -197,6 +197,7 @@ def train(
         options,
         class_ids=tuple(known),
         without=None if validated is None else validated.left_out,
+        blocks=None if validated is None else validated.blocks,
     )
     card: dict[str, Any] = {
         "year": year,
@@ -217,6 +218,12 @@ def train(
         },
         "versions": _versions("lc-platform", "lightgbm", "numpy", "s2cloudless", "scikit-learn"),
     }
+    if (stopping := classification_methods.early_stopping(classifier)) is not None:
+        of_folds = () if validated is None else validated.classifiers
+        found_by = map(classification_methods.early_stopping, of_folds)
+        card["early_stopping"] = stopping.to_dict() | {
+            "fold_rounds": [one.rounds for one in found_by if one is not None]
+        }
     text = classifier.to_text()
     importance = classifier.importance()
     if validated is None:

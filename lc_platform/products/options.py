@@ -404,6 +404,12 @@ class TrainingOptions(Options):
     """balanced: every class weighs the same."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether LightGBM's number of rounds is found by ground that is held out."""
+        of = self.members.get("lightgbm", {}) if self.members else self.parameters
+        return bool(of.get("early_stopping_round", 0) > 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutOptions(Options):

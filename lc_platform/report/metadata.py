@@ -113,6 +113,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
             "training_patches": len(card["training_patches"]),
             "test_patches": len(card["test_patches"]),
             "folds": len(value.fold_texts) or None,
+            "rounds": card.get("early_stopping", {}).get("rounds"),
             "expected_calibration_error": card.get("calibration", {}).get(
                 "expected_calibration_error_after"
             ),

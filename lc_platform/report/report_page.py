@@ -190,6 +190,7 @@ def _model(of: Contents) -> dict[str, Any]:
         "folds": len(validation.get("folds") or []),
         "block_size": validation.get("block_size"),
         "blocks": validation.get("blocks"),
+        "stopping": card.get("early_stopping"),
     }
 
 

@@ -412,8 +412,16 @@ REFUSED = [
     ("{model: {num_leaves: many}}", "model.num_leaves: LightGBM refuses 'many' ("),
     ("{model: {max_bin: 1}}", "model.max_bin: LightGBM refuses 1 ("),
     (
-        "{model: {early_stopping_round: 5}}",
-        "model.early_stopping_round: LightGBM refuses 5 (no samples are kept from training",
+        "{model: {early_stopping_rounds: 5, boosting: dart}}",
+        "model.early_stopping_round: boosting: dart goes on changing its trees, so that no round",
+    ),
+    (
+        "{model: {method: lightgbm, early_stopping_round: 5, metric: None}}",
+        "model.early_stopping_round: metric: None leaves nothing to stop by. Remove one of them.",
+    ),
+    (
+        "{model: {early_stopping_round: soon}}",
+        "model.early_stopping_round: LightGBM refuses 'soon' (",
     ),
     # scikit-learn
     (

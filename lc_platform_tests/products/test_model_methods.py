@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lc_platform.artefacts.formats import formats
+from lc_platform.errors import DataError
 from lc_platform.products.model import train
 from lc_platform.products.split_comparison import compare_splits
 from lc_platform.storage.store import Store
@@ -68,3 +69,28 @@ def test_all_that_a_model_is_made_of_is_there_with_each_method(
         assert found.applicability is not None
     compared = compare_splits(again, eight(), {})
     assert compared["random_split"]["overall_accuracy"] > 0.6
+
+
+STOPPED = {"num_iterations": 40, "early_stopping_round": 3, "min_data_in_leaf": 2}
+
+
+def test_rounds_that_stop_by_held_out_ground_are_told_and_are_the_same_again() -> None:
+    asked = replace(SETTINGS, parameters=STOPPED, folds=4, test_fraction=None)
+    model = train(eight(), asked, year=YEAR)
+    told = model.card["early_stopping"]
+    assert told["rounds"] == model.card["parameters"]["num_iterations"] < told["limit"] == 40
+    assert (told["blocks"], told["held_out_blocks"], told["patience"]) == (8, 2, 3)
+    assert len(told["fold_rounds"]) == 4
+    assert json.loads(json.dumps(told)) == told
+    assert train(eight(), asked, year=YEAR).version == model.version
+    by_patch = train(eight(), replace(asked, folds=0, test_fraction=0.25), year=YEAR)
+    assert by_patch.card["early_stopping"]["blocks"] == 6
+
+
+def test_rounds_cannot_stop_where_all_ground_that_is_trained_on_is_one_block() -> None:
+    two = {patch: one for patch, one in eight().items() if patch in ("p1", "p2")}
+    asked = replace(SETTINGS, parameters=STOPPED, folds=2, test_fraction=None)
+    with pytest.raises(
+        DataError, match=r"model\.early_stopping_round: the 30 samples .* one block"
+    ):
+        train(two, asked, year=YEAR)
