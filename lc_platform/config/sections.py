@@ -181,9 +181,9 @@ class Config(Section):
     """method: lightgbm, random_forest, extra_trees, discriminant (linear, shrunk covariance),
     logistic, or combined, a weighted mean of several: of: {lightgbm: 1, discriminant: 1}. Its
     parameters stand beside it under LightGBM's or scikit-learn's names (n_estimators: 300), or
-    within of; those of LightGBM where neither is given. With early_stopping_round: 20 boosting ends,
-    of at most num_iterations rounds, when blocks of ground that are held out for it are not told
-    better any more."""
+    within of; those of LightGBM where neither is given. With early_stopping_round: 20 boosting
+    ends, of at most num_iterations rounds, when blocks of ground that are held out for it are not
+    told better any more."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
