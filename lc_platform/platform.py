@@ -318,10 +318,14 @@ class Platform:
             method=config.model_method,
             parameters=config.model_parameters,
             members=config.model_members,
-            test_fraction=None if validation.folds else sampling.test_fraction,
-            folds=validation.folds,
-            block_size=validation.block_size,
-            calibration=validation.calibrated_by,
+            trained=InputFile.of(config, config.model.get("path"), "model.path"),
+            card=InputFile.of(config, config.model.get("card"), "model.card"),
+            test_fraction=(
+                None if validation.folds or config.trained_elsewhere else sampling.test_fraction
+            ),
+            folds=0 if config.trained_elsewhere else validation.folds,
+            block_size=None if config.trained_elsewhere else validation.block_size,
+            calibration="none" if config.trained_elsewhere else validation.calibrated_by,
             applicability_samples=config.map.applicability_samples,
             wrong_labels=validation.wrong_labels,
             seed=sampling.seed,

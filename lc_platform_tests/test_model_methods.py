@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,36 @@ def test_a_map_is_made_by_several_classifiers_and_the_report_says_which(tmp_path
     assert "Breiman" in page
     assert "Geurts" in page
     assert "LightGBM: a highly" not in page
+
+
+@pytest.mark.slow
+def test_a_map_stops_its_boosting_by_ground_and_its_model_makes_another_map(tmp_path: Path) -> None:
+    told = settings(2, 2, validation={"folds": 2, "block_size": 160})
+    told["model"] = {"method": "lightgbm", "num_iterations": 30, "early_stopping_rounds": 3}
+    first = config.parse(told, tmp_path)
+    report = run(first)
+    assert report.succeeded, report.failures
+    store = Platform(first).store
+
+    def evaluated() -> dict[str, Any]:
+        found = formats()["evaluation"].open(store, key("evaluation", year=YEAR)).metrics
+        return dict(found)
+
+    stopping = evaluated()["early_stopping"]
+    assert 0 < stopping["rounds"] <= stopping["limit"] == 30
+    assert stopping["held_out_blocks"] < stopping["blocks"] == 16
+    page = next(tmp_path.rglob("report.html")).read_text(encoding="utf-8")
+    assert f"has {stopping['rounds']} rounds, of at most 30" in page
+    shutil.copytree(tmp_path / "data" / key("model", year=YEAR), tmp_path / "elsewhere")
+    told["model"] = {"path": "elsewhere/model.txt", "card": "elsewhere/model_card.json"}
+    second = config.parse(told, tmp_path)
+    report = run(second)
+    assert report.succeeded, report.failures
+    metrics = evaluated()
+    assert metrics["trained_elsewhere"]["path"] == "elsewhere/model.txt"
+    assert (metrics["learning_curve"], metrics["validation"]["folds"]) == (None, 0)
+    assert "nothing says on which ground" in metrics["split_warnings"][0]
+    assert metrics["overall_accuracy"] > 0.5
+    page = next(tmp_path.rglob("report.html")).read_text(encoding="utf-8")
+    assert "was trained elsewhere (<code>elsewhere/model.txt</code>" in page
+    assert "nothing says whether it was trained on some of them" in page

@@ -20,8 +20,10 @@ from lc_platform.artefacts.grid_format import GridFormat, ReadWhole
 from lc_platform.artefacts.layout import (
     METRICS,
     MODEL_CARD,
+    MODEL_FOLD_ONNX,
     MODEL_FOLD_TEXT,
     MODEL_FOLDS,
+    MODEL_ONNX,
     MODEL_POLYGONS,
     MODEL_SPACE,
     MODEL_TEXT,
@@ -29,6 +31,7 @@ from lc_platform.artefacts.layout import (
 )
 from lc_platform.artefacts.layout import key as layout_key
 from lc_platform.cube import Cube, Layer, LazyCube, Window
+from lc_platform.eo import onnx_model
 from lc_platform.errors import DataError
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
@@ -215,13 +218,19 @@ class ModelFormat(ReadWhole):
 
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
-        texts = {MODEL_TEXT: value.text, MODEL_CARD: card} | {
-            MODEL_FOLD_TEXT.format(fold=fold): text for fold, text in enumerate(value.fold_texts)
-        }
+        text, networks = onnx_model.detached(value.text, MODEL_ONNX)
+        texts = {MODEL_TEXT: text, MODEL_CARD: card}
+        for fold, of_fold in enumerate(value.fold_texts):
+            text, files = onnx_model.detached(of_fold, MODEL_FOLD_ONNX.format(fold=fold))
+            texts[MODEL_FOLD_TEXT.format(fold=fold)] = text
+            networks |= files
         with store.bundle(key, MODEL_TEXT) as staging:
             for name, content in texts.items():
                 with staging.file(name) as path:
                     path.write_text(content, encoding="utf-8")
+            for name, network in networks.items():
+                with staging.file(name) as path:
+                    path.write_bytes(network)
             if value.ground is not None:
                 tables.write_folds(staging, value.ground)
             if value.training_space is not None:
@@ -230,7 +239,7 @@ class ModelFormat(ReadWhole):
             if value.wrong_labels is not None:
                 with staging.file(MODEL_WRONG_LABELS) as path:
                     tables.write_columns(path, value.wrong_labels.columns)
-        return sum(map(len, texts.values()))
+        return sum(map(len, (*texts.values(), *networks.values())))
 
     def open(self, store: Store, key: str) -> LandCoverModel:
         text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
@@ -239,7 +248,10 @@ class ModelFormat(ReadWhole):
         if folds:
             of_folds = [MODEL_FOLD_TEXT.format(fold=fold) for fold in range(folds)]
             names += [MODEL_FOLDS, MODEL_POLYGONS, MODEL_WRONG_LABELS, *of_folds]
-        text, card, *more = _read(store, key, MODEL_TEXT, MODEL_CARD, *names)
+        networks = _networks(text, folds)
+        text, card, *more = _read(store, key, MODEL_TEXT, MODEL_CARD, *names, *networks)
+        files = dict(zip(networks, more[len(names) :], strict=True))
+        more = more[: len(names)]
         try:
             about = json.loads(card)
             space = tables.read_space(more.pop(0)) if judged else None
@@ -250,9 +262,8 @@ class ModelFormat(ReadWhole):
                 else None
             )
             wrong = WrongLabels.of(tables.read_columns(more[2])) if folds else None
-            model = LandCoverModel(
-                text.decode(), known, tuple(one.decode() for one in more[3:]), ground, space, wrong
-            )
+            whole, *of_each = (onnx_model.attached(t.decode(), files) for t in (text, *more[3:]))
+            model = LandCoverModel(whole, known, tuple(of_each), ground, space, wrong)
             same = model.version == about["model_version"]
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedArtefactError(
@@ -275,6 +286,16 @@ def _folds(card: bytes) -> int:
         return len(json.loads(card)["validation"]["folds"])
     except (ValueError, KeyError, TypeError):
         return 0
+
+
+def _networks(text: bytes, folds: int) -> list[str]:
+    """The names of the networks' files of a model, and of its folds', which have as many."""
+    names = onnx_model.kept_apart(text.decode(errors="replace"))
+    return names + [
+        name.replace(MODEL_ONNX.partition(".")[0], MODEL_FOLD_ONNX.format(fold=fold)[:-5])
+        for fold in range(folds)
+        for name in names
+    ]
 
 
 def _judges_applicability(card: bytes) -> bool:

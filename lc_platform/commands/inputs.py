@@ -25,6 +25,7 @@ from lc_platform.config import Config
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
+from lc_platform.products import trained_elsewhere
 from lc_platform.products.units import read_units
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.object_polygons import open_objects
@@ -139,11 +140,29 @@ def inspect(platform: Platform) -> Inputs:
         with at("labels"):
             _overlap(platform, patches, found)
     _change(platform.config, found)
+    _model(platform, found)
     if patches:
         _units(platform, patches, found)
         _objects(platform, found)
         _archive(platform, patches, found)
     return found
+
+
+def _model(platform: Platform, found: Inputs) -> None:
+    """Look at a model that was trained elsewhere, where there is one. Its features are compared
+    when there are some."""
+    options = platform.training_options()
+    if options.trained is None or options.card is None:
+        return
+    try:
+        of = trained_elsewhere.read(options.trained, options.card, options.classes)
+    except PlatformError as error:
+        found.problems.append(str(error))
+        return
+    found.facts.append(
+        f"a model of {len(of.classifier.feature_names)} features and "
+        f"{len(of.classifier.class_ids)} classes, {of.named}"
+    )
 
 
 def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 from lc_platform.config.fields import as_number
@@ -28,6 +29,11 @@ TREE_DEFAULTS: dict[str, Any] = {"n_estimators": 100, "min_samples_leaf": 2}
 LOGISTIC_DEFAULTS: dict[str, Any] = {"C": 1.0, "max_iter": 1000}
 
 METHOD = "method"
+PATH, CARD = "path", "card"
+"""A model that was trained elsewhere, and what says of which classes and features it is."""
+TRAINED_ELSEWHERE = "trained_elsewhere"
+"""The method where there is such a model."""
+MODEL_FILES = (".txt", ".json", ".onnx")
 OF = "of"
 """The methods that are combined, with their weights and parameters."""
 WEIGHT = "weight"
@@ -198,6 +204,8 @@ METHODS = (*PARAMETERS, "combined")
 def checked_model(model: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the section with parameters under their main names. Raises ValueError naming the
     key."""
+    if PATH in model or CARD in model:
+        return _checked_files(model)
     method = model.get(METHOD, MODEL_METHOD)
     if method not in METHODS:
         raise ValueError(
@@ -224,6 +232,23 @@ def checked_model(model: Mapping[Any, Any]) -> dict[str, Any]:
                 f"or choose {METHOD}: combined"
             )
     return {**chosen, **of.checked(given)}
+
+
+def _checked_files(model: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the files of a model that was trained elsewhere. Raises ValueError naming the key."""
+    for key in model:
+        if key not in (PATH, CARD):
+            raise ValueError(f"{key}: the model of {PATH} is trained already. Remove one of them")
+    for key, what in ((PATH, "the model's file"), (CARD, "its card, with classes and features")):
+        if not isinstance(model.get(key), str) or not model[key].strip():
+            raise ValueError(f"{key}: there is none. Give the path of {what}")
+    ending = PurePath(model[PATH]).suffix.lower()
+    if ending not in MODEL_FILES:
+        raise ValueError(
+            f"{PATH}: {model[PATH]} is none of {', '.join(MODEL_FILES)}. A pickle runs what is in "
+            "it, and is not read: give LightGBM's text (Booster.save_model), or export it to ONNX"
+        )
+    return {PATH: model[PATH], CARD: model[CARD]}
 
 
 def _checked_members(members: Any) -> dict[str, Any]:
@@ -254,7 +279,7 @@ def _checked_members(members: Any) -> dict[str, Any]:
 
 def model_method(model: Mapping[str, Any]) -> str:
     """Return what classifies."""
-    found: str = model.get(METHOD, MODEL_METHOD)
+    found: str = TRAINED_ELSEWHERE if PATH in model else model.get(METHOD, MODEL_METHOD)
     return found
 
 
@@ -262,7 +287,7 @@ def model_parameters(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of the method over its defaults; of LightGBM where it is combined with
     a discriminant; none where `model_members` has them."""
     method = model_method(model)
-    if model_members(model):
+    if PATH in model or model_members(model):
         return {}
     given = {name: value for name, value in model.items() if name not in (METHOD, OF)}
     return {**PARAMETERS["lightgbm" if method == "combined" else method].defaults, **given}

@@ -43,6 +43,7 @@ from lc_platform.config.fields import (
 from lc_platform.config.imagery import Imagery
 from lc_platform.config.map import Map
 from lc_platform.config.model import (
+    PATH,
     checked_model,
     model_members,
     model_method,
@@ -183,7 +184,8 @@ class Config(Section):
     parameters stand beside it under LightGBM's or scikit-learn's names (n_estimators: 300), or
     within of; those of LightGBM where neither is given. With early_stopping_round: 20 boosting
     ends, of at most num_iterations rounds, when blocks of ground that are held out for it are not
-    told better any more."""
+    told better any more. Or path and card: a model that was trained elsewhere, LightGBM's text or
+    ONNX, and a YAML or JSON file with its classes, its features and its preprocessing."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
@@ -299,6 +301,8 @@ class Config(Section):
                     f"features.indices: {index.name} needs {', '.join(beyond)}, and the simulated "
                     f"archive has {', '.join(SENTINEL2_BANDS)}"
                 )
+        if self.trained_elsewhere:
+            self._check_not_trained()
         if self.map.prediction_sets is not None and not self.validation.folds:
             raise ValueError(
                 "map.prediction_sets: what a set needs is learnt from the pixels of other folds, "
@@ -335,6 +339,24 @@ class Config(Section):
                         f"classes[{i}] has none)"
                     )
         return self
+
+    def _check_not_trained(self) -> None:
+        """Raises ValueError for what needs classifiers that are trained on parts of the ground."""
+        validation = self.validation
+        asked = {
+            "map.prediction_sets": self.map.prediction_sets is not None,
+            "validation.wrong_labels: leave_out": validation.wrong_labels == "leave_out",
+            f"validation.calibration: {validation.calibration}": (
+                "calibration" in validation.model_fields_set and validation.calibration != "none"
+            ),
+        }
+        for key, so in asked.items():
+            if so:
+                raise ValueError(
+                    f"{key.partition(':')[0]}: needs classifiers that are trained on a part of the "
+                    "ground each, and the model of model.path is trained already. Remove one of "
+                    "them"
+                )
 
     @property
     def folder(self) -> Path:
@@ -434,6 +456,11 @@ class Config(Section):
     def model_method(self) -> str:
         """What classifies."""
         return model_method(self.model)
+
+    @property
+    def trained_elsewhere(self) -> bool:
+        """Whether the model is a file, and nothing is trained."""
+        return PATH in self.model
 
     @property
     def patches_per_run(self) -> int:

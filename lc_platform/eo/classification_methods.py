@@ -17,10 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.eo import classifier as boosted_trees
-from lc_platform.eo import combined, discriminant, linear_model, logistic, random_forest
+from lc_platform.eo import (
+    combined,
+    discriminant,
+    linear_model,
+    logistic,
+    onnx_model,
+    random_forest,
+    rearranged,
+)
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.combined import Combined
 from lc_platform.eo.early_stopping import EarlyStopping
+from lc_platform.eo.linear_model import LinearModel
+from lc_platform.eo.onnx_model import OnnxModel
+from lc_platform.eo.random_forest import RandomForest
+from lc_platform.eo.rearranged import Rearranged
 from lc_platform.eo.training_table import TrainingTable
 
 SingleMethod = Literal["lightgbm", "random_forest", "extra_trees", "discriminant", "logistic"]
@@ -116,6 +128,7 @@ _READERS: Mapping[str, Callable[..., ProbabilityModel]] = {
     "logistic": linear_model.from_text,
     "random_forest": random_forest.from_text,
     "extra_trees": random_forest.from_text,
+    "onnx": onnx_model.from_text,
 }
 """By the first key of their JSON."""
 
@@ -138,6 +151,8 @@ def from_text(
             several.weights,
         )
     kind = re.match(r'\{"(\w+)"', text)
+    if kind and kind[1] == "rearranged":
+        return rearranged.from_text(text, class_ids, feature_names, parameters, from_text)
     read = _READERS.get(kind[1]) if kind else boosted_trees.from_text
     if read is None:
         raise ValueError(f"The text is of no known classifier: it begins with {text[:40]!r}")
@@ -149,6 +164,20 @@ def early_stopping(classifier: ProbabilityModel) -> EarlyStopping | None:
     rounds were given, or it has none."""
     of = classifier.members if isinstance(classifier, Combined) else (classifier,)
     return next((one.stopping for one in of if isinstance(one, boosted_trees.Classifier)), None)
+
+
+def method_of(classifier: ProbabilityModel) -> str:
+    """Return what a classifier is of, as a model's card has it: one of `METHODS`, or ``onnx``."""
+    match classifier:
+        case Rearranged():
+            return method_of(classifier.classifier)
+        case Combined():
+            return "combined"
+        case OnnxModel():
+            return "onnx"
+        case LinearModel() | RandomForest():
+            return classifier.kind
+    return "lightgbm"
 
 
 def identity(text: str) -> str:

@@ -29,6 +29,8 @@ CONFIDENCE = 0.95
 """Of the intervals."""
 SCORES = ("overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro")
 """Of all classes together."""
+ELSEWHERE = "trained_elsewhere"
+"""The key of the card, and of metrics.json, that tells of a model that was not trained here."""
 _OF_A_CLASS = ("precision", "recall", "f1")
 
 
@@ -53,7 +55,8 @@ def assess(
 ) -> Evaluation:
     """Return the metrics on all reference pixels, each predicted by a classifier of other ground;
     without folds on those of the test patches. None is eroded or sampled, only those that are
-    ambiguous are left out.
+    ambiguous are left out. A model that was trained elsewhere is judged as it is on all of them,
+    which ``trained_elsewhere`` and ``split_warnings`` say.
 
     held_out, references, samples  by patch
     patches  all patches of the area: the metrics name those without predictions, which are not in
@@ -88,19 +91,13 @@ def assess(
         },
         "calibration": _calibration(model, counted.sure),
         "prediction_sets": counted.sets.told(options) if model.fold_texts else None,
-        **compare_splits(
-            model,
-            {p: one for p, one in samples.items() if one.for_training},
-            {patch: one.geobox for patch, one in references.items()},
-            threads=options.threads,
-        ),
+        **_splits(model, samples, references, options),
         "test_patches": sorted(counted.patches),
         "missing_patches": sorted(set(patches) - set(held_out)),
         "model_version": model.version,
         "split_warnings": list(model.card.get("split_warnings", ())),
     }
-    if "early_stopping" in model.card:
-        metrics["early_stopping"] = model.card["early_stopping"]
+    metrics |= {k: model.card[k] for k in ("early_stopping", ELSEWHERE) if k in model.card}
     shown = (*SCORES, "test_pixels", "model_version")
     facts = {name: metrics[name] for name in shown}
     if options.objects is not None:
@@ -110,6 +107,24 @@ def assess(
         facts["f1_weighted_by_object"] = of["f1_weighted"]
     facts["expected_calibration_error"] = metrics["calibration"]["expected_calibration_error_map"]
     return Evaluation(metrics, summary=Summary(facts))
+
+
+def _splits(
+    model: LandCoverModel,
+    samples: Mapping[str, Samples],
+    references: Mapping[str, ReferenceMap],
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """Return how a small classifier of the same kind does by other splits; nothing of a model that
+    cannot be trained here."""
+    if ELSEWHERE in model.card:
+        return {"random_split": None, "block_split": None, "learning_curve": None}
+    return compare_splits(
+        model,
+        {p: one for p, one in samples.items() if one.for_training},
+        {patch: one.geobox for patch, one in references.items()},
+        threads=options.threads,
+    )
 
 
 def _check(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,13 +38,6 @@ from lc_platform.runtime.overlap import read_ahead
 
 _COUNTED = 512
 """Pixels along the side of what is counted at a time."""
-
-
-def date_of(name: str) -> int | None:
-    """Return the day of the year, from 1, that a feature of a series is of by its name; None of a
-    feature without a date."""
-    found = re.fullmatch(r".+_([0-9]{3})", name)
-    return int(found[1]) if found else None
 
 
 def are_stored(cube: Cube) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.config.input_files import InputFile
 from lc_platform.eo import applicability, calibration, classification_methods
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import TrainingSpace
@@ -25,7 +26,7 @@ from lc_platform.eo.classifier import Prediction, ProbabilityModel
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
-from lc_platform.products import training_space
+from lc_platform.products import trained_elsewhere, training_space
 from lc_platform.products.cross_validation import cross_validate, fitted
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.ground_folds import GroundFolds
@@ -41,7 +42,8 @@ class LandCoverModel:
 
     text: str
     """As `classification_methods` has it: LightGBM's own format, with a discriminant behind it
-    where both are combined as by default; else JSON. The card's ``method`` says which."""
+    where both are combined as by default; else JSON. The card's ``method`` says which; that of a
+    model that was trained elsewhere (``trained_elsewhere``) may be ``onnx`` too."""
     card: Mapping[str, Any]
     """``classes`` (id, name) in the order of the probabilities, ``features`` in order,
     ``parameters``, ``training_patches``, ``test_patches``, ``samples``, ``versions``, ...; with
@@ -172,8 +174,11 @@ def train(
     grids    of all patches of the area, by patch: the card names those that could not be sampled
 
     Raises DataError where there is nothing to learn from: no sample at all, one block of ground
-    only, or one class only.
+    only, or one class only; and for a model that was trained elsewhere what
+    `trained_elsewhere.adopt` says.
     """
+    if options.trained is not None and options.card is not None:
+        return _adopted(samples, options, options.trained, options.card, year, grids)
     classes = options.classes
     labelled = {p: samples[p] for p in sorted(samples) if samples[p].for_training}
     if not labelled:
@@ -236,6 +241,48 @@ def train(
     space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
     card |= validated.card
     return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
+
+
+def _adopted(
+    samples: Mapping[str, Samples],
+    options: TrainingOptions,
+    trained: InputFile,
+    card: InputFile,
+    year: int,
+    grids: Mapping[str, GeoBox],
+) -> LandCoverModel:
+    """Take a model that was trained elsewhere. It cannot be trained again without some ground, so
+    that it is evaluated as it is, on all reference pixels, which the card and the evaluation
+    say."""
+    if not samples:
+        raise DataError(f"{year}: no patch has features. Materialize features of a patch")
+    names = _common_names(samples, year)
+    classifier, told = trained_elsewhere.adopt(samples, trained, card, options.classes, names)
+    about: dict[str, Any] = {
+        "year": year,
+        "classes": [{"id": i, "name": options.classes[i]} for i in classifier.class_ids],
+        "classes_without_samples": [],
+        "features": list(names),
+        "parameters": dict(classifier.parameters),
+        "class_weights": "none",
+        "seed": options.seed,
+        "training_patches": [],
+        "test_patches": sorted(samples),
+        "split_warnings": [
+            f"the model was trained elsewhere ({trained.written}), and nothing says on which "
+            "ground. Where reference pixels of this evaluation were among what it was trained on, "
+            "or beside it, its figures are too high"
+        ],
+        "patches_without_samples": sorted(p for p, one in samples.items() if not len(one)),
+        "missing_patches": sorted(set(grids) - set(samples)),
+        "samples": {},
+        "versions": _versions("lc-platform", "lightgbm", "numpy"),
+        "applicability": {
+            "samples": 0,
+            "not_judged": "the model was trained elsewhere, on samples that are not known",
+        },
+    }
+    return LandCoverModel(classifier.to_text(), about | told)
 
 
 def _held_out(

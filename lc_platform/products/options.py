@@ -370,6 +370,10 @@ class TrainingOptions(Options):
     )
     """``weight`` and parameters of each method that is combined; where there is none, LightGBM and
     a discriminant weigh the same."""
+    trained: InputFile | None = option(data("model.path", value=_content_if_given), default=None)
+    """A model that was trained elsewhere, which is taken as it is."""
+    card: InputFile | None = option(data("model.card", value=_content_if_given), default=None)
+    """Of that model: its classes, features and preprocessing."""
     test_fraction: float | None = option(
         data("sampling.test_fraction", value=_if_given), default=None
     )

@@ -41,7 +41,7 @@ def with_evaluation_figures(evaluation: Evaluation) -> Evaluation:
             CONFUSION_BY_MAP: _confusion(metrics, "map"),
             CONFUSION_COUNTS: _confusion(metrics, None),
             RELIABILITY: _reliability(metrics["calibration"]),
-            LEARNING_CURVE: _learning_curve(metrics),
+            **({LEARNING_CURVE: _learning_curve(metrics)} if metrics["learning_curve"] else {}),
         },
         summary=replace(
             evaluation.summary,

@@ -118,6 +118,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
                 "expected_calibration_error_after"
             ),
             "missing_patches": _some(card.get("missing_patches", ())),
+            "trained_elsewhere": card.get("trained_elsewhere", {}).get("path"),
             "samples": card["samples"],
         }
     summary = getattr(value, "summary", None)

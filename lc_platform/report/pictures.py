@@ -13,9 +13,9 @@ from PIL import Image
 
 from lc_platform.area.grid import PatchGrid
 from lc_platform.eo.polygons import METRES_PER_DEGREE
+from lc_platform.eo.series_layout import date_of
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
-from lc_platform.products.features import date_of
 from lc_platform.products.model import LandCoverModel
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.training_samples import Samples

@@ -101,7 +101,7 @@ def cited(of: Contents, options: ReportOptions) -> list[str]:
 
 def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     yield from _ALWAYS
-    yield from (_METHODS[method] for method in _methods(of.card))
+    yield from (_METHODS[method] for method in _methods(of.card) if method in _METHODS)
     if options.cloud_method == "s2cloudless":
         yield _CLOUDS
     if of.card.get("validation"):

@@ -15,7 +15,7 @@ from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
 from lc_platform.cube import Summary
-from lc_platform.products.features import date_of
+from lc_platform.eo.series_layout import date_of
 from lc_platform.products.mosaic import (
     APPLICABLE,
     APPLICABLE_SHARES,
@@ -191,6 +191,7 @@ def _model(of: Contents) -> dict[str, Any]:
         "block_size": validation.get("block_size"),
         "blocks": validation.get("blocks"),
         "stopping": card.get("early_stopping"),
+        "elsewhere": card.get("trained_elsewhere"),
     }
 
 

@@ -423,6 +423,25 @@ REFUSED = [
         "{model: {early_stopping_round: soon}}",
         "model.early_stopping_round: LightGBM refuses 'soon' (",
     ),
+    # A model that was trained elsewhere
+    ("{model: {path: model.txt}}", "model.card: there is none. Give the path of its card, with"),
+    ("{model: {card: card.yaml}}", "model.path: there is none. Give the path of the model's file."),
+    (
+        "{model: {path: model.pkl, card: card.yaml}}",
+        "model.path: model.pkl is none of .txt, .json, .onnx. A pickle runs what is in it, and is",
+    ),
+    (
+        "{model: {path: a.txt, card: a.yaml, num_leaves: 3}}",
+        "model.num_leaves: the model of path is trained already. Remove one of them.",
+    ),
+    (
+        "{model: {path: a.onnx, card: a.yaml}, map: {prediction_sets: 0.9}}",
+        "map.prediction_sets: needs classifiers that are trained on a part of the ground each, and",
+    ),
+    (
+        "{model: {path: a.onnx, card: a.yaml}, validation: {calibration: isotonic}}",
+        "validation.calibration: needs classifiers that are trained on a part of the ground each",
+    ),
     # scikit-learn
     (
         "{model: {method: random_forest, n_estimater: 9}}",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lc_platform.eo import indices
+from lc_platform.eo.series_layout import date_of
 from lc_platform.errors import DataError
 from lc_platform.products import features
 from lc_platform.products.cloud_masks import CloudMasks
@@ -22,7 +23,7 @@ from lc_platform.products.feature_families import (
     of_description,
 )
 from lc_platform.products.feature_options import FeatureOptions
-from lc_platform.products.features import FeatureStack, date_of
+from lc_platform.products.features import FeatureStack
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes as held
 
