@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
@@ -40,7 +40,9 @@ from lc_platform.cube import (
     whole,
 )
 from lc_platform.eo.plausibility import implausible
+from lc_platform.eo.season import CALENDAR_YEAR, Season
 from lc_platform.errors import DataError, PlatformError, naming
+from lc_platform.products.handle import SEASON
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, MAP_MARGIN
 from lc_platform.runtime import interruption
@@ -144,7 +146,8 @@ def search_acquisitions(
     Raises NoAcquisitionError where the main collection has none, SourceError where an archive
     cannot be searched.
     """
-    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    first, last = options.season.padded(year, options.padding)
+    start, end = _midnight(first), _midnight(last + timedelta(1))
     # What only the margin shows is needed too: a neighbour's map is made of it.
     mapped = patch.geobox.pad(options.map_margin) if options.map_margin else patch.geobox
     limit = options.max_cloud_cover
@@ -161,10 +164,20 @@ def search_acquisitions(
         return there, [clear for one in there if (clear := one.within(limit)) is not None]
 
     there, kept = usable(source, read_as[0])
-    if not kept:
-        raise NoAcquisitionError(_no_acquisition(patch, year, options, there))
+    of_season = [one for one in there if _is_of(options.season, year, one)]
+    if not any(_is_of(options.season, year, one) for one in kept):
+        raise NoAcquisitionError(_no_acquisition(patch, year, options, of_season))
     others = {p.name: usable(auxiliary[p.name], p)[1] for p in read_as[1:]}
     return SearchResult(patch, year, kept, len(there) - len(kept), options, others, read_as)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _is_of(season: Season, year: int, acquisition: Acquisition) -> bool:
+    """Whether an acquisition is of a year's season, and not of the days around it."""
+    return season.first(year) <= acquisition.datetime.date() <= season.last(year)
 
 
 @dataclass(frozen=True)
@@ -208,6 +221,8 @@ def acquire(
         "collection": options.collection,
         "acquisitions": [],
     }
+    if options.season != CALENDAR_YEAR:
+        attributes[SEASON] = options.season.described
     if options.map_margin:
         attributes[MAP_MARGIN] = options.map_margin
     if others:
@@ -488,6 +503,7 @@ def _no_acquisition(
     patch: Patch, year: int, options: AcquisitionOptions, too_cloudy: list[Acquisition]
 ) -> str:
     longitude, latitude = patch.centre
+    first, last = options.season.first(year), options.season.last(year)
     place = (
         f"the patch lies at {abs(latitude):.2f}{'N' if latitude >= 0 else 'S'} "
         f"{abs(longitude):.2f}{'E' if longitude >= 0 else 'W'}"
@@ -496,13 +512,13 @@ def _no_acquisition(
         clearest = min(too_cloudy, key=lambda a: a.cloud_cover or 0.0)
         return (
             f"patch {patch.key}, {year}: none of {len(too_cloudy)} acquisitions between "
-            f"{year}-01-01 and {year}-12-31 in {options.collection} has at most "
+            f"{first} and {last} in {options.collection} has at most "
             f"{options.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
             f"{clearest.cloud_cover:g} %). Raise imagery.max_cloud_cover, or check the area (aoi): "
             f"{place}"
         )
     return (
-        f"patch {patch.key}, {year}: no acquisition between {year}-01-01 and {year}-12-31 in "
+        f"patch {patch.key}, {year}: no acquisition between {first} and {last} in "
         f"{options.collection}. Check years, imagery.collection and the area (aoi): {place}"
     )
 

@@ -22,14 +22,15 @@ patches = dg.DynamicPartitionsDefinition(name=PATCH)
 
 
 def years(configured: Sequence[int]) -> dg.TimeWindowPartitionsDefinition:
-    """Return yearly windows of the configured years, the current one included."""
+    """Return yearly windows of the configured years, which have begun, and those among them whose
+    season began in the year before."""
     between = set(range(min(configured), max(configured))) - set(configured)
     return dg.TimeWindowPartitionsDefinition(
         start=str(min(configured)),
         end=str(max(configured) + 1),
         fmt="%Y",
         cron_schedule="0 0 1 1 *",
-        end_offset=1,
+        end_offset=2,  # `end` is before any other
         exclusions=[datetime(year, 1, 1) for year in sorted(between)] or None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -14,23 +14,31 @@ from lc_platform.config import Config
 
 
 def maintained_years(config: Config, now: datetime) -> list[int]:
-    """Return the configured years that are kept up to date: the current one, and in its first days
-    the one before."""
-    local = now.astimezone(ZoneInfo(config.operations.timezone))
+    """Return the configured years that are kept up to date: whose season has begun, and did not
+    end before the last days."""
+    local = now.astimezone(ZoneInfo(config.operations.timezone)).date()
     late = timedelta(days=config.operations.update.late_days)
-    running = {_current(config, now), (local - late).year}
-    return sorted(running & set(config.years))
+    season, padding, today = config.season.span, config.features.padding, _today(config, now)
+    return [
+        year
+        for year in config.years
+        if season.first(year) <= today and local - late <= season.padded(year, padding)[1]
+    ]
 
 
 def outside_message(config: Config, now: datetime) -> str:
     """Return the message for when no year is kept up to date."""
-    year = _current(config, now)
+    season, today = config.season.span, _today(config, now)
+    year = season.year_of(today)
+    if season.first(year) > today:
+        return f"the season of {year} begins on {season.first(year)}"
     return f"{year} is not among the years of the configuration. Add it to `years`"
 
 
-def _current(config: Config, now: datetime) -> int:
-    """Return the year that has begun both locally and in UTC, in which Dagster counts years."""
-    return min(now.astimezone(ZoneInfo(config.operations.timezone)).year, now.astimezone(UTC).year)
+def _today(config: Config, now: datetime) -> date:
+    """Return the day that has begun both locally and in UTC, in which archives count."""
+    local = now.astimezone(ZoneInfo(config.operations.timezone)).date()
+    return min(local, now.astimezone(UTC).date())
 
 
 def known_partitions(

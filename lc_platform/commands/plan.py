@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from statistics import fmean
 from typing import Any
 
@@ -300,6 +300,7 @@ class _Estimate:
         self._clearest = config.imagery.max_cloud_cover
         self._orbit = revisit.orbit_of(collection)
         self._today = today
+        self._season, self._padding = config.season.span, config.features.padding
 
     @property
     def _share(self) -> float:
@@ -307,12 +308,13 @@ class _Estimate:
         return revisit.share_kept(self._clearest) if sees else 1.0
 
     def is_current(self, year: int) -> bool:
-        return year == self._today.year
+        """Whether days of a year's season, or of its padding, are to come."""
+        return self._today <= self._season.padded(year, self._padding)[1]
 
     def acquisitions(self, patch: Patch, year: int) -> int:
-        """Return the number of acquisitions of a patch in a year, up to today."""
-        first, last = date(year, 1, 1), min(date(year + 1, 1, 1), self._today)
-        days = max(0, (last - first).days)
+        """Return the number of acquisitions of a patch in a year, before today."""
+        first, last = self._season.padded(year, self._padding)
+        days = max(0, (min(last + timedelta(1), self._today) - first).days)
         return round(self._passes(patch, days) * self._share)
 
     def _passes(self, patch: Patch, days: float) -> float:

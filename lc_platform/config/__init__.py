@@ -50,6 +50,7 @@ from lc_platform.config.object_store import AZURE, GCS, ObjectStore
 from lc_platform.config.operations import Email, Notifying, Operations
 from lc_platform.config.problems import ConfigError
 from lc_platform.config.reference import LandCoverClass, Reference
+from lc_platform.config.season import Season
 from lc_platform.config.sections import (
     RUN_PATCHES,
     RUN_PIXELS,
@@ -106,6 +107,7 @@ __all__ = [
     "Processing",
     "Reference",
     "Sampling",
+    "Season",
     "SimulatedChanges",
     "SimulatedMistakes",
     "Simulation",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
@@ -19,9 +18,13 @@ from lc_platform.config.fields import (
 )
 from lc_platform.config.indices import IndexEntry, index_entry
 from lc_platform.config.problems import nearest
+from lc_platform.config.season import check_date_of_every_year
 from lc_platform.eo import indices as indices_of
+from lc_platform.eo.season import Season
 
 _Signals = tuple[Text, ...]
+HALF_A_YEAR = 182
+"""The most days of padding: more would reach into the season of the year after the next."""
 FAMILIES = ("series", "statistics", "harmonics", "phenology")
 
 
@@ -34,7 +37,7 @@ class SeriesFeatures(Section):
     """linear or akima interpolation, whittaker smoothing; or a composite of the days from a date
     until the next: median, maximum_ndvi, medoid, geometric_median."""
     dates: tuple[Text, ...] = ()
-    """Dates of the year, MM-DD, such as those that are seldom cloudy; by default one every
+    """Dates of the season, MM-DD, such as those that are seldom cloudy; by default one every
     interval."""
     smoothing: Number = Field(100.0, gt=0)
     """Of whittaker: lambda, the weight of the squared second differences by the day."""
@@ -47,15 +50,26 @@ class SeriesFeatures(Section):
     @classmethod
     def _of_every_year(cls, dates: tuple[str, ...]) -> tuple[str, ...]:
         for one in dates:
-            try:
-                date.fromisoformat(f"2001-{one}")
-            except ValueError:
-                raise ValueError(
-                    f"{one} is no date of every year. Write month and day, for example 04-01"
-                ) from None
-        if list(dates) != sorted(set(dates)):
-            raise ValueError("dates must follow one another, none twice. Sort them")
+            check_date_of_every_year(one)
         return dates
+
+    def check_season(self, season: Season) -> None:
+        """Raises ValueError where dates are not days of the season, or not in its order."""
+        year = 2001
+        found = [season.date_in(year, one) for one in self.dates]
+        for given, one in zip(self.dates, found, strict=True):
+            if one is None:
+                raise ValueError(
+                    f"features.series.dates: {given} is no day of the season, which is from "
+                    f"{season.first(year):%m-%d} to {season.last(year):%m-%d}. Leave it out, or "
+                    "give another season"
+                )
+        days = [one for one in found if one is not None]
+        if days != sorted(set(days)):
+            raise ValueError(
+                "features.series.dates: dates must follow one another in the season, which begins "
+                f"on {season.first(year):%m-%d}, none twice. Sort them"
+            )
 
     @model_validator(mode="after")
     def _fits_the_method(self) -> Self:
@@ -127,7 +141,10 @@ class Features(Section):
     """What features are made of: series on dates, statistics, harmonics and phenology of the
     season."""
     interval: Whole = Field(16, ge=1, le=366)
-    """Days between the dates of the features."""
+    """Days between the dates of the features, from the season's first."""
+    padding: Whole = 0
+    """Days before and after the season whose acquisitions the series is made of too, so that its
+    first and last dates are not missing."""
     series: SeriesFeatures = SeriesFeatures()
     statistics: StatisticsFeatures = StatisticsFeatures()
     harmonics: HarmonicsFeatures = HarmonicsFeatures()
@@ -149,6 +166,29 @@ class Features(Section):
         if twice:
             raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
         return families
+
+    @field_validator("padding")
+    @classmethod
+    def _at_most_half_a_year(cls, padding: int) -> int:
+        if not 0 <= padding <= HALF_A_YEAR:
+            what = "is below 0" if padding < 0 else "is longer than half a year"
+            raise ValueError(f"{padding} {what}. Give 0 to {HALF_A_YEAR} days")
+        return padding
+
+    @model_validator(mode="after")
+    def _padding_is_of_use(self) -> Self:
+        method = self.series.method
+        if self.padding and "series" not in self.families:
+            raise ValueError(
+                "padding: only the series on dates is made of it, and series is not among "
+                f"features.families ([{', '.join(self.families)}]). Add it there, or remove the key"
+            )
+        if self.padding and method not in ("linear", "akima", "whittaker"):
+            raise ValueError(
+                f"padding: a composite (features.series.method: {method}) is of its own days of "
+                "the season, and needs no others. Remove the key"
+            )
+        return self
 
     @model_validator(mode="after")
     def _chosen(self) -> Self:

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -53,11 +54,13 @@ from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
 from lc_platform.config.reference import Reference, is_raster
+from lc_platform.config.season import Season
 from lc_platform.config.statistics import NO_INDEX, Statistics
 from lc_platform.config.validation import Validation
 from lc_platform.config.viewer import Viewer
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
+from lc_platform.eo.season import CALENDAR_YEAR
 
 RUN_PIXELS = 12 * 2**20
 """Of a launched run: some three minutes of work on one core, where its process starts in ten
@@ -137,11 +140,16 @@ class Processing(Section):
         return value
 
 
-def _begun(year: int) -> int:
-    now = datetime.now(UTC).year
-    if year > now:
+def _begun(year: int, info: ValidationInfo) -> int:
+    season = info.data.get("season", Season()).span
+    today = datetime.now(UTC).date()
+    begun = season.year_of(today)
+    if season.first(begun) > today:
+        begun -= 1
+    if year > begun:
+        what = f"{year}" if season == CALENDAR_YEAR else f"the season of {year}"
         raise ValueError(
-            f"{year} has not begun, and no archive has imagery of it. Give years up to {now}"
+            f"{what} has not begun, and no archive has imagery of it. Give years up to {begun}"
         )
     return year
 
@@ -168,8 +176,9 @@ class Config(Section):
     """Letters, digits, _ and -."""
     storage: Text
     """A folder, or the URL of an object store: s3://, gs:// or az://bucket/prefix."""
+    season: Season = Season()
     years: tuple[Year, ...] = Field(min_length=1)
-    """Calendar years; each is mapped by itself."""
+    """Years; the season of each is mapped by itself."""
     aoi: Aoi
     imagery: Imagery
     clouds: Clouds = Clouds()
@@ -325,6 +334,7 @@ class Config(Section):
         main = [*imagery.bands, *(index.name for index in self.indices)]
         auxiliary_names = [f"{one.name}_{band}" for one in imagery.also for band in one.bands]
         self.features.check_fits([*main, *auxiliary_names], main)
+        self.features.series.check_season(self.season.span)
         if self.reference.path is None and imagery.source != "simulated":
             raise ValueError(
                 "reference.path: this key is missing. Give the reference map's file; only the "

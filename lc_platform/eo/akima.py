@@ -23,7 +23,7 @@ def interpolate(
     """Return Akima's interpolation of each pixel's valid observations to the target days.
 
     values, valid, days  as `eo.pixel_series` has them
-    targets              (target,), days since 1 January, not decreasing
+    targets              (target,), days since the same one, not decreasing
     threads              that may be used, 0 for all
     Returns (target, band, y, x), in the unit of values; NaN before a pixel's first and after its
     last valid observation. Two observations give a straight line.

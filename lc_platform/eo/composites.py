@@ -30,8 +30,8 @@ def compose(
     """Return a composite of each period, and how many geometric medians did not converge.
 
     values, valid, days  as `eo.pixel_series` has them; every observation counts by itself
-    edges                (period + 1,), days since 1 January, increasing: a period has the days from
-                         one edge on and before the next
+    edges                (period + 1,), days since the same one, increasing: a period has the days
+                         from one edge on and before the next
     method               ``median``, of each band by itself; ``maximum``, the observation with the
                          highest ``by``; ``medoid``, the observation with the least sum of distances
                          to all others (Flood 2013); ``geometric_median``, the point with the least

@@ -64,7 +64,7 @@ def design(days: NDArray[np.int32], order: int) -> NDArray[np.float64]:
     """Return (time, coefficient), what each coefficient is multiplied with on a day, in the order
     of `coefficients`.
 
-    days  (time,), since 1 January
+    days  (time,), since the one at which the waves begin
     """
     t = np.arange(1, order + 1)[:, None] * (2 * np.pi / YEAR) * days
     found = np.ones((len(days), 2 * order + 1))

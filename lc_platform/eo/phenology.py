@@ -20,9 +20,9 @@ from lc_platform.eo.pixel_series import by_rows, turned
 from lc_platform.eo.whittaker import evaluate, weighted
 
 MEASURES = ("start", "peak", "end", "length", "integral", "rise", "fall")
-"""Of a season: start, peak and end in days of the year from 1, length in days, the curve's integral
-from start to end (its unit times days), and how fast it rises and falls between 20 % and 80 % of
-the way (its unit by the day, both positive)."""
+"""Of a season of growth: start, peak and end in days from 1, of day 0; length in days, the curve's
+integral from start to end (its unit times days), and how fast it rises and falls between 20 % and
+80 % of the way (its unit by the day, both positive)."""
 Curve = Literal["smoothed", "double_logistic"]
 _SECOND = 0.25
 """The share of the main season's height that a second one must stand out by."""
@@ -44,7 +44,7 @@ def measure(
     """Return the measures of each pixel's seasons.
 
     values, valid, days  as `eo.pixel_series` has them
-    seasons              1, the highest; or 2, in the order of the year, of which the second is
+    seasons              1, the highest; or 2, in the order of time, of which the second is
                          missing where nothing stands out by a quarter of the main one's height
     threshold            of start and end, between 0 and 1
     smoothing            Whittaker's lambda

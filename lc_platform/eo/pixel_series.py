@@ -1,9 +1,9 @@
 """The observations of single pixels, which the kernels of the season are given.
 
 Every kernel takes ``values`` (time, band, y, x), float32, a NaN of which is no observation of its
-band; ``valid`` (time, y, x), False where cloudy or without data; and ``days`` (time,), days since 1
-January, not decreasing. A pixel's observations of one day count as one, their mean, so that
-granules that overlap do not count twice.
+band; ``valid`` (time, y, x), False where cloudy or without data; and ``days`` (time,), days since
+the season's first, not decreasing. A pixel's observations of one day count as one, their mean, so
+that granules that overlap do not count twice.
 """
 
 from __future__ import annotations

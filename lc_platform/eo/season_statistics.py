@@ -12,7 +12,7 @@ from lc_platform.eo.pixel_series import by_rows, merged, sort_first, turned
 
 MEASURES = ("mean", "std", "amplitude", "day_of_maximum")
 """What there is beside percentiles: the mean, the standard deviation (of the observations
-themselves), the maximum less the minimum, and the day of the year, from 1, of the first
+themselves), the maximum less the minimum, and the day of the season, from 1, of the first
 maximum."""
 
 

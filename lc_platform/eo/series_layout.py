@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def date_of(name: str) -> int | None:
-    """Return the day of the year, from 1, that a feature of a series is of by its name; None of a
+    """Return the day of the season, from 1, that a feature of a series is of by its name; None of a
     feature without a date."""
     found = re.fullmatch(r".+_([0-9]{3})", name)
     return int(found[1]) if found else None

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from calendar import isleap
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.season import CALENDAR_YEAR, Season
 from lc_platform.runtime.threads import parallel_for
 
 _ROWS = 32
 """Rows that a thread interpolates at a time."""
 
 
-def target_days(year: int, interval: int) -> NDArray[np.int32]:
-    """Return days since 1 January, every ``interval`` days from 1 January to the end of the year.
+def target_days(year: int, interval: int, season: Season = CALENDAR_YEAR) -> NDArray[np.int32]:
+    """Return days since the first of a year's season, every ``interval`` days to its end.
 
     Returns (target,). Raises ValueError where the interval is less than a day.
     """
     if interval < 1:
         raise ValueError(f"An interval of {interval} days gives no dates; it must be at least 1.")
-    return np.arange(0, 366 if isleap(year) else 365, interval, dtype=np.int32)
+    return np.arange(0, season.length(year), interval, dtype=np.int32)
 
 
 def regularize(
@@ -38,7 +37,7 @@ def regularize(
     values   (time, band, y, x), digital numbers or any other quantity; a NaN is no observation
              of its band
     valid    (time, y, x), False where cloudy or without data
-    days     (time,), days since 1 January, not decreasing; a pixel's valid observations of one
+    days     (time,), days since any one, not decreasing; a pixel's valid observations of one
              day count as one, their mean
     targets  (target,), likewise
     threads  that may be used, 0 for all

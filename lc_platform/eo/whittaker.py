@@ -40,7 +40,7 @@ def smooth(
     """Return each pixel's valid observations smoothed, on the target days.
 
     values, valid, days  as `eo.pixel_series` has them
-    targets              (target,), days since 1 January, not decreasing
+    targets              (target,), days since the same one, not decreasing
     smoothing            lambda, above 0: of second differences by the day
     weights              (time, y, x) of the observations, 0 or above; 1 each where None
     envelope             (band,), True where the curve is to follow the upper envelope: observations

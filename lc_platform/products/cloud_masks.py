@@ -88,9 +88,9 @@ class CloudMasks(PatchYearHandle):
         """Return (time, y, x), True where cloudy."""
         return self.cube.read("cloud_mask", self._stored(window), time=times).astype(bool)
 
-    def snow(self, window: Window | None = None) -> NDArray[np.bool_]:
+    def snow(self, window: Window | None = None, times: Times = slice(None)) -> NDArray[np.bool_]:
         """Return (time, y, x), True where snow lies. Raises KeyError where the masks have none."""
-        return self.cube.read("snow_mask", self._stored(window)).astype(bool)
+        return self.cube.read("snow_mask", self._stored(window), time=times).astype(bool)
 
     def probability(
         self, window: Window | None = None, times: Times = slice(None)
@@ -167,6 +167,7 @@ def detect(raw_bands: AcquisitionStack, options: DetectionOptions) -> LazyCube:
         {
             "patch": raw_bands.patch,
             "year": raw_bands.year,
+            **raw_bands.about_season,
             "acquisitions": facts,
             **({"margin": margin} if margin else {}),
         },

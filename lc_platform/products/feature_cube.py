@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import isleap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -78,7 +77,7 @@ class LazyFeatures:
     bands: tuple[str, ...]
     indices: tuple[Index, ...]
     targets: NDArray[np.int32]
-    """(date,), days since 1 January."""
+    """(date,), days since the season's first."""
     used: NDArray[np.intp]
     """(time,), which of the acquisitions."""
     auxiliary: tuple[AuxiliaryFeatures, ...] = ()
@@ -143,7 +142,7 @@ class LazyFeatures:
 
     @property
     def coordinates(self) -> Mapping[str, NDArray[Any]]:
-        start = np.datetime64(f"{self.raw_bands.year}-01-01", "D")
+        start = np.datetime64(self.raw_bands.season.first(self.raw_bands.year), "D")
         found = {}
         if len(self.targets):
             found["date"] = start + self.targets.astype("timedelta64[D]")
@@ -158,6 +157,7 @@ class LazyFeatures:
         return {
             "patch": self.raw_bands.patch,
             "year": self.raw_bands.year,
+            **self.raw_bands.about_season,
             "days": self.targets.tolist(),
             "features": list(self.names) if len(self.targets) else [],
             "bands": list(self.bands),
@@ -228,15 +228,20 @@ class LazyFeatures:
             of_dates, rest = series[:, :, part], undated[:, part]
             for i, (own, signals) in enumerate(zip(several, self._signals, strict=True)):
                 out, of_dates = np.split(of_dates, [len(signals)], axis=1)
+                season = self._of_season(own.days)
                 if self._series is not None and i == 0 and self._series.jointly:
                     unconverged.append(self._composed(main, reflectance, named, out))
                 elif self._series is not None:
                     unconverged.append(
                         self._series.compute(own, signals, self.targets, self._end, out)
                     )
+                if len(own.days[season]) < len(own.days):
+                    # What was seen before and after the season alone says nothing of it.
+                    seen_then = own.valid[season][:, None] & ~np.isnan(own.values[season])
+                    out[:, ~seen_then.any(axis=0)] = np.nan
                 count = len(undated_names(self.families, signals))
                 if count:
-                    compute_undated(self.families, own, signals, rest[:count])
+                    compute_undated(self.families, own.during(season), signals, rest[:count])
                     rest = rest[count:]
 
         parallel_for(rows, height, _ROWS, self.threads)
@@ -244,8 +249,13 @@ class LazyFeatures:
 
     @property
     def _end(self) -> int:
-        """The day after the year's last, which ends the last date's period."""
-        return 366 if isleap(self.raw_bands.year) else 365
+        """The day after the season's last, which ends the last date's period."""
+        return self.raw_bands.season.length(self.raw_bands.year)
+
+    def _of_season(self, days: NDArray[np.int32]) -> slice:
+        """Return which of the observations are of the season itself, by their days (time,)."""
+        first, after = np.searchsorted(days, [0, self._end])
+        return slice(int(first), int(after))
 
     def _main_signals(
         self, reflectance: NDArray[np.float32], named: Mapping[str, NDArray[np.float32]]

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.eo.season import Season
+
 
 class Observations(NamedTuple):
     """A collection's observations of some pixels."""
@@ -23,13 +25,18 @@ class Observations(NamedTuple):
     valid: NDArray[np.bool_]
     """(time, y, x), where they show the ground."""
     days: NDArray[np.int32]
-    """(time,), days since 1 January."""
+    """(time,), days since the season's first."""
     weights: NDArray[np.float32] | None = None
     """(time, y, x), 0 to 1; None where all weigh the same."""
 
     def of(self, signals: Sequence[int]) -> Observations:
         """Return those of some of the signals."""
         return self._replace(values=self.values[:, list(signals)])
+
+    def during(self, times: slice) -> Observations:
+        """Return those of some of the times."""
+        weights = None if self.weights is None else self.weights[times]
+        return Observations(self.values[times], self.valid[times], self.days[times], weights)
 
 
 class Family(Protocol):
@@ -71,7 +78,7 @@ class Series:
     name: ClassVar[str] = "series"
     method: Method = "linear"
     dates: tuple[str, ...] = ()
-    """``MM-DD``; one every interval from 1 January where there are none."""
+    """``MM-DD``; one every interval from the season's first where there are none."""
     smoothing: float = 100.0
     """Whittaker's lambda, of the day's second differences."""
     envelope: tuple[str, ...] = ()
@@ -89,14 +96,14 @@ class Series:
         """Whether observations weigh what their cloud probability says."""
         return self.method == "whittaker" and self.weights == "cloud_probability"
 
-    def targets(self, year: int, interval: int) -> NDArray[np.int32]:
-        """Return (date,), days since 1 January."""
+    def targets(self, season: Season, year: int, interval: int) -> NDArray[np.int32]:
+        """Return (date,), days since the first of a year's season, which has all the dates."""
         from lc_platform.eo.timeseries import target_days
 
         if not self.dates:
-            return target_days(year, interval)
-        start = np.datetime64(f"{year}-01-01", "D")
-        days = np.array([f"{year}-{one}" for one in self.dates], "datetime64[D]") - start
+            return target_days(year, interval, season)
+        start = np.datetime64(season.first(year), "D")
+        days = np.array([season.date_in(year, one) for one in self.dates], "datetime64[D]") - start
         return days.astype(np.int32)
 
     def compute(
@@ -111,7 +118,7 @@ class Series:
         """Write the signals on the dates to ``out`` (date, signal, y, x), and return how many
         geometric medians did not converge.
 
-        targets  (date,), days since 1 January
+        targets  (date,), days since the season's first
         end      the day after the last date's period, likewise
         by       (time, y, x), whose highest takes all where the method is ``maximum_ndvi``; of a
                  collection without, the median is taken

@@ -51,7 +51,7 @@ class FeatureOptions(Options):
     families: Families = option(data("features.families", value=_families), default=(Series(),))
     """What is made of the bands and indices."""
     interval: int = option(data("features.interval"), default=_FEATURES.interval)
-    """Days between the dates, from 1 January."""
+    """Days between the dates, from the season's first."""
     min_valid_fraction: float = option(
         data("features.min_valid_fraction"), default=_FEATURES.min_valid_fraction
     )

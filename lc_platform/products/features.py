@@ -51,7 +51,7 @@ class FeatureStack(PatchYearHandle):
 
     @cached_property
     def days(self) -> tuple[int, ...]:
-        """The dates of the series, days of the year from 1; none where there is no series."""
+        """The dates of the series, days of the season from 1; none where there is no series."""
         return tuple(int(day) + 1 for day in self.cube.attributes["days"])
 
     @cached_property
@@ -62,7 +62,7 @@ class FeatureStack(PatchYearHandle):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The name of every feature, in order: those on dates first (``NDVI_017`` is NDVI on the
-        17th day of the year), then those without one (``NDVI_p50``)."""
+        17th day of the season), then those without one (``NDVI_p50``)."""
         of_dates = self.cube.attributes["features"]
         return (
             *(f"{feature}_{day:03d}" for day in self.days for feature in of_dates),
@@ -101,17 +101,18 @@ def on_the_fly(
     shares, of = _valid_shares(raw_bands, cloud_masks, inside)
     enough = shares >= options.min_valid_fraction
     used = np.flatnonzero(enough & ((shares > 0) | cloud_masks.valid_in_margin))
-    if not (enough & (shares > 0)).any():
-        best = int(np.argmax(shares))
-        clearest = raw_bands.acquisitions[best]["key"]
+    of_season = raw_bands.of_season
+    if not (enough & (shares > 0))[of_season].any():
+        best = of_season.start + int(np.argmax(shares[of_season]))
+        count, clearest = len(shares[of_season]), raw_bands.acquisitions[best]["key"]
         if not shares[best] > 0:
             raise DataError(
-                f"{raw_bands.name}: none of {len(raw_bands)} acquisitions has a valid pixel of "
+                f"{raw_bands.name}: none of {count} acquisitions has a valid pixel of "
                 f"{of}: all of it is masked or without data in each. Raise "
                 "imagery.max_cloud_cover, look at cloud_masks, or leave the patch out"
             )
         raise DataError(
-            f"{raw_bands.name}: none of {len(raw_bands)} acquisitions shows at least "
+            f"{raw_bands.name}: none of {count} acquisitions shows at least "
             f"{options.min_valid_fraction:.0%} of {of} (the best, {clearest}, {shares[best]:.0%}). "
             "Lower features.min_valid_fraction, raise imagery.max_cloud_cover, or leave the patch "
             "out"
@@ -126,7 +127,7 @@ def on_the_fly(
         (
             np.empty(0, np.int32)
             if series is None
-            else series.targets(raw_bands.year, options.interval)
+            else series.targets(raw_bands.season, raw_bands.year, options.interval)
         ),
         used,
         tuple(one.of(raw_bands) for one in options.auxiliary),
@@ -139,7 +140,8 @@ def _check_enough(
     raw_bands: AcquisitionStack, used: NDArray[np.intp], options: FeatureOptions
 ) -> None:
     """Raises DataError where a family needs observations of more days than there are."""
-    there = len(np.unique(raw_bands.days[used]))
+    days = raw_bands.days[used]
+    there = len(np.unique(days[(days >= 0) & (days < raw_bands.season.length(raw_bands.year))]))
     for family in feature_families.undated_of(options.families):
         if there < family.needs:
             raise DataError(
@@ -158,14 +160,15 @@ def _valid_shares(
     raw_bands: AcquisitionStack, cloud_masks: CloudMasks, inside: AreaMask | None
 ) -> tuple[NDArray[np.float64], str]:
     """Return (time,), the share that is valid of what the area covers of a patch and any
-    acquisition has data of; and what that is. An area that does not touch the patch does not
-    count."""
+    acquisition of the season has data of; and what that is. An area that does not touch the patch
+    does not count."""
     of_all = inside is None or inside.covers_all or not inside.count()
-    if of_all and any(one.get("data_fraction") == 1 for one in raw_bands.acquisitions):
+    of_season = raw_bands.acquisitions[raw_bands.of_season]
+    if of_all and any(one.get("data_fraction") == 1 for one in of_season):
         return cloud_masks.valid_fraction, "the patch"
     valid, pixels = np.zeros(len(raw_bands), np.int64), 0
     for window in windows(raw_bands.geobox.shape, _COUNTED):
-        shown = raw_bands.data_mask(window).any(axis=0)
+        shown = raw_bands.data_mask(window, raw_bands.of_season).any(axis=0)
         if not of_all:
             assert inside is not None
             shown &= inside.read(window)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from odc.geo.geobox import GeoBox
 
 from lc_platform.cube import MAIN, Cube, Window, shifted, whole
+from lc_platform.eo.season import Season, season_of
+
+SEASON = "season"
+"""Among the attributes: the season as it is described; absent where it is the calendar year."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class PatchYearHandle(PatchHandle):
     @property
     def year(self) -> int:
         return int(self.cube.attributes["year"])
+
+    @property
+    def about_season(self) -> dict[str, Any]:
+        """Those of the attributes, for what is made of it."""
+        described = self.cube.attributes.get(SEASON)
+        return {} if described is None else {SEASON: described}
+
+    @cached_property
+    def season(self) -> Season:
+        """The season that it is of, in its year."""
+        return season_of(self.cube.attributes.get(SEASON))
 
     @property
     def name(self) -> str:

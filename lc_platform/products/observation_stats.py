@@ -57,14 +57,17 @@ def observe(
     def blocks(summary: Summary) -> Iterator[Block]:
         maps = Thumbnail(geobox.shape, 2, size=512)
         picture = Thumbnail(geobox.shape, 1)
-        times = len(raw_bands)
+        of_season = raw_bands.of_season
+        acquisitions = raw_bands.acquisitions[of_season]
+        times = len(acquisitions)
+        shares = cloud_masks.valid_fraction[of_season]
         size = float(np.prod(geobox.shape))
         imaged, seen, clear, snowy, sum_seen, sum_clear, sum_snow = np.zeros((7, times))
         white = np.zeros(times)
         fewest, never, unimaged = times, 0, 0
         for tile in tracked(geobox.shape, options.window):
-            data = raw_bands.data_mask(tile)
-            valid = cloud_masks.valid(tile)
+            data = raw_bands.data_mask(tile, of_season)
+            valid = cloud_masks.valid(tile, of_season)
             snow = _snow(raw_bands, cloud_masks, tile) & valid
             imaged += data.sum(axis=(1, 2))
             white += snow.sum(axis=(1, 2))
@@ -80,7 +83,7 @@ def observe(
                 snow &= usable
                 snowy += snow.sum(axis=(1, 2))
                 sum_snow += np.where(snow, values, 0).sum(axis=(1, 2), dtype=np.float64)
-            probability = cloud_masks.probability(tile)
+            probability = cloud_masks.probability(tile, of_season)
             count = valid_count(valid)
             fewest = min(fewest, int(count.min()))
             never += int((count == 0).sum())
@@ -95,9 +98,9 @@ def observe(
             for layer, pixels in layers.items():
                 yield Block(layer, (), tile, pixels)
         summary.table = {
-            "datetime": raw_bands.datetimes,
-            "acquisition": np.array([a["key"] for a in raw_bands.acquisitions]),
-            "valid_fraction": cloud_masks.valid_fraction,
+            "datetime": raw_bands.datetimes[of_season],
+            "acquisition": np.array([a["key"] for a in acquisitions]),
+            "valid_fraction": shares,
             "data_fraction": imaged / size,
             "snow_fraction": white / size,
         }
@@ -116,8 +119,8 @@ def observe(
         )
         summary.facts |= {
             "acquisitions": times,
-            "valid_fraction": float(cloud_masks.valid_fraction.mean()),
-            "valid_observations_mean": float(cloud_masks.valid_fraction.sum()),
+            "valid_fraction": float(shares.mean()),
+            "valid_observations_mean": float(shares.sum()),
             "valid_observations_min": fewest,
             "pixels_never_seen": never / size,
             "pixels_without_data": unimaged / size,
@@ -132,20 +135,21 @@ def observe(
 
 
 def _snow(raw_bands: AcquisitionStack, cloud_masks: CloudMasks, tile: Window) -> NDArray[np.bool_]:
-    """Return (time, y, x), True where there is snow, as far as that can be told."""
+    """Return (time, y, x) of the season, True where there is snow, as far as that can be told."""
+    first, after = raw_bands.of_season.start, raw_bands.of_season.stop
     if "snow_mask" in cloud_masks.cube.layers:
-        return cloud_masks.snow(tile)
-    found = np.zeros((len(raw_bands), *(side.stop - side.start for side in tile)), np.bool_)
+        return cloud_masks.snow(tile, raw_bands.of_season)
+    found = np.zeros((after - first, *(side.stop - side.start for side in tile)), np.bool_)
     if set(_SNOW_BANDS) <= set(raw_bands.bands):
-        for start in range(0, len(raw_bands), _TOGETHER):
-            times = slice(start, min(start + _TOGETHER, len(raw_bands)))
+        for start in range(first, after, _TOGETHER):
+            times = slice(start, min(start + _TOGETHER, after))
             bands = raw_bands.reflectance(tile, times, _SNOW_BANDS)
-            found[times] = snow.is_snow(*np.moveaxis(bands, 1, 0))
+            found[start - first : times.stop - first] = snow.is_snow(*np.moveaxis(bands, 1, 0))
     return found
 
 
 def _computed(index: indices.Index, raw_bands: AcquisitionStack, tile: Window) -> NDArray[Any]:
-    """Return (time, y, x)"""
-    reflectance = raw_bands.reflectance(tile, bands=index.bands)
+    """Return (time, y, x) of the season."""
+    reflectance = raw_bands.reflectance(tile, raw_bands.of_season, index.bands)
     bands = dict(zip(index.bands, np.moveaxis(reflectance, 1, 0), strict=True))
     return indices.compute(index, bands)

@@ -41,6 +41,7 @@ from lc_platform.config.options import (
 from lc_platform.cube import Legend
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.eo.indices import KNOWN, Index
+from lc_platform.eo.season import CALENDAR_YEAR, Season
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.sources.reference_options import ReferenceOptions
 
@@ -85,6 +86,10 @@ def _if_so(wanted: bool) -> Any:
 
 def _unless(usual: Any) -> Callable[[Any], Any]:
     return lambda value: ABSENT if value == usual else value
+
+
+def _of_season(season: Season) -> Any:
+    return ABSENT if season == CALENDAR_YEAR else season.described
 
 
 def _if_left_out(judged: bool) -> Any:
@@ -198,6 +203,10 @@ class AcquisitionOptions(Options):
     """Keys of acquisitions that are left out."""
     connections: int = option(SPEED, default=Imagery.model_fields["connections"].default)
     """Requests that are under way at the same time."""
+    season: Season = option(data("season", value=_of_season), default=CALENDAR_YEAR)
+    """The days of a year of which acquisitions are searched."""
+    padding: int = option(data("features.padding", value=_unless(0)), default=0)
+    """Days before and after the season of which acquisitions are searched too."""
     needed_for: Mapping[str, Sequence[str]] = option(
         NotCounted("only messages of errors use it"), default_factory=dict
     )
@@ -235,6 +244,8 @@ class AcquisitionOptions(Options):
             map_margin=Postprocessing.of(config).margin,
             exclude=imagery.exclude,
             connections=imagery.connections,
+            season=config.season.span,
+            padding=config.features.padding,
             needed_for={band: config.needing(band) for band in config.acquired_bands},
         )
 

@@ -109,9 +109,16 @@ class AcquisitionStack(PatchYearHandle):
 
     @cached_property
     def days(self) -> NDArray[np.int32]:
-        """(time,), days since 1 January of the year."""
-        start = np.datetime64(f"{self.year}-01-01", "D")
+        """(time,), days since the season's first."""
+        start = np.datetime64(self.season.first(self.year), "D")
         return (self.datetimes.astype("datetime64[D]") - start).astype(np.int32)
+
+    @cached_property
+    def of_season(self) -> slice:
+        """Along time, the acquisitions that are of the season itself, and not of the padding on its
+        sides."""
+        first, after = np.searchsorted(self.days, [0, self.season.length(self.year)])
+        return slice(int(first), int(after))
 
     @property
     def _prefix(self) -> str:
