@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from benchmarks.cloud_scenes import PLACES, Listed, Scenes, Truth, flanders, real, year_of
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.config import Clouds
 from lc_platform.products import cloud_masks, features
 from lc_platform.products.cloud_masks import CloudMasks

@@ -13,7 +13,8 @@ from benchmarks.archive import CRS, YEAR
 from benchmarks.memory import peak
 from benchmarks.worker import serve
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import MODEL_TEXT, key

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks import training
 from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key

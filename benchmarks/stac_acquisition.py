@@ -35,7 +35,8 @@ from benchmarks.archive import TiledArchive, real_scenes
 from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import Patch, split
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source

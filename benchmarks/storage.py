@@ -13,7 +13,8 @@ from benchmarks.archive import CRS, RESOLUTION, YEAR, TiledArchive, real_scenes
 from benchmarks.memory import gigabytes
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.artefacts.formats import ZarrFormat
 from lc_platform.config import SENTINEL2_BANDS, Config, parse

@@ -20,6 +20,7 @@ from lc_platform.config.differing import differing
 from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
 from lc_platform.cube import Legend
+from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.errors.transient import PermanentFailures
 from lc_platform.products.feature_options import FeatureOptions, families_of
 from lc_platform.products.options import (
@@ -49,8 +50,8 @@ from lc_platform.storage.errors import StorageError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
-    from lc_platform.acquisition.acquire import SearchResult
     from lc_platform.acquisition.reuse import ReusableAcquisition
+    from lc_platform.acquisition.search import SearchResult
     from lc_platform.products.auxiliary_features import AuxiliaryBands
     from lc_platform.products.land_cover import LandCover
     from lc_platform.products.reference_sample import SampleFile
@@ -117,9 +118,9 @@ class Platform:
 
         Raw bands from a time when the state of an archive's files was not recorded keep their
         version until something shows that they have changed. Raises what
-        `acquire.search_acquisitions` does.
+        `search_acquisitions` does.
         """
-        from lc_platform.acquisition.acquire import search_acquisitions
+        from lc_platform.acquisition.search import search_acquisitions
 
         found = search_acquisitions(
             source or self.source,
@@ -148,6 +149,14 @@ class Platform:
             else:
                 found += stored(partial.cube, partial, verified=recorded)
         return found
+
+    def reusable_beside(self, patch: str, year: int) -> list[ReusableAcquisition]:
+        """Return the stored acquisitions of a patch in the years before and after, which a year's
+        season may share; none where it is the calendar year without padding."""
+        options = self.acquisition_options()
+        if options.season == CALENDAR_YEAR and not options.padding:
+            return []
+        return [one for beside in (year - 1, year + 1) for one in self.reusable(patch, beside)]
 
     @cached_property
     def reference(self) -> Reference:
@@ -406,6 +415,7 @@ class Platform:
             reference=config.reference.path or "",
             excluded=config.imagery.exclude,
             cloud_method=config.clouds.method,
+            season=config.season.span,
         )
 
     def change_years(self, year: int) -> Sequence[int]:

@@ -16,7 +16,8 @@ import xarray as xr
 import yaml
 from odc.geo.geom import Geometry
 
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import PATCH, key

@@ -19,7 +19,8 @@ import yaml
 from odc.geo.geobox import GeoBox
 
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
 from lc_platform.eo import indices, timeseries

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lc_platform import assets
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.artefacts.layout import Partition
 from lc_platform.config import Config, ConfigError
 from lc_platform.cube import LazyCube

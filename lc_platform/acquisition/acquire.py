@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
@@ -15,19 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.acquisition.corrections import Reused, reusable, updated
-from lc_platform.acquisition.read_plan import Grid, Plan, plans
+from lc_platform.acquisition.read_plan import Grid, Plan
 from lc_platform.acquisition.reuse import (
-    STATES,
     TAGS,
     ReusableAcquisition,
     archive_facts,
-    changed,
     checkpoint_content,
     fingerprint,
-    identity,
-    identity_without_files,
 )
-from lc_platform.area.grid import Patch
+from lc_platform.acquisition.search import SearchResult
 from lc_platform.catalogue import SENTINEL2_BANDS
 from lc_platform.cube import (
     Block,
@@ -40,8 +35,8 @@ from lc_platform.cube import (
     whole,
 )
 from lc_platform.eo.plausibility import implausible
-from lc_platform.eo.season import CALENDAR_YEAR, Season
-from lc_platform.errors import DataError, PlatformError, naming
+from lc_platform.eo.season import CALENDAR_YEAR
+from lc_platform.errors import PlatformError, naming
 from lc_platform.products.handle import SEASON
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, MAP_MARGIN
@@ -72,114 +67,6 @@ COVERED = 0.2
 footprints are rough, so that a corner may have none."""
 
 
-class NoAcquisitionError(DataError):
-    """The archive has nothing usable for a patch in a year."""
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The acquisitions of a patch in a year that the archives have and that are to be acquired."""
-
-    patch: Patch
-    year: int
-    acquisitions: Sequence[Acquisition]
-    """The acquisitions of the main collection."""
-    too_cloudy: int
-    """The number of acquisitions that are left out for their clouds."""
-    options: AcquisitionOptions
-    """The options by which the archives are searched and read."""
-    auxiliary: Mapping[str, Sequence[Acquisition]] = field(default_factory=dict)
-    """Name of an auxiliary collection -> its acquisitions, which may be none."""
-    plans: Sequence[Plan] = ()
-    """The read plan of each collection."""
-    ignores_files: bool = False
-    """Whether its identity is that from a time when the state of files was not recorded."""
-
-    @property
-    def identity(self) -> Any:
-        """What the version of raw bands is made of: items, what is known of their processing, and
-        the state of their files."""
-        return self.identity_without_files if self.ignores_files else self._identity(identity)
-
-    @property
-    def identity_without_files(self) -> Any:
-        """The same without the state of files."""
-        return self._identity(lambda acquisition, _: identity_without_files(acquisition))
-
-    def matches(self, stored: Iterable[ReusableAcquisition]) -> bool:
-        """Whether stored acquisitions, from a time when the state of files was not recorded, are
-        all that was found, and nothing shows that any has changed since."""
-        known = [one.facts for one in stored if STATES not in one.facts]
-        return all(
-            any(
-                facts["key"] == acquisition.key
-                and changed(facts, acquisition, plan.bands) == frozenset()
-                for facts in known
-            )
-            for plan, found in self._by_plan
-            for acquisition in found
-        )
-
-    @property
-    def _by_plan(self) -> list[tuple[Plan, Sequence[Acquisition]]]:
-        found = {"": self.acquisitions, **self.auxiliary}
-        return [(plan, found[plan.name]) for plan in self.plans]
-
-    def _identity(self, identity: Callable[[Acquisition, Iterable[str]], Any]) -> Any:
-        found = {
-            plan.name: [identity(one, plan.all_bands) for one in acquisitions]
-            for plan, acquisitions in self._by_plan
-        }
-        main = found.pop("")
-        return [main, found] if found else main
-
-
-def search_acquisitions(
-    source: Source,
-    patch: Patch,
-    year: int,
-    options: AcquisitionOptions,
-    auxiliary: Mapping[str, Source] = MappingProxyType({}),
-) -> SearchResult:
-    """Search the archive, and those of the auxiliary collections by name.
-
-    Raises NoAcquisitionError where the main collection has none, SourceError where an archive
-    cannot be searched.
-    """
-    first, last = options.season.padded(year, options.padding)
-    start, end = _midnight(first), _midnight(last + timedelta(1))
-    # What only the margin shows is needed too: a neighbour's map is made of it.
-    mapped = patch.geobox.pad(options.map_margin) if options.map_margin else patch.geobox
-    limit = options.max_cloud_cover
-    read_as = plans(patch, options)
-
-    def usable(archive: Source, plan: Plan) -> tuple[list[Acquisition], list[Acquisition]]:
-        """Return all that is not excluded by its key, and of these what is not too cloudy, each
-        without the granules that are."""
-        there = [
-            acquisition
-            for acquisition in archive.search(mapped.extent, start, end, plan.extent)
-            if acquisition.key not in options.exclude
-        ]
-        return there, [clear for one in there if (clear := one.within(limit)) is not None]
-
-    there, kept = usable(source, read_as[0])
-    of_season = [one for one in there if _is_of(options.season, year, one)]
-    if not any(_is_of(options.season, year, one) for one in kept):
-        raise NoAcquisitionError(_no_acquisition(patch, year, options, of_season))
-    others = {p.name: usable(auxiliary[p.name], p)[1] for p in read_as[1:]}
-    return SearchResult(patch, year, kept, len(there) - len(kept), options, others, read_as)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def _is_of(season: Season, year: int, acquisition: Acquisition) -> bool:
-    """Whether an acquisition is of a year's season, and not of the days around it."""
-    return season.first(year) <= acquisition.datetime.date() <= season.last(year)
-
-
 @dataclass(frozen=True)
 class _Collection:
     """What is acquired of one collection."""
@@ -196,12 +83,16 @@ def acquire(
     found: SearchResult,
     stored: Sequence[ReusableAcquisition] = (),
     auxiliary: Mapping[str, Source] = MappingProxyType({}),
+    beside: Callable[[], Sequence[ReusableAcquisition]] = tuple,
 ) -> LazyCube:
     """Return a lazy cube of all acquisitions that were found, as the archives have them.
 
     stored     acquisitions from before: each is reused unless the archive has a newer one; one that
                is not known to be whole is read first
     auxiliary  archives of the auxiliary collections, by name
+    beside     gives what the years before and after have of the patch, whose seasons may share
+               acquisitions with this one; asked again when those of the year before are due, which
+               come last, so that of two years that are acquired at the same time one reads them
 
     Raises SourceError where an archive cannot give an acquisition; those that are being read are
     waited for and get a checkpoint, so that they need not be acquired again. Raises QuotaError
@@ -233,34 +124,39 @@ def acquire(
 
     def blocks(summary: Summary) -> Iterator[Block | ReusedPart | Checkpoint]:
         listed: list[dict[int, Mapping[str, Any]]] = [{} for _ in collections]
-        reused = [reusable(of.plan, of.wanted, stored) for of in collections]
-        for of, facts, there in zip(collections, listed, reused, strict=True):
-            for position, one in there.items():
-                if one.changed:
-                    continue
-                facts[position] = _still_plausible(
-                    of, one.acquisition, archive_facts(of.wanted[position], of.plan.bands)
-                )
-                for layer in of.plan.layers:
-                    yield ReusedPart(
-                        layer, position, one.acquisition.origin, one.acquisition.position
+        picture, spent, kept = _ClearestPicture(main.grids[0]), Cost(), 0
+        for part in _in_turns(found, collections):
+            known = [*stored, *beside()]
+            reused = [
+                reusable(of.plan, of.wanted, known, positions)
+                for of, positions in zip(collections, part, strict=True)
+            ]
+            for of, facts, there in zip(collections, listed, reused, strict=True):
+                for position, one in there.items():
+                    if one.changed:
+                        continue
+                    kept += 1
+                    facts[position] = _still_plausible(
+                        of, one.acquisition, archive_facts(of.wanted[position], of.plan.bands)
                     )
-                yield _checkpoint(of.plan, position, facts[position], new=False)
-        kept = sum(map(len, listed))
-        picture, spent = _ClearestPicture(main.grids[0]), Cost()
-        for of, facts, there in zip(collections, listed, reused, strict=True):
-            # What has been read is written before the work ends: it stops before the next one.
-            new = _read_new(of, there, options)
-            for position, pixels, known in track(
-                new, "acquisitions", len(of.wanted) - len(facts), stops=False
-            ):
-                facts[position] = known
-                for grid, read in zip(of.plan.grids, pixels, strict=True):
-                    yield from _blocks(grid, position, read)
-                    spent += read.cost
-                yield _checkpoint(of.plan, position, facts[position])
-                if of.plan is main:
-                    picture.consider(position, pixels[0])
+                    for layer in of.plan.layers:
+                        yield ReusedPart(
+                            layer, position, one.acquisition.origin, one.acquisition.position
+                        )
+                    yield _checkpoint(of.plan, position, facts[position], new=False)
+            for of, facts, there, positions in zip(collections, listed, reused, part, strict=True):
+                left = [n for n in positions if n not in facts]
+                # What has been read is written before the work ends: it stops before the next one.
+                new = _read_new(of, there, left, options)
+                for position, pixels, its in track(new, "acquisitions", len(left), stops=False):
+                    facts[position] = its
+                    for grid, read in zip(of.plan.grids, pixels, strict=True):
+                        yield from _blocks(grid, position, read)
+                        spent += read.cost
+                    yield _checkpoint(of.plan, position, its)
+                    if of.plan is main:
+                        picture.consider(position, pixels[0])
+        for of, facts in zip(collections, listed, strict=True):
             _list(attributes, of.plan).extend(facts[position] for position in sorted(facts))
         summary.warnings |= {
             str(one["key"]): one[IMPLAUSIBLE]
@@ -301,6 +197,23 @@ def acquire(
     )
 
 
+def _in_turns(found: SearchResult, collections: Sequence[_Collection]) -> list[list[list[int]]]:
+    """Return the positions of each collection's acquisitions that are dealt with one after the
+    other: in a first turn those that the year after has too, and all others; in a second one those
+    of the year before."""
+    turns: list[list[list[int]]] = [[], []]
+    for of in collections:
+        before = [found.is_of_year_before(one) for one in of.wanted]
+        turns[0].append(
+            sorted(
+                (n for n in range(len(of.wanted)) if not before[n]),
+                key=lambda n: not found.is_of_year_after(of.wanted[n]),
+            )
+        )
+        turns[1].append([n for n in range(len(of.wanted)) if before[n]])
+    return [turn for turn in turns if any(turn)]
+
+
 def _list(attributes: dict[str, Any], of: Plan) -> list[Any]:
     """Return the list of a collection's acquisitions in the attributes."""
     section = attributes["collections"][of.name] if of.name else attributes
@@ -319,10 +232,13 @@ _Result = tuple[list[Pixels], dict[str, Any]]
 
 
 def _read_new(
-    of: _Collection, there: Mapping[int, Reused], options: AcquisitionOptions
+    of: _Collection,
+    there: Mapping[int, Reused],
+    positions: Sequence[int],
+    options: AcquisitionOptions,
 ) -> Iterator[tuple[int, list[Pixels], dict[str, Any]]]:
-    """Read the acquisitions that are not wholly stored; yield their positions, pixels on each grid
-    and facts as they come, so that they are written while others are read.
+    """Read the acquisitions at some positions, which are not wholly stored; yield their positions,
+    pixels on each grid and facts as they come, so that they are written while others are read.
 
     Where one cannot be read, or the work must end, no further one is begun, and the error is raised
     when those that were begun have ended.
@@ -350,7 +266,7 @@ def _read_new(
     failures: dict[int, Exception] = {}
     stopped: BaseException | None = None
     waiting: dict[Future[_Result], int] = {}
-    left = iter([n for n in range(len(of.wanted)) if n not in there or there[n].changed])
+    left = iter(positions)
     with ThreadPoolExecutor(ahead, thread_name_prefix="acquire") as pool, _stopping(of.source):
         while True:
             if stopped is None and not failures and interruption.requested():
@@ -497,30 +413,6 @@ def _plausibility(
     bright = SENTINEL2_BANDS if not of.plan.name and "sentinel-2" in of.collection else ()
     problem = implausible(values, mask, facts["scale"], facts["offset"], bands, bright)
     return {IMPLAUSIBLE: problem} if problem else {}
-
-
-def _no_acquisition(
-    patch: Patch, year: int, options: AcquisitionOptions, too_cloudy: list[Acquisition]
-) -> str:
-    longitude, latitude = patch.centre
-    first, last = options.season.first(year), options.season.last(year)
-    place = (
-        f"the patch lies at {abs(latitude):.2f}{'N' if latitude >= 0 else 'S'} "
-        f"{abs(longitude):.2f}{'E' if longitude >= 0 else 'W'}"
-    )
-    if too_cloudy:
-        clearest = min(too_cloudy, key=lambda a: a.cloud_cover or 0.0)
-        return (
-            f"patch {patch.key}, {year}: none of {len(too_cloudy)} acquisitions between "
-            f"{first} and {last} in {options.collection} has at most "
-            f"{options.max_cloud_cover:g} % cloud (the clearest, {clearest.key}, has "
-            f"{clearest.cloud_cover:g} %). Raise imagery.max_cloud_cover, or check the area (aoi): "
-            f"{place}"
-        )
-    return (
-        f"patch {patch.key}, {year}: no acquisition between {first} and {last} in "
-        f"{options.collection}. Check years, imagery.collection and the area (aoi): {place}"
-    )
 
 
 class _ClearestPicture:

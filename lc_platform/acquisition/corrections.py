@@ -24,16 +24,23 @@ class Reused:
 
 
 def reusable(
-    plan: Plan, wanted: Sequence[Acquisition], stored: Sequence[ReusableAcquisition]
+    plan: Plan,
+    wanted: Sequence[Acquisition],
+    stored: Sequence[ReusableAcquisition],
+    positions: Sequence[int],
 ) -> Mapping[int, Reused]:
-    """Return position -> the stored acquisition, for those that need not be read as a whole."""
+    """Return position -> the stored acquisition, for those that need not be read as a whole.
+
+    positions  of the acquisitions wanted that are looked for
+    """
     read_as, grids = plan.digest(), [grid.name for grid in plan.grids]
     known: dict[str, list[ReusableAcquisition]] = {}
     for one in stored:
         if one.facts.get("read_as") == read_as:
             known.setdefault(str(one.facts["key"]), []).append(one)
     found: dict[int, Reused] = {}
-    for position, acquisition in enumerate(wanted):
+    for position in positions:
+        acquisition = wanted[position]
         for one in known.get(acquisition.key, ()):
             bands = changed(one.facts, acquisition, plan.bands)
             if bands is None or (bands >= set(plan.all_bands) and not one.facts.get(TAGS)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,7 +15,7 @@ from lc_platform.cube import LazyCube
 from lc_platform.platform import Platform
 
 if TYPE_CHECKING:
-    from lc_platform.acquisition.acquire import SearchResult
+    from lc_platform.acquisition.search import SearchResult
     from lc_platform.products.alignment import Alignment
     from lc_platform.products.cloud_masks import CloudMasks
     from lc_platform.products.options import (
@@ -68,8 +69,9 @@ def raw_bands(platform: Platform, given: SearchResult) -> LazyCube:
     """Every acquisition of a patch in a year: digital numbers, metadata, data mask."""
     from lc_platform.acquisition.acquire import acquire
 
-    stored = platform.reusable(given.patch.key, given.year)
-    return acquire(platform.source, given, stored, platform.auxiliary)
+    where = given.patch.key, given.year
+    beside = partial(platform.reusable_beside, *where)
+    return acquire(platform.source, given, platform.reusable(*where), platform.auxiliary, beside)
 
 
 @asset(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from lc_platform.acquisition.acquire import NoAcquisitionError
+from lc_platform.acquisition.search import NoAcquisitionError
 from lc_platform.artefacts.layout import Partition
 from lc_platform.artefacts.versions import Snapshot, digest
 from lc_platform.platform import Platform

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from pyproj import CRS
 
-from lc_platform.acquisition.acquire import NoAcquisitionError
 from lc_platform.acquisition.read_plan import plans
+from lc_platform.acquisition.search import NoAcquisitionError
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions

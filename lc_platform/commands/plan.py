@@ -12,10 +12,14 @@ from typing import Any
 
 from lc_platform import assets
 from lc_platform.acquisition import revisit
-from lc_platform.acquisition.acquire import NoAcquisitionError, search_acquisitions
 from lc_platform.acquisition.budget import Spending
 from lc_platform.acquisition.read_plan import Plan, plans
 from lc_platform.acquisition.reuse import changed
+from lc_platform.acquisition.search import (
+    NoAcquisitionError,
+    SearchResult,
+    search_acquisitions,
+)
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
@@ -216,7 +220,7 @@ def make(
 
     def need(where: tuple[str, int]) -> tuple[tuple[str, int], Need]:
         patch, year = found[where[0]], where[1]
-        return where, _need(platform, sources, patch, year, estimates)
+        return where, _need(platform, sources, patch, year, estimates, year - 1 in wanted)
 
     places = [(key, year) for year in wanted for key in keys]
     pool = ThreadPoolExecutor(config.imagery.connections)
@@ -235,11 +239,25 @@ def _need(
     patch: Patch,
     year: int,
     estimates: Mapping[str, _Estimate] | None,
+    after_another: bool,
 ) -> Need:
+    """Return the need of a patch's year; where it comes after another one, without what this has
+    acquired then."""
     readings = plans(patch, platform.acquisition_options())
-    stored = [one.facts for one in platform.reusable(patch.key, year)]
+    own, beside = platform.reusable(patch.key, year), platform.reusable_beside(patch.key, year)
+    stored = [one.facts for one in (*own, *beside)]
     if estimates is not None:
-        counted = [_estimated(estimates[r.name], patch, year, _by_key(r, stored)) for r in readings]
+        counted = [
+            _estimated(
+                estimates[reading.name],
+                patch,
+                year,
+                _by_key(reading, [one.facts for one in own]),
+                _by_key(reading, stored),
+                after_another,
+            )
+            for reading in readings
+        ]
     else:
         try:
             found_now = search_acquisitions(
@@ -248,10 +266,13 @@ def _need(
         except NoAcquisitionError:
             return Need()
         there = {"": found_now.acquisitions, **found_now.auxiliary}
-        counted = [_searched(r, there[r.name], _by_key(r, stored)) for r in readings]
+        counted = [
+            _searched(r, there[r.name], _by_key(r, stored), found_now if after_another else None)
+            for r in readings
+        ]
     needs = []
-    for reading, (count, known) in zip(readings, counted, strict=True):
-        each, new = reading.cost(sources[reading.name]), count - known
+    for reading, (count, known, shared) in zip(readings, counted, strict=True):
+        each, new = reading.cost(sources[reading.name]), count - known - shared
         cost = Cost(each.requests * new, each.processing_units * new, each.bytes * new)
         numbers = sum(math.prod(g.geobox.shape) * len(g.bands) for g in reading.grids)
         needs.append(Need(count, known, cost, round(BYTES_KEPT * numbers * new)))
@@ -274,22 +295,41 @@ def _searched(
     reading: Plan,
     acquisitions: Sequence[Acquisition],
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> tuple[int, int]:
-    """Return the numbers of acquisitions and of those that are stored as the archive has them."""
-    existing = sum(
-        any(changed(facts, a, reading.bands) == frozenset() for facts in stored.get(a.key, ()))
+    after_another: SearchResult | None,
+) -> tuple[int, int, int]:
+    """Return the numbers of acquisitions, of those that are stored as the archive has them, and of
+    those of the rest that the year before will have, where it comes first."""
+    missing = [
+        a
         for a in acquisitions
-    )
-    return len(acquisitions), existing
+        if not any(
+            changed(facts, a, reading.bands) == frozenset() for facts in stored.get(a.key, ())
+        )
+    ]
+    shared = sum(after_another is not None and after_another.is_of_year_before(a) for a in missing)
+    return len(acquisitions), len(acquisitions) - len(missing), shared
 
 
 def _estimated(
-    estimate: _Estimate, patch: Patch, year: int, stored: Mapping[str, Any]
-) -> tuple[int, int]:
-    """Return the numbers of acquisitions and of stored ones."""
-    if stored and not estimate.is_current(year):
-        return len(stored), len(stored)
-    return max(len(stored), estimate.acquisitions(patch, year)), len(stored)
+    estimate: _Estimate,
+    patch: Patch,
+    year: int,
+    own: Mapping[str, Any],
+    stored: Mapping[str, Sequence[Mapping[str, Any]]],
+    after_another: bool,
+) -> tuple[int, int, int]:
+    """Return the numbers of acquisitions, of stored ones, and of those of the rest that the year
+    before will have, where it comes first.
+
+    own     key -> stored acquisitions of the year itself
+    stored  those of the years beside it too
+    """
+    if own and not estimate.is_current(year):
+        return len(own), len(own), 0
+    there = sum(estimate.has(year, str(facts[0]["datetime"])) for facts in stored.values())
+    count = max(there, estimate.acquisitions(patch, year))
+    shared = max(0, estimate.shared(patch, year) - there) if after_another else 0
+    return count, there, min(shared, count - there)
 
 
 class _Estimate:
@@ -313,7 +353,19 @@ class _Estimate:
 
     def acquisitions(self, patch: Patch, year: int) -> int:
         """Return the number of acquisitions of a patch in a year, before today."""
+        return self._between(patch, *self._season.padded(year, self._padding))
+
+    def shared(self, patch: Patch, year: int) -> int:
+        """Return the number of those that the year before has too."""
+        first, _ = self._season.padded(year, self._padding)
+        return self._between(patch, first, self._season.padded(year - 1, self._padding)[1])
+
+    def has(self, year: int, when: str) -> bool:
+        """Whether an acquisition of a time, as JSON has it, is one of a year."""
         first, last = self._season.padded(year, self._padding)
+        return first <= date.fromisoformat(when[:10]) <= last
+
+    def _between(self, patch: Patch, first: date, last: date) -> int:
         days = max(0, (min(last + timedelta(1), self._today) - first).days)
         return round(self._passes(patch, days) * self._share)
 

@@ -56,7 +56,8 @@ class Updating(Section):
     cron: Cron = "0 3 * * *"
     """When it runs: minute, hour, day of month, month, day of week."""
     late_days: Whole = Field(31, ge=0, le=180)
-    """Days into January in which the year before is kept up to date too: archives are late."""
+    """Days after the end of its season in which a year is kept up to date too: archives are
+    late."""
 
 
 class Rebuilding(Section):

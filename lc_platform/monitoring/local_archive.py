@@ -59,7 +59,7 @@ def changed(platform: Platform, snapshot: Snapshot, year: int) -> dict[Partition
 
 def _named(platform: Platform, patch: Patch, year: int) -> str:
     """Return a digest of what the archive has of a patch now; empty where it has nothing."""
-    from lc_platform.acquisition.acquire import NoAcquisitionError
+    from lc_platform.acquisition.search import NoAcquisitionError
 
     try:
         return digest(platform.search(patch, year).identity)

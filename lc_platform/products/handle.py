@@ -70,6 +70,11 @@ class PatchYearHandle(PatchHandle):
         return season_of(self.cube.attributes.get(SEASON))
 
     @property
+    def season_interval(self) -> str:
+        """Its season in its year, first and last day, as ISO 8601 has them."""
+        return f"{self.season.first(self.year)}/{self.season.last(self.year)}"
+
+    @property
     def name(self) -> str:
         """The patch and the year, as errors name them."""
         return f"patch {self.patch}, {self.year}"

@@ -565,6 +565,7 @@ class ReportOptions(Options):
     excluded: tuple[str, ...] = option(_TOLD, default=())
     """Keys of acquisitions that are left out."""
     cloud_method: str = option(_TOLD, default=_CLOUDS.method)
+    season: Season = option(appearance("season", value=_of_season), default=CALENDAR_YEAR)
 
     @property
     def smoothed(self) -> bool:

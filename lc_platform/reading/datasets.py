@@ -113,7 +113,12 @@ def of_imagery(raw_bands: AcquisitionStack, collection: str | None) -> xr.Datase
             "acquisition": ("time", np.array(stack.keys, str)),
             **xr_coords(geobox),
         },
-        {"patch": raw_bands.patch, "year": raw_bands.year, "collection": stack.collection},
+        {
+            "patch": raw_bands.patch,
+            "year": raw_bands.year,
+            "season": raw_bands.season_interval,
+            "collection": stack.collection,
+        },
     )
 
 

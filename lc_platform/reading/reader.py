@@ -146,7 +146,8 @@ class Reader:
         ``units``. Imagery is calibrated: ``reflectance``, float32, NaN where there is no data.
         Percents are float32, NaN where there is no data. Classes are their ids, 0 where there is
         no data, with ``flag_values``, ``flag_meanings`` and ``flag_colors`` as they were when the
-        artefact was made. Masks are True or False.
+        artefact was made. Masks are True or False. Imagery says its ``season``, the first and the
+        last day; with `features.padding` there are acquisitions before and after.
 
         What is opened is one version of the artefact: where that is replaced meanwhile, reading
         raises UnavailableError, and never gives a mixture.
@@ -281,7 +282,7 @@ class Reader:
         return self._places.pixel(longitude, latitude)
 
     def acquisitions(self, patch: str, year: int) -> pd.DataFrame:
-        """Return a row an acquisition of a patch in a year, by its time (UTC).
+        """Return a row an acquisition of a patch in a year and its padding, by its time (UTC).
 
         Columns: ``acquisition`` (its key), ``platform``, ``cloud_cover`` (percent, as the archive
         says), the shares of the patch's pixels that have data (``data_fraction``), that show the

@@ -168,26 +168,30 @@ class Observed:
         masks: CloudMasks,
         parts: Sequence[tuple[Window, NDArray[np.bool_]]],
     ) -> None:
-        """Add a patch's pixels. Raises DataError where the masks are not those of the imagery, or
-        where the imagery lacks a band."""
+        """Add a patch's pixels, as the acquisitions of the year's own season show them.
+
+        Raises DataError where the masks are not those of the imagery, or where the imagery lacks a
+        band.
+        """
         masks.check_made_of(raw_bands)
         missing = raw_bands.cube.layers["bands"].attributes.get("_FillValue")
+        times = raw_bands.of_season
         for window, inside in parts:
-            values = calibrated(raw_bands, window, slice(None), self.bands, missing)
+            values = calibrated(raw_bands, window, times, self.bands, missing)
             if isinstance(self.index, str):
                 pixels = values[:, 0]
             else:
                 pixels = compute(self.index, {b: values[:, i] for i, b in enumerate(self.bands)})
-            usable = masks.valid(window) & inside & np.isfinite(pixels)
-            cloudy = masks.cloud(window) & inside
+            usable = masks.valid(window, times) & inside & np.isfinite(pixels)
+            cloudy = masks.cloud(window, times) & inside
             sums = {
                 "sum": np.where(usable, pixels, 0).sum(axis=(1, 2), dtype=np.float64),
                 "valid": usable.sum(axis=(1, 2)),
                 "cloud": cloudy.sum(axis=(1, 2)),
-                "data": (raw_bands.data_mask(window) & inside).sum(axis=(1, 2)),
+                "data": (raw_bands.data_mask(window, times) & inside).sum(axis=(1, 2)),
             }
-            for at, key in enumerate(raw_bands.keys):
-                row = self.rows.setdefault(key, {"time": raw_bands.datetimes[at]})
+            for at, key in enumerate(raw_bands.keys[times]):
+                row = self.rows.setdefault(key, {"time": raw_bands.datetimes[times][at]})
                 for name, counts in sums.items():
                     row[name] = row.get(name, 0) + counts[at]
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
 from lc_platform.cube import Summary
+from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.eo.series_layout import date_of
 from lc_platform.products.mosaic import (
     APPLICABLE,
@@ -134,9 +135,17 @@ def _area(of: Contents, options: ReportOptions) -> dict[str, Any]:
         "pixel": np.sqrt(of.areas["pixel_square_metres"]),
         "source": options.source,
         "collections": list(options.collections),
+        "season": _season(of, options),
         "reference": options.reference or "the simulated archive's own",
         "classes": [(name, color) for name, color in options.classes.values()],
     }
+
+
+def _season(of: Contents, options: ReportOptions) -> str:
+    """Return the first and the last day that the map is of; empty of a calendar year."""
+    if options.season == CALENDAR_YEAR:
+        return ""
+    return f"{options.season.first(of.year)} to {options.season.last(of.year)}"
 
 
 def _seen(seen: Acquisitions) -> dict[str, Any] | None:
@@ -363,7 +372,8 @@ def _citation(of: Contents, options: ReportOptions) -> str:
     collections = " and ".join(options.collections)
     contains = ""
     if options.source != "simulated" and "sentinel" in collections:
-        contains = f" Contains modified Copernicus Sentinel data {of.year}."
+        years = {options.season.first(of.year).year: None, of.year: None}
+        contains = f" Contains modified Copernicus Sentinel data {'-'.join(map(str, years))}."
     return (
         f"{options.name}: land cover of {of.year}, from {collections} ({options.source}). Map "
         f"{of.areas['mosaic_version']}, model {of.metrics.get('model_version', '')}. Made with "

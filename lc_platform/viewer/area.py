@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, REFERENCE_SAMPLE, dimensions, key
 from lc_platform.config import Config
 from lc_platform.eo import indices as spectral
+from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.viewer.view import CurrentView, View
@@ -33,6 +34,16 @@ class TilesOfOthers(BaseModel):
 
     tiles: str
     attribution: str
+
+
+class Season(BaseModel):
+    """The season of a year, which ends in it."""
+
+    month: int
+    """Of the first day, 1 to 12."""
+    day: int
+    """Of the month."""
+    months: int
 
 
 class Area(BaseModel):
@@ -60,6 +71,7 @@ class Area(BaseModel):
     base_map: TilesOfOthers | None
     user: str | None
     may_judge: bool
+    season: Season
     samples: list[int]
     """The years that there is a reference sample of."""
     message: str | None
@@ -107,6 +119,7 @@ def area(request: Request, view: CurrentView) -> Area:
         else TilesOfOthers(tiles=view.base_map.tiles, attribution=view.base_map.attribution),
         user=user,
         may_judge=user is not None,
+        season=Season(**_season(reader.config)),
         samples=_samples(reader),
         message=message,
     )
@@ -129,6 +142,10 @@ def _no_map(view: View, years: Sequence[int]) -> str:
     except MissingArtefactError as error:
         return f"There is no map yet. {error}"
     return "There is no map yet"
+
+
+def _season(config: Config | None) -> dict[str, int]:
+    return (CALENDAR_YEAR if config is None else config.season.span).described
 
 
 def _indices(config: Config | None) -> list[str]:

@@ -36,7 +36,7 @@ from lc_platform.artefacts.layout import ASSETS, PATCH, Partition
 from lc_platform.assets.jobs import COMPLETENESS, JOBS, completeness_name
 from lc_platform.assets.partitions import patch_year_key
 from lc_platform.automation.schedules import rebuild_due
-from lc_platform.automation.scope import maintained_years
+from lc_platform.automation.scope import maintained_years, outside_message
 from lc_platform.config import ConfigError
 from lc_platform.graph import build
 from lc_platform.monitoring import alerting, tick_failures
@@ -158,6 +158,29 @@ def test_a_year_is_kept_up_to_date_where_it_has_begun_here_too() -> None:
     data = settings(operations={"timezone": "America/Los_Angeles"}) | {"years": [2023, 2024]}
     early = datetime(2024, 1, 1, 5, tzinfo=UTC)  # it is 2023 there
     assert maintained_years(config.parse(data), early) == [2023]
+
+
+@pytest.mark.parametrize(
+    ("now", "years"),
+    [
+        (datetime(2023, 9, 30, 12, tzinfo=UTC), [2023]),
+        (datetime(2023, 10, 1, 12, tzinfo=UTC), [2023, 2024]),
+        (datetime(2023, 11, 20, 12, tzinfo=UTC), [2023, 2024]),  # 20 days around it, 31 late ones
+        (datetime(2023, 11, 21, 12, tzinfo=UTC), [2024]),
+        (datetime(2024, 10, 1, 12, tzinfo=UTC), [2024]),
+    ],
+)
+def test_a_season_is_kept_up_to_date_from_its_first_day(now: datetime, years: list[int]) -> None:
+    data = settings(season={"begins": "10-01"}, features={"padding": 20})
+    assert maintained_years(config.parse(data | {"years": [2022, 2023, 2024]}), now) == years
+
+
+def test_it_is_said_which_season_is_missing_or_to_come() -> None:
+    data = settings(season={"begins": "04-01", "months": 6}) | {"years": [2022]}
+    parsed = config.parse(data)
+    assert outside_message(parsed, datetime(2023, 5, 1, tzinfo=UTC)).startswith("2023 is not among")
+    message = outside_message(parsed, datetime(2023, 11, 1, tzinfo=UTC))
+    assert message == "the season of 2024 begins on 2024-04-01"
 
 
 # The current year.

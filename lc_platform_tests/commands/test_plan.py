@@ -279,6 +279,25 @@ def test_of_the_running_year_only_what_can_be_there_is_estimated(tmp_path: Path)
     assert planned(file, offline=True, today=date(2018, 7, 2)).total.acquisitions == 0
 
 
+def test_what_two_seasons_share_is_counted_once_offline(tmp_path: Path) -> None:
+    """Two years with 73 days on both sides are twice 511 days, of which they share 146."""
+    years = {"years": [2018, 2019]}
+    alone = planned(configured(tmp_path / "alone", FAR, SLOVENIA, **years), offline=True)
+    padded = configured(
+        tmp_path / "padded", FAR, SLOVENIA, features={"padding": 73}, season={"begins": "10-01"},
+        **years,
+    )  # fmt: skip
+    found = planned(padded, offline=True)
+    assert found.total.acquisitions == pytest.approx(
+        2 * 511 / 730 * alone.total.acquisitions, rel=0.02
+    )
+    assert found.total.bytes_kept == pytest.approx(
+        (2 * 511 - 146) / 730 * alone.total.bytes_kept, rel=0.02
+    )
+    second = planned(padded, offline=True, years=[2019]).total
+    assert second.bytes_kept == pytest.approx(511 / 730 * alone.total.bytes_kept, rel=0.02)
+
+
 def test_hours_are_those_of_the_slower_limit(tmp_path: Path) -> None:
     fast = planned(configured(tmp_path / "fast", FAR | {"connections": 8}, SLOVENIA), offline=True)
     need = fast.total

@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from lc_platform.area.options import SplitOptions
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.products import cloud_masks as detection, features
 from lc_platform.products import observation_stats as observations

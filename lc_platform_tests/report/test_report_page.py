@@ -19,6 +19,7 @@ from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
 from lc_platform.artefacts.tables import write_columns
 from lc_platform.config.differing import differing
+from lc_platform.eo.season import Season
 from lc_platform.products.alignment import Alignment, Comparison
 from lc_platform.products.options import ReportOptions
 from lc_platform.products.report import Report
@@ -152,6 +153,13 @@ def test_a_report_refers_to_nothing_outside_of_itself(made: JudgedMap) -> None:
     assert not {"script", "link", "iframe", "object", "base"} & found.tags
     for word in ("http:", "https:", "@import", "url("):
         assert word not in html
+
+
+def test_it_says_of_which_days_it_is_where_they_are_no_calendar_year(made: JudgedMap) -> None:
+    assert "Season" not in {row[0] for row in page(made).rows}
+    found = page(made, replace(OPTIONS, season=Season(10, 1), source="stac"))
+    assert found.row("Season")[1].strip() == f"{YEAR - 1}-10-01 to {YEAR}-09-30"
+    assert f"Contains modified Copernicus Sentinel data {YEAR - 1}-{YEAR}." in found.text
 
 
 def test_its_numbers_are_those_of_the_metrics(made: JudgedMap) -> None:

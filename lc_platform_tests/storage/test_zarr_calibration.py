@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area import patches
 from lc_platform.area.options import SplitOptions
 from lc_platform.cube import MAIN, Block, Calibration, Layer, LazyCube, Summary, whole

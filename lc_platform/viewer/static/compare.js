@@ -4,6 +4,7 @@ import { say } from "./announce.js";
 import { tilesOf, worded } from "./api.js";
 import { byId, h, keepingFocus } from "./dom.js";
 import { MapView } from "./map.js";
+import { firstMonth, monthsOfSeason } from "./season.js";
 import { lacksImage, nameOn, sideOf, titleOf } from "./sides.js";
 import { MONTHS } from "./words.js";
 
@@ -238,7 +239,7 @@ async function drawChoice(area, state, catalogue) {
         [...layers.values()].filter((layer) => layer.available).map(({ id, title }) => [id, title]), "Layer"));
     if (takes.has("month")) {
       inner.push(select("month", chosen.month,
-        MONTHS.map((name, i) => [String(i + 1).padStart(2, "0"), name]), "Month"));
+        monthsOfSeason().map((month) => [month, MONTHS[Number(month) - 1]]), "Month"));
     }
   }
   keepingFocus(() => byId("compare").replaceChildren(...inner));
@@ -251,10 +252,10 @@ function firstRight(state, area) {
   if (state.right_layer) return {};
   const earlier = area.years.filter((year) => year < state.year).at(-1);
   return earlier
-    ? { right_year: earlier, right_layer: state.layer, right_month: state.month || "07" }
+    ? { right_year: earlier, right_layer: state.layer, right_month: state.month || firstMonth() }
     : {
       right_year: state.year,
       right_layer: state.layer === "land_cover" ? "true_color" : "land_cover",
-      right_month: state.month || "07",
+      right_month: state.month || firstMonth(),
     };
 }

@@ -3,11 +3,10 @@
 import { say } from "./announce.js";
 import { isAborted, latest, worded } from "./api.js";
 import { byId, h, keepingFocus } from "./dom.js";
+import { firstMonth, monthIn, monthsOfSeason } from "./season.js";
 import { dated } from "./sides.js";
 import { pixelOf } from "./state.js";
 import { MONTHS, count, percent } from "./words.js";
-
-const FIRST_MONTH = "07";
 
 /** Start the choice of images. It dispatches "image-hover" with an acquisition's key, or null. */
 export function startImagery({ state, catalogue }) {
@@ -52,7 +51,7 @@ class Imagery {
   #fillIn(months) {
     const { acquisition, month } = this.state.now;
     if (acquisition || (months && month)) return false;
-    if (months) this.state.fill({ month: FIRST_MONTH });
+    if (months) this.state.fill({ month: firstMonth() });
     else {
       const best = [...this.#listed.acquisitions].sort((a, b) => worth(b) - worth(a))[0];
       if (!best) return false;
@@ -73,9 +72,9 @@ class Imagery {
   #months() {
     const { acquisition, month, year } = this.state.now;
     return h("fieldset", { class: "pills" }, h("legend", {}, "Cloud-free composite of a month"),
-      MONTHS.map((name, i) => {
-        const value = String(i + 1).padStart(2, "0");
-        return h("label", { title: `${name} ${year}` }, h("input", {
+      monthsOfSeason().map((value) => {
+        const name = MONTHS[Number(value) - 1];
+        return h("label", { title: monthIn(value, year) }, h("input", {
           type: "radio", name: "image", id: `month-${value}`, value,
           checked: !acquisition && month === value,
           onchange: () => this.state.set({ month: value, acquisition: "" }),

@@ -12,6 +12,7 @@ import { startPatches } from "./patches.js";
 import { startPixel } from "./pixel.js";
 import { startReadout } from "./readout.js";
 import { startSearch } from "./search.js";
+import { takeSeason } from "./season.js";
 import { State } from "./state.js";
 import { startTheme } from "./theme.js";
 
@@ -26,6 +27,7 @@ async function start() {
   byId("dagster").hidden = area.dagster === null;
   if (area.dagster !== null) byId("dagster").href = area.dagster || "/";
 
+  takeSeason(area.season);
   const state = new State(area);
   const catalogue = new Catalogue(area);
   const maps = startCompare({ area, state, catalogue });

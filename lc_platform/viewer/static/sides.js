@@ -1,6 +1,7 @@
 // What each side of the map shows. Without a comparison there is the left side alone.
 
-import { MONTHS, day } from "./words.js";
+import { monthIn } from "./season.js";
+import { day } from "./words.js";
 
 /** Layers that show one acquisition. */
 export const IMAGES = new Set(["true_color", "false_color", "clouds"]);
@@ -34,7 +35,7 @@ export function titleOf(chosen, layer) {
   const takes = new Set(layer?.takes ?? []);
   if (takes.has("acquisition") && chosen.acquisition) return `${title}, ${dated(chosen.acquisition)}`;
   if (takes.has("month") && chosen.month) {
-    return `${title}, ${MONTHS[Number(chosen.month) - 1]} ${chosen.year}`;
+    return `${title}, ${monthIn(chosen.month, chosen.year)}`;
   }
   if (takes.has("from") && chosen.from) return `${title}, ${chosen.from} to ${chosen.year}`;
   return `${title}, ${chosen.year}`;

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from odc.geo.geobox import GeoBox
 
-from lc_platform.acquisition.acquire import search_acquisitions
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import Patch
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources.protocol import SourceError

@@ -24,7 +24,8 @@ from rio_cogeo.cogeo import cog_translate
 from rio_cogeo.profiles import cog_profiles
 
 from lc_platform import config
-from lc_platform.acquisition.acquire import acquire, search_acquisitions
+from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area.grid import split
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.sources import open_source

@@ -1,0 +1,32 @@
+// The season of a year: its months, and the calendar year that each lies in.
+
+import { MONTHS } from "./words.js";
+
+let season = { month: 1, day: 1, months: 12 };
+
+/** Take the season that the map's years have; /api/area says it. */
+export function takeSeason(one) {
+  season = one;
+}
+
+/** How many calendar months the season has days in. */
+const touched = () => season.months + (season.day > 1 ? 1 : 0);
+
+/** Return the months that the season has days in, "01" to "12", in its order. */
+export const monthsOfSeason = () => Array.from({ length: Math.min(12, touched()) },
+  (_, i) => String(((season.month - 1 + i) % 12) + 1).padStart(2, "0"));
+
+/** Return a month of a year's season in words: "Oct 2016". */
+export function monthIn(month, year) {
+  const name = MONTHS[Number(month) - 1];
+  const endsLater = season.month - 1 + touched() > 12;
+  if (!endsLater || Number(month) < season.month) return `${name} ${year}`;
+  const twice = touched() > 12 && Number(month) === season.month;
+  return twice ? `${name} ${year - 1} and ${year}` : `${name} ${year - 1}`;
+}
+
+/** Return the month that is shown first: July, or the middle of a season without it. */
+export function firstMonth() {
+  const months = monthsOfSeason();
+  return months.includes("07") ? "07" : months[Math.floor(months.length / 2)];
+}
