@@ -287,15 +287,12 @@ def test_what_two_seasons_share_is_counted_once_offline(tmp_path: Path) -> None:
         tmp_path / "padded", FAR, SLOVENIA, features={"padding": 73}, season={"begins": "10-01"},
         **years,
     )  # fmt: skip
-    found = planned(padded, offline=True)
-    assert found.total.acquisitions == pytest.approx(
-        2 * 511 / 730 * alone.total.acquisitions, rel=0.02
-    )
-    assert found.total.bytes_kept == pytest.approx(
-        (2 * 511 - 146) / 730 * alone.total.bytes_kept, rel=0.02
-    )
+    found, a_day = planned(padded, offline=True).total, alone.total.acquisitions / 730
+    assert found.acquisitions == pytest.approx(2 * 511 * a_day, rel=0.02)
+    kept = alone.total.bytes_kept / 730
+    assert found.bytes_kept == pytest.approx((2 * 511 - 146) * kept, rel=0.02)
     second = planned(padded, offline=True, years=[2019]).total
-    assert second.bytes_kept == pytest.approx(511 / 730 * alone.total.bytes_kept, rel=0.02)
+    assert second.bytes_kept == pytest.approx(511 * kept, rel=0.02)
 
 
 def test_hours_are_those_of_the_slower_limit(tmp_path: Path) -> None:
