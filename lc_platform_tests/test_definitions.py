@@ -380,10 +380,10 @@ print("all imported")
     assert done.stdout.strip() == "all imported", done.stderr
 
 
-def test_the_configuration_knows_of_the_science_the_indices_alone() -> None:
+def test_the_configuration_knows_of_the_science_the_indices_and_seasons_alone() -> None:
     files = (PACKAGE / "config").glob("*.py")
     known = {name for file in files for name in imported(file) if name.startswith("lc_platform.eo")}
-    assert known <= {"lc_platform.eo", "lc_platform.eo.indices"}
+    assert known <= {"lc_platform.eo", "lc_platform.eo.indices", "lc_platform.eo.season"}
 
 
 def test_the_science_meets_neither_dagster_nor_the_platform(tmp_path: Path) -> None:
