@@ -44,6 +44,7 @@ from lc_platform.products.options import (
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
+from lc_platform.sources.layers.options import LayerOptions
 from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage.errors import StorageError
@@ -298,6 +299,7 @@ class Platform:
             indices=config.indices,
             auxiliary=self._auxiliary_bands,
             families=families_of(features),
+            layers=LayerOptions.of(config),
             interval=features.interval,
             min_valid_fraction=features.min_valid_fraction,
             area=self.area,
@@ -339,6 +341,7 @@ class Platform:
             wrong_labels=validation.wrong_labels,
             seed=sampling.seed,
             class_weights=sampling.class_weights,
+            layers=tuple(layer.name for layer in config.features.layers),
             threads=config.processing.threads,
         )
 

@@ -105,11 +105,16 @@ class Versions:
             found |= self.settings(recipe)[0]
         return _digest(found, _MADE)
 
-    def settings(self, recipe: VersionSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What an asset's data depend on beside its inputs, and what its appearance alone does."""
+    def settings(
+        self, recipe: VersionSpec, year: int | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What an asset's data depend on beside its inputs, and what its appearance alone does: of
+        a year's artefacts, or of all where None."""
         options = self.options(recipe)
         if options is None:
             return {}, {}
+        if year is not None:
+            options = options.of_year(year)
         return _plain(options.counted("data")), _plain(options.counted("appearance"))
 
 
@@ -119,7 +124,7 @@ class Snapshot:
     def __init__(self, versions: Versions) -> None:
         self._of = versions
         self._recorded: dict[tuple[str, int | None], Mapping[Partition, Version]] = {}
-        self._own: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._own: dict[tuple[str, int | None], tuple[dict[str, Any], dict[str, Any]]] = {}
         self._states: dict[tuple[str, int | None], Mapping[Partition, State]] = {}
         self._outdated: dict[tuple[str, Partition], str] = {}
 
@@ -189,7 +194,7 @@ class Snapshot:
                 there where not given
         """
         recipe = self._of.recipes[asset]
-        settings, appearance = self._settings(recipe)
+        settings, appearance = self._settings(recipe, where.year)
         inputs = {
             name: self._input(recipe, name, where, None if loaded is None else loaded.get(name))
             for name in recipe.inputs
@@ -210,10 +215,12 @@ class Snapshot:
     def is_current(self, asset: str, where: Partition, expected: Version) -> bool:
         return self.recorded(asset, where.year).get(where) == expected
 
-    def _settings(self, recipe: VersionSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-        if recipe.asset not in self._own:
-            self._own[recipe.asset] = self._of.settings(recipe)
-        return self._own[recipe.asset]
+    def _settings(
+        self, recipe: VersionSpec, year: int | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        if (recipe.asset, year) not in self._own:
+            self._own[recipe.asset, year] = self._of.settings(recipe, year)
+        return self._own[recipe.asset, year]
 
     def _input(
         self,

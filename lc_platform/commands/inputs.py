@@ -144,6 +144,7 @@ def inspect(platform: Platform) -> Inputs:
     if patches:
         _units(platform, patches, found)
         _objects(platform, found)
+        _layers(platform, patches, found)
         _archive(platform, patches, found)
     return found
 
@@ -206,6 +207,19 @@ def _objects(platform: Platform, found: Inputs) -> None:
             found.problems.append(str(error))
             return
     found.facts.append(f"{objects.count - objects.others} objects of {objects.name}")
+
+
+def _layers(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Look at the rasters that have no season, where there are any."""
+    if not platform.config.features.layers:
+        return
+    from lc_platform.commands.layer_inputs import look_at_layers
+
+    with at("layers"):
+        layers = look_at_layers(platform, patches)
+    found.problems += layers.problems
+    found.warnings += layers.warnings
+    found.facts += layers.facts
 
 
 def _patches(config: Config, found: Inputs) -> list[Patch]:

@@ -17,6 +17,7 @@ from lc_platform.config.fields import (
     fraction,
 )
 from lc_platform.config.indices import IndexEntry, index_entry
+from lc_platform.config.layers import FeatureLayer, check_names
 from lc_platform.config.problems import nearest
 from lc_platform.config.season import check_date_of_every_year
 from lc_platform.eo import indices as indices_of
@@ -149,6 +150,8 @@ class Features(Section):
     statistics: StatisticsFeatures = StatisticsFeatures()
     harmonics: HarmonicsFeatures = HarmonicsFeatures()
     phenology: PhenologyFeatures = PhenologyFeatures()
+    layers: tuple[FeatureLayer, ...] = ()
+    """Rasters that have no season: terrain, soil, climate, embeddings."""
     min_valid_fraction: Fraction = 0.0
     """Share of a patch that an acquisition must show, without clouds, to be used; 0 takes every
     valid pixel. Above 0 neighbouring patches use different acquisitions, and the map has seams."""
@@ -201,13 +204,27 @@ class Features(Section):
                 )
         return self
 
-    def check_fits(self, signals: Sequence[str], dated: Sequence[str]) -> None:
+    @model_validator(mode="after")
+    def _layers_are_stored(self) -> Self:
+        if self.layers and not self.stored:
+            raise ValueError(
+                "stored: features.layers has rasters, and features that are not stored are "
+                "computed wherever they are read, also where these rasters are not. Remove "
+                "stored: false"
+            )
+        return self
+
+    def check_fits(
+        self, signals: Sequence[str], dated: Sequence[str], collections: Sequence[str] = ()
+    ) -> None:
         """Raises ValueError where a family is of what there is not, or names a feature that there
         is already.
 
-        signals  the bands and indices of all collections
-        dated    those of the main collection, which `envelope` may name
+        signals      the bands and indices of all collections
+        dated        those of the main collection, which `envelope` may name
+        collections  the names of the auxiliary ones
         """
+        check_names(self.layers, [*signals, *collections])
         for name, key in ((one, "of") for one in FAMILIES[1:]):
             if name in self.families:
                 self._check_known(f"{name}.{key}", getattr(getattr(self, name), key), signals)

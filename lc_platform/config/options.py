@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass
 from enum import Enum
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 _COUNTS = "counts"
 
@@ -93,6 +93,11 @@ class Options:
                     "is made by it. Declare it by option(data(...)), option(appearance(...)) or "
                     "option(NotCounted(why))"
                 )
+
+    def of_year(self, year: int) -> Self:  # noqa: ARG002
+        """Return the options of one year's artefacts: those of all years but where files of the
+        configuration are of a year each."""
+        return self
 
     def counted(self, towards: Literal["data", "appearance"]) -> dict[str, Any]:
         """Return what versions are made of, by name.

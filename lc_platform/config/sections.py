@@ -333,8 +333,22 @@ class Config(Section):
                 taken.add(name)
         main = [*imagery.bands, *(index.name for index in self.indices)]
         auxiliary_names = [f"{one.name}_{band}" for one in imagery.also for band in one.bands]
-        self.features.check_fits([*main, *auxiliary_names], main)
+        self.features.check_fits(
+            [*main, *auxiliary_names], main, [one.name for one in imagery.also]
+        )
         self.features.series.check_season(self.season.span)
+        for i, layer in enumerate(self.features.layers):
+            if layer.is_simulated and imagery.source != "simulated":
+                raise ValueError(
+                    f"features.layers[{i}].path: this key is missing. Give the raster, its "
+                    "tile_index or its collection; only the simulated archive brings its own "
+                    "terrain"
+                )
+            if layer.collection and not (layer.catalog or imagery.catalog):
+                raise ValueError(
+                    f"features.layers[{i}].catalog: this key is missing. Give the STAC catalog "
+                    f"that has {layer.collection}"
+                )
         if self.reference.path is None and imagery.source != "simulated":
             raise ValueError(
                 "reference.path: this key is missing. Give the reference map's file; only the "
@@ -526,7 +540,7 @@ class Config(Section):
         )
 
 
-_READ_BY_GDAL = ("aoi.boundary", "aoi.natural_earth", "reference.path")
+_READ_BY_GDAL = re.compile(r"aoi\.(boundary|natural_earth)|reference\.path|features\.layers.*")
 
 
 def _located(folder: Path, path: str, key: str) -> str:
@@ -541,7 +555,7 @@ def _located(folder: Path, path: str, key: str) -> str:
             named = named.expanduser()
     found = (folder / named).resolve()
     apart = [c for c in ("!", "\n") if c in str(found)] + [c for c in ";" if c in found.name]
-    if key in _READ_BY_GDAL and apart and found.exists():
+    if _READ_BY_GDAL.fullmatch(key) and apart and found.exists():
         raise ConfigError(
             f"{key}: {str(found)!r} has {' and '.join(map(repr, apart))} in its name, at which "
             "GDAL takes it apart. Rename it"

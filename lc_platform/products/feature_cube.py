@@ -27,6 +27,7 @@ from lc_platform.products.feature_families import (
     undated_names,
 )
 from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.static_layers import StaticFeatures
 from lc_platform.runtime.threads import parallel_for
 
 SERIES, UNDATED = "features", "undated"
@@ -49,6 +50,8 @@ class Observed(NamedTuple):
     weights: NDArray[np.float32] | None
     """(time, y, x), 0 to 1, of the main collection's observations; None where all weigh the
     same."""
+    static: Sequence[NDArray[np.float32]] = ()
+    """(feature, y, x) of each raster that has no season, NaN where missing."""
 
 
 class Computed(NamedTuple):
@@ -84,6 +87,8 @@ class LazyFeatures:
     """Of other collections; all of their acquisitions are used."""
     threads: int = 0
     families: Families = (Series(),)
+    static: tuple[StaticFeatures, ...] = ()
+    """Of rasters that have no season."""
 
     @property
     def grids(self) -> Mapping[str, GeoBox]:
@@ -106,8 +111,10 @@ class LazyFeatures:
 
     @cached_property
     def undated_names(self) -> tuple[str, ...]:
-        """The names of the features without a date, collection by collection."""
-        return tuple(n for one in self._signals for n in undated_names(self.families, one))
+        """The names of the features without a date: collection by collection, and then layer by
+        layer."""
+        of_season = (n for one in self._signals for n in undated_names(self.families, one))
+        return (*of_season, *(n for one in self.static for n in one.features))
 
     @cached_property
     def _series(self) -> Series | None:
@@ -164,14 +171,19 @@ class LazyFeatures:
             "indices": [asdict(index) for index in self.indices],
             "acquisitions": [keys[i] for i in self.used],
             "also": [one.described for one in self.auxiliary],
-            **({} if self.families == (Series(),) else self._about_families),
+            **self._about_undated,
             "made_of": versions(self.raw_bands, self.cloud_masks),
             **({"margin": margin} if (margin := self.raw_bands.map_margin) else {}),
         }
 
     @property
-    def _about_families(self) -> dict[str, Any]:
-        return {"families": described(self.families), UNDATED: list(self.undated_names)}
+    def _about_undated(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.families != (Series(),):
+            told["families"] = described(self.families)
+        if self.static:
+            told["layers"] = [one.described for one in self.static]
+        return told | {UNDATED: list(self.undated_names)} if told else told
 
     def read(
         self, layer: str, window: Window | None = None, **select: int | slice | Sequence[int]
@@ -193,6 +205,7 @@ class LazyFeatures:
 
     def observed(self, window: Window) -> Observed:
         """Return what the features of a window of the cube are computed of."""
+        grid = self.raw_bands.map_grid[window]
         window, times = shifted(window, -self.raw_bands.map_margin), self.used.tolist()
         weights = None
         if self._series is not None and self._series.weighs:
@@ -202,6 +215,7 @@ class LazyFeatures:
             self.cloud_masks.valid(window, times),
             [one.observed(window) for one in self.auxiliary],
             weights,
+            [one.read(grid) for one in self.static],
         )
 
     def computed(self, seen: Observed) -> Computed:
@@ -245,6 +259,11 @@ class LazyFeatures:
                     rest = rest[count:]
 
         parallel_for(rows, height, _ROWS, self.threads)
+        if seen.static:
+            static = np.concatenate(seen.static)
+            of_season, out = np.split(undated, [len(undated) - len(static)])
+            np.copyto(out, static)
+            out[:, _unseen(series, of_season)] = np.nan
         return Computed(series, undated, sum(unconverged))
 
     @property
@@ -288,6 +307,17 @@ class LazyFeatures:
         )
         out[:] = self._main_signals(bands, {b: bands[:, i] for i, b in enumerate(self._needed)})
         return failed
+
+
+def _unseen(series: NDArray[np.float32], undated: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where a pixel has no feature of its observations, (y, x): what it lies on, or what
+    its height is, must not make a class of it."""
+    unseen = np.ones(undated.shape[1:], np.bool_)
+    for plane in (*series.reshape(-1, *unseen.shape), *undated):
+        unseen &= np.isnan(plane)
+        if not unseen.any():
+            break
+    return unseen
 
 
 def versions(raw_bands: AcquisitionStack, cloud_masks: CloudMasks) -> dict[str, str | None]:

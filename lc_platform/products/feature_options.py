@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lc_platform.area.mask import Area, ConfiguredArea
@@ -12,6 +12,7 @@ from lc_platform.config.options import ABSENT, SPEED, Options, appearance, data,
 from lc_platform.eo.indices import Index
 from lc_platform.products.feature_families import FAMILIES, Families, Series, described
 from lc_platform.products.options import CLIPPED
+from lc_platform.sources.layers.options import LayerOptions, counted
 
 if TYPE_CHECKING:
     from lc_platform.products.auxiliary_features import AuxiliaryBands
@@ -33,6 +34,10 @@ def _families(families: Families) -> Any:
     return ABSENT if families == (Series(),) else described(families)
 
 
+def _layers(layers: Sequence[LayerOptions]) -> Any:
+    return counted(layers) or ABSENT
+
+
 def _counted(indices: Sequence[Index]) -> Any:
     return [index.counted for index in indices]
 
@@ -50,6 +55,8 @@ class FeatureOptions(Options):
     however few of them an acquisition has."""
     families: Families = option(data("features.families", value=_families), default=(Series(),))
     """What is made of the bands and indices."""
+    layers: tuple[LayerOptions, ...] = option(data("features.layers", value=_layers), default=())
+    """Rasters that have no season."""
     interval: int = option(data("features.interval"), default=_FEATURES.interval)
     """Days between the dates, from the season's first."""
     min_valid_fraction: float = option(
@@ -65,3 +72,6 @@ class FeatureOptions(Options):
     """Pixels along the side of the windows that are computed at a time."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
     """Threads that may be used, 0 for all."""
+
+    def of_year(self, year: int) -> FeatureOptions:
+        return replace(self, layers=tuple(one.of_year(year) for one in self.layers))

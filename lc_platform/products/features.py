@@ -34,6 +34,7 @@ from lc_platform.products.feature_families import Series
 from lc_platform.products.feature_options import FeatureOptions
 from lc_platform.products.handle import PatchYearHandle
 from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.static_layers import missing_pixels, open_layers
 from lc_platform.runtime.overlap import read_ahead
 
 _COUNTED = 512
@@ -133,6 +134,7 @@ def on_the_fly(
         tuple(one.of(raw_bands) for one in options.auxiliary),
         options.threads,
         options.families,
+        open_layers(options.layers, raw_bands.map_grid, raw_bands.year),
     )
 
 
@@ -244,12 +246,15 @@ def build(
             return
         picture = Thumbnail(geobox.shape, 1)
         missing, unconverged = 0.0, 0
+        lacking = np.zeros(len(computed.static))
         tiles = tracked(raw_bands.map_grid.shape, options.window)
         for tile, observed in read_ahead(computed.observed, tiles):
             found = computed.computed(observed)
             here = shifted(tile, -margin)
             unconverged += found.unconverged
-            missing += _missing(found, within(here, geobox.shape))
+            inner = within(here, geobox.shape)
+            missing += _missing(found, inner)
+            lacking += [missing_pixels(one[:, *inner]) for one in observed.static]
             picture.update(here, _shown(found, computed)[None])
             if len(targets):
                 yield Block(SERIES, (slice(None), slice(None)), tile, found.series)
@@ -257,6 +262,10 @@ def build(
                 yield Block(UNDATED, (slice(None),), tile, found.undated)
         summary.picture = _picture(picture.values[0])
         summary.facts["valid_fraction"] = 1 - missing / float(np.prod(geobox.shape))
+        if computed.static:
+            shares = (100 * lacking / float(np.prod(geobox.shape))).round(2).tolist()
+            layers = [one.options.name for one in computed.static]
+            summary.facts["missing_percent"] = dict(zip(layers, shares, strict=True))
         if computed.converges:
             summary.facts["composites_not_converged"] = unconverged
 

@@ -229,6 +229,8 @@ def train(
         card["early_stopping"] = stopping.to_dict() | {
             "fold_rounds": [one.rounds for one in found_by if one is not None]
         }
+    if options.layers:
+        card["missing_layers"] = _missing_layers(training, options)
     text = classifier.to_text()
     importance = classifier.importance()
     if validated is None:
@@ -310,6 +312,27 @@ def _common_names(training: Mapping[str, Samples], year: int) -> tuple[str, ...]
                 "features and training_samples of all patches again"
             )
     return names
+
+
+def _missing_layers(
+    training: Mapping[str, Samples], options: TrainingOptions
+) -> dict[str, dict[str, float]]:
+    """Return by layer and class the share of the training samples that lack the layer's first
+    feature, 0 to 1; without the classes that lack nothing."""
+    names = next(iter(training.values())).names
+    labels = np.concatenate([one.classes[: one.for_training] for one in training.values()])
+    told: dict[str, dict[str, float]] = {}
+    for layer in options.layers:
+        first = next((n for n in names if n == layer or n.startswith(f"{layer}_")), None)
+        if first is None:
+            continue
+        at = names.index(first)
+        missing = np.concatenate(
+            [np.isnan(one.features[: one.for_training, at]) for one in training.values()]
+        )
+        shares = {i: float(missing[labels == i].mean()) for i in np.unique(labels).tolist()}
+        told[layer] = {options.classes[i]: round(s, 4) for i, s in shares.items() if s > 0}
+    return told
 
 
 def _check_classes(

@@ -417,6 +417,10 @@ class TrainingOptions(Options):
         data("sampling.class_weights"), default=_SAMPLING.class_weights
     )
     """balanced: every class weighs the same."""
+    layers: tuple[str, ...] = option(
+        NotCounted("they are features, which count by themselves"), default=()
+    )
+    """The names of rasters that have no season, of which the card says what each class lacks."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
 
     @property

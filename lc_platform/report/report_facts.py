@@ -126,6 +126,10 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
         )
     if names := of.card.get("classes_without_samples"):
         said.append(f"Classes without a sample, which the map cannot show: {', '.join(names)}.")
+    for layer, shares in (of.card.get("missing_layers") or {}).items():
+        if shares:
+            lacking = ", ".join(f"{100 * share:.3g} % of {n}" for n, share in shares.items())
+            said.append(f"Training pixels without {layer}: {lacking}.")
     if options.excluded:
         said.append(f"Acquisitions left out by the configuration: {', '.join(options.excluded)}.")
     said += [f"{words}." for words in of.metrics.get("split_warnings") or []]

@@ -22,7 +22,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window
 
-from lc_platform.area.coordinates import CoordinatesError, usable
+from lc_platform.area.coordinates import CoordinatesError, applied, usable
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, from_raster
 from lc_platform.sources.protocol import SourceError
@@ -168,7 +168,7 @@ class RasterReference:
             return True  # there is no box
         try:
             reach = polygons.reprojected(
-                shapely.Polygon(np.column_stack(_applied(geobox.affine, x, y))),
+                shapely.Polygon(np.column_stack(applied(geobox.affine, x, y))),
                 CRS(str(geobox.crs)),
                 self._crs,
                 _HAIR * abs(raster.transform.a),  # the raster's own units
@@ -181,7 +181,7 @@ class RasterReference:
             return True  # the raster's edge lies within
         west, east = west + turns[0], east + turns[1]
         x, y = np.array([west, east, east, west]), np.array([south, south, north, north])
-        x, y = _applied(~raster.transform, x, y)
+        x, y = applied(~raster.transform, x, y)
         left, top = (max(0, int(np.floor(side.min() - _HAIR))) for side in (x, y))
         right = min(raster.width, int(np.floor(x.max() + _HAIR)) + 1)
         bottom = min(raster.height, int(np.floor(y.max() + _HAIR)) + 1)
@@ -252,13 +252,13 @@ class RasterReference:
         """
         classes = np.full(grid.shape, _NO_LABEL, np.int64)
         x, y = np.meshgrid(np.arange(grid.shape[1]) + 0.5, np.arange(grid.shape[0]) + 0.5)
-        x, y = _applied(grid.affine, x, y)
+        x, y = applied(grid.affine, x, y)
         if grid.crs != raster.crs:
             x, y = polygons.transformer(str(grid.crs), raster.crs.to_wkt()).transform(x, y)
         turns = polygons.turns_above(self._crs, raster.bounds.left, x)
         for turn in np.unique(turns[np.isfinite(turns)]):
             on_turn = np.where(turns == turn, x + turn, np.nan)
-            self._gather(raster, *_applied(~raster.transform, on_turn, y), classes, unknown)
+            self._gather(raster, *applied(~raster.transform, on_turn, y), classes, unknown)
         return classes
 
     def _gather(
@@ -343,9 +343,3 @@ def _parts(width: int, height: int, most: float) -> Iterator[Window]:
             min(_BLOCK, width - column * _BLOCK),
             min(_BLOCK, height - row * _BLOCK),
         )
-
-
-def _applied(
-    a: Any, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f

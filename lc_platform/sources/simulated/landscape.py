@@ -94,6 +94,16 @@ def height(x, y, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def elevations(x, y, seed):  # type: ignore[no-untyped-def]
+    """Metres above the sea at places, (y, x)."""
+    out = np.empty(x.shape, np.float32)
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            out[row, column] = height(x[row, column], y[row, column], seed)
+    return out
+
+
+@njit(cache=True, nogil=True)
 def warp(x, y, seed):  # type: ignore[no-untyped-def]
     """The displacement of a place, from the map to the space the borders are straight in."""
     s = seed ^ _WARP

@@ -170,24 +170,39 @@ class StacArchive:
         footprint = in_degrees(area)
         read = footprint if around is None else in_degrees(around)
         start, end = utc(start), utc(end)
-        self._open()
-        items = self._items
-        if self._api is not None:
-            items = merged(
-                self._ask_api(bbox=part.bounds, datetime=[start, end], limit=100)
-                for part in shapely.get_parts(read)
-            )
-        for invalid in items.invalid:
-            if invalid.footprint.intersects(read):
-                raise invalid.error
         acquisitions = []
-        for key, of_pass in passes(items.granules.values()).items():
+        for key, of_pass in passes(self._found(read, start, end)).items():
             found = [g for g in of_pass if start <= g.datetime < end]
             found = [g for g in found if g.footprint.intersects(read)]
             if any(g.footprint.intersects(footprint) for g in found):
                 kept = _by_preference(found)
                 acquisitions.append(self._acquisition(key, kept, footprint))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
+
+    def layers(
+        self,
+        area: Geometry,
+        bands: Sequence[str],
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> list[list[Layer]]:
+        """Return the ``bands`` of each item that touches ``area`` (any CRS), in the half-open
+        period [start, end), UTC, or of all times: the newest items first, and those of one time by
+        their ids. Errors are those of ``search``, and of ``read`` where an item lacks a band.
+        """
+        around = in_degrees(area)
+        period = (None, None) if start is None or end is None else (utc(start), utc(end))
+        granules = [g for g in self._found(around, *period) if g.footprint.intersects(around)]
+        if period[0] is not None and period[1] is not None:
+            granules = [g for g in granules if period[0] <= g.datetime < period[1]]
+        granules = sorted(granules, key=lambda one: one.id)
+        granules = sorted(granules, key=lambda one: one.datetime, reverse=True)
+        return [[one.layer(band, one.id, self._hosted) for band in bands] for one in granules]
+
+    @property
+    def files(self) -> RemoteFiles:
+        """What its files are read by."""
+        return self._files
 
     def read(self, acquisition: Acquisition, geobox: GeoBox, bands: Sequence[str]) -> Pixels:
         """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
@@ -237,6 +252,23 @@ class StacArchive:
         """End the waits for the archive that are under way: what is read then fails with
         TransientSourceError. What is asked for later is waited for again."""
         self._limits.stop()
+
+    def _found(
+        self, around: shapely.Geometry, start: datetime | None, end: datetime | None
+    ) -> Iterable[Granule]:
+        """Return the items around an area in degrees and in a period; of a static catalog all."""
+        self._open()
+        items = self._items
+        if self._api is not None:
+            when = {} if start is None else {"datetime": [start, end]}
+            items = merged(
+                self._ask_api(bbox=part.bounds, limit=100, **when)
+                for part in shapely.get_parts(around)
+            )
+        for invalid in items.invalid:
+            if invalid.footprint.intersects(around):
+                raise invalid.error
+        return items.granules.values()
 
     def _acquisition(
         self, key: str, granules: Sequence[Granule], area: shapely.Geometry

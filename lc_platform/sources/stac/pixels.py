@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,15 +22,14 @@ from odc.geo import CRS, Resolution
 from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
-from rasterio.session import DummySession
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window
 
+from lc_platform.sources import raster_files
 from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles, tag
 from lc_platform.sources.protocol import Cost, SourceError
 from lc_platform.sources.stac import amplitude, geotiff, sampling
 
-_MEAN_FROM_RATIO = 1.99  # twice as coarse, of pixels that are not quite 10 m too
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +103,7 @@ def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
     of whole numbers from 0 to 65535, TransientSourceError where the archive did not answer.
     """
     try:
-        with _opened(layer, files) as (file, remote):
+        with raster_files.opened(layer.uri, files, layer.where, layer.otherwise) as (file, remote):
             numbers, valid = _on_grid(layer, file, remote, geobox)
     except (RasterioError, OSError, ValueError, IndexError) as error:
         raise _damaged(layer, error) from error
@@ -121,20 +119,6 @@ def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
     return Read(values, valid, remote.cost, remote.content)
 
 
-@contextmanager
-def _opened(
-    layer: Layer, files: RemoteFiles
-) -> Iterator[tuple[rasterio.DatasetReader, RemoteFile | None]]:
-    if files.has(layer.uri):
-        with files.opened(layer.uri, layer.where, layer.otherwise) as opened:
-            yield opened
-    else:
-        # Not shared: one file may be read by several threads at a time.
-        quick = rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
-        with quick, rasterio.open(layer.uri, sharing=False) as file:
-            yield file, None
-
-
 def _on_grid(
     layer: Layer, file: rasterio.DatasetReader, remote: RemoteFile | None, geobox: GeoBox
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -147,7 +131,10 @@ def _on_grid(
     if own is None:
         raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
     nodata = _no_data(layer, file)
-    side = 1 if layer.classification else _points_a_side(own, geobox)
+    side = 1
+    if not layer.classification:
+        of_file = _resolution_in(own, geobox.crs)
+        side = sampling.points_a_side(of_file, geobox.resolution, own.crs == geobox.crs)
     points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
     found, valid = _at_centres(layer, file, own, remote, points, nodata)
     boxes = (geobox.shape[0], side, geobox.shape[1], side)
@@ -175,9 +162,7 @@ def _at_centres(
     blocks: list[geotiff.Block] = []
     if remote is not None and file.crs is not None:
         needed = where or sampling.pixels_around(file, grid)
-        blocks = list(geotiff.blocks(file, layer.index, needed.rows, needed.columns))
-        ranges = [(block.first, block.size) for block in blocks if block.size]
-        remote.fetch(ranges, geotiff.LEADER, geotiff.TRAILER)
+        blocks = raster_files.fetch(file, remote, [layer.index], needed.rows, needed.columns)
     if where is None:
         return sampling.warped(file, layer.index, grid, nodata)
 
@@ -205,20 +190,6 @@ def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
         return GeoBox((height, width), transform, crs)
     own = rio_geobox(file)
     return own if own.crs is not None and isinstance(own, GeoBox) else None
-
-
-def _points_a_side(own: GeoBox, geobox: GeoBox) -> int:
-    """Return how many points, spread evenly, a grid pixel's mean is taken of in each direction.
-
-    1 where the grid is not twice as coarse as the file. Otherwise one a file pixel where a whole
-    number of these fits the grid pixel, more where not. The same for every window of a grid.
-    """
-    grid, file = geobox.resolution, _resolution_in(own, geobox.crs)
-    ratio = min(abs(grid.x / file.x), abs(grid.y / file.y))
-    if ratio < _MEAN_FROM_RATIO:
-        return 1
-    times = (1, 2, 3) if own.crs == geobox.crs else ()
-    return round(ratio * next((n for n in times if abs(n * ratio - round(n * ratio)) < 0.02), 4))
 
 
 @lru_cache

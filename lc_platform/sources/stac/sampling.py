@@ -9,6 +9,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from odc.geo import Resolution
 from odc.geo.geobox import GeoBox
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject, transform_bounds
@@ -20,6 +21,9 @@ _EXACT = 1e-6
 _ROUNDING = 1e-10
 """In file pixels: what GDAL allows a coordinate to fall short of a pixel."""
 
+_MEAN_FROM_RATIO = 1.99
+"""Twice as coarse, of pixels that are not quite 10 m too."""
+
 
 class PixelIndices(NamedTuple):
     """The file's pixel at each grid pixel's centre, where both have the same axes."""
@@ -28,6 +32,24 @@ class PixelIndices(NamedTuple):
     """(y,), outside of the file too."""
     columns: NDArray[np.int64]
     """(x,), likewise."""
+
+
+def points_a_side(
+    file: Resolution, grid: Resolution, same_crs: bool, *, from_ratio: float = _MEAN_FROM_RATIO
+) -> int:
+    """Return how many points, spread evenly, a grid pixel's mean is taken of in each direction.
+
+    file, grid  the resolutions of both, in the grid's CRS
+    from_ratio  how many times as coarse as the file's the grid's pixels are at least
+
+    1 where they are less coarse. Otherwise one a file pixel where a whole number of these fits the
+    grid pixel, more where not. The same for every window of a grid.
+    """
+    ratio = min(abs(grid.x / file.x), abs(grid.y / file.y))
+    if ratio < from_ratio:
+        return 1
+    times = (1, 2, 3) if same_crs else ()
+    return round(ratio * next((n for n in times if abs(n * ratio - round(n * ratio)) < 0.02), 4))
 
 
 def pixel_indices(own: GeoBox, grid: GeoBox) -> PixelIndices | None:

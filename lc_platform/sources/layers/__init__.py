@@ -1,0 +1,1 @@
+"""Rasters that have no season: terrain, soil, climate, embeddings of a year."""
