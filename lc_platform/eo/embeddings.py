@@ -16,5 +16,6 @@ def alphaearth(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     The power of 2 keeps the small values of a unit vector apart: ``(v / 127.5) ** 2`` with the sign
     of ``v`` (Brown et al. 2025, "AlphaEarth Foundations", arXiv 2507.22291).
     """
-    share = numbers / np.float32(127.5)
-    return share * np.abs(share)
+    share: NDArray[np.float32] = numbers / np.float32(127.5)
+    found: NDArray[np.float32] = share * np.abs(share)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -94,7 +95,7 @@ class Tile:
         return values
 
     def _missing(
-        self, file: rasterio.DatasetReader, numbers: NDArray[np.generic], window: Window
+        self, file: rasterio.DatasetReader, numbers: NDArray[Any], window: Window
     ) -> NDArray[np.bool_]:
         options, dtype = self.options, numbers.dtype
         given = (options.nodata,) if options.nodata is not None else self.link.nodata
@@ -256,7 +257,7 @@ def _calibration(
     return found[0], found[1]
 
 
-def _equals(numbers: NDArray[np.generic], value: float) -> NDArray[np.bool_]:
+def _equals(numbers: NDArray[Any], value: float) -> NDArray[np.bool_]:
     """Return where numbers are a value, as their type holds it."""
     dtype = numbers.dtype
     if dtype.kind == "f":
