@@ -89,6 +89,24 @@ def refused(check: Check, made: Site) -> str:
     return problem
 
 
+def test_layers_are_told_with_what_they_cover_and_one_that_is_not_there_is_refused(
+    check: Check, made: Site
+) -> None:
+    west, _, _, north = metres(0, 0, 2)
+    write_tiff(made.folder / "dem.tif", np.zeros((16, 16), np.int16), origin=(west, north))
+    layer = {"name": "elevation", "path": "dem.tif", "terrain": ["slope"]}
+    made.configure(features={"layers": [layer]})
+    ended = check(made)
+    assert ended.status == 0
+    assert (
+        "layer elevation: 2 features of dem.tif (int16, bilinear), which covers 50% of the area"
+        in ended.out
+    )
+    assert "features.layers[0]: dem.tif covers 50% of the area; elsewhere elevation is" in ended.err
+    made.configure(features={"layers": [{**layer, "path": "dem_{year}.tif"}]})
+    assert "features.layers[0].path: dem_2021.tif is not there (for 2021)" in refused(check, made)
+
+
 def test_ranges_of_a_raster_are_there_and_its_values_of_no_class_are_told(
     check: Check, made: Site
 ) -> None:
