@@ -112,7 +112,7 @@ class RasterLayer:
         values, moved = self._around(lattice, every)
         if values is None:
             return np.full((self.count, *grid.shape), np.nan, np.float32)
-        return resampling.mean(values, moved, tuple(grid.shape))
+        return resampling.mean(values, moved, (grid.shape[0], grid.shape[1]))
 
     def _around(
         self, lattice: Lattice, several: Sequence[Points]
