@@ -36,6 +36,7 @@ from lc_platform.sources.passes import as_acquisition, clear_enough, in_degrees,
 from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, SourceError
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
+from lc_platform.sources.stac.granules import by_preference, granules_on
 from lc_platform.sources.stac.hrefs import located, resolve
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, merged, parsed
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
@@ -49,7 +50,6 @@ _BESIDE = 8
 turns."""
 _NAMED_COLLECTIONS = 20
 _NAMED_ITEMS = 10
-_REPLACED_SHARE = 0.99
 _REMEMBERED_API_ITEMS = 1000
 _KEPT_PROPERTIES = (
     "s2:processing_baseline",
@@ -175,7 +175,7 @@ class StacArchive:
             found = [g for g in of_pass if start <= g.datetime < end]
             found = [g for g in found if g.footprint.intersects(read)]
             if any(g.footprint.intersects(footprint) for g in found):
-                kept = _by_preference(found)
+                kept = by_preference(found)
                 acquisitions.append(self._acquisition(key, kept, footprint))
         return sorted(acquisitions, key=lambda acquisition: (acquisition.datetime, acquisition.key))
 
@@ -229,7 +229,7 @@ class StacArchive:
         values = np.zeros((len(bands), *geobox.shape), np.uint16)
         data_mask = np.zeros(geobox.shape, np.bool_)
         spent, tags = Cost(), {}
-        for index in _granules_on(geobox, granules):
+        for index in granules_on(geobox, granules):
             read = self._read_layers(layers[index], geobox)
             self._last_read.keep(acquisition.key, [layer.content for layer in read])
             fresh = ~data_mask
@@ -534,36 +534,6 @@ class StacArchive:
         return [known[id_] for id_ in acquisition.items]
 
 
-def _by_preference(granules: Sequence[Granule]) -> list[Granule]:
-    """Return tile by tile, the newest processing first, without what it replaces.
-
-    Two items of a tile may be two processings of one granule, or the two halves of a tile that a
-    datastrip's end cuts: an older one goes only where newer ones cover it.
-    """
-
-    def age(granule: Granule) -> tuple[tuple[int, ...], str, str]:
-        properties = granule.item.properties
-        return (
-            granule.baseline,
-            str(properties.get("updated") or properties.get("created") or ""),
-            granule.id,
-        )
-
-    kept: list[Granule] = []
-    for granule in sorted(granules, key=age, reverse=True):
-        newer = shapely.union_all(
-            [
-                other.footprint
-                for other in kept
-                if granule.tile == other.tile != "" and other.baseline > granule.baseline
-            ]
-        )
-        replaced = granule.footprint.intersection(newer).area
-        if newer.is_empty or replaced < _REPLACED_SHARE * granule.footprint.area:
-            kept.append(granule)
-    return sorted(kept, key=lambda granule: granule.tile)
-
-
 def _cloud_cover(granule: Granule) -> object:
     """Return a granule's cloud cover as its item has it, None where it has none."""
     return granule.item.properties.get("eo:cloud_cover")
@@ -573,16 +543,6 @@ def _coverage(granules: Sequence[Granule], area: shapely.Geometry) -> float:
     """Return the share of an area in degrees that footprints cover."""
     covered = shapely.union_all([granule.footprint for granule in granules]) & area
     return float(covered.area / area.area) if area.area else 1.0
-
-
-def _granules_on(geobox: GeoBox, granules: Sequence[Granule]) -> list[int]:
-    """Return which granules to read, in order: those near the grid, those in its CRS first."""
-    if len(granules) == 1:
-        return [0]
-    # Footprints are drawn roughly (straight lines between far corners), hence the margin.
-    footprint = polygons.normalized(in_degrees(geobox.extent).buffer(0.02))
-    near = [i for i, granule in enumerate(granules) if granule.footprint.intersects(footprint)]
-    return sorted(near, key=lambda i: granules[i].crs != str(geobox.crs))
 
 
 def _usual_cost(geobox: GeoBox, metres: float | None) -> Cost:
