@@ -197,6 +197,7 @@ def test_a_band_that_the_archive_lacks_is_named_with_those_it_has(tmp_path: Path
     assert names(made.store, "raw_bands") == set()
 
 
+@pytest.mark.proof
 def test_a_year_without_acquisitions_stops_no_other_year(tmp_path: Path) -> None:
     made = site(tmp_path, patches=2)
     made.configure(years=[2020, 2021])

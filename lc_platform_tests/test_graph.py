@@ -362,6 +362,7 @@ def test_a_patch_without_data_stops_no_other_of_its_chunk(
     assert "no acquisition has data on the patch" in alone.errors[blind]
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_neither_workers_nor_chunks_change_the_result(
     built: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -119,6 +119,7 @@ def test_acquisitions_that_have_come_are_kept(small: Site) -> None:
     assert told == [] or told[-1] in ("1 of 1", "0 of 0")
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_patches_of_a_chunk_that_were_finished_are_recorded(small: Site) -> None:
     """Dagster itself records nothing of a step that did not end."""
@@ -205,6 +206,7 @@ def test_the_first_signal_says_what_is_being_finished_and_ends_the_run(
     assert report.succeeded, report.failures
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_path: Path) -> None:
     with started("demo", tmp_path / "demo", terminal=True, folder=tmp_path) as one:
@@ -216,6 +218,7 @@ def test_a_demo_that_is_stopped_while_its_reference_is_written_makes_no_map(tmp_
         assert "Traceback" not in one.words
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "terminal"), [(1, False), pytest.param(2, True, marks=_PROOF)])
 def test_the_second_signal_ends_at_once_and_leaves_no_process(
@@ -264,8 +267,8 @@ def test_the_task_of_a_worker_that_is_killed_is_done_by_another(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("ui", "--port"), "Dagster's UI comes up"),
-        (("metrics", "--every", "0.1", "--port"), "Metrics at"),
+        pytest.param(("ui", "--port"), "Dagster's UI comes up", marks=_PROOF),
+        pytest.param(("metrics", "--every", "0.1", "--port"), "Metrics at", marks=_PROOF),
         (("map", "--port"), "The map is at"),
     ],
 )
@@ -313,6 +316,7 @@ def _handles(process: int) -> bool:
     return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_signal_that_was_ignored_before_stays_ignored(small: Site) -> None:
     """As under `nohup`, or in a shell's background."""

@@ -183,6 +183,7 @@ def weighted_f1(store: Path) -> float:
     return float(found["f1_weighted"])
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_flanders_end_to_end_reaches_a_weighted_f1_of_088(
     flanders: Site, record_property: Callable[[str, object], None]

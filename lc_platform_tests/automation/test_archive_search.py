@@ -65,6 +65,7 @@ def look(platform: Platform, after: str = "", seconds: float = 50.0) -> SearchOu
     )
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_several_patches_are_asked_about_at_a_time_and_no_more_than_connections(
     server: SentinelHubServer, platform: Platform

@@ -19,7 +19,7 @@ from benchmarks.numpy_smoothing import smooth as plain_smooth
 from lc_platform.eo import applicability, classification_methods, clouds, smoothing, timeseries
 from lc_platform.eo import classifier as classify
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 
 def ratio(plain: Callable[[], Any], ours: Callable[[], Any], pairs: int = 5) -> float:
