@@ -75,6 +75,7 @@ def requests(stack: AcquisitionStack) -> int:
     return 2 * len(stack)
 
 
+@pytest.mark.slow
 def test_a_year_that_is_there_costs_a_search(
     server: SentinelHubServer,
     tmp_path: Path,
@@ -209,6 +210,7 @@ made(site(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_has_lost_the_acquisition_it_was_at(
     server: SentinelHubServer, tmp_path: Path, undisturbed: AcquisitionStack
 ) -> None:

@@ -352,6 +352,7 @@ def test_a_private_import_outside_its_room_is_named(tmp_path: Path, text: str, n
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["eo", "products", "storage"])
 def test_science_products_and_storage_need_no_dagster(room: str, tmp_path: Path) -> None:
     names = [
@@ -386,6 +387,7 @@ def test_the_configuration_knows_of_the_science_the_indices_and_seasons_alone() 
     assert known <= {"lc_platform.eo", "lc_platform.eo.indices", "lc_platform.eo.season"}
 
 
+@pytest.mark.slow
 def test_the_science_meets_neither_dagster_nor_the_platform(tmp_path: Path) -> None:
     names = [f"lc_platform.eo.{f.stem}" for f in (PACKAGE / "eo").glob("*.py")]
     done = run_python(

@@ -16,6 +16,8 @@ from lc_platform.assets.partitions import PATCH
 from lc_platform.sources import open_source
 from lc_platform_tests.graphs import YEAR, Blind, Platform, configured, why
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def acquired(tmp_path_factory: pytest.TempPathFactory) -> Platform:

@@ -98,6 +98,7 @@ def test_an_archive_that_does_not_answer_ends_the_look_and_the_next_begins_behin
     assert len(later.new) == PATCHES
 
 
+@pytest.mark.slow
 def test_where_time_runs_out_what_is_asked_for_still_counts(
     server: SentinelHubServer, platform: Platform
 ) -> None:

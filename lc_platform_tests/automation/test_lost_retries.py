@@ -13,6 +13,8 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, BACKFILL_ID_TAG, W
 from lc_platform.automation import lost_retries
 from lc_platform.monitoring.run_failures import GIVEN_UP, failed_runs
 
+pytestmark = pytest.mark.slow
+
 CURSOR = f"EVENT_LOG_CONSUMER_CURSOR-{dg.DagsterEventType.RUN_FAILURE.value}"
 LATER = 120.0
 """Seconds after the failure."""

@@ -21,6 +21,8 @@ from lc_platform.commands.instance import HOME_VARIABLE
 from lc_platform_tests.sites import DATES, Site, metres, site
 from lc_platform_tests.sources.stac.catalogs import write_tiff
 
+pytestmark = pytest.mark.slow
+
 
 class Ended(NamedTuple):
     status: int

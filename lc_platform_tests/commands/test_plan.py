@@ -95,6 +95,7 @@ def test_a_plan_counts_what_is_not_there_yet_and_leaves_no_trace(small: Site) ->
     assert not small.store.exists()
 
 
+@pytest.mark.slow
 def test_a_plan_counts_only_what_is_new_since_the_last_run(small: Site) -> None:
     file = small.folder / "lc.yaml"
     first, second = planned(file).patches
@@ -164,6 +165,7 @@ LINE = {"type": "LineString", "coordinates": EVERYWHERE["coordinates"][0][:2]}
 COLLECTION_OF_BOTH = {"type": "GeometryCollection", "geometries": [EVERYWHERE, LINE]}
 
 
+@pytest.mark.slow
 def test_one_bad_footprint_stops_neither_plan_nor_acquisition(
     lc: Command, small: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

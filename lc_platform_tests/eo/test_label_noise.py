@@ -61,6 +61,7 @@ def reference(seed: int, rate: float = 0.1, polygons: int = 400, features: int =
     return Reference(found, labels, inside + 1, mislabelled, np.array(IDS)[true])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_most_mislabelled_polygons_are_found_and_few_others(seed: int) -> None:
     """60 % of them at a precision of 80 %."""
@@ -74,12 +75,14 @@ def test_most_mislabelled_polygons_are_found_and_few_others(seed: int) -> None:
     assert (found.probable == made.true)[hits].mean() > 0.85
 
 
+@pytest.mark.slow
 def test_hardly_a_polygon_is_accused_where_no_label_is_wrong() -> None:
     made = reference(14, rate=0)
     polygons = by_polygon(made.probabilities, made.labels, made.polygons, IDS)
     assert find_label_errors(polygons.probabilities, polygons.labels, IDS).wrong.mean() < 0.02
 
 
+@pytest.mark.slow
 def test_pixels_are_examples_too() -> None:
     made = reference(15)
     found = find_label_errors(made.probabilities, made.labels, IDS)

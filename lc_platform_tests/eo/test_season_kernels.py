@@ -195,6 +195,7 @@ def observed(curve: NDArray[np.float64], every: int = 6) -> Case:
     return Case(values, np.ones((len(days), 1, 1), np.bool_), days)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", ["smoothed", "double_logistic"])
 def test_a_season_starts_and_ends_where_its_curve_does(curve: phenology.Curve) -> None:
     truth = double_logistic(DAILY, *SUMMER)
@@ -215,6 +216,7 @@ def test_a_season_starts_and_ends_where_its_curve_does(curve: phenology.Curve) -
     assert fall == pytest.approx(0.6 * (truth[top] - truth[-1]) / (early[1] - late[1]), rel=0.03)
 
 
+@pytest.mark.slow
 def test_of_two_seasons_the_earlier_comes_first_and_a_missing_one_is_missing() -> None:
     spring = double_logistic(DAILY, 0.2, 0.4, 80, 0.12, 140, 0.12)
     both = spring + double_logistic(DAILY, 0, 0.5, 210, 0.12, 280, 0.1)
@@ -231,6 +233,7 @@ def test_of_two_seasons_the_earlier_comes_first_and_a_missing_one_is_missing() -
     assert np.isnan(flat).all()
 
 
+@pytest.mark.slow
 def test_the_double_logistic_is_scipys_fit() -> None:
     rng = np.random.default_rng(9)
     case = observed(double_logistic(DAILY, *SUMMER))

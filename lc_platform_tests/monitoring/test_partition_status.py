@@ -20,6 +20,8 @@ from lc_platform_tests.command_line import Command
 from lc_platform_tests.graphs import Blind
 from lc_platform_tests.sites import Site, first_never_seen, footprint, metres, site, worker_of
 
+pytestmark = pytest.mark.slow
+
 AFTER = ("cloud_masks", "observation_stats", "alignment", "features", "training_samples")
 
 
@@ -72,7 +74,6 @@ def test_of_a_chunk_only_the_patch_that_failed_has_failed(unseen: Site, lc: Comm
     assert f"failed raw_bands {first}\n" in ended.err
 
 
-@pytest.mark.slow
 def test_what_was_made_since_is_no_reason_any_more(unseen: Site) -> None:
     (first, *_), _ = chunk(unseen)
     unseen.acquire("2021-06-06", footprint(*metres(0.1, 0, 2.9, 1)))
@@ -132,7 +133,6 @@ def test_a_patch_grid_that_failed_is_shown_with_its_reason(unseen: Site, lc: Com
     assert "area.gpkg" in ended.err
 
 
-@pytest.mark.slow
 def test_a_patch_grid_that_failed_when_it_was_to_be_made_again_is_shown(unseen: Site) -> None:
     chunk(unseen)
     unseen.configure(aoi={"patch_size": 320})

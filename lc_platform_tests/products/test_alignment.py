@@ -191,6 +191,7 @@ def misplaced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Report]
     return made, running(made, silent, select=select)
 
 
+@pytest.mark.slow
 def test_a_run_and_the_status_say_that_the_reference_lies_elsewhere(
     misplaced: tuple[Config, Report],
 ) -> None:

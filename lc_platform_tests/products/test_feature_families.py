@@ -27,6 +27,8 @@ from lc_platform.products.features import FeatureStack
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform_tests.products import cubes as held
 
+pytestmark = pytest.mark.slow
+
 NDVI = indices.KNOWN["NDVI"]
 EVERY: Families = (
     Series(),

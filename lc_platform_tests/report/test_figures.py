@@ -23,6 +23,8 @@ from lc_platform.report.text import as_written, wrapped
 from lc_platform_tests.products import cubes
 from lc_platform_tests.report.evaluations import metrics
 
+pytestmark = pytest.mark.slow
+
 # Confusion matrices
 
 

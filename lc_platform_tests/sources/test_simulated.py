@@ -30,6 +30,8 @@ from lc_platform.sources.simulated import (
 )
 from lc_platform_tests.sources.simulated_patch import PATCH, YEAR, acquisitions, archive, grid
 
+pytestmark = pytest.mark.slow
+
 DETECTOR_BANDS = ["B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12"]
 
 
@@ -75,7 +77,6 @@ def test_a_box_larger_than_a_block_has_the_same_pixels(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(blocks.values, expected.values)
 
 
-@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_pixels() -> None:
     program = (
         "import hashlib\n"
@@ -154,7 +155,6 @@ def test_the_real_mission_passes_orbit_22_over_slovenia_on_the_same_days() -> No
     assert "S2A_20170703_R022" in {a.key for a in year_at(13.5, 46.0, 2017)}
 
 
-@pytest.mark.slow
 def test_a_swath_edge_is_a_straight_line_inside_a_patch() -> None:
     # Along a row from 10 to 16 E a swath of 290 km must begin or end.
     wide = GeoBox((1, 500), Affine(1000, 0, 200000, 0, -1000, 5100000), "EPSG:32633")
@@ -258,7 +258,7 @@ def far_from(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize(
     ("resolution", "average", "dilation"),
-    [pytest.param(10, 4, 2, marks=pytest.mark.slow), (80, 1, 1)],
+    [(10, 4, 2), (80, 1, 1)],
 )
 def test_s2cloudless_finds_the_thick_clouds_and_leaves_clear_land_alone(
     resolution: int, average: int, dilation: int

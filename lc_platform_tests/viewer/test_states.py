@@ -24,6 +24,8 @@ from lc_platform.viewer.app import create_app
 from lc_platform_tests.reading import stores
 from lc_platform_tests.sites import Site, first_never_seen, footprint, metres, worker_of
 
+pytestmark = pytest.mark.slow
+
 YEAR = 2021
 
 
