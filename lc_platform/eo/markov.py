@@ -184,7 +184,7 @@ def checked(
             "Each row of the matrix of transitions must be of 0 and above and sum to one; the "
             f"sums are {sums.round(4).tolist()}. See `transition_matrix`."
         )
-    transitions = np.ascontiguousarray(np.broadcast_to(transitions, (steps, classes, classes)))
+    transitions = np.broadcast_to(transitions, (steps, classes, classes)).copy()
     shares = np.ones(classes) if prior is None else np.asarray(prior, np.float64)
     if shares.shape != (classes,) or not (np.isfinite(shares) & (shares > 0)).all():
         raise ValueError(f"The prior must be above 0 for each of the {classes} classes: {prior}")

@@ -88,7 +88,7 @@ def series(
 ) -> list[float]:
     regular = timeseries.regularize(
         values,
-        np.array(valid).reshape(-1, 1, 1),
+        np.array(valid, np.bool_).reshape(-1, 1, 1),
         np.array(days, np.int32),
         np.array(targets, np.int32),
     )
