@@ -258,7 +258,7 @@ REFUSED = [
     ("{aoi: {resolutoin: 10}}", "aoi.resolutoin: this key is not known. Did you mean resolution?"),
     ("{clouds: {strength: 3}}", "clouds.strength: this key is not known."),
     ("{clouds: {zzz: 3}}", "Keys here are method, threshold, average_over, dilation, resolution, "),
-    ("{3: 4}", "3: this key is not known. Keys here are name, storage, years"),
+    ("{3: 4}", "3: this key is not known. Keys here are name, storage, season, years"),
     ("{name: null}", "name: this key is missing. Give it."),
     ("{aoi: null}", "aoi: this key is missing. Give it."),
     ("{imagery: {source: null}}", "imagery.source: this key is missing. Give it."),

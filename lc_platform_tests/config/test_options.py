@@ -102,6 +102,7 @@ _FUNCTIONS_ALONE = {
     "lc_platform.config.reference",  # how values are compared
     "lc_platform.config.fields",  # how lengths and CRSs are checked
     "lc_platform.config.input_files",  # digests of files
+    "lc_platform.config.problems",  # which name was meant
 }
 
 
