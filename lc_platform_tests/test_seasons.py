@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+import lc_platform
 from lc_platform import config
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
@@ -163,6 +164,29 @@ def test_only_what_is_of_the_season_is_counted(made: Made) -> None:
     counts = made.opened("observation_stats", 2023).read("valid_observations")
     valid = masks.valid()[(raw.days >= 0) & (raw.days < 365)]
     np.testing.assert_array_equal(counts, valid.sum(axis=0))
+
+
+def test_what_is_opened_says_of_which_days_it_is(made: Made) -> None:
+    reader = lc_platform.open(made.platform.config)
+    (patch,) = made.platform.patches
+    imagery = reader.dataset("raw_bands", patch, 2023)
+    assert imagery.attrs["season"] == "2022-10-01/2023-09-30"
+    assert len(imagery.time) == len(made.imagery(2023))
+    ground = reader.patches.geometry.iloc[0].centroid.buffer(0.0005)
+    table = reader.series(ground, "NDVI")
+    days = table.index.to_numpy()
+    assert (np.diff(days) > np.timedelta64(0)).all()  # none of what is shared is there twice
+    own = [made.imagery(year).datetimes[made.imagery(year).of_season] for year in YEARS]
+    np.testing.assert_array_equal(days, np.concatenate(own))
+
+
+def test_a_month_is_the_one_of_the_season(made: Made) -> None:
+    raw = made.imagery(2023)
+    assert {str(day)[:7] for day in raw.datetimes} >= {"2022-10", "2023-10", "2022-09", "2023-09"}
+    for month, named in ((10, "2022-10"), (9, "2023-09")):
+        found = [str(raw.datetimes[position])[:7] for position in raw.of_month(month)]
+        assert len(found) == sum(str(day)[:7] == named for day in raw.datetimes) > 0
+        assert set(found) == {named}
 
 
 def test_a_second_look_makes_nothing(made: Made) -> None:

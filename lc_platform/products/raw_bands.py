@@ -120,6 +120,12 @@ class AcquisitionStack(PatchYearHandle):
         first, after = np.searchsorted(self.days, [0, self.season.length(self.year)])
         return slice(int(first), int(after))
 
+    def of_month(self, month: int) -> list[int]:
+        """Return which acquisitions of the season, by their positions, are of a month, 1 to 12."""
+        months = self.datetimes.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        own = range(len(self))[self.of_season]
+        return [position for position in own if months[position] == month]
+
     @property
     def _prefix(self) -> str:
         return f"{self.grid}/" if self.grid else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -178,19 +177,12 @@ def _drawn(
 
 def _times(stack: AcquisitionStack | CloudMasks, asked: Asked) -> list[int]:
     """Return which acquisitions are asked for: one by its key, or those of a day or a month."""
-    if asked.month is not None:
-        return _of_month(stack, asked.year, asked.month)
+    if asked.month is not None and isinstance(stack, AcquisitionStack):
+        return stack.of_month(asked.month)
     wanted = str(asked.acquisition)
     if _DAY.fullmatch(wanted):
         return [i for i, one in enumerate(stack.acquisitions) if one["datetime"][:10] == wanted]
     return [i for i, one in enumerate(stack.acquisitions) if one["key"] == wanted]
-
-
-def _of_month(stack: AcquisitionStack | CloudMasks, year: int, month: int) -> list[int]:
-    """Return which acquisitions of the year's season are of a month."""
-    first, last = stack.season.first(year), stack.season.last(year)
-    days = (date.fromisoformat(one["datetime"][:10]) for one in stack.acquisitions)
-    return [i for i, day in enumerate(days) if day.month == month and first <= day <= last]
 
 
 def _check_asked(layer: MapLayer, asked: Asked) -> None:

@@ -13,6 +13,7 @@ from lc_platform.eo import indices
 from lc_platform.errors import DataError
 from lc_platform.products import features
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_families import Series, Statistics
 from lc_platform.products.feature_options import FeatureOptions
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -51,6 +52,21 @@ def test_a_linear_year_gives_its_values_on_the_regular_dates_and_none_beyond_the
     np.testing.assert_allclose(values[inside, 0, 1, 2], expected, atol=1e-6)
     np.testing.assert_allclose(values[inside, 1, 0, 0], 1.0 - expected, atol=1e-6)
     assert np.isnan(values[~inside]).all()
+
+
+def test_days_around_a_season_bound_its_series_and_are_in_nothing_else() -> None:
+    raw = growing([-10, 100, 376])
+    valid = np.ones((3, 2, 3), bool)
+    valid[1, 0, 0] = False  # never seen in the season
+    median = Statistics(percentiles=(50.0,), measures=())
+    stack = built(raw, held.masks(raw, valid), families=(Series(), median))
+    values = stack.read()
+    series = values[: 2 * 23].reshape(23, 2, 2, 3)
+    np.testing.assert_allclose(series[:, 0, 1, 2], 0.1 + 0.001 * np.arange(0, 365, 16), atol=1e-6)
+    assert stack.names[2 * 23 :] == ("B04_p50", "B08_p50")
+    np.testing.assert_allclose(values[2 * 23 :, 1, 2], [0.2, 0.8], atol=1e-6)  # of day 100
+    assert np.isnan(values[:, 0, 0]).all()
+    assert np.isnan(values).sum() == len(values)
 
 
 def test_a_cloudy_observation_is_passed_over_and_shortens_the_pixels_year() -> None:
