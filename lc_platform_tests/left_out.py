@@ -15,6 +15,9 @@ REQUIRED = "LC_PLATFORM_REQUIRE_SERVERS"
 
 _SLOW = pytest.StashKey[int]()
 _KINDS = {
+    "tests train networks, for which PyTorch is needed: pip install 'lc-platform[networks]'": (
+        re.compile("could not import torch")
+    ),
     "tests need servers or their drivers: .ci/run installs these and runs them": re.compile(
         rf"needs |could not import |only where {REQUIRED} "
     ),

@@ -68,3 +68,22 @@ def test_a_map_stops_its_boosting_by_ground_and_its_model_makes_another_map(tmp_
     page = next(tmp_path.rglob("report.html")).read_text(encoding="utf-8")
     assert "was trained elsewhere (<code>elsewhere/model.txt</code>" in page
     assert "nothing says whether it was trained on some of them" in page
+
+
+@pytest.mark.slow
+def test_a_map_is_made_by_a_network_and_a_discriminant(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="could not import torch")
+    pytest.importorskip("onnxruntime")
+    told = settings(2, 2, validation={"folds": 2, "block_size": 160})
+    small = {"epochs": 2, "channels": 32, "heads": 4, "units": 32}
+    told["model"] = {"of": {"ltae": small, "discriminant": 1}}
+    asked = config.parse(told, tmp_path)
+    report = run(asked)
+    assert report.succeeded, report.failures
+    store = Platform(asked).store
+    metrics = formats()["evaluation"].open(store, key("evaluation", year=YEAR)).metrics
+    assert metrics["overall_accuracy"] > 0.5
+    assert metrics["random_split"]["samples_tested"] > 0
+    assert (tmp_path / "data" / key("model", year=YEAR) / "fold_1.onnx").is_file()
+    page = next(tmp_path.rglob("report.html")).read_text(encoding="utf-8")
+    assert "Lightweight temporal self-attention" in page

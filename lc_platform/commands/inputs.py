@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any
 
@@ -22,6 +23,7 @@ from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
 from lc_platform.config import Config
+from lc_platform.config.model import networks
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
@@ -150,9 +152,16 @@ def inspect(platform: Platform) -> Inputs:
 
 
 def _model(platform: Platform, found: Inputs) -> None:
-    """Look at a model that was trained elsewhere, where there is one. Its features are compared
-    when there are some."""
+    """Look at what classifies: whether what trains a network is installed, and at a model that was
+    trained elsewhere. Its features are compared when there are some."""
     options = platform.training_options()
+    for method in networks(platform.config.model):
+        lacking = [name for name in ("torch", "onnxruntime") if find_spec(name) is None]
+        if lacking:
+            found.problems.append(
+                f"model.method: {method} is trained by PyTorch and run by onnxruntime, and "
+                f"{' and '.join(lacking)} is not installed: `pip install 'lc-platform[networks]'`"
+            )
     if options.trained is None or options.card is None:
         return
     try:

@@ -27,6 +27,12 @@ LIGHTGBM_FIXED = ("objective", "num_class", "num_threads", "seed", "deterministi
 TREE_DEFAULTS: dict[str, Any] = {"n_estimators": 100, "min_samples_leaf": 2}
 """Of `random_forest` and `extra_trees`; all else is as scikit-learn has it."""
 LOGISTIC_DEFAULTS: dict[str, Any] = {"C": 1.0, "max_iter": 1000}
+_ADAM = {"epochs": 20, "batch_size": 256, "learning_rate": 0.001, "weight_decay": 1e-6}
+NETWORK_DEFAULTS: Mapping[str, dict[str, Any]] = {
+    "tempcnn": {**_ADAM, "filters": 64, "kernel_size": 5, "units": 256, "dropout": 0.5},
+    "ltae": {**_ADAM, "channels": 128, "heads": 16, "key_size": 8, "units": 128, "dropout": 0.2},
+}
+"""Of networks that read series, by method."""
 
 METHOD = "method"
 PATH, CARD = "path", "card"
@@ -176,6 +182,48 @@ def _scikit_learn(title: str, module: str, defaults: Mapping[str, Any], *left_ou
     )
 
 
+_WHOLE = {
+    "epochs": 10_000, "batch_size": 1 << 20, "filters": 4096, "kernel_size": 365, "units": 65_536,
+    "channels": 4096, "heads": 256, "key_size": 256,
+}  # fmt: skip
+"""Whole numbers from 1 to these."""
+
+
+def _network(title: str, method: str) -> Parameters:
+    """Return the parameters of a network."""
+    defaults = NETWORK_DEFAULTS[method]
+
+    def refusal(name: str, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return "it is no number"
+        if (most := _WHOLE.get(name)) is not None:
+            whole = isinstance(value, int) and 1 <= value <= most
+            return "" if whole else f"it is a whole number from 1 to {most}"
+        if name == "dropout":
+            return "" if 0 <= value < 1 else "it is from 0 to below 1"
+        least = 0.0 if name == "weight_decay" else 1e-9
+        return "" if least <= value <= 1 else f"it is from {least:g} to 1"
+
+    def conflict(given: Mapping[str, Any]) -> str:
+        both = {**defaults, **given}
+        if method != "ltae" or both["channels"] % both["heads"] == 0:
+            return ""
+        return (
+            f"channels: {both['channels']} channels cannot be dealt to {both['heads']} heads. Give "
+            "a multiple"
+        )
+
+    return Parameters(
+        title,
+        defaults,
+        lambda: {name: name for name in defaults},
+        ("seed", "num_threads"),
+        _number_or_truth,
+        refusal,
+        conflict,
+    )
+
+
 _TREES_FIXED = ("monotonic_cst", "oob_score")
 PARAMETERS: Mapping[str, Parameters] = {
     "lightgbm": Parameters(
@@ -196,6 +244,8 @@ PARAMETERS: Mapping[str, Parameters] = {
         "LogisticRegression", "linear_model", LOGISTIC_DEFAULTS, "dual", "intercept_scaling",
         "multi_class", "penalty", "fit_intercept",
     ),
+    "tempcnn": _network("TempCNN", "tempcnn"),
+    "ltae": _network("L-TAE", "ltae"),
 }  # fmt: skip
 """By method."""
 METHODS = (*PARAMETERS, "combined")
@@ -275,6 +325,12 @@ def _checked_members(members: Any) -> dict[str, Any]:
             raise ValueError(f"{OF}.{method}: the weight {weight!r} is no number above 0")
         found[method] = {WEIGHT: weight, **PARAMETERS[method].checked(told, f"{OF}.{method}.")}
     return found
+
+
+def networks(model: Mapping[str, Any]) -> list[str]:
+    """Return the networks that read series, of what classifies."""
+    of = model.get(OF) or (model_method(model),)
+    return [method for method in of if method in NETWORK_DEFAULTS]
 
 
 def model_method(model: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ from lc_platform.config.model import (
     model_members,
     model_method,
     model_parameters,
+    networks,
 )
 from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
@@ -189,12 +190,13 @@ class Config(Section):
     validation: Validation = Validation()
     model: dict[str, Any] = Field(default_factory=dict)
     """method: lightgbm, random_forest, extra_trees, discriminant (linear, shrunk covariance),
-    logistic, or combined, a weighted mean of several: of: {lightgbm: 1, discriminant: 1}. Its
-    parameters stand beside it under LightGBM's or scikit-learn's names (n_estimators: 300), or
-    within of; those of LightGBM where neither is given. With early_stopping_round: 20 boosting
-    ends, of at most num_iterations rounds, when blocks of ground that are held out for it are not
-    told better any more. Or path and card: a model that was trained elsewhere, LightGBM's text or
-    ONNX, and a YAML or JSON file with its classes, its features and its preprocessing."""
+    logistic, tempcnn or ltae (networks of series; the extra networks), or combined, a weighted mean
+    of several: of: {lightgbm: 1, discriminant: 1}. Its parameters stand beside it under LightGBM's
+    or scikit-learn's names (n_estimators: 300), or within of; those of LightGBM where neither is
+    given. With early_stopping_round: 20 boosting ends, of at most num_iterations rounds, when
+    blocks of ground that are held out for it are not told better any more. Or path and card: a
+    model that was trained elsewhere, LightGBM's text or ONNX, and a YAML or JSON file with its
+    classes, its features and its preprocessing."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""
@@ -312,6 +314,12 @@ class Config(Section):
                 )
         if self.trained_elsewhere:
             self._check_not_trained()
+        if (found := networks(self.model)) and "series" not in self.features.families:
+            raise ValueError(
+                f"model.method: {found[0]} reads bands and indices on dates, and features.families "
+                f"([{', '.join(self.features.families)}]) has no series. Add it there, or take "
+                "another method"
+            )
         if self.map.prediction_sets is not None and not self.validation.folds:
             raise ValueError(
                 "map.prediction_sets: what a set needs is learnt from the pixels of other folds, "

@@ -22,6 +22,7 @@ from lc_platform.eo import (
     discriminant,
     linear_model,
     logistic,
+    network_training,
     onnx_model,
     random_forest,
     rearranged,
@@ -35,7 +36,9 @@ from lc_platform.eo.random_forest import RandomForest
 from lc_platform.eo.rearranged import Rearranged
 from lc_platform.eo.training_table import TrainingTable
 
-SingleMethod = Literal["lightgbm", "random_forest", "extra_trees", "discriminant", "logistic"]
+SingleMethod = Literal[
+    "lightgbm", "random_forest", "extra_trees", "discriminant", "logistic", "tempcnn", "ltae"
+]
 Method = Literal[SingleMethod, "combined"]
 SINGLE_METHODS: tuple[SingleMethod, ...] = get_args(SingleMethod)
 METHODS: tuple[Method, ...] = (*SINGLE_METHODS, "combined")
@@ -120,6 +123,9 @@ def _trained(
     if method in ("random_forest", "extra_trees"):
         kind: random_forest.Kind = "random_forest" if method == "random_forest" else "extra_trees"
         return random_forest.train(kind, table, parameters, seed=seed, threads=threads)
+    if method in ("tempcnn", "ltae"):
+        network: network_training.Kind = "tempcnn" if method == "tempcnn" else "ltae"
+        return network_training.train(network, table, parameters, seed=seed)
     raise ValueError(f"{method!r} is none of {', '.join(METHODS)}.")
 
 

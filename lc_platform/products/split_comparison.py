@@ -23,6 +23,7 @@ SHARES = (0.25, 0.5, 1.0)
 """Of the blocks that may be trained on, along the learning curve."""
 _MOST_SAMPLES = 5000
 _MOST_ROUNDS = 25
+_MOST_EPOCHS = 5
 _FASTEST = 0.3
 """The learning rate at which fewer rounds are to reach as far."""
 _FOLDS = 3
@@ -174,6 +175,8 @@ def _fewer_trees(method: str, parameters: Mapping[str, Any], classes: int) -> di
     found = dict(parameters)
     if method in ("random_forest", "extra_trees"):
         found["n_estimators"] = min(int(found.get("n_estimators", 100)), _MOST_ROUNDS)
+    if method in ("tempcnn", "ltae"):
+        found["epochs"] = min(int(found["epochs"]), _MOST_EPOCHS)
     if method == "lightgbm":
         rounds = int(found.get("num_iterations", 100))
         fewer = min(rounds, _MOST_ROUNDS)

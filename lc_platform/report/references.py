@@ -66,6 +66,14 @@ _LOGISTIC = (
     "Pedregosa, F. et al. (2011). Scikit-learn: machine learning in Python. Journal of Machine "
     "Learning Research 12, 2825-2830."
 )
+_TEMPCNN = (
+    "Pelletier, C., Webb, G. I. and Petitjean, F. (2019). Temporal convolutional neural network "
+    "for the classification of satellite image time series. Remote Sensing 11(5), 523."
+)
+_LTAE = (
+    "Garnot, V. S. F. and Landrieu, L. (2020). Lightweight temporal self-attention for classifying "
+    "satellite image time series. Advanced Analytics and Learning on Temporal Data, 171-181."
+)
 _APPLICABILITY = (
     "Meyer, H. and Pebesma, E. (2021). Predicting into unknown space? Estimating the area of "
     "applicability of spatial prediction models. Methods in Ecology and Evolution 12(9), 1620-1633."
@@ -82,6 +90,8 @@ _METHODS = {
     "random_forest": _RANDOM_FOREST,
     "extra_trees": _EXTRA_TREES,
     "logistic": _LOGISTIC,
+    "tempcnn": _TEMPCNN,
+    "ltae": _LTAE,
 }
 
 

@@ -423,6 +423,21 @@ REFUSED = [
         "{model: {early_stopping_round: soon}}",
         "model.early_stopping_round: LightGBM refuses 'soon' (",
     ),
+    # Networks
+    ("{model: {method: tempcnn, epochs: 0}}", "model.epochs: TempCNN refuses 0 (it is a whole num"),
+    (
+        "{model: {method: ltae, heads: 7}}",
+        "model.channels: 128 channels cannot be dealt to 7 heads",
+    ),
+    ("{model: {method: ltae, filters: 7}}", "model.filters: is no parameter of L-TAE."),
+    (
+        "{model: {of: {lightgbm: 1, ltae: {dropout: 1}}}}",
+        "model.of.ltae.dropout: L-TAE refuses 1 (it is from 0 to below 1). Give another",
+    ),
+    (
+        "{model: {method: tempcnn}, features: {families: [statistics]}}",
+        "model.method: tempcnn reads bands and indices on dates, and features.families ([statisti",
+    ),
     # A model that was trained elsewhere
     ("{model: {path: model.txt}}", "model.card: there is none. Give the path of its card, with"),
     ("{model: {card: card.yaml}}", "model.path: there is none. Give the path of the model's file."),

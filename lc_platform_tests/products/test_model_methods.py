@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lc_platform.artefacts.formats import formats
+from lc_platform.config.model import NETWORK_DEFAULTS
 from lc_platform.errors import DataError
 from lc_platform.products.model import train
 from lc_platform.products.split_comparison import compare_splits
@@ -94,3 +95,27 @@ def test_rounds_cannot_stop_where_all_ground_that_is_trained_on_is_one_block() -
         DataError, match=r"model\.early_stopping_round: the 30 samples .* one block"
     ):
         train(two, asked, year=YEAR)
+
+
+def test_networks_of_a_model_and_of_its_folds_are_kept_as_files(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="could not import torch")
+    pytest.importorskip("onnxruntime")
+    small = {"epochs": 2, "channels": 8, "heads": 2, "units": 8, "batch_size": 64}
+    network = {**NETWORK_DEFAULTS["ltae"], **small}
+    asked = replace(SETTINGS, method="ltae", parameters=network, folds=2, test_fraction=None)
+    members = {"ltae": {"weight": 1, **network}, "discriminant": {"weight": 1}}
+    window = stack((6, 7)).read()
+    for settings in (asked, replace(asked, method="combined", parameters={}, members=members)):
+        model = train(eight(), settings, year=YEAR)
+        store = Store(str(tmp_path))
+        formats()["model"].write(store, "model/2018", model)
+        names = {path.name for path in (tmp_path / "model" / "2018").glob("*.onnx")}
+        assert names == {"model.onnx", "fold_0.onnx", "fold_1.onnx"}
+        again = formats()["model"].open(store, "model/2018")
+        assert (again.text, again.fold_texts) == (model.text, model.fold_texts)
+        for fold in (None, 1):
+            np.testing.assert_array_equal(
+                again.predict(window, fold=fold).probabilities,
+                model.predict(window, fold=fold).probabilities,
+            )
+        assert compare_splits(again, eight(), {})["random_split"]["samples_tested"] > 0
