@@ -263,7 +263,9 @@ def _adopted(
     about: dict[str, Any] = {
         "year": year,
         "classes": [{"id": i, "name": options.classes[i]} for i in classifier.class_ids],
-        "classes_without_samples": [],
+        "classes_without_samples": [
+            name for i, name in options.classes.items() if i not in classifier.class_ids
+        ],
         "features": list(names),
         "parameters": dict(classifier.parameters),
         "class_weights": "none",

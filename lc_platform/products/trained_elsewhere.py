@@ -25,7 +25,8 @@ from lc_platform.eo.rearranged import Preprocessing, Rearranged
 from lc_platform.errors import DataError
 from lc_platform.products.training_samples import Samples
 
-_KEYS = ("classes", "features", "preprocessing")
+_UNLEARNT = "classes_without_samples"
+_KEYS = ("classes", "features", "preprocessing", _UNLEARNT)
 _PREPROCESSING = ("mean", "scale", "missing")
 _PROBED = 64
 """Samples that are tried."""
@@ -157,7 +158,7 @@ def _card(file: InputFile) -> Mapping[str, Any]:
         raise DataError(f"model.card: {file.written} has no keys. Give {', '.join(_KEYS[:2])}")
     for key in told:
         # A card may say more than what is read of it; a misspelt key must not be passed over.
-        hint = "" if key in _KEYS else nearest(str(key), _KEYS[2:])
+        hint = "" if key in _KEYS else nearest(str(key), ["preprocessing"])
         if hint:
             raise DataError(f"model.card: {file.written}: {key} is not read.{hint}")
     return told
@@ -193,14 +194,17 @@ def _class_ids(
         )
     ids = {name: number for number, name in classes.items()}
     unknown = [name for name in names if name not in ids]
-    lacking = [name for name in ids if name not in names]
+    # As the platform's own cards have it: classes that were asked for, and could not be learnt.
+    unlearnt = told.get(_UNLEARNT) or ()
+    lacking = [name for name in ids if name not in names and name not in unlearnt]
     if unknown or lacking or len(set(names)) < len(names):
         parts = [f"has {', '.join(unknown)}, which reference.classes has not"] if unknown else []
         parts += [f"lacks {', '.join(lacking)} of reference.classes"] if lacking else []
         raise DataError(
             f"model.card: {card.written}: its {len(names)} classes are not the {len(ids)} of "
             f"reference.classes: it {' and '.join(parts) or 'has one twice'}. Give the classes of "
-            "the model the same names in both"
+            f"the model the same names in both; {_UNLEARNT} of the card may list those that it had "
+            "no samples of"
         )
     return tuple(ids[name] for name in names)
 

@@ -156,6 +156,15 @@ def test_what_does_not_fit_is_refused_by_name(
         train(eight(), given(tmp_path, boosted(**model), **card), year=YEAR)
 
 
+def test_a_card_may_say_which_classes_its_model_had_no_samples_of(tmp_path: Path) -> None:
+    asked = replace(
+        given(tmp_path, boosted(), classes_without_samples=["ice"]), classes={**CLASSES, 201: "ice"}
+    )
+    model = train(eight(), asked, year=YEAR)
+    assert model.card["classes_without_samples"] == ["ice"]
+    assert model.predict(stack((5, 4)).read()).probabilities.shape[0] == 3
+
+
 def test_every_differing_feature_is_named(tmp_path: Path) -> None:
     names = ("NDVI_033", "VV_001")
     renamed = boosted().replace("NDVI_001", names[0]).replace("NDVI_017", names[1])
