@@ -22,7 +22,7 @@ def scattered(rng: np.random.Generator, shape: tuple[int, int], margin: float = 
     return rows, columns
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_nearest_and_bilinear_are_scipy_s(seed: int) -> None:
     rng = np.random.default_rng(seed)
