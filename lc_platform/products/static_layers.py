@@ -64,14 +64,16 @@ class StaticFeatures:
     @property
     def described(self) -> dict[str, Any]:
         """What they are made of, as JSON has it; not where the rasters lie on this machine."""
-        told = {
-            "name": self.options.name,
+        options = self.options
+        return {
+            "name": options.name,
             "features": list(self.features),
-            "raster": self.options.given,
+            "raster": options.given,
             "type": self.dtype,
-            "resampling": self.options.resampling,
+            "resampling": options.resampling,
+            **({"encoding": options.encoding} if options.encoding else {}),
+            **({"scale": list(options.scale)} if options.scale else {}),
         }
-        return told | {k: v for k, v in self.options.counted.items() if k in ("encoding", "scale")}
 
 
 def open_layers(

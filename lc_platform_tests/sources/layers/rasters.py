@@ -49,7 +49,7 @@ def hills(shape: tuple[int, int], pixel: float, west: float = 0.0, north: float 
     return (400 + 90 * np.sin(x / 130) + 60 * np.cos(y / 170 + x / 400)).astype(np.float32)
 
 
-def layer(path: Path | None = None, **options: Any) -> LayerOptions:
+def layer(path: Path | str | None = None, **options: Any) -> LayerOptions:
     """The options of a layer of a file."""
     files = {
         name: InputFile(Path(file).name, str(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -27,6 +29,7 @@ from lc_platform_tests.sources.layers.rasters import (
     values,
 )
 from lc_platform_tests.sources.stac import catalogs
+from lc_platform_tests.stac_server import stac_server
 
 METHODS: Any = ("nearest", "bilinear", "cubic", "average")
 
@@ -126,6 +129,31 @@ def test_embeddings_are_what_their_numbers_stand_for(tmp_path: Path) -> None:
     other = raster(tmp_path / "other.tif", scales[:, :20])
     with pytest.raises(SourceError, match=r"scale_path: other\.tif has other pixels than aef"):
         values(layer(file, scale_path=other))
+
+
+def test_a_raster_of_a_server_is_read_by_the_tiles_that_are_needed(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(6).integers(0, 4000, (2, 256, 256)).astype(np.int16)
+    blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "band"}
+    file = raster(tmp_path / "dem.tif", numbers, **blocks)
+    with stac_server(tmp_path) as server:
+        found = values(layer(f"{server.files}/dem.tif"))
+        np.testing.assert_array_equal(found, values(layer(file)))
+        spans = [re.fullmatch(r"bytes=(\d+)-(\d+)", str(r.range)) for r in server.of_files]
+        fetched = sum(int(one[2]) - int(one[1]) + 1 for one in spans if one)
+        assert fetched < file.stat().st_size / 2
+        with pytest.raises(SourceError, match=r"path: dem_2020\.tif .*404"):
+            values(layer(f"{server.files}/dem_{{year}}.tif").of_year(2020))
+
+
+def test_a_virtual_raster_is_read_and_counts_with_what_it_points_at(tmp_path: Path) -> None:
+    numbers = np.arange(24 * 30, dtype=np.int16).reshape(1, 24, 30)
+    file = raster(tmp_path / "dem.tif", numbers)
+    rasterio.shutil.copy(file, tmp_path / "dem.vrt", driver="VRT")
+    options = layer(tmp_path / "dem.vrt")
+    np.testing.assert_array_equal(values(options), numbers)
+    before = counted([options])
+    raster(file, numbers + 1)
+    assert counted([layer(tmp_path / "dem.vrt")]) != before
 
 
 def test_rasters_on_one_lattice_are_read_as_one(tmp_path: Path) -> None:
