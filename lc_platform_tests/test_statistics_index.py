@@ -24,6 +24,8 @@ from lc_platform_tests.acquisition.corrected_archive import Archive
 from lc_platform_tests.acquisition.patches import L2A, SCL, configured, patch
 from lc_platform_tests.products import cubes
 
+pytestmark = pytest.mark.slow
+
 GREENNESS = {"GREENNESS": ["B03", "B04"]}
 
 

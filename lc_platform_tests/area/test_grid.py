@@ -112,6 +112,7 @@ def test_columns_and_rows_cover_the_area_and_share_their_edges(
     assert np.ptp(sizes, axis=0).max() <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(area=areas(), resolution=RESOLUTIONS, pixels=st.integers(700, 3000))
 def test_patches_of_a_size_cover_the_area_and_share_their_edges(
@@ -132,6 +133,7 @@ def test_patches_of_a_size_cover_the_area_and_share_their_edges(
     assert {patch.shape for patch in patches} == {(pixels, pixels)}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     longitude=st.floats(-179.9, 178),
@@ -180,6 +182,7 @@ def _in_a_patch_of_their_own_zone(
     return inside
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(area=areas(), more=areas(), crs=st.sampled_from(["EPSG:32633", "utm"]))
 def test_a_patch_that_stays_when_the_area_grows_keeps_its_key_and_box(

@@ -213,6 +213,7 @@ def region(seed: int, centres: Features, noise: float, side: int) -> NDArray[np.
     return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)
 
 
+@pytest.mark.slow
 def test_a_region_of_classes_that_training_never_saw_is_outside_and_the_rest_is_not() -> None:
     generator = np.random.default_rng(3)
     seasons = generator.normal(size=(8, 60)) * 0.15 + 0.4  # reflectance on some dates

@@ -241,6 +241,7 @@ def test_the_areas_of_units_add_up_to_those_of_all() -> None:
     np.testing.assert_allclose(total, areas(None, 100))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strata", ["map", "earlier"])
 def test_intervals_of_200_samples_hold_the_true_areas_in_180_to_199(strata: str) -> None:
     ground = intervals.ground()

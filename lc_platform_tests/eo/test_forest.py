@@ -273,6 +273,7 @@ def test_a_booster_has_one_forest_until_it_is_trained_further() -> None:
     np.testing.assert_array_equal(second.raw(values), booster.predict(values, raw_score=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), brightest=st.sampled_from([0.5, 1.8, 6.5]))
 def test_cloud_scores_of_any_reflectance_are_s2cloudless_to_the_bit(

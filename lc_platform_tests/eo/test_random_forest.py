@@ -16,6 +16,8 @@ from lc_platform.eo import random_forest
 from lc_platform.eo.random_forest import Kind
 from lc_platform.eo.training_table import TrainingTable
 
+pytestmark = pytest.mark.slow
+
 THEIRS = {"random_forest": RandomForestClassifier, "extra_trees": ExtraTreesClassifier}
 
 

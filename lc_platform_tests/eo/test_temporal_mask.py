@@ -19,6 +19,8 @@ from lc_platform.eo.temporal_mask import (
     UNUSED,
 )
 
+pytestmark = pytest.mark.slow
+
 DAYS = np.arange(5, 365, 10, dtype=np.int32)
 
 

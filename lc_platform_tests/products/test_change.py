@@ -23,6 +23,8 @@ from lc_platform_tests.products.cubes import west_of
 from lc_platform_tests.products.patches import COLUMNS, ROWS, patch
 from lc_platform_tests.products.probabilities import Country
 
+pytestmark = pytest.mark.slow
+
 CLASSES = {1: ("field", "#f2d04a"), 2: ("root crops", "#e8902c"), 5: ("wood", "#3f9b45")}
 FIELD, CROPS, WOOD = 1, 2, 5
 YEARS = (2019, 2020, 2021)

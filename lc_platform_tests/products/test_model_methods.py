@@ -18,6 +18,8 @@ from lc_platform.products.split_comparison import compare_splits
 from lc_platform.storage.store import Store
 from lc_platform_tests.products.three_classes import SETTINGS, YEAR, eight, stack
 
+pytestmark = pytest.mark.slow
+
 FEW: dict[str, Any] = {"n_estimators": 5}
 MIXED = {
     "random_forest": {"weight": 1, **FEW},

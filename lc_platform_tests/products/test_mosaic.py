@@ -321,6 +321,7 @@ def test_an_overview_of_confidence_is_the_mean_of_what_is_known(country: Country
     np.testing.assert_allclose(country.read("confidence", level=0), mean, atol=0.51)
 
 
+@pytest.mark.slow
 def test_a_patch_larger_than_a_window_is_whole(country: Country) -> None:
     country.add(patch(0, 0, (1500, 1100)))
     country.join()
@@ -389,6 +390,7 @@ def test_no_map_reaches_beyond_the_area_in_whatever_crs_it_is(
             assert (found[inside] > 0).mean() > 0.99  # the nearest pixel may be beyond
 
 
+@pytest.mark.slow
 def test_the_map_is_there_as_polygons_too_where_they_are_asked_for(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:

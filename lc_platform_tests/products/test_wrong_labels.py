@@ -21,6 +21,8 @@ from lc_platform.products.training_samples import Samples
 from lc_platform.storage.store import Store
 from lc_platform_tests.graphs import YEAR, Platform, configured
 
+pytestmark = pytest.mark.slow
+
 CLASSES = {1: "maize", 4: "meadow", 7: "forest", 200: "town"}
 OPTIONS = TrainingOptions(
     classes=CLASSES,
@@ -217,7 +219,6 @@ def test_samples_without_polygons_are_not_judged(noisy: Ground) -> None:
     assert found.card["wrong_labels"]["judged_polygons"] == 0
 
 
-@pytest.mark.slow
 def test_a_configuration_leaves_wrong_labels_out_and_shows_where_they_are(tmp_path: Path) -> None:
     platform = Platform(
         configured(

@@ -29,6 +29,8 @@ from lc_platform.storage.errors import DamagedArtefactError
 from lc_platform.storage.raster_cube import tiled
 from lc_platform_tests.judged_maps import CLASSES, NORTH, WEST, YEAR, JudgedMap, map_of_three
 
+pytestmark = pytest.mark.slow
+
 PATCHES = ("33N-r0-c0", "33N-r0-c1")
 MATRIX = [[700, 20, 0], [15, 300, 5], [0, 10, 170]]
 SCORES = {"precision": 0.9123, "recall": 0.8765, "f1": 0.8941, "support": 720}

@@ -365,6 +365,7 @@ def test_a_raster_in_a_folder_of_a_zip_is_read(tmp_path: Path) -> None:
 # Whether there is reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035", "EPSG:4326"])
 def test_there_is_reference_where_it_is_burnt_and_nowhere_else(tmp_path: Path, crs: str) -> None:
     generator = np.random.default_rng(3)
