@@ -33,7 +33,7 @@ from lc_platform.products.cloud_detectors import (
     S2CloudlessOnOwnGrid,
     detector_of,
 )
-from lc_platform.products.handle import PatchYearHandle
+from lc_platform.products.handle import SeasonHandle
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, Times
 from lc_platform.products.refined_masks import RefinedMasks, layers_of
@@ -47,7 +47,7 @@ _STEPS = 200
 
 
 @dataclass(frozen=True)
-class CloudMasks(PatchYearHandle):
+class CloudMasks(SeasonHandle):
     """Cloud probability, clouds and validity of every acquisition of a patch in a year."""
 
     def check_made_of(self, raw_bands: AcquisitionStack) -> None:

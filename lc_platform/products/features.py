@@ -32,7 +32,7 @@ from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.feature_cube import SERIES, UNDATED, Computed, LazyFeatures, versions
 from lc_platform.products.feature_families import Series
 from lc_platform.products.feature_options import FeatureOptions
-from lc_platform.products.handle import PatchYearHandle
+from lc_platform.products.handle import SeasonHandle
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.static_layers import missing_pixels, open_layers
 from lc_platform.runtime.overlap import read_ahead
@@ -47,7 +47,7 @@ def are_stored(cube: Cube) -> bool:
 
 
 @dataclass(frozen=True)
-class FeatureStack(PatchYearHandle):
+class FeatureStack(SeasonHandle):
     """What the classifier reads: bands and indices on dates, and features without a date."""
 
     @cached_property

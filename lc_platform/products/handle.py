@@ -59,6 +59,16 @@ class PatchYearHandle(PatchHandle):
         return int(self.cube.attributes["year"])
 
     @property
+    def name(self) -> str:
+        """The patch and the year, as errors name them."""
+        return f"patch {self.patch}, {self.year}"
+
+
+@dataclass(frozen=True)
+class SeasonHandle(PatchYearHandle):
+    """An artefact whose pixels lie along a year's season."""
+
+    @property
     def about_season(self) -> dict[str, Any]:
         """Those of the attributes, for what is made of it."""
         described = self.cube.attributes.get(SEASON)
@@ -73,11 +83,6 @@ class PatchYearHandle(PatchHandle):
     def season_interval(self) -> str:
         """Its season in its year, first and last day, as ISO 8601 has them."""
         return f"{self.season.first(self.year)}/{self.season.last(self.year)}"
-
-    @property
-    def name(self) -> str:
-        """The patch and the year, as errors name them."""
-        return f"patch {self.patch}, {self.year}"
 
 
 def without_margin(geobox: GeoBox, margin: int) -> GeoBox:

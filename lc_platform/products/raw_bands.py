@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from lc_platform.cube import MAIN, Window
 from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
-from lc_platform.products.handle import PatchYearHandle, without_margin
+from lc_platform.products.handle import SeasonHandle, without_margin
 
 DETECTOR = "detector"
 """The grid of the imagery that only the cloud detector reads: coarser, and beyond the patch."""
@@ -30,7 +30,7 @@ Times = slice | Sequence[int]
 
 
 @dataclass(frozen=True)
-class AcquisitionStack(PatchYearHandle):
+class AcquisitionStack(SeasonHandle):
     """Digital numbers of every acquisition of a patch in a year, on the patch's grid."""
 
     grid: str = MAIN
