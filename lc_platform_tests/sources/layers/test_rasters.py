@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_collection_is_read_with_its_newest_items_first(tmp_path: Path) -> Non
     x, y = catalogs.ORIGIN
     new = np.full((1, 8, 8), 2, np.int16)
     new[0, 1, 1] = -1
-    for name, numbers in (("old", np.full((1, 8, 8), 1, np.int16)), ("new", new)):
+    for name, numbers in (("old", np.full((1, 8, 8), 5, np.int16)), ("new", new)):
         raster(tmp_path / f"{name}.tif", numbers, west=x, north=y)
     items = [
         catalogs.item(name, when, {"data": {"href": f"./{name}.tif", "raster:bands": [raster_]}})
@@ -217,18 +218,23 @@ def test_a_collection_is_read_with_its_newest_items_first(tmp_path: Path) -> Non
         )
     ]
     catalog = catalogs.write_catalog(tmp_path, items)
-    options = layer(catalog=catalog, collection=catalogs.COLLECTION, bands=("data",))
     expected = np.full((8, 8), 1.0)
-    expected[1, 1] = 1
-    found = values(options, catalogs.GRID)[0]
-    np.testing.assert_array_equal(found, expected)
-    of_2019 = layer(
-        catalog=catalog, collection=catalogs.COLLECTION, bands=("data",), datetime="{year}"
-    ).of_year(2019)
-    np.testing.assert_array_equal(values(of_2019, catalogs.GRID)[0], 1)
-    nothing = open_layer(of_2019, GRID)
-    assert nothing.tiles == ()
-    assert np.isnan(nothing.read(GRID)).all()
+    expected[1, 1] = 5
+    with stac_server(tmp_path) as server:
+        for of in (catalog, server.api):
+            options = layer(catalog=of, collection=catalogs.COLLECTION, bands=("data",))
+            np.testing.assert_array_equal(values(options, catalogs.GRID)[0], expected)
+            of_2019 = replace(options, datetime="{year}").of_year(2019)
+            np.testing.assert_array_equal(values(of_2019, catalogs.GRID)[0], 5)
+            nothing = open_layer(of_2019, GRID)
+            assert nothing.tiles == ()
+            assert np.isnan(nothing.read(GRID)).all()
+            with pytest.raises(
+                SourceError, match=r"layers\[0\]\.bands: an item of .* no asset dem"
+            ):
+                values(replace(options, bands=("dem",)), catalogs.GRID)
+            with pytest.raises(SourceError, match=r"^features\.layers\[0\]\.collection: .*has no"):
+                values(replace(options, collection="cop-dem"), catalogs.GRID)
 
 
 @pytest.mark.parametrize(
