@@ -37,14 +37,15 @@ from lc_platform.products.options import (
     ObjectOptions,
     PredictionOptions,
     ReportOptions,
-    SamplingOptions,
     StatisticsOptions,
     TrainingOptions,
 )
 from lc_platform.products.postprocessing_options import Postprocessing
+from lc_platform.products.sampling_options import SamplingOptions
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
 from lc_platform.sources.layers.options import LayerOptions
+from lc_platform.sources.point_options import PointOptions
 from lc_platform.sources.protocol import QuotaError, Source
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage.errors import StorageError
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from lc_platform.products.reference_sample import SampleFile
     from lc_platform.products.report import StoredChange
     from lc_platform.sources.reference_map import Reference
+    from lc_platform.sources.sample_points import SamplePoints
 
 
 class Platform:
@@ -165,6 +167,15 @@ class Platform:
         from lc_platform.sources.reference_map import open_reference
 
         return open_reference(self.reference_options(), self.source)
+
+    @cached_property
+    def points(self) -> SamplePoints | None:
+        """The samples that users bring; None where there are none. Raises SourceError where they
+        cannot be used."""
+        from lc_platform.sources.sample_points import open_points
+
+        options = PointOptions.of(self.config)
+        return None if options is None else open_points(options)
 
     @cached_property
     def classes(self) -> Legend:
@@ -311,10 +322,26 @@ class Platform:
     def sampling_options(self) -> SamplingOptions:
         sampling = self.config.sampling
         # Eroded samples are easier than the map's pixels: what is calibrated on them is too sure.
-        beside = self.config.validation.folds and sampling.erosion
+        points = PointOptions.of(self.config)
+        alike = sampling.represents_all and points is None
+        mapped = not self.config.points_are_the_reference
+        beside = self.config.validation.folds and mapped and not alike
+        ids = {name: one for one, name in self.config.class_names.items()}
         return SamplingOptions(
+            strategy=sampling.strategy,
             pixels_per_patch=sampling.pixels_per_patch,
+            pixels_per_class=sampling.pixels_per_class or None,
+            pixels_per_polygon=(
+                sampling.pixels_per_polygon if sampling.strategy == "by_polygon" else None
+            ),
             erosion=sampling.erosion,
+            class_erosion={
+                ids[name]: pixels
+                for name, pixels in sampling.class_erosion.items()
+                if pixels != sampling.erosion
+            },
+            core_fraction=sampling.core_fraction,
+            points=points,
             validation_pixels=-(-sampling.pixels_per_patch // 4) if beside else 0,
             seed=sampling.seed,
             area=self.area,
@@ -340,10 +367,19 @@ class Platform:
             applicability_samples=config.map.applicability_samples,
             wrong_labels=validation.wrong_labels,
             seed=sampling.seed,
-            class_weights=sampling.class_weights,
+            class_weights=self._class_weights,
+            sample_weights=sampling.sample_weights,
             layers=tuple(layer.name for layer in config.features.layers),
             threads=config.processing.threads,
         )
+
+    @property
+    def _class_weights(self) -> str | dict[int, float]:
+        given = self.config.sampling.class_weights
+        if isinstance(given, str):
+            return given
+        ids = {name: one for one, name in self.config.class_names.items()}
+        return {ids[name]: weight for name, weight in given.items()}
 
     def held_out_options(self) -> HeldOutOptions:
         processing = self.config.processing
@@ -359,6 +395,7 @@ class Platform:
     def evaluation_options(self) -> EvaluationOptions:
         processing = self.config.processing
         return EvaluationOptions(
+            at_points=self.config.points_are_the_reference,
             coverage=self.config.map.prediction_sets or COVERAGE,
             classes=self.classes,
             objects=InputFile.of(self.config, self.config.map.objects, "map.objects"),
@@ -405,7 +442,7 @@ class Platform:
         )
 
     def report_options(self) -> ReportOptions:
-        config = self.config
+        config, points = self.config, self.config.sampling.points
         return ReportOptions(
             name=config.name,
             settings=differing(config),
@@ -415,7 +452,7 @@ class Platform:
                 config.imagery.collection,
                 *(one.collection for one in config.imagery.also),
             ),
-            reference=config.reference.path or "",
+            reference=config.reference.path or (points.path if points is not None else ""),
             excluded=config.imagery.exclude,
             cloud_method=config.clouds.method,
             season=config.season.span,

@@ -23,14 +23,18 @@ from lc_platform.storage.staging import Staging
 from lc_platform.storage.store import Store
 
 _OWN = ("class", "class_name", "patch", "polygon", "row", "column", "training", "validation")
+_OF_POINTS = ("weight", "point")
+"""Columns that are there only where users brought points."""
 _METADATA = b"lc_platform"
 _MOVES = ("dy", "dx")
 
 
 def write_samples(path: Path, samples: Samples) -> None:
     """Write a row a sample: its features, then class, its name, patch, polygon, row, column, and
-    whether it is for training and for validation."""
+    whether it is for training and for validation; where users brought points, also its weight and
+    whether it is one."""
     names = {class_id: name for class_id, (name, _) in samples.legend.items()}
+    of_points = dict(zip(_OF_POINTS, (samples.weights, samples.points), strict=True))
     arrays: dict[str, Any] = dict(zip(samples.names, samples.features.T, strict=True))
     patch = pa.array([samples.patch] * len(samples), pa.string()).dictionary_encode()
     table = pa.table(
@@ -46,6 +50,7 @@ def write_samples(path: Path, samples: Samples) -> None:
             "column": pa.array(samples.columns, pa.int32()),
             "training": pa.array(np.arange(len(samples)) < samples.for_training),
             "validation": pa.array(samples.for_validation),
+            **{name: pa.array(values) for name, values in of_points.items() if values is not None},
         }
     )
     about = {"patch": samples.patch, "year": samples.year}
@@ -196,7 +201,7 @@ def _samples(store: Store, path: str) -> Samples:
     with store.opened(path) as file:
         table = pq.read_table(file, page_checksum_verification=True)
     about = json.loads(table.schema.metadata[_METADATA])
-    names = tuple(name for name in table.column_names if name not in _OWN)
+    names = tuple(name for name in table.column_names if name not in (*_OWN, *_OF_POINTS))
     features = np.empty((table.num_rows, len(names)), dtype=np.float32)
     for position, name in enumerate(names):
         features[:, position] = table[name].to_numpy()
@@ -211,12 +216,14 @@ def _samples(store: Store, path: str) -> Samples:
         table["polygon"].to_numpy()
         if "polygon" in table.column_names  # a table from before has none
         else np.zeros(table.num_rows, np.uint32),
-        training=_flags(table, "training"),
-        validation=_flags(table, "validation"),
+        training=_column(table, "training"),
+        validation=_column(table, "validation"),
+        weights=_column(table, "weight"),
+        points=_column(table, "point"),
     )
 
 
-def _flags(table: pa.Table, name: str) -> NDArray[np.bool_] | None:
+def _column(table: pa.Table, name: str) -> NDArray[Any] | None:
     return table[name].to_numpy() if name in table.column_names else None
 
 

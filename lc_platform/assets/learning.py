@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lc_platform.products.options import (
         EvaluationOptions,
         HeldOutOptions,
-        SamplingOptions,
         TrainingOptions,
     )
     from lc_platform.products.raw_bands import AcquisitionStack
     from lc_platform.products.reference_rasters import ReferenceMap
+    from lc_platform.products.sampling_options import SamplingOptions
     from lc_platform.products.training_samples import Samples
     from lc_platform.sources.reference_options import ReferenceOptions
 
@@ -66,10 +66,13 @@ def features(
     options=Platform.sampling_options,
 )
 def training_samples(
-    features: FeatureStack, reference_rasters: ReferenceMap, options: SamplingOptions
+    platform: Platform,
+    features: FeatureStack,
+    reference_rasters: ReferenceMap,
+    options: SamplingOptions,
 ) -> Samples:
     """Pixels drawn at random from a patch: features, class, patch, polygon, row and column."""
-    return products.training_samples.collect(features, reference_rasters, options)
+    return products.training_samples.collect(features, reference_rasters, options, platform.points)
 
 
 @asset(
@@ -86,7 +89,8 @@ def model(
 ) -> LandCoverModel:
     """The classifier of a year, as text, and its model card."""
     grids = {patch.key: patch.geobox for patch in platform.grid().patches}
-    return products.model.train(training_samples, options, year=year, grids=grids)
+    points = None if platform.points is None else platform.points.count(year)
+    return products.model.train(training_samples, options, year=year, grids=grids, points=points)
 
 
 @asset(

@@ -109,6 +109,8 @@ def untrainable(config: Config, labels: Labels) -> str | None:
     if labels.suffice:
         return None
     where = config.reference.path or "the simulated reference"
+    if config.sampling.points is not None and config.points_are_the_reference:
+        where = config.sampling.points.path
     if not labels.labelled:
         return (
             f"reference.path: {where} has no label of any class on any of the {labels.of} patches "
@@ -144,6 +146,7 @@ def inspect(platform: Platform) -> Inputs:
     _change(platform.config, found)
     _model(platform, found)
     if patches:
+        _points(platform, patches, found)
         _units(platform, patches, found)
         _objects(platform, found)
         _layers(platform, patches, found)
@@ -173,6 +176,36 @@ def _model(platform: Platform, found: Inputs) -> None:
         f"a model of {len(of.classifier.feature_names)} features and "
         f"{len(of.classifier.class_ids)} classes, {of.named}"
     )
+
+
+def _points(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Look at the samples that users bring, where they bring some."""
+    if platform.config.sampling.points is None:
+        return
+    path = platform.config.sampling.points.path
+    with at("points", PurePath(path).name):
+        try:
+            points = platform.points
+        except PlatformError as error:
+            if str(error) not in found.problems:  # as where they are the reference, too
+                found.problems.append(str(error))
+            return
+    assert points is not None
+    if points.count(0):
+        found.warnings.append(
+            f"sampling.points: {points.count(0)} points of {path} are dated between two seasons "
+            "(season.begins, season.months), and are no samples"
+        )
+    for year in platform.config.years:
+        count, outside = points.count(year), points.outside([p.geobox for p in patches], year)
+        found.facts.append(f"{count} points of {year} of {path}")
+        if outside or not count:
+            found.warnings.append(
+                f"sampling.points: {outside} of the {count} points of {year} lie on no patch of "
+                "the area, and are no samples. Extend the area, or check their CRS"
+                if outside
+                else f"sampling.points: no point of {path} is of {year}"
+            )
 
 
 def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:

@@ -50,6 +50,7 @@ from lc_platform.config.object_store import AZURE, GCS, ObjectStore
 from lc_platform.config.operations import Email, Notifying, Operations
 from lc_platform.config.problems import ConfigError
 from lc_platform.config.reference import LandCoverClass, Reference
+from lc_platform.config.sampling import Points, Sampling
 from lc_platform.config.season import Season
 from lc_platform.config.sections import (
     RUN_PATCHES,
@@ -58,7 +59,6 @@ from lc_platform.config.sections import (
     Clouds,
     Config,
     Processing,
-    Sampling,
 )
 from lc_platform.config.template import template
 from lc_platform.config.validation import Validation
@@ -104,6 +104,7 @@ __all__ = [
     "Notifying",
     "ObjectStore",
     "Operations",
+    "Points",
     "Processing",
     "Reference",
     "Sampling",

@@ -31,8 +31,6 @@ from lc_platform.config.features import Features
 from lc_platform.config.fields import (
     Fraction,
     Metres,
-    Number,
-    PositiveWhole,
     ProjectedCrs,
     Section,
     Text,
@@ -55,6 +53,7 @@ from lc_platform.config.object_store import ObjectStore
 from lc_platform.config.operations import Operations
 from lc_platform.config.problems import ConfigError, problems
 from lc_platform.config.reference import Reference, is_raster
+from lc_platform.config.sampling import Sampling
 from lc_platform.config.season import Season
 from lc_platform.config.statistics import NO_INDEX, Statistics
 from lc_platform.config.validation import Validation
@@ -101,24 +100,6 @@ class Clouds(Section):
     def refined(self) -> tuple[str, ...]:
         """The keys that are asked for of those that go beyond the method itself."""
         return tuple(key for key in ("shadows", "snow", "temporal") if getattr(self, key))
-
-
-class Sampling(Section):
-    """The pixels that the classifier is trained on, and the patches that it is tested on."""
-
-    pixels_per_patch: PositiveWhole = 40_000
-    """The most pixels that are drawn from a patch."""
-    erosion: Whole = Field(1, ge=0)
-    """Pixels; what is that near to another class is not drawn."""
-    test_fraction: Number = Field(0.2, gt=0, lt=1)
-    """Share of the patches that the classifier is tested on, and never trained on, where
-    validation.folds is 0."""
-    seed: Whole = Field(42, ge=0)
-    """Seed of random draws; another seed gives another draw."""
-    class_weights: Literal["balanced", "none"] = "balanced"
-    """balanced: every class weighs the same in training, however many pixels it has."""
-
-    _fraction_unit = field_validator("test_fraction", mode="before")(fraction)
 
 
 class Processing(Section):
@@ -265,6 +246,7 @@ class Config(Section):
         self.object_store.check_fits(self.storage)
         self.map.check_fits(self.class_names, self.aoi.resolution)
         self.change.check_fits(self.class_names)
+        self.sampling.check_fits(self.class_names)
         imagery, clouds = self.imagery, self.clouds
         for i, year in enumerate(self.years):
             first = first_year(imagery.collection)
@@ -357,10 +339,22 @@ class Config(Section):
                     f"features.layers[{i}].catalog: this key is missing. Give the STAC catalog "
                     f"that has {layer.collection}"
                 )
-        if self.reference.path is None and imagery.source != "simulated":
+        polygons = self.sampling.needs_polygons
+        if polygons and self.points_are_the_reference:
             raise ValueError(
-                "reference.path: this key is missing. Give the reference map's file; only the "
-                "simulated archive brings its own"
+                f"{polygons}: asks for the polygon that each pixel lies in, and there are points "
+                "alone. Remove it, or give a reference of polygons (reference.path)"
+            )
+        if polygons and self.reference.path is not None and is_raster(self.reference.path):
+            raise ValueError(
+                f"{polygons}: asks for the polygon that each pixel lies in, and "
+                f"{self.reference.path} is a raster, which has none. Remove it, or give a "
+                "reference of polygons"
+            )
+        if self.points_are_the_reference and self.sampling.points is None:
+            raise ValueError(
+                "reference.path: this key is missing. Give the reference map's file, or points "
+                "(sampling.points); only the simulated archive brings its own"
             )
         if self.reference.path is not None and self.reference.attribute is None:
             for i, one in enumerate(self.reference.classes):
@@ -440,6 +434,12 @@ class Config(Section):
     def indices(self) -> tuple[Index, ...]:
         """The spectral indices among the features, in order."""
         return tuple(indices_of.parse(i, self.imagery.bands) for i in self.features.indices)
+
+    @property
+    def points_are_the_reference(self) -> bool:
+        """Whether there is no reference map, so that all that is known of the ground are points
+        that users bring."""
+        return self.reference.path is None and self.imagery.source != "simulated"
 
     @property
     def acquired_bands(self) -> tuple[str, ...]:
@@ -548,7 +548,9 @@ class Config(Section):
         )
 
 
-_READ_BY_GDAL = re.compile(r"aoi\.(boundary|natural_earth)|reference\.path|features\.layers.*")
+_READ_BY_GDAL = re.compile(
+    r"aoi\.(boundary|natural_earth)|reference\.path|sampling\.points\.path|features\.layers.*"
+)
 
 
 def _located(folder: Path, path: str, key: str) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -76,13 +77,16 @@ def train(
     seed: int,
     members: Sequence[Member] = (),
     balanced: bool = False,
+    class_weights: Mapping[int, float] = MappingProxyType({}),
+    sample_weights: NDArray[np.float64] | None = None,
     class_ids: Sequence[int] = (),
     blocks: NDArray[np.int64] | None = None,
     threads: int = 0,
 ) -> ProbabilityModel:
     """Train a classifier; the same samples, parameters and seed give the same one.
 
-    features, labels, feature_names, class_ids, balanced, blocks  see `TrainingTable.of`
+    features, labels, feature_names, class_ids, balanced, class_weights, sample_weights, blocks
+                see `TrainingTable.of`
     parameters  of the method; of LightGBM's part where methods are combined without members
     members     of `combined`; LightGBM and a discriminant with the same weight where there is none
     threads     that may be used, 0 for all; the classifier does not depend on it
@@ -96,6 +100,8 @@ def train(
         class_ids=class_ids,
         balanced=balanced,
         blocks=blocks,
+        class_weights=class_weights,
+        sample_weights=sample_weights,
     )
     if method != "combined":
         return _trained(method, table, parameters, seed, threads)

@@ -22,11 +22,10 @@ def train(table: TrainingTable) -> LinearModel:
     A missing value counts as the feature's mean. Where the table is balanced, all classes are as
     probable and weigh the same in the covariance.
     """
-    positions, counts, parts = table.positions, table.counts, table.parts
-    there = counts > 0
-    priors = there / there.sum() if table.balanced else counts / counts.sum()
+    positions, parts = table.positions, table.parts
+    there = table.counts > 0
     # Each sample's share in the covariance.
-    shares = (priors / np.maximum(counts, 1))[positions]
+    priors, shares = table.priors, table.shares
     means = feature_means(parts)
     centres = _centres(table, means)
     within = np.zeros(len(means))
@@ -61,9 +60,11 @@ def train(table: TrainingTable) -> LinearModel:
 def _centres(table: TrainingTable, means: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return by how much the means of each class differ from those of all, (class, feature)."""
     found = np.zeros((len(table.class_ids), len(means)))
+    weights = table.sample_weights
     for rows, values in centred(table.parts, means):
-        np.add.at(found, table.positions[rows], values)
-    return found / np.maximum(table.counts, 1)[:, None]
+        own = values if weights is None else values * weights[rows, None]
+        np.add.at(found, table.positions[rows], own)
+    return found / np.where(table.totals > 0, table.totals, 1.0)[:, None]
 
 
 def _shrunk(

@@ -33,6 +33,47 @@ def erode(classes: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
     return np.where(keep, classes, np.uint8(0))
 
 
+def erode_by_class(
+    classes: NDArray[np.uint8], pixels: int, of_class: Mapping[int, int]
+) -> NDArray[np.uint8]:
+    """Do the same by a radius for each class.
+
+    classes   (y, x), see `erode`
+    pixels    radius of the classes that are not named
+    of_class  class id -> radius
+    Returns (y, x).
+    """
+    radius = np.full(256, pixels, np.int64)
+    for class_id, own in of_class.items():
+        radius[class_id] = own
+    found = np.zeros_like(classes)
+    for one in np.unique(radius[np.unique(classes[classes > 0])]):
+        eroded = erode(classes, int(one))
+        found = np.where((eroded > 0) & (radius[eroded] == one), eroded, found)
+    return found
+
+
+def hollow_polygons(
+    strips: Iterable[tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.bool_]]],
+    least: float,
+) -> NDArray[np.uint32]:
+    """Return the polygons of which erosion leaves too little, (polygon,), ids, ascending.
+
+    strips  (y, x) each: the polygon of every pixel, 0 for none; whether the pixel has a label; and
+            whether it still has one when it is eroded
+    least   the share of a polygon's labelled pixels that is to be left, 0 to 1
+    """
+    counts: dict[int, NDArray[np.int64]] = {}
+    for polygons, labelled, left in strips:
+        ids, where = np.unique(polygons[labelled], return_inverse=True)
+        totals = np.bincount(where, minlength=len(ids))
+        cores = np.bincount(where, left[labelled], len(ids)).astype(np.int64)
+        for one, *pair in zip(ids.tolist(), totals, cores, strict=True):
+            counts[one] = counts.get(one, np.zeros(2, np.int64)) + pair
+    hollow = [one for one, (total, core) in counts.items() if one and core < least * total]
+    return np.array(sorted(hollow), np.uint32)
+
+
 def draw(
     classes: NDArray[np.uint8], count: int, seed: tuple[int | str, ...]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -56,6 +97,84 @@ def draw(
         here = slice(*np.searchsorted(rows, (row, row + 1)))
         columns[here] = np.flatnonzero(classes[row])[ranks[here] - before[row]]
     return rows.astype(np.int32), columns.astype(np.int32)
+
+
+def draw_balanced(
+    classes: NDArray[np.uint8], count: int, most: int | None, seed: tuple[int | str, ...]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return labelled pixels drawn at random, the same number of each class as far as it has them.
+
+    classes  (y, x), class ids, 0 for none, which is never drawn
+    count    how many at most: the number of each class is the largest with which that holds
+    most     of a class; None for as many as that
+    seed     see `draw`
+    Returns rows and columns, (sample,) each, in row-major order.
+    """
+    sizes = np.bincount(classes.ravel(), minlength=256)[1:]
+    share = _share(sizes[sizes > 0], count)
+    share = share if most is None else min(share, most)
+    drawn = [
+        draw(np.where(classes == one, classes, np.uint8(0)), share, (*seed, int(one)))
+        for one in np.flatnonzero(sizes) + 1
+    ]
+    if not drawn:
+        return np.empty(0, np.int32), np.empty(0, np.int32)
+    rows, columns = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order]
+
+
+def _share(sizes: NDArray[np.int64], count: int) -> int:
+    """Return the largest number that may be taken of each size, or all of a smaller one, so that
+    these are not more than ``count`` together."""
+    left = count
+    for position, size in enumerate(ordered := np.sort(sizes)):
+        share = left // (len(ordered) - position)
+        if size > share:
+            return int(share)
+        left -= int(size)
+    return int(ordered[-1]) if len(ordered) else 0
+
+
+def draw_by_polygon(
+    strips: Iterable[NDArray[np.uint32]], most: int, count: int, seed: tuple[int | str, ...]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return pixels drawn at random, of each polygon as many as of the others or all that it has.
+
+    strips  (y, x) each, one below the other: the polygon of every pixel that may be drawn, 0 of the
+            others
+    most    of a polygon
+    count   of all polygons together; of more, so many are drawn at random
+    seed    see `draw`; the draw does not depend on the height of the strips
+    Returns rows and columns, (sample,) each, in row-major order.
+    """
+    generator = np.random.Generator(np.random.PCG64(_number(seed)))
+    rows, columns = np.empty(0, np.int64), np.empty(0, np.int64)
+    of, ranks = np.empty(0, np.uint32), np.empty(0)
+    first = 0
+    for polygons in strips:
+        rank = generator.random(polygons.shape)
+        y, x = np.nonzero(polygons)
+        rows, columns = np.concatenate((rows, y + first)), np.concatenate((columns, x))
+        of, ranks = np.concatenate((of, polygons[y, x])), np.concatenate((ranks, rank[y, x]))
+        kept = _lowest(of, ranks, most)
+        rows, columns, of, ranks = rows[kept], columns[kept], of[kept], ranks[kept]
+        first += len(polygons)
+    if len(rows) > count:
+        kept = generator.choice(len(rows), count, replace=False, shuffle=False)
+        rows, columns = rows[kept], columns[kept]
+    order = np.lexsort((columns, rows))
+    return rows[order].astype(np.int32), columns[order].astype(np.int32)
+
+
+def _lowest(
+    groups: NDArray[np.uint32], values: NDArray[np.float64], most: int
+) -> NDArray[np.int64]:
+    """Return which are among the ``most`` lowest values of their group."""
+    order = np.lexsort((values, groups))
+    ordered = groups[order]
+    place = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+    return order[place < most]
 
 
 def test_patches(keys: Iterable[str], fraction: float, seed: int) -> frozenset[str]:

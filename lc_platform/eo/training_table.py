@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,10 @@ class TrainingTable:
     """Whether every class has the same weight in all."""
     blocks: NDArray[np.int64] | None = None
     """(sample,), keys of the block of ground that each lies in; None where it is not known."""
+    class_weights: Mapping[int, float] = field(default_factory=dict)
+    """Class id -> how many times as much it weighs as the others, where these are balanced."""
+    sample_weights: NDArray[np.float64] | None = None
+    """(sample,), above 0, of the samples of a class; None where these weigh the same."""
 
     @classmethod
     def of(
@@ -38,6 +43,8 @@ class TrainingTable:
         class_ids: Sequence[int] = (),
         balanced: bool = False,
         blocks: NDArray[np.int64] | None = None,
+        class_weights: Mapping[int, float] = MappingProxyType({}),
+        sample_weights: NDArray[np.float64] | None = None,
     ) -> Self:
         """Return a table of samples.
 
@@ -46,6 +53,8 @@ class TrainingTable:
         feature_names  (feature,)
         class_ids      ascending; those of the labels where there is none
         blocks         (sample,), keys of the block of ground that each lies in
+        balanced, class_weights, sample_weights  see the fields; with weights of classes all are
+                       balanced
 
         Raises ValueError where the shapes do not agree, or there are not two classes to tell apart.
         """
@@ -71,17 +80,51 @@ class TrainingTable:
         if not np.isin(labels, ids).all():
             raise ValueError(f"The labels have classes that are not among {list(ids)}.")
         positions = np.searchsorted(ids, labels).astype(np.int64)
-        return cls(tuple(parts), positions, ids, tuple(feature_names), balanced, blocks)
+        return cls(
+            tuple(parts),
+            positions,
+            ids,
+            tuple(feature_names),
+            balanced or bool(class_weights),
+            blocks,
+            dict(class_weights),
+            sample_weights,
+        )
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """(class,), samples."""
         return np.bincount(self.positions, minlength=len(self.class_ids))
 
+    @cached_property
+    def totals(self) -> NDArray[np.float64]:
+        """(class,), weights of its samples together, before classes are balanced."""
+        found = np.bincount(self.positions, self.sample_weights, len(self.class_ids))
+        return found.astype(np.float64)
+
+    @property
+    def priors(self) -> NDArray[np.float64]:
+        """(class,), the share of each class in the weights of all, 1 together."""
+        wanted = self.totals
+        if self.balanced:
+            factors = np.array([self.class_weights.get(one, 1.0) for one in self.class_ids])
+            wanted = np.where(self.counts > 0, factors, 0.0)
+        priors: NDArray[np.float64] = wanted / wanted.sum()
+        return priors
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(sample,), the share of each in the weights of all, 1 together."""
+        of_class = self.priors / np.where(self.totals > 0, self.totals, 1.0)
+        shares: NDArray[np.float64] = of_class[self.positions]
+        return shares if self.sample_weights is None else shares * self.sample_weights
+
     @property
     def weights(self) -> NDArray[np.float64] | None:
-        """(sample,), with which every class has the same weight in all; None where all samples
-        have the same."""
+        """(sample,), 1 in the mean: what they count for in training; None where all count the
+        same."""
+        if self.class_weights or self.sample_weights is not None:
+            return self.shares * len(self.positions)
         if not self.balanced:
             return None
         present = np.count_nonzero(self.counts)
@@ -94,3 +137,13 @@ class TrainingTable:
         parts."""
         found = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
         return np.ascontiguousarray(found, np.float32)
+
+
+def polygon_weights(polygons: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Return weights of samples with which all polygons weigh the same, (sample,), 0 to 1.
+
+    polygons  (sample,), ids; a sample of none, 0, weighs as much as a polygon
+    """
+    _, where, counts = np.unique(polygons, return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = np.where(polygons == 0, 1.0, 1.0 / counts[where])
+    return weights

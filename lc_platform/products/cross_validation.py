@@ -15,6 +15,7 @@ from lc_platform.eo import classifier as classify
 from lc_platform.eo.calibration import Calibrator, Reliability
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.folds import Folds
+from lc_platform.eo.training_table import polygon_weights
 from lc_platform.errors import DataError
 from lc_platform.products.ground_folds import (
     Blocks,
@@ -90,27 +91,38 @@ def fitted(
     Raises DataError where rounds are to stop by ground that is held out, and there is none.
     """
     parts, labels, ground = [], [], []
+    polygons, brought = [], []
     for patch, one in samples.items():
         features, classes = one.features[: one.for_training], one.classes[: one.for_training]
+        of, own = one.polygons[: one.for_training], one.training_weights
         chosen = np.ones(len(classes), np.bool_) if kept is None else kept[patch]
         if without is not None and len(without):
-            chosen = chosen & ~np.isin(one.polygons[: one.for_training], without)
+            chosen = chosen & ~np.isin(of, without)
         if not chosen.all():
             features, classes = features[chosen], classes[chosen]
+            of, own = of[chosen], own[chosen]
         parts.append(features)
         labels.append(classes)
+        polygons.append(of)
+        brought.append(own)
         if blocks is None:
             ground.append(np.full(len(classes), patch_block(patch), np.int64))
         else:
             ground.append(blocks[patch][: one.for_training][chosen])
-    of = np.concatenate(ground)
-    if options.stops_early and len(of) and (of == of[0]).all():
+    where = np.concatenate(ground)
+    if options.stops_early and len(where) and (where == where[0]).all():
         raise DataError(
-            f"{next(iter(samples.values())).year}: model.early_stopping_round: the {len(of):,} "
+            f"{next(iter(samples.values())).year}: model.early_stopping_round: the {len(where):,} "
             "samples that a classifier is trained on lie in one block of ground, and its rounds "
             "need another one to stop by. Take smaller blocks (validation.block_size), split the "
             "area into smaller patches (aoi.patch_size), or remove early_stopping_round"
         )
+    weights = options.class_weights
+    weighed = any(one.weights is not None for one in samples.values())
+    sample_weights = np.concatenate(brought) if weighed else None
+    if options.sample_weights == "by_polygon":
+        by_polygon = polygon_weights(np.concatenate(polygons))
+        sample_weights = by_polygon if sample_weights is None else by_polygon * sample_weights
     return classification_methods.train(
         options.method,
         parts,
@@ -119,9 +131,11 @@ def fitted(
         parameters=options.parameters,
         members=classification_methods.members(options.members),
         seed=options.seed,
-        balanced=options.class_weights == "balanced",
+        balanced=weights != "none",
+        class_weights={} if isinstance(weights, str) else weights,
+        sample_weights=sample_weights,
         class_ids=class_ids,
-        blocks=of,
+        blocks=where,
         threads=options.threads,
     )
 

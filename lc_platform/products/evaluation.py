@@ -20,6 +20,7 @@ from lc_platform.products.held_out_predictions import HeldOutPredictions
 from lc_platform.products.model import LandCoverModel, common_version
 from lc_platform.products.object_scores import by_object
 from lc_platform.products.options import EvaluationOptions
+from lc_platform.products.points_of_year import PointsOfYear
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.split_comparison import compare_splits
 from lc_platform.products.training_samples import Samples
@@ -56,7 +57,8 @@ def assess(
     """Return the metrics on all reference pixels, each predicted by a classifier of other ground;
     without folds on those of the test patches. None is eroded or sampled, only those that are
     ambiguous are left out. A model that was trained elsewhere is judged as it is on all of them,
-    which ``trained_elsewhere`` and ``split_warnings`` say.
+    which ``trained_elsewhere`` and ``split_warnings`` say. Where users brought
+    points in place of a reference map, these are the pixels of the year's points.
 
     held_out, references, samples  by patch
     patches  all patches of the area: the metrics name those without predictions, which are not in
@@ -66,6 +68,8 @@ def assess(
     model, or its reference lies on another grid; and where no reference pixel has a prediction.
     """
     year = model.card["year"]
+    if options.at_points:
+        references = {p: PointsOfYear(one.cube, samples.get(p)) for p, one in references.items()}
     _check(model, held_out, references, patches)
     common_version({p: one.model_version for p, one in held_out.items()}, model.version)
     counted = _counted(model, held_out, references, options)

@@ -166,12 +166,15 @@ def train(
     *,
     year: int,
     grids: Mapping[str, GeoBox] = MappingProxyType({}),
+    points: int | None = None,
 ) -> LandCoverModel:
     """Train on the samples of all patches, and for each fold on those of the ground outside of it;
     without folds on the samples of all patches but those held out for the test.
 
     samples  by patch
     grids    of all patches of the area, by patch: the card names those that could not be sampled
+    points   of the year that users brought, also beyond the area: the card says how many are not
+             among the samples; None where there are none
 
     Raises DataError where there is nothing to learn from: no sample at all, one block of ground
     only, or one class only; and for a model that was trained elsewhere what
@@ -211,7 +214,12 @@ def train(
         "features": list(names),
         "method": options.method,
         "parameters": {k: v for k, v in classifier.parameters.items() if k != "num_threads"},
-        "class_weights": options.class_weights,
+        "class_weights": (
+            options.class_weights
+            if isinstance(options.class_weights, str)
+            else {classes[one]: weight for one, weight in options.class_weights.items()}
+        ),
+        "sample_weights": options.sample_weights,
         "seed": options.seed,
         "training_patches": sorted(training),
         "test_patches": sorted(held_out or training),
@@ -231,17 +239,21 @@ def train(
         }
     if options.layers:
         card["missing_layers"] = _missing_layers(training, options)
+    if points is not None:
+        card["points"] = _points_told(samples, points)
     text = classifier.to_text()
     importance = classifier.importance()
     if validated is None:
         space, card["applicability"] = training_space.learn(
             training, importance, training_space.folds_of_patches(training), options
         )
+        card["split_warnings"] += _left_out(card.get("points"), year)
         return LandCoverModel(text, card, training_space=space)
     texts = tuple(one.to_text() for one in validated.classifiers)
     folds = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
     space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
     card |= validated.card
+    card["split_warnings"] = [*card["split_warnings"], *_left_out(card.get("points"), year)]
     return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
 
 
@@ -388,6 +400,23 @@ def _split_warnings(
             "a larger sampling.test_fraction, or smaller patches"
         )
     return said
+
+
+def _points_told(samples: Mapping[str, Samples], count: int) -> dict[str, int]:
+    """Return how many points users brought of the year, and how many of them are samples."""
+    used = (one.points for one in samples.values() if one.points is not None)
+    return {"of_year": count, "sampled": sum(int(np.count_nonzero(one)) for one in used)}
+
+
+def _left_out(points: Mapping[str, int] | None, year: int) -> list[str]:
+    """Return a sentence where points that users brought are not among the samples."""
+    if points is None or points["sampled"] == points["of_year"]:
+        return []
+    return [
+        f"{points['of_year'] - points['sampled']} of the {points['of_year']} points of "
+        f"sampling.points of {year} are not among the samples: they lie on no patch or beyond the "
+        "area, have no data, or share a pixel with another"
+    ]
 
 
 def _versions(*packages: str) -> dict[str, str]:

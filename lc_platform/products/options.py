@@ -43,6 +43,7 @@ from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.eo.season import CALENDAR_YEAR, Season
 from lc_platform.products.postprocessing_options import Postprocessing
+from lc_platform.sources.point_options import counted
 from lc_platform.sources.reference_options import ReferenceOptions
 
 COVERAGE = 0.9
@@ -116,6 +117,7 @@ class GridOptions(Options):
     reference: ReferenceOptions = option(
         data("reference.path", value=lambda reference: digest_of(reference.file)),
         data("simulated_reference", value=lambda reference: reference.simulated),
+        data("sampling.points", value=lambda reference: counted(reference.points)),
         data("reference.attribute", value=lambda reference: reference.attribute),
         data("reference.classes.values", value=_of_each_class("values")),
         data("reference.classes.attribute", value=_of_each_class("attribute")),
@@ -338,29 +340,6 @@ class AlignmentOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingOptions(Options):
-    """The options of `training_samples`."""
-
-    pixels_per_patch: int = option(
-        data("sampling.pixels_per_patch"), default=_SAMPLING.pixels_per_patch
-    )
-    erosion: int = option(data("sampling.erosion"), default=_SAMPLING.erosion)
-    """Pixels; what is that near to another class is not drawn, nor what is ambiguous."""
-    validation_pixels: int = option(data("validation_pixels", value=_if_any), default=0)
-    """Pixels that are drawn beside, of all that have a label, to calibrate on."""
-    seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
-    area: Area | ConfiguredArea | None = option(CLIPPED, default=None)
-    """The area that the map ends at: pixels beyond are not drawn."""
-    classes: Legend = option(
-        appearance("reference.classes.name", value=_names), default_factory=dict
-    )
-    """The stored table names its classes; their colours only show in a picture that is not part
-    of it."""
-    window: int = option(SPEED, default=_PROCESSING.window)
-    """Pixels along the side of the windows that features are read by."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Options):
     """The options of `model`."""
 
@@ -413,10 +392,15 @@ class TrainingOptions(Options):
     )
     """What is done with polygons whose label is probably wrong; folds find them."""
     seed: int = option(data("sampling.seed"), default=_SAMPLING.seed)
-    class_weights: Literal["balanced", "none"] = option(
+    class_weights: str | Mapping[int, float] = option(
         data("sampling.class_weights"), default=_SAMPLING.class_weights
     )
-    """balanced: every class weighs the same."""
+    """balanced: every class weighs the same; none: every sample does; or class id -> how many times
+    as much as those that are not named."""
+    sample_weights: Literal["equal", "by_polygon"] = option(
+        data("sampling.sample_weights", value=_unless("equal")), default=_SAMPLING.sample_weights
+    )
+    """by_polygon: all polygons of a class weigh the same."""
     layers: tuple[str, ...] = option(
         NotCounted("they are features, which count by themselves"), default=()
     )
@@ -455,6 +439,11 @@ class EvaluationOptions(Options):
     """Also those without samples."""
     coverage: float = option(data("coverage"), default=COVERAGE)
     """That the sets of `held_out_predictions` are made for."""
+    at_points: bool = option(
+        NotCounted("the reference, and the samples, are other ones then"), default=False
+    )
+    """Whether points that users brought are all that is known of the ground: those of the year are
+    what is judged by."""
     objects: InputFile | None = option(data("map.objects", value=_content_if_given), default=None)
     """Polygons, such as parcels, that are judged too; None where there are none."""
     area: Area | ConfiguredArea | None = option(CLIPPED, default=None)

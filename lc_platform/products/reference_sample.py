@@ -15,7 +15,7 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.config.reference import plain_text, resembling
+from lc_platform.config.reference import resembling
 from lc_platform.cube import Legend
 from lc_platform.errors import DataError
 from lc_platform.products.filled_sample import BEFORE, DESIGN, POINTS, Judged, fill
+from lc_platform.sources.class_words import meaning, text
 from lc_platform.storage.errors import MissingArtefactError
 from lc_platform.storage.store import Store
 
@@ -213,7 +214,7 @@ class ReferenceSample:
     @cached_property
     def written(self) -> list[str]:
         """What people wrote of each point, without blanks at the ends; empty where nothing."""
-        return [_text(value) for value in self.points["reference"]]
+        return [text(value) for value in self.points["reference"]]
 
     @property
     def judged(self) -> int:
@@ -228,8 +229,8 @@ class ReferenceSample:
         Raises DataError naming the points whose class is none of the map's.
         """
         names = [name for name, _ in classes.values()]
-        meant = _meaning(classes)
-        words = [_text(value) for value in self.points[column]]
+        meant = meaning(classes)
+        words = [text(value) for value in self.points[column]]
         found = np.zeros(len(words), np.int64)
         wrong: dict[str, list[Any]] = {}
         for row, (point, word) in enumerate(zip(self.points["id"], words, strict=True)):
@@ -263,24 +264,6 @@ def places_on(
     rows = np.floor((places.y.to_numpy() - grid.affine.f) / grid.affine.e)
     columns = np.floor((places.x.to_numpy() - grid.affine.c) / grid.affine.a)
     return rows.astype(np.int64), columns.astype(np.int64)
-
-
-def _meaning(classes: Legend) -> Callable[[str], int | None]:
-    """Return what tells the class that people mean by a word: a name, with small or capital letters
-    where no two names differ by these alone, or an id, also as editors show a number (2.0)."""
-    names = [(plain_text(name), one) for one, (name, _) in classes.items()]
-    times = Counter(name.casefold() for name, _ in names)
-    exact = {f"{one}{zeros}": one for one in classes for zeros in ("", ".0")} | dict(names)
-    folded = {name.casefold(): one for name, one in names if times[name.casefold()] == 1}
-    return lambda word: exact.get(word, folded.get(word.casefold()))
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return plain_text(str(value))
 
 
 def _named(ids: Sequence[Any]) -> str:
@@ -553,8 +536,8 @@ def _with_judgements(
                 values[row] = value
         points[name] = values
     for name in ours:
-        points[name] = [_text(value) for value in points[name]]
-    judged = np.array([bool(_text(value)) for value in known["reference"]], np.bool_)
+        points[name] = [text(value) for value in points[name]]
+    judged = np.array([bool(text(value)) for value in known["reference"]], np.bool_)
     aside = known[rows < 0]
     return DrawnSample(points, design, aside, int((judged & (rows >= 0)).sum()))
 
@@ -568,7 +551,7 @@ def _filled_in(of: ReferenceSample) -> geopandas.GeoDataFrame:
     places = geopandas.points_from_xy(of.points["x"], of.points["y"], crs=of.design.crs)
     points = of.points.to_crs(of.design.crs).set_geometry(places)
     remarks = points["remark"] if "remark" in points else [None] * len(points)
-    filled = [bool(word or _text(remark)) for word, remark in zip(of.written, remarks, strict=True)]
+    filled = [bool(word or text(remark)) for word, remark in zip(of.written, remarks, strict=True)]
     known = points[filled]
     if of.set_aside is None or not len(of.set_aside):
         return known

@@ -161,7 +161,7 @@ def _confusion(
         ),
         members=classification_methods.members(members),
         seed=int(model.card["seed"]),
-        balanced=model.card["class_weights"] == "balanced",
+        balanced=model.card["class_weights"] != "none",
         class_ids=ids,
         threads=threads,
     )

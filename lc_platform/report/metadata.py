@@ -103,7 +103,9 @@ def _facts(value: Any) -> Mapping[str, Any]:
             names.get(class_id, str(class_id)): count
             for class_id, count in zip(ids.tolist(), counts.tolist(), strict=True)
         }
-        return {"rows": len(value), "features": len(value.names), "class_samples": found}
+        brought = {} if value.points is None else {"points": int(value.points.sum())}
+        about = {"rows": len(value), "features": len(value.names), **brought}
+        return {**about, "class_samples": found}
     if isinstance(value, LandCoverModel):
         card = value.card
         return {

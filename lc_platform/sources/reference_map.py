@@ -1,4 +1,4 @@
-"""The reference map: polygons or a raster in a file, or the simulated archive's own."""
+"""The reference map: polygons or a raster in a file, the simulated archive's own, or points."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lc_platform.sources.reference_classes import FeatureClasses, ReferenceValue
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.sources.reference_polygons import PolygonReference
 from lc_platform.sources.reference_raster import RasterReference
+from lc_platform.sources.sample_points import PointReference
 
 
 class Reference(Protocol):
@@ -58,6 +59,8 @@ def open_reference(options: ReferenceOptions, source: Source) -> Reference:
     Raises SourceError naming the file where it is missing, unreadable, without a CRS, without
     the attribute, or with values that no class has.
     """
+    if options.points is not None:
+        return PointReference(options.points)
     if options.file is None:
         return _SimulatedReference(options, source)
     path = options.file.located

@@ -10,6 +10,7 @@ from lc_platform.config import Config, Simulation
 from lc_platform.config.input_files import InputFile, digest_of
 from lc_platform.config.options import Options, appearance, data, option
 from lc_platform.cube import Legend
+from lc_platform.sources.point_options import PointOptions, counted
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ReferenceOptions(Options):
     file: InputFile | None = option(data("reference.path", value=digest_of), default=None)
     simulated: Mapping[str, Any] | None = option(data("simulated_reference"), default=None)
     """Seed and mistakes of the simulated archive's reference, where there is no file."""
+    points: PointOptions | None = option(data("sampling.points", value=counted), default=None)
+    """Points in place of a reference map; None where there is one."""
     attribute: str | None = option(data("reference.attribute"), default=None)
     ignore: tuple[int | str, ...] = option(data("reference.ignore"), default=())
     """Values that mean no label."""
@@ -61,6 +64,7 @@ class ReferenceOptions(Options):
         return cls(
             file=InputFile.of(config, reference.path, "reference.path", reference.layer),
             simulated=simulated_reference(config),
+            points=PointOptions.of(config) if config.points_are_the_reference else None,
             attribute=reference.attribute,
             ignore=reference.ignore,
             classes=tuple(ReferenceClass(**dict(one)) for one in reference.classes),
@@ -68,8 +72,9 @@ class ReferenceOptions(Options):
 
 
 def simulated_reference(config: Config) -> dict[str, Any] | None:
-    """Return what the simulated archive's reference is drawn by; None where there is a file."""
-    if config.reference.path:
+    """Return what the simulated archive's reference is drawn by; None where there is a file, or
+    points."""
+    if config.reference.path or config.points_are_the_reference:
         return None
     simulation = config.imagery.simulation or Simulation()
     changes = simulation.changes

@@ -323,6 +323,18 @@ REFUSED = [
     ("{clouds: {shadow_reach: 0}}", "clouds.shadow_reach: "),
     ("{clouds: {method: fmask}}", "It is one of s2cloudless, scl, provider."),
     ("{sampling: {class_weights: balance}}", "Did you mean balanced?"),
+    ("{sampling: {class_weights: {water: 0}}}", "water: the weight 0 is no number above 0."),
+    ("{sampling: {class_weights: {watr: 2}}}", "sampling.class_weights: watr is no class of"),
+    ("{sampling: {class_erosion: {watr: 2}}}", "sampling.class_erosion: watr is no class of"),
+    ("{sampling: {core_fraction: 50}}", "For 50 %, write 0.5."),
+    (
+        "{sampling: {pixels_per_class: 9}}",
+        "pixels_per_class: is for strategy balanced, and the strategy is uniform. Remove it",
+    ),
+    (
+        "{sampling: {core_fraction: 0.5}, reference: {path: map.tif}}",
+        "sampling.core_fraction: asks for the polygon that each pixel lies in, and map.tif is a",
+    ),
     # combinations
     ("{aoi: {country: Slovenia}}", "aoi: exactly one of boundary, bbox and country says where;"),
     ("{aoi: {boundary: null}}", "none of them is given."),

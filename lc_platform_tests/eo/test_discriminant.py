@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lc_platform.eo import classification_methods, discriminant, linear_model
 from lc_platform.eo.linear_model import LinearModel
-from lc_platform.eo.training_table import TrainingTable
+from lc_platform.eo.training_table import TrainingTable, polygon_weights
 
 NAMES = tuple(f"f{i}" for i in range(12))
 PARAMETERS = {"num_iterations": 5, "min_data_in_leaf": 2}
@@ -31,16 +31,25 @@ def samples(seed: int, count: int, gaps: bool = False) -> tuple[NDArray[Any], ND
 
 
 def plain(
-    training: NDArray[Any], labels: NDArray[Any], asked: NDArray[Any], balanced: bool
+    training: NDArray[Any],
+    labels: NDArray[Any],
+    asked: NDArray[Any],
+    balanced: bool,
+    weights: NDArray[Any] | None = None,
+    shrinkage: float | None = None,
 ) -> tuple[NDArray[Any], float]:
     """Probabilities and shrinkage, as the papers have them, from densities; without gaps and, for
     the shrinkage, with every sample's outer product."""
     training, asked = training.astype(np.float64), asked.astype(np.float64)
     ids = np.unique(labels)
-    priors = np.array([1 / len(ids) if balanced else (labels == i).mean() for i in ids])
-    centres = np.array([training[labels == i].mean(axis=0) for i in ids])
+    own = np.ones(len(labels)) if weights is None else weights
+    totals = np.array([own[labels == i].sum() for i in ids])
+    priors = np.full(len(ids), 1 / len(ids)) if balanced else totals / totals.sum()
+    centres = np.array(
+        [np.average(training[labels == i], axis=0, weights=own[labels == i]) for i in ids]
+    )
     at = np.searchsorted(ids, labels)
-    shares = (priors / np.bincount(at))[at]
+    shares = (priors / totals)[at] * own
     apart = training - centres[at]
     scale = np.sqrt((shares[:, None] * apart**2).sum(axis=0))
     apart = apart / scale
@@ -48,9 +57,9 @@ def plain(
     target = np.eye(len(scale)) * np.trace(own) / len(scale)
     outer = np.einsum("ij,ik->ijk", apart, apart)
     error = (shares**2 * ((outer - own) ** 2).sum(axis=(1, 2))).sum()
-    if not balanced:  # the paper's own samples all have the same share
+    if not balanced and weights is None:  # the paper's own samples all have the same share
         assert np.allclose(shares, 1 / len(labels))
-    shrinkage = min(error / ((own - target) ** 2).sum(), 1)
+    shrinkage = shrinkage or min(error / ((own - target) ** 2).sum(), 1)
     inverse = np.linalg.inv((1 - shrinkage) * own + shrinkage * target)
     scores = []
     for centre, prior in zip(centres, priors, strict=True):
@@ -73,6 +82,38 @@ def test_probabilities_are_those_of_the_densities(count: int) -> None:
     assert found.parameters["shrinkage"] == pytest.approx(shrinkage, rel=1e-6)
     np.testing.assert_allclose(found.probabilities(asked), expected, atol=2e-5)
     assert found.class_ids == (2, 5, 9)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_samples_count_as_much_as_they_weigh(balanced: bool) -> None:
+    training, labels = samples(1, 200)
+    asked, _ = samples(2, 50)
+    weights = np.random.default_rng(3).uniform(0.2, 3, len(labels))
+    options: dict[str, Any] = {"feature_names": NAMES, "balanced": balanced}
+    found = trained(training, labels, sample_weights=weights, **options)
+    # How far the covariance is shrunk the paper says of samples that weigh the same.
+    shrunk = found.parameters["shrinkage"]
+    assert shrunk == pytest.approx(plain(training, labels, asked, balanced, weights)[1], rel=0.3)
+    expected, _ = plain(training, labels, asked, balanced, weights, shrunk)
+    np.testing.assert_allclose(found.probabilities(asked), expected, atol=2e-5)
+
+
+def test_classes_weigh_as_much_as_is_asked_and_polygons_the_same() -> None:
+    labels = np.array([2] * 6 + [5] * 2 + [9] * 2, np.uint8)
+    polygons = np.array([1, 1, 1, 1, 2, 0, 3, 3, 4, 5], np.uint32)
+    table = TrainingTable.of(
+        np.zeros((10, 1), np.float32),
+        labels,
+        feature_names=["f"],
+        class_weights={5: 3.0},
+        sample_weights=polygon_weights(polygons),
+    )
+    assert table.weights is not None
+    assert table.weights.mean() == pytest.approx(1)
+    of_class = np.bincount(labels, table.weights)[[2, 5, 9]]
+    np.testing.assert_allclose(of_class / of_class[0], [1, 3, 1])
+    # Polygons 1 and 2, and the sample of none, weigh the same.
+    np.testing.assert_allclose(table.weights[:4].sum(), table.weights[[4, 5]])
 
 
 def test_balanced_classes_are_as_probable_as_one_another() -> None:

@@ -56,6 +56,73 @@ def test_samples_are_distinct_labelled_pixels_in_row_major_order(
     assert (classes[rows, columns] != 0).all()
 
 
+@settings(max_examples=20, deadline=None)
+@given(maps, st.integers(0, 3), st.integers(0, 3))
+def test_each_class_is_eroded_by_its_own_radius(
+    classes: NDArray[np.uint8], pixels: int, own: int
+) -> None:
+    eroded = sampling.erode_by_class(classes, pixels, {3: own})
+    for class_id, radius in ((3, own), (200, pixels)):
+        alone = sampling.erode(classes, radius)
+        np.testing.assert_array_equal(eroded == class_id, alone == class_id)
+
+
+@settings(max_examples=20, deadline=None)
+@given(maps, st.integers(0, 90), st.one_of(st.none(), st.integers(0, 9)), st.integers())
+def test_a_balanced_draw_is_as_large_as_the_smaller_classes_allow(
+    classes: NDArray[np.uint8], count: int, most: int | None, seed: int
+) -> None:
+    rows, columns = sampling.draw_balanced(classes, count, most, (seed, "patch"))
+    places = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert places == sorted(set(places))
+    sizes = [int((classes == one).sum()) for one in (3, 200)]
+    drawn = [int((classes[rows, columns] == one).sum()) for one in (3, 200)]
+    fitting = [n for n in range(max(sizes) + 1) if sum(min(n, size) for size in sizes) <= count]
+    share = min(max(fitting), 99 if most is None else most)
+    assert drawn == [min(share, size) for size in sizes]
+
+
+def strips(ids: NDArray[np.uint32], height: int) -> list[NDArray[np.uint32]]:
+    return [ids[row : row + height] for row in range(0, len(ids), height)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(maps, st.integers(1, 9), st.integers(0, 90), st.integers(), st.integers(1, 9))
+def test_a_draw_by_polygon_has_as_many_of_each_and_hangs_on_no_strips(
+    classes: NDArray[np.uint8], most: int, count: int, seed: int, height: int
+) -> None:
+    ids = classes.astype(np.uint32) * 1000
+    rows, columns = sampling.draw_by_polygon([ids], most, 90, (seed,))
+    found = ids[rows, columns]
+    for one in (3000, 200_000):
+        assert (found == one).sum() == min(most, (ids == one).sum())
+    assert len({*zip(rows.tolist(), columns.tolist(), strict=True)}) == len(rows)
+    cut = sampling.draw_by_polygon(strips(ids, height), most, count, (seed,))
+    np.testing.assert_array_equal(cut, sampling.draw_by_polygon([ids], most, count, (seed,)))
+    assert len(cut[0]) == min(count, len(rows))
+
+
+def test_pixels_of_a_polygon_are_drawn_equally_often() -> None:
+    ids = np.repeat(np.array([[1], [2]], np.uint32), [6, 2], axis=0)
+    drawn = np.zeros(ids.shape, int)
+    for seed in range(1500):
+        rows, columns = sampling.draw_by_polygon([ids], 2, 99, (seed,))
+        drawn[rows, columns] += 1
+    # 2 of 6 pixels: 500 each, standard deviation sqrt(1500 * 1/3 * 2/3) = 18.
+    assert (drawn[ids == 2] == 1500).all()
+    assert np.abs(drawn[ids == 1] - 500).max() < 90
+
+
+def test_polygons_of_which_erosion_leaves_too_little_are_named() -> None:
+    polygons = np.array([[1, 1, 1, 1, 2, 2, 3, 0]], np.uint32)
+    labelled = np.array([[1, 1, 1, 1, 1, 1, 1, 1]], np.bool_)
+    left = np.array([[0, 1, 0, 0, 0, 1, 0, 0]], np.bool_)
+    both = [(polygons[:, s], labelled[:, s], left[:, s]) for s in (slice(0, 3), slice(3, 8))]
+    assert sampling.hollow_polygons(both, 0.5).tolist() == [1, 3]
+    assert sampling.hollow_polygons(both, 0.25).tolist() == [3]
+    assert sampling.hollow_polygons(both, 1).tolist() == [1, 2, 3]
+
+
 def test_every_labelled_pixel_is_drawn_equally_often() -> None:
     classes = np.array([[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [2, 2, 2, 2, 0]], np.uint8)
     drawn = np.zeros(classes.shape, int)

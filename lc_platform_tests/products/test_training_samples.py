@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyproj import Transformer
 
+from lc_platform.config.input_files import InputFile
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
-from lc_platform.products.options import SamplingOptions
+from lc_platform.products.sampling_options import SamplingOptions
 from lc_platform.products.training_samples import Samples, collect
+from lc_platform.sources.point_options import PointOptions
+from lc_platform.sources.sample_points import SamplePoints
 from lc_platform_tests.products import cubes
 
 SETTINGS = SamplingOptions(pixels_per_patch=50, erosion=1, seed=42, window=256)
@@ -152,3 +156,107 @@ def test_pixels_to_validate_on_are_drawn_of_all_that_have_a_label() -> None:
     # A seventh of the columns are that near, and of pixels that are drawn from all of them.
     assert 0.1 < near[found.for_validation].mean() < 0.2
     assert alone.for_validation.all()
+
+
+def parcels(rows: int = 40, columns: int = 40) -> np.ndarray[Any, Any]:
+    """Ids of parcels of 8 x 2 pixels, of which `halves` has the western half in class 3."""
+    row, column = np.mgrid[:rows, :columns]
+    return (1 + (row // 2) * 5 + column // 8).astype(np.uint32)
+
+
+@pytest.mark.parametrize("window", [16, 256])
+def test_the_same_number_is_drawn_of_each_polygon(window: int) -> None:
+    classes = halves(40, 40)
+    reference = cubes.reference(classes, polygons=parcels())
+    asked = replace(
+        SETTINGS, strategy="by_polygon", pixels_per_polygon=3, pixels_per_patch=999, erosion=0
+    )
+    found = collect(numbered(40, 40), reference, replace(asked, window=window))
+    ids, counts = np.unique(found.polygons, return_counts=True)
+    assert (len(ids), set(counts.tolist())) == (100, {3})
+    np.testing.assert_array_equal(found.polygons, parcels()[found.rows, found.columns])
+    assert same(found, collect(numbered(40, 40), reference, asked))
+
+
+def test_the_same_number_is_drawn_of_each_class() -> None:
+    classes = halves(40, 40)
+    classes[:, :38] = 3
+    asked = replace(SETTINGS, strategy="balanced", pixels_per_patch=100, erosion=0)
+    of = cubes.reference(classes)
+    assert np.bincount(collect(numbered(40, 40), of, asked).classes)[[3, 7]].tolist() == [50, 50]
+    capped = replace(asked, pixels_per_class=20)
+    assert np.bincount(collect(numbered(40, 40), of, capped).classes)[[3, 7]].tolist() == [20, 20]
+
+
+def test_polygons_that_erosion_leaves_too_little_of_are_not_eroded() -> None:
+    classes, ids = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint32)
+    classes[4:6, 2:20], ids[4:6, 2:20] = 3, 1  # no pixel of it has four neighbours of its class
+    classes[10:30, 10:30], ids[10:30, 10:30] = 7, 2  # 324 of 400 have
+    asked = replace(SETTINGS, pixels_per_patch=9999)
+    of = cubes.reference(classes, polygons=ids)
+    assert np.unique(collect(numbered(40, 40), of, asked).polygons).tolist() == [2]
+    for window in (16, 256):
+        kept = replace(asked, core_fraction=0.5, window=window)
+        found = collect(numbered(40, 40), of, kept)
+        assert np.bincount(found.polygons)[1:].tolist() == [36, 324]
+    whole = collect(numbered(40, 40), of, replace(asked, core_fraction=0.9))
+    assert np.bincount(whole.polygons)[1:].tolist() == [36, 400]
+
+
+def test_a_class_may_be_eroded_by_less() -> None:
+    asked = replace(SETTINGS, pixels_per_patch=9999, erosion=3, class_erosion={7: 0})
+    found = collect(numbered(20, 20), cubes.reference(halves()), asked)
+    assert np.bincount(found.classes)[[3, 7]].tolist() == [20 * 7, 200]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"core_fraction": 0.5}, {"strategy": "by_polygon", "pixels_per_polygon": 5}]
+)
+def test_polygons_of_a_reference_that_has_none_are_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"33N-r000-c000, 2018: its reference has labels that are"):
+        collect(numbered(20, 20), cubes.reference(halves()), replace(SETTINGS, **asked))
+
+
+def brought(pixels: list[tuple[int, int]], classes: list[int], year: int = 2018) -> SamplePoints:
+    """Points in the middles of pixels of `cubes.grid`."""
+    rows, columns = np.array(pixels).T
+    west, north = 500_005 + 10 * columns, 5_199_995 - 10 * rows
+    place = Transformer.from_crs(32633, 4326, always_xy=True).transform(west, north)
+    ids, years = np.array(classes, np.uint8), np.full(len(pixels), year)
+    return SamplePoints(*place, ids, years, np.arange(2.0, 2 + len(pixels)))
+
+
+def pointed(**changes: Any) -> SamplingOptions:
+    told = PointOptions(
+        file=InputFile("p", "p"), attribute="class", date="date", classes={}, **changes
+    )
+    return replace(SETTINGS, points=told)
+
+
+def test_points_are_samples_beside_those_of_the_map_and_their_pixels_are_not_drawn() -> None:
+    classes, ids = halves(40, 40), parcels()
+    points = brought([(30, 3), (2, 30), (5, 39)], [7, 3, 3])
+    asked = replace(pointed(), pixels_per_patch=9999, validation_pixels=9999)
+    of = cubes.reference(classes, polygons=ids)
+    found = collect(numbered(40, 40), of, replace(asked, area=cubes.west_of(35)), points)
+    assert found.points is not None
+    assert found.weights is not None
+    assert np.flatnonzero(found.points).tolist() == [0, 1]  # the third is beyond the area
+    assert list(zip(found.rows[:2], found.columns[:2], strict=True)) == [(2, 30), (30, 3)]
+    assert found.classes[:2].tolist() == [3, 7]
+    assert found.weights[:3].tolist() == [3, 2, 1]
+    assert found.polygons[:2].tolist() == [ids[2, 30], ids[30, 3]]
+    np.testing.assert_array_equal(found.features[:, 0], found.rows * 40 + found.columns)
+    assert len({*zip(found.rows.tolist(), found.columns.tolist(), strict=True)}) == len(found)
+    assert found.for_validation[:2].tolist() == [False, False]
+    assert found.for_validation.sum() == 40 * 35 - 2
+
+
+def test_points_alone_are_trained_on_and_the_map_is_what_is_validated_on() -> None:
+    points = brought([(1, 1), (9, 15)], [3, 7])
+    asked = replace(pointed(alone=True), validation_pixels=30)
+    found = collect(numbered(20, 20), cubes.reference(halves()), asked, points)
+    assert found.for_training == 2
+    assert found.for_validation.tolist() == [False] * 2 + [True] * 30
+    of_2019 = collect(numbered(20, 20, year=2019), cubes.reference(halves()), asked, points)
+    assert of_2019.for_training == 0
