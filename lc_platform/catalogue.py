@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 SOURCES = ("simulated", "stac", "sentinel_hub")
 
@@ -107,6 +107,23 @@ PRESETS: Mapping[str, Preset] = {
 CATALOGS = tuple(PRESETS)
 
 
+DataType = Literal["uint16", "int16", "float32"]
+"""The types that an archive's numbers are stored in."""
+FILL_VALUES: Mapping[str, float] = {"uint16": 0, "int16": -9999, "float32": float("nan")}
+"""What stands for no data, by type: what most archives of that type have themselves."""
+
+
+def is_hls(collection: str) -> bool:
+    """Return whether a collection is of the Harmonized Landsat and Sentinel-2 product (Claverie et
+    al. 2018), by its id in NASA's catalog (HLSS30_2.0) or in another (hls2-s30)."""
+    return collection.lower().startswith("hls")
+
+
+def data_type_of(collection: str) -> DataType:
+    """Return the type of a collection's numbers, as far as it is known; uint16 else."""
+    return "int16" if is_hls(collection) else "uint16"
+
+
 def canonical_band(band: str) -> str:
     """Return the Sentinel-2 name of a band that an alias names; of any other, its own name."""
     return BAND_ALIASES.get(band.lower(), band)
@@ -128,6 +145,16 @@ class AuxiliaryCollection(NamedTuple):
 
 _LANDSAT_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07")
 _LANDSAT_ASSETS = ("blue", "green", "red", "nir08", "swir16", "swir22")
+_HLS_S30 = AuxiliaryCollection(
+    "S30",
+    ("B02", "B03", "B04", "B8A", "B11", "B12"),
+    ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
+    "Fmask",
+)
+_HLS_L30 = AuxiliaryCollection("L30", _LANDSAT_BANDS, ("B01", *_LANDSAT_BANDS), "Fmask")
+_HLS = {
+    "HLSS30_2.0": _HLS_S30, "hls2-s30": _HLS_S30, "HLSL30_2.0": _HLS_L30, "hls2-l30": _HLS_L30,
+}  # fmt: skip
 AUXILIARY_COLLECTIONS: Mapping[str, AuxiliaryCollection] = {
     "sentinel-1-grd": AuxiliaryCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
     "sentinel-1-rtc": AuxiliaryCollection("S1", ("VV", "VH"), ("VV", "VH", "HH", "HV"), None),
@@ -138,6 +165,7 @@ AUXILIARY_COLLECTIONS: Mapping[str, AuxiliaryCollection] = {
     "landsat-c2-l2": AuxiliaryCollection(
         "L8", _LANDSAT_ASSETS, ("coastal", *_LANDSAT_ASSETS), "qa_pixel"
     ),
+    **_HLS,
 }
 SIMULATED_AUXILIARY_BANDS = {
     "sentinel-1-grd": ("VV", "VH"),
@@ -146,7 +174,7 @@ SIMULATED_AUXILIARY_BANDS = {
 """The auxiliary collections of the simulated archive, and their bands without quality bands."""
 AUXILIARY_OF: Mapping[str, tuple[str, ...]] = {
     "sentinel_hub": ("sentinel-1-grd", "landsat-ot-l1", "landsat-ot-l2"),
-    "stac": ("sentinel-1-grd", "sentinel-1-rtc", "landsat-c2-l2"),
+    "stac": ("sentinel-1-grd", "sentinel-1-rtc", "landsat-c2-l2", *_HLS),
     "simulated": tuple(SIMULATED_AUXILIARY_BANDS),
 }
 """Source -> the auxiliary collections that it may be asked for."""
@@ -156,6 +184,10 @@ _FIRST_YEARS = (
     ("sentinel-2", 2015),
     ("landsat-ot-", 2013),
     ("landsat-c2-", 1982),
+    ("HLSL30", 2013),
+    ("hls2-l30", 2013),
+    ("HLSS30", 2015),
+    ("hls2-s30", 2015),
 )
 
 

@@ -258,7 +258,7 @@ def _read_new(
             except MissingBandError as error:
                 raise _with_reason(error, of, options) from error
             for grid, one in zip(of.plan.grids, pixels, strict=True):
-                _check(acquisition, grid, one)
+                _check(acquisition, grid, one, of.plan.data_type)
             return pixels, _facts(of, position, pixels)
 
     together = max(1, min(options.connections, IN_MEMORY // of.plan.bytes))
@@ -334,14 +334,15 @@ def _stopping(source: Source) -> Iterator[None]:
         raise
 
 
-def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels) -> None:
+def _check(acquisition: Acquisition, grid: Grid, pixels: Pixels, data_type: str) -> None:
     """Raise SourceError where the archive has returned something else than was requested."""
     shape = tuple(grid.geobox.shape)
     given = pixels.values.shape, pixels.data_mask.shape
-    if given != ((len(grid.bands), *shape), shape) or pixels.values.dtype != np.uint16:
+    if given != ((len(grid.bands), *shape), shape) or pixels.values.dtype != data_type:
         raise TransientSourceError(
             f"acquisition {acquisition.key}: {pixels.values.dtype} of {given[0]} with a mask of "
-            f"{given[1]} was returned, and not uint16 of {(len(grid.bands), *shape)}. Run again"
+            f"{given[1]} was returned, and not {data_type} of {(len(grid.bands), *shape)}. Run "
+            "again"
         )
     if grid.name != DETECTOR and acquisition.coverage >= COVERED and not pixels.data_mask.any():
         raise TransientSourceError(
@@ -404,7 +405,7 @@ def _still_plausible(
 
 def _plausibility(
     of: _Collection,
-    values: NDArray[np.uint16],
+    values: NDArray[Any],
     mask: NDArray[np.bool_],
     facts: Mapping[str, Any],
 ) -> dict[str, str]:
@@ -427,7 +428,7 @@ class _ClearestPicture:
 
     def consider(self, position: int, pixels: Pixels) -> None:
         small = Thumbnail(self._geobox.shape)
-        values = pixels.values[self._positions]
+        values = np.where(pixels.data_mask, pixels.values[self._positions], 0)
         small.update(whole(self._geobox), values)
         scale, offset = (v[self._positions][:, None, None] for v in (pixels.scale, pixels.offset))
         colours = small.values * scale + offset

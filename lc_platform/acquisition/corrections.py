@@ -10,6 +10,7 @@ import numpy as np
 
 from lc_platform.acquisition.read_plan import Grid, Plan
 from lc_platform.acquisition.reuse import LINKS, TAGS, ReusableAcquisition, changed, is_whole
+from lc_platform.catalogue import FILL_VALUES
 from lc_platform.errors import PlatformError
 from lc_platform.sources.protocol import Acquisition, Cost, Pixels, Source
 
@@ -58,9 +59,9 @@ def reusable(
 def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused) -> Pixels:
     """Return an acquisition on a grid, of which only those bands are read whose files have changed.
 
-    The stored values of the other bands are 0 where any band had no data. So where a changed band
-    has data now and the acquisition had none, and where a pixel may come from another granule than
-    before, all bands are read.
+    The stored values of the other bands are no data where any band had none. So where a changed
+    band has data now and the acquisition had none, and where a pixel may come from another granule
+    than before, all bands are read.
     """
     was = reused.acquisition.facts
     differing = [band for band in grid.bands if band in reused.changed]
@@ -91,7 +92,7 @@ def updated(source: Source, acquisition: Acquisition, grid: Grid, reused: Reused
             return replace(everything, cost=spent + everything.cost)
         data_mask &= fresh.data_mask
         values[[grid.bands.index(band) for band in again]] = fresh.values
-        values[:, ~data_mask] = 0
+        values[:, ~data_mask] = FILL_VALUES[str(values.dtype)]
     scale, offset = np.array(calibration, np.float64).reshape(-1, 2).T
     return Pixels(values, data_mask, scale, offset, spent, tags)
 

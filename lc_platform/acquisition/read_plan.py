@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry, bbox_union
 
 from lc_platform.area.grid import Patch
+from lc_platform.catalogue import FILL_VALUES
 from lc_platform.cube import MAIN, Calibration, Layer
 from lc_platform.products.options import ARCHIVE_BANDS, AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, detector_grid
@@ -54,6 +55,8 @@ class Plan:
     """The name of an auxiliary collection; empty for the main one."""
     quantity: str = "reflectance"
     """The quantity of calibrated values."""
+    data_type: str = "uint16"
+    """Of the numbers, as the archive has them."""
 
     @property
     def time(self) -> str:
@@ -72,7 +75,8 @@ class Plan:
         for grid in self.grids:
             dims = (self.time, f"{grid.prefix}band")
             count = len(grid.bands)
-            found[f"{grid.prefix}bands"] = Layer(dims, "uint16", grid.name, 0, (1, count))
+            fill = FILL_VALUES[self.data_type]
+            found[f"{grid.prefix}bands"] = Layer(dims, self.data_type, grid.name, fill, (1, count))
             found[f"{grid.prefix}data_mask"] = Layer((self.time,), "uint8", grid.name)
         return found
 
@@ -83,7 +87,11 @@ class Plan:
             np.array([one[f"{grid.facts}{what}"] for one in facts], np.float64).reshape(shape)
             for what in ("scale", "offset")
         )
-        missing = 0 if ZERO_IS_DATA.isdisjoint(grid.bands) else None
+        missing: int | None = None
+        if self.data_type == "int16":
+            missing = int(FILL_VALUES[self.data_type])
+        elif self.data_type == "uint16" and ZERO_IS_DATA.isdisjoint(grid.bands):
+            missing = 0
         return Calibration(scale, offset, self.quantity, missing)
 
     @property
@@ -99,7 +107,8 @@ class Plan:
     @property
     def bytes(self) -> int:
         """The size of an acquisition in memory."""
-        return sum(math.prod(g.geobox.shape) * (2 * len(g.bands) + 1) for g in self.grids)
+        size = np.dtype(self.data_type).itemsize
+        return sum(math.prod(g.geobox.shape) * (size * len(g.bands) + 1) for g in self.grids)
 
     def cost(self, source: Source) -> Cost:
         """Return the cost of an acquisition by the archive's price list."""
@@ -126,14 +135,22 @@ def plans(patch: Patch, options: AcquisitionOptions) -> list[Plan]:
     for one in options.auxiliary:
         archive = _archive(options, one.source, one.collection, one.catalog or options.catalog)
         grid = Grid(one.name, _padded(patch.geobox, options.map_margin), one.bands)
-        found.append(Plan(archive, (grid,), options.map_margin, one.name, one.quantity))
+        found.append(
+            Plan(archive, (grid,), options.map_margin, one.name, one.quantity, one.data_type)
+        )
     return found
 
 
 def _plan(patch: Patch, options: AcquisitionOptions) -> Plan:
+    return replace(_main_plan(patch, options), data_type=options.data_type)
+
+
+def _main_plan(patch: Patch, options: AcquisitionOptions) -> Plan:
     bands, detector = options.bands, options.detector
     mapped = _padded(patch.geobox, options.map_margin)
     archive = _archive(options, options.source, options.collection, options.catalog)
+    if options.resampling != "nearest":
+        archive = json.dumps([archive, options.resampling])
     if detector is None:
         return Plan(archive, (_with_archive_masks(mapped, options),), options.map_margin)
     if detector.resolution == options.resolution:

@@ -181,6 +181,6 @@ def fingerprint(pixels: Iterable[tuple[NDArray[Any], ...]]) -> str:
     """Return a hash of values and data mask on one grid after another."""
     found = hashlib.blake2b(digest_size=16)
     for values, mask in pixels:
-        found.update(np.ascontiguousarray(values, np.uint16).reshape(-1).data)
+        found.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
         found.update(np.packbits(mask.astype(bool)).tobytes())
     return found.hexdigest()

@@ -14,7 +14,10 @@ from lc_platform.catalogue import (
     SENTINEL2_BANDS,
     SIMULATED_AUXILIARY_BANDS,
     AuxiliaryCollection,
+    DataType,
     canonical_band,
+    data_type_of,
+    is_hls,
 )
 from lc_platform.config.fields import Fraction, Number, PositiveWhole, Section, Text, Whole
 from lc_platform.config.problems import nearest
@@ -159,6 +162,12 @@ class Imagery(Section):
     bands: tuple[Text, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
     """Bands of the features, by Sentinel-2's names or the catalog's keys of assets. What the cloud
     detector needs is added."""
+    data_type: DataType | None = None
+    """For source stac: the numbers of the archive's files, which are stored as they are: uint16,
+    int16 (signed, as HLS has them) or float32; by default int16 of HLS, and uint16 else."""
+    resampling: Literal["nearest", "bilinear", "cubic"] = "nearest"
+    """For source stac: how bands that are coarser than aoi.resolution, such as Sentinel-2's at
+    20 m, are brought to it: nearest, bilinear or cubic."""
     max_cloud_cover: Number = Field(80.0, ge=0, le=100)
     """Percent; granules (items of the archive) with more are left out, each by its own cloud
     cover."""
@@ -212,10 +221,12 @@ class Imagery(Section):
         for key, owner in (
             ("catalog", "stac"),
             ("simulation", "simulated"),
+            ("data_type", "stac"),
+            ("resampling", "stac"),
             ("deployment", "sentinel_hub"),
             ("profile", "sentinel_hub"),
         ):
-            if self.source != owner and getattr(self, key) is not None:
+            if self.source != owner and getattr(self, key) not in (None, "nearest"):
                 raise ValueError(
                     f"{key}: is for source {owner}, and the source is {self.source}. Remove it, or "
                     f"take source: {owner}"
@@ -281,6 +292,16 @@ class Imagery(Section):
         if auxiliary.quality_band is not None:
             return "reflectance"
         return "amplitude" if self.auxiliary_source(auxiliary) == "stac" else "power"
+
+    @property
+    def stored_type(self) -> DataType:
+        """The type of the main collection's numbers."""
+        return self.data_type or data_type_of(self.collection)
+
+    @property
+    def hls(self) -> bool:
+        """True where the collection is of the Harmonized Landsat and Sentinel-2 product."""
+        return is_hls(self.collection)
 
     @property
     def level_2a(self) -> bool:

@@ -74,8 +74,9 @@ SPLIT_PATCH_SIZE = 10_000.0
 class Clouds(Section):
     """The detection of clouds."""
 
-    method: Literal["s2cloudless", "scl", "provider"] = "s2cloudless"
-    """s2cloudless needs L1C, scl L2A; provider takes the masks of source sentinel_hub."""
+    method: Literal["s2cloudless", "scl", "fmask", "provider"] = "s2cloudless"
+    """s2cloudless needs L1C, scl L2A, fmask HLS; provider takes the masks of source
+    sentinel_hub."""
     threshold: Fraction = 0.4
     """The cloud probability, between 0 and 1, above which a pixel is cloud."""
     average_over: Whole = Field(4, ge=0)
@@ -255,6 +256,13 @@ class Config(Section):
                     f"years[{i}]: {year} is before the first acquisition of {imagery.collection}, "
                     f"which is of {first}. Give years from {first} on, or another collection"
                 )
+        if (clouds.method == "fmask") != imagery.hls:
+            raise ValueError(
+                f"clouds.method: {clouds.method} does not fit {imagery.collection}: fmask reads "
+                "the band Fmask of HLS, where clouds are found already, and no other collection "
+                "has it. Take "
+                + ("clouds.method: fmask" if imagery.hls else "s2cloudless for L1C, scl for L2A")
+            )
         if clouds.method == "s2cloudless" and imagery.level_2a:
             raise ValueError(
                 f"clouds.method: s2cloudless needs ten L1C bands, B10 among them, and "

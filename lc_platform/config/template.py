@@ -32,6 +32,7 @@ EXAMPLES: Mapping[str, Any] = {
     "aoi.split": [25, 17],
     "aoi.patch_size": 10000,
     "imagery.catalog": "earth-search",
+    "imagery.data_type": "int16",
     "imagery.also.collection": "sentinel-1-grd",
     "imagery.also.bands": ["VV", "VH"],
     "imagery.also.name": "S1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ _LEAST_SUM = 0.05
 
 
 def implausible(
-    numbers: NDArray[np.uint16],
+    numbers: NDArray[np.number[Any]],
     valid: NDArray[np.bool_],
     scale: Sequence[float],
     offset: Sequence[float],

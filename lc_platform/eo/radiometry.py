@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def calibrate(
-    numbers: NDArray[np.unsignedinteger[Any]],
+    numbers: NDArray[np.number[Any]],
     scale: NDArray[np.float64],
     offset: NDArray[np.float64],
 ) -> NDArray[np.float32]:
@@ -18,7 +18,7 @@ def calibrate(
     numbers        (time, band, y, x)
     scale, offset  (time, band)
     Returns (time, band, y, x): reflectance, or a radar's power or amplitude. Where there is no
-    data, it is the value of digital number 0.
+    data, it is the value of the number that stands for it; NaN where that is NaN.
     """
     values: NDArray[np.float32] = np.multiply(
         numbers, scale[:, :, None, None], dtype=np.float32, casting="same_kind"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.cube import Window
+from lc_platform.eo import hls_fmask
 from lc_platform.eo.landsat_qa import shows_ground
 from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
@@ -29,7 +30,8 @@ class AuxiliaryBands:
     speckle multiplies, so that in decibels the differences of classes are of one size, and what
     lies between two dates is not all of the brighter one."""
     quality_band: str | None = None
-    """Landsat's QA_PIXEL, whatever the archive calls it; None where all data show the ground."""
+    """Fmask of HLS; else Landsat's QA_PIXEL, whatever the archive calls it; None where all data
+    show the ground."""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ class AuxiliaryFeatures:
         which = self.which
         return which.bands if which.quality_band is None else (*which.bands, which.quality_band)
 
-    def observed(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    def observed(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the digital numbers (time, band, y, x), and where they show the ground (time, y,
         x)."""
         if not len(self.stack):
@@ -83,10 +85,12 @@ class AuxiliaryFeatures:
         numbers = self.stack.digital_numbers(window, bands=self.needed)
         valid = self.stack.data_mask(window)
         if self.which.quality_band is not None:
-            valid &= shows_ground(numbers[:, -1])
+            quality = np.where(valid, numbers[:, -1], 0).astype(np.uint16)
+            fmask = self.which.quality_band == "Fmask"
+            valid &= hls_fmask.masks(quality).ground if fmask else shows_ground(quality)
         return numbers[:, : len(self.which.bands)], valid
 
-    def observations(self, numbers: NDArray[np.uint16], valid: NDArray[np.bool_]) -> Observations:
+    def observations(self, numbers: NDArray[Any], valid: NDArray[np.bool_]) -> Observations:
         """Return what was ``observed`` in the features' unit; none where there is no acquisition.
 
         An echo of no power is no observation.

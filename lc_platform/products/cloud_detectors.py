@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lc_platform.cube import Window, shifted, windows
-from lc_platform.eo import clouds
+from lc_platform.eo import clouds, hls_fmask
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack
 
@@ -196,8 +196,9 @@ class ArchiveMasks:
 
     def read(self, time: int, window: Window | None) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return the bands (band, y, x), and where there is data (y, x)."""
-        values = self.raw.digital_numbers(window, [time], self.bands)[0].astype(np.uint8)
-        return values, self.raw.data_mask(window, [time])[0]
+        data = self.raw.data_mask(window, [time])[0]
+        numbers = self.raw.digital_numbers(window, [time], self.bands)[0]
+        return np.where(data, numbers, 0).astype(np.uint8), data
 
     def masks(
         self,
@@ -236,6 +237,23 @@ class Scl(ArchiveMasks):
         }
 
 
+class Fmask(ArchiveMasks):
+    """Fmask (Zhu et al. 2015), as HLS has it."""
+
+    layers: ClassVar[tuple[str, ...]] = Scl.layers
+    bands: ClassVar[tuple[str, ...]] = ("Fmask",)
+
+    def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
+        masks = hls_fmask.masks(bands[0])
+        return {
+            "cloud_probability": np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan)),
+            "cloud_mask": masks.cloud & data,
+            "shadow_mask": masks.shadow & data,
+            "snow_mask": masks.snow & data & ~masks.cloud & ~masks.shadow,
+            "valid": masks.ground & data,
+        }
+
+
 class Provider(ArchiveMasks):
     """Sentinel Hub's CLP, a probability in steps of 1/255, and CLM: 1 cloud, 0 none, 255 unknown.
 
@@ -269,8 +287,10 @@ def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detec
         )
     if options.method == "scl":
         return Scl(raw_bands)
+    if options.method == "fmask":
+        return Fmask(raw_bands)
     if options.method == "provider":
         return Provider(raw_bands)
     raise ValueError(
-        f"clouds.method: {options.method} is not known. Take s2cloudless, scl or provider"
+        f"clouds.method: {options.method} is not known. Take s2cloudless, scl, fmask or provider"
     )

@@ -41,11 +41,11 @@ _ROWS = 8
 class Observed(NamedTuple):
     """What the features of a window are computed from."""
 
-    numbers: NDArray[np.uint16]
+    numbers: NDArray[Any]
     """(time, band, y, x), digital numbers of the main collection."""
     valid: NDArray[np.bool_]
     """(time, y, x), where they show the ground."""
-    auxiliary: Sequence[tuple[NDArray[np.uint16], NDArray[np.bool_]]]
+    auxiliary: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]]
     """The same of each auxiliary collection, with its own times."""
     weights: NDArray[np.float32] | None
     """(time, y, x), 0 to 1, of the main collection's observations; None where all weigh the

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.area.options import SplitOptions
+from lc_platform.catalogue import data_type_of
 from lc_platform.config import (
     LIGHTGBM_DEFAULTS,
     MODEL_METHOD,
@@ -148,6 +149,8 @@ class AuxiliaryCollection:
     bands: tuple[str, ...]
     quantity: str = "reflectance"
     """The quantity of calibrated values; it follows from the source and the collection."""
+    data_type: str = "uint16"
+    """The type of its numbers; it follows from the collection."""
 
     @property
     def counted(self) -> dict[str, Any]:
@@ -167,6 +170,13 @@ class AcquisitionOptions(Options):
     source: str = option(data("imagery.source"))
     collection: str = option(data("imagery.collection"))
     """Its id in the archive."""
+    data_type: str = option(data("imagery.data_type", value=_unless("uint16")), default="uint16")
+    """The type of its numbers, of ``catalogue.FILL_VALUES``."""
+    resampling: str = option(
+        data("imagery.resampling", value=_unless("nearest")), default="nearest"
+    )
+    """How bands that are coarser than the patch's grid are brought to it: nearest, bilinear or
+    cubic."""
     catalog: str | None = option(data("imagery.catalog"), default=None)
     max_cloud_cover: float = option(data("imagery.max_cloud_cover"), default=80.0)
     """Percent of a granule."""
@@ -222,6 +232,8 @@ class AcquisitionOptions(Options):
         return cls(
             source=imagery.source,
             collection=imagery.collection,
+            data_type=imagery.stored_type,
+            resampling=imagery.resampling,
             catalog=imagery.catalog,
             max_cloud_cover=imagery.max_cloud_cover,
             simulation=(drawn.seed, drawn.cloudiness) if imagery.source == "simulated" else None,
@@ -236,6 +248,7 @@ class AcquisitionOptions(Options):
                     one.catalog,
                     one.acquired_bands,
                     imagery.auxiliary_quantity(one),
+                    data_type_of(one.collection),
                 )
                 for one in imagery.also
             ),
@@ -252,7 +265,7 @@ class AcquisitionOptions(Options):
         )
 
 
-ARCHIVE_BANDS = {"scl": ("SCL",), "provider": ("CLP", "CLM")}
+ARCHIVE_BANDS = {"scl": ("SCL",), "fmask": ("Fmask",), "provider": ("CLP", "CLM")}
 """Bands of the archive that a method takes its masks from."""
 
 
@@ -280,11 +293,11 @@ def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
 class DetectionOptions(Options):
     """The options of `cloud_masks`."""
 
-    method: Literal["s2cloudless", "scl", "provider"] = option(
+    method: Literal["s2cloudless", "scl", "fmask", "provider"] = option(
         data("clouds", "method"), default=_CLOUDS.method
     )
     """``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands; ``scl``, the scene classification
-    of L2A products; ``provider``, Sentinel Hub's own masks."""
+    of L2A products; ``fmask``, that of HLS; ``provider``, Sentinel Hub's own masks."""
     threshold: float = option(data("clouds", "threshold"), default=_CLOUDS.threshold)
     """Of the mean probability, 0 to 1."""
     average_over: int = option(data("clouds", "average_over"), default=_CLOUDS.average_over)

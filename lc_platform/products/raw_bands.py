@@ -149,8 +149,9 @@ class AcquisitionStack(SeasonHandle):
         window: Window | None = None,
         times: Times = slice(None),
         bands: Sequence[str] | None = None,
-    ) -> NDArray[np.uint16]:
-        """Return (time, band, y, x) as the archive has them; 0 where there is no data."""
+    ) -> NDArray[Any]:
+        """Return (time, band, y, x) as the archive has them, in its type; 0, -9999 (of signed
+        ones) or NaN where there is no data."""
         return self.cube.read(
             self._prefix + "bands",
             self._stored(window),
@@ -187,8 +188,8 @@ class AcquisitionStack(SeasonHandle):
         times: Times = slice(None),
         bands: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
-        """Return (time, band, y, x), float32; where there is no data, the value of digital number
-        0."""
+        """Return (time, band, y, x), float32; where there is no data, the value of the number that
+        stands for it."""
         numbers = self.digital_numbers(window, times, bands)
         return calibrate(numbers, *self.calibration(bands, times))
 

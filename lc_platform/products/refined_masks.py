@@ -163,8 +163,9 @@ class RefinedMasks:
         if isinstance(self.detector, S2CloudlessOnOwnGrid):
             return self.detector.read(time, None)
         imagery = self.raw.detector
-        values = imagery.digital_numbers(None, [time], self.detector.bands)[0].astype(np.uint8)
-        return values, imagery.data_mask(None, [time])[0]
+        data = imagery.data_mask(None, [time])[0]
+        numbers = imagery.digital_numbers(None, [time], self.detector.bands)[0]
+        return np.where(data, numbers, 0).astype(np.uint8), data
 
     def _judge(self, bits: dict[str, _Bits]) -> None:
         """Find snow and what the season shows, of strips of the detector's grid."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
+from lc_platform.catalogue import DataType, data_type_of
 from lc_platform.config import Config, Simulation
 from lc_platform.sources.protocol import Ledger, Source
 
@@ -17,8 +19,9 @@ def open_source(config: Config, ledger: Ledger | None = None) -> Source:
     """
     imagery = config.imagery
     return _opened(
-        config, imagery.source, imagery.collection, imagery.catalog, "imagery.catalog", ledger
-    )
+        config, imagery.source, imagery.collection, imagery.catalog, "imagery.catalog", ledger,
+        imagery.stored_type, imagery.resampling,
+    )  # fmt: skip
 
 
 def open_auxiliary(config: Config, ledger: Ledger | None = None) -> Mapping[str, Source]:
@@ -35,6 +38,7 @@ def open_auxiliary(config: Config, ledger: Ledger | None = None) -> Mapping[str,
             imagery.catalog if one.catalog is None else one.catalog,
             "imagery.catalog" if one.catalog is None else f"imagery.also[{i}].catalog",
             ledger,
+            data_type_of(one.collection),
         )
         for i, one in enumerate(imagery.also)
     }
@@ -47,6 +51,8 @@ def _opened(
     catalog: str | None,
     catalog_key: str,
     ledger: Ledger | None,
+    data_type: DataType,
+    resampling: Literal["nearest", "bilinear", "cubic"] = "nearest",
 ) -> Source:
     imagery = config.imagery
     if source == "simulated":
@@ -74,6 +80,8 @@ def _opened(
             retries=imagery.retries,
             ledger=ledger,
             exclude=imagery.exclude,
+            data_type=data_type,
+            resampling=resampling,
         )
     from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
 

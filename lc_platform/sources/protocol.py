@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,8 +142,9 @@ class Acquisition:
 class Pixels:
     """An acquisition read on a grid."""
 
-    values: NDArray[np.uint16]
-    """(band, y, x), digital numbers as the archive has them; 0 where ``data_mask`` is False."""
+    values: NDArray[Any]
+    """(band, y, x), digital numbers as the archive has them, of one of the types of
+    ``catalogue.FILL_VALUES``, and that type's where ``data_mask`` is False."""
     data_mask: NDArray[np.bool_]
     """(y, x), True where every band that was asked for has data."""
     scale: NDArray[np.float64]
@@ -180,9 +181,9 @@ class Source(Protocol):
         """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
 
         Where the grid's pixels are those of the archive nothing is resampled. A finer grid takes
-        the nearest archive pixel; a grid at least twice as coarse, the mean of the archive's
-        valid pixels (for a classification band such as SCL, the nearest). Outside the
-        acquisition's footprint ``data_mask`` is False.
+        the nearest archive pixel, or what the archive's resampling says; a grid at least twice as
+        coarse, the mean of the archive's valid pixels (for a classification band such as SCL,
+        always the nearest). Outside the acquisition's footprint ``data_mask`` is False.
 
         Raises SourceError naming the acquisition and the band where a band or a file is missing
         or damaged, TransientSourceError where the archive did not answer after all retries, and

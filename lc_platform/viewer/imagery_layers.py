@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ _GAMMA = 1 / 1.4
 
 
 def shades(
-    stack: AcquisitionStack, times: Sequence[int], bands: Bands, numbers: NDArray[np.uint16]
+    stack: AcquisitionStack, times: Sequence[int], bands: Bands, numbers: NDArray[Any]
 ) -> NDArray[np.float32]:
     """Return the reflectance of digital numbers, (time, band, pixel); NaN where there is no data.
 

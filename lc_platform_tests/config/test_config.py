@@ -321,7 +321,16 @@ REFUSED = [
         "of the map (10 m). Give a multiple, such as clouds.resolution: 20.",
     ),
     ("{clouds: {shadow_reach: 0}}", "clouds.shadow_reach: "),
-    ("{clouds: {method: fmask}}", "It is one of s2cloudless, scl, provider."),
+    ("{clouds: {method: sen2cor}}", "It is one of s2cloudless, scl, fmask, provider."),
+    ("{clouds: {method: fmask}}", "clouds.method: fmask does not fit sentinel-2-l1c: fmask reads"),
+    (
+        "{imagery: {collection: HLSS30_2.0}}",
+        "clouds.method: s2cloudless does not fit HLSS30_2.0: fmask reads the band Fmask of HLS",
+    ),
+    (
+        "{imagery: {source: sentinel_hub, catalog: null, resampling: cubic}}",
+        "imagery.resampling: is for source stac, and the source is sentinel_hub. Remove it, or",
+    ),
     ("{sampling: {class_weights: balance}}", "Did you mean balanced?"),
     ("{sampling: {class_weights: {water: 0}}}", "water: the weight 0 is no number above 0."),
     ("{sampling: {class_weights: {watr: 2}}}", "sampling.class_weights: watr is no class of"),

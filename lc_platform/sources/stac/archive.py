@@ -21,12 +21,20 @@ from typing import Any, TypeVar
 import numpy as np
 import pystac
 import shapely
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 
-from lc_platform.catalogue import PRESETS, SENTINEL2_RESOLUTIONS, HostedCollection, Preset
+from lc_platform.catalogue import (
+    FILL_VALUES,
+    PRESETS,
+    SENTINEL2_RESOLUTIONS,
+    DataType,
+    HostedCollection,
+    Preset,
+)
 from lc_platform.eo import polygons
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
@@ -38,6 +46,7 @@ from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.granules import by_preference, granules_on
 from lc_platform.sources.stac.hrefs import located, resolve
+from lc_platform.sources.stac.interpolation import Resampling
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, merged, parsed
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.signing import Signing
@@ -94,6 +103,8 @@ class StacArchive:
     ledger               counts what reading takes
     preset               what has to be known of the archive; by default that of the name
     exclude              ids of items that are left out as if they were not there
+    data_type            of the numbers of its files, in which they are returned
+    resampling           of bands that are coarser than the grid that they are read on
 
     Items without a geometry are passed over; of a geometry the polygonal part counts, and an item
     that has none is left out. Both are logged by their ids. Items that cannot be understood, and
@@ -120,6 +131,8 @@ class StacArchive:
         ledger: Ledger | None = None,
         preset: Preset | None = None,
         exclude: Iterable[str] = (),
+        data_type: DataType = "uint16",
+        resampling: Resampling = "nearest",
     ) -> None:
         preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
         self.catalog = located(preset.url) if preset.url.startswith("file:") else preset.url
@@ -150,6 +163,7 @@ class StacArchive:
         )
         self._ledger = ledger
         self._exclude = frozenset(exclude)
+        self._data_type, self._resampling = data_type, resampling
         self._pool = ThreadPoolExecutor(connections + _BESIDE if self.remote else 16)
         self._opening, self._remembering = Lock(), Lock()
         self._last_read = _LastRead()
@@ -208,14 +222,14 @@ class StacArchive:
         """Return the acquisition's ``bands``, in the order asked for, on the grid ``geobox``.
 
         Where the grid's pixels are those of the archive nothing is resampled. A finer grid takes
-        the nearest archive pixel; a grid at least twice as coarse, the mean of the archive's
-        valid pixels (for a classification band, the nearest). A pixel comes with all its bands
-        from one granule: the first, in order of preference, that has data in all of them;
-        granules in the grid's own CRS go first. Granules whose offsets differ are brought to the
-        lowest of their offsets.
+        the nearest archive pixel, or what ``resampling`` says; a grid at least twice as coarse, the
+        mean of the archive's valid pixels (for a classification band, always the nearest). A pixel
+        comes with all its bands from one granule: the first, in order of preference, that has data
+        in all of them; granules in the grid's own CRS go first. Granules whose offsets differ are
+        brought to the lowest of their offsets.
 
         Raises SourceError naming the acquisition, the band and the file where a band is not in
-        the archive, a file is missing, damaged or not of whole numbers from 0 to 65535, and
+        the archive, a file is missing, damaged or not of numbers of the archive's type, and
         TransientSourceError where the archive did not answer.
         """
         granules = self._granules_of(acquisition)
@@ -226,7 +240,8 @@ class StacArchive:
         # Of all granules, so that every window of an acquisition has the same scale and offset.
         scale, offset, shifts = common_calibration(acquisition.key, bands, layers)
 
-        values = np.zeros((len(bands), *geobox.shape), np.uint16)
+        fill, dtype = FILL_VALUES[self._data_type], np.dtype(self._data_type)
+        values = np.full((len(bands), *geobox.shape), fill, dtype)
         data_mask = np.zeros(geobox.shape, np.bool_)
         spent, tags = Cost(), {}
         for index in granules_on(geobox, granules):
@@ -238,7 +253,7 @@ class StacArchive:
             for band, (layer, shift) in enumerate(zip(read, shifts[index], strict=True)):
                 found = layer.values
                 if shift:
-                    found = np.minimum(found.astype(np.int64) + shift, 65535).astype(np.uint16)
+                    found = _shifted(found, int(shift))
                 np.copyto(values[band], found, where=fresh)
                 spent += layer.cost
             if len(granules) == 1:
@@ -291,20 +306,21 @@ class StacArchive:
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.
         if not layers or "://" not in layers[0].uri:
-            return [read_layer(layer, geobox, self._files) for layer in layers]
+            return [self._read_layer(layer, geobox) for layer in layers]
         reserved = self.cost(geobox, [layer.band for layer in layers])
         spent = reserved  # where it fails, it is not known
         if self._ledger is not None:
             self._ledger.reserve(reserved)
         try:
-            read = list(
-                self._pool.map(lambda layer: read_layer(layer, geobox, self._files), layers)
-            )
+            read = list(self._pool.map(lambda layer: self._read_layer(layer, geobox), layers))
             spent = sum((layer.cost for layer in read), Cost())
             return read
         finally:
             if self._ledger is not None:
                 self._ledger.settle(reserved, spent)
+
+    def _read_layer(self, layer: Layer, geobox: GeoBox) -> Read:
+        return read_layer(layer, geobox, self._files, self._data_type, self._resampling)
 
     def cost(self, geobox: GeoBox, bands: Sequence[str]) -> Cost:
         """Return an estimate for an archive of Cloud-Optimized GeoTIFFs in tiles of 1024 x 1024.
@@ -532,6 +548,15 @@ class StacArchive:
                 f"in collection {self.collection}. Search the archive again."
             )
         return [known[id_] for id_ in acquisition.items]
+
+
+def _shifted(numbers: NDArray[Any], by: int) -> NDArray[Any]:
+    """Return digital numbers with another one added, cut off at their type's largest."""
+    found: NDArray[Any] = numbers.astype(np.float64) + by
+    if numbers.dtype.kind != "f":
+        limits = np.iinfo(numbers.dtype)
+        found = np.clip(found, limits.min, limits.max)
+    return found.astype(numbers.dtype)
 
 
 def _cloud_cover(granule: Granule) -> object:

@@ -17,7 +17,7 @@ import pystac
 import shapely
 import shapely.geometry
 
-from lc_platform.catalogue import BAND_ALIASES, HostedCollection
+from lc_platform.catalogue import BAND_ALIASES, HostedCollection, is_hls
 from lc_platform.eo.polygons import box_in_degrees
 from lc_platform.sources.passes import footprint, utc
 from lc_platform.sources.protocol import MissingBandError, SourceError
@@ -30,6 +30,8 @@ SENTINEL2_ASSETS: Mapping[str, str] = {band: key for key, band in BAND_ALIASES.i
 
 _REFLECTANCE = (SENTINEL2_ASSETS.keys() | SENTINEL2_ASSETS.values()) - {"SCL", "scl"}
 _SENTINEL2_QUANTIFICATION = 0.0001
+"""Of HLS too, which tells it in its files alone."""
+_FMASK_FILL = 255.0
 _OFFSET_SINCE_BASELINE = (4, 0)
 # What pystac and odc-stac raise for documents that are not as the standard says.
 NOT_STAC = (AttributeError, KeyError, TypeError, ValueError, pystac.STACError)
@@ -82,14 +84,18 @@ class Granule:
         scale, offset = (_number(metadata, name, where) for name in ("scale", "offset"))
         if scale == 0:
             raise SourceError(f"{where} tells scale 0, which is no scale. {_MEND}")
+        of_fmask = band.upper() == "FMASK"
         classification = (
             "classification" in (asset.roles or ())
             or not {"classification:classes", "classification:bitfields"}.isdisjoint(metadata)
+            or of_fmask
             or (scale is None and (band.upper() == "SCL" or source.meta.data_type == "uint8"))
         )
         if not classification:
             applied = self.item.properties.get("earthsearch:boa_offset_applied") is True
             offset = 0.0 if applied else offset
+            if scale is None and self._is_hls:
+                scale = _SENTINEL2_QUANTIFICATION
             if scale is None and self._is_sentinel2 and {band, key[0]} & _REFLECTANCE:
                 scale = _SENTINEL2_QUANTIFICATION
                 if offset is None and self.baseline >= _OFFSET_SINCE_BASELINE:
@@ -112,7 +118,7 @@ class Granule:
             band=band,
             uri=uri,
             index=max(source.band, 1),
-            nodata=_no_data(asset, key[1], source.meta.nodata),
+            nodata=_no_data(asset, key[1], _FMASK_FILL if of_fmask else source.meta.nodata),
             scale=1.0 if scale is None else scale,
             offset=offset or 0.0,
             classification=classification,
@@ -151,8 +157,15 @@ class Granule:
         return named or any(name.startswith("sar:") for name in self.item.properties)
 
     @property
+    def _is_hls(self) -> bool:
+        return is_hls(str(self.item.collection_id))
+
+    @property
     def _is_sentinel2(self) -> bool:
-        return "sentinel-2" in f"{self.item.collection_id} {self.platform}".lower()
+        return (
+            not self._is_hls
+            and "sentinel-2" in f"{self.item.collection_id} {self.platform}".lower()
+        )
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,12 @@ from rasterio.errors import RasterioError
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window
 
+from lc_platform.catalogue import FILL_VALUES, DataType
 from lc_platform.sources import raster_files
 from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles, tag
 from lc_platform.sources.protocol import Cost, SourceError
-from lc_platform.sources.stac import amplitude, geotiff, sampling
+from lc_platform.sources.stac import amplitude, geotiff, interpolation, sampling
+from lc_platform.sources.stac.interpolation import Resampling
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +80,8 @@ class Layer:
 class Read:
     """A layer on a grid."""
 
-    values: NDArray[np.uint16]
-    """(y, x), digital numbers; 0 where it is no data."""
+    values: NDArray[Any]
+    """(y, x), digital numbers; the type's of ``catalogue.FILL_VALUES`` where it is no data."""
     valid: NDArray[np.bool_]
     """(y, x)"""
     cost: Cost
@@ -93,50 +95,73 @@ class Read:
         return tag(self.content.parts[0]) if self.content and self.content.parts else ""
 
 
-def read_layer(layer: Layer, geobox: GeoBox, files: RemoteFiles) -> Read:
+def read_layer(
+    layer: Layer,
+    geobox: GeoBox,
+    files: RemoteFiles,
+    data_type: DataType = "uint16",
+    resampling: Resampling = "nearest",
+) -> Read:
     """Return a layer's digital numbers on a grid.
 
-    The file's pixel at each grid pixel's centre, or, from twice its size on, the mean of its valid
-    pixels (of a classification never). No data outside the file.
+    data_type   that they are returned in, which holds the file's
+    resampling  to a grid that is finer than the file: its pixel at each grid pixel's centre, or
+                what lies between the pixels around it
+
+    To a grid of twice the file's size and more, the mean of its valid pixels. Of a classification
+    always the pixel at the centre. No data outside the file.
 
     Raises SourceError naming acquisition, band and file where the file is missing, damaged or not
-    of whole numbers from 0 to 65535, TransientSourceError where the archive did not answer.
+    of numbers that the type holds, TransientSourceError where the archive did not answer.
     """
     try:
         with raster_files.opened(layer.uri, files, layer.where, layer.otherwise) as (file, remote):
-            numbers, valid = _on_grid(layer, file, remote, geobox)
+            numbers, valid = _on_grid(layer, file, remote, geobox, data_type, resampling)
     except (RasterioError, OSError, ValueError, IndexError) as error:
         raise _damaged(layer, error) from error
-    if not np.can_cast(numbers.dtype, np.uint16) and valid.any():
-        data = numbers[valid]
-        if data.min() < 0 or data.max() > 65535:
-            raise _not_whole_numbers(layer, f"{numbers.dtype} from {data.min()} to {data.max()}")
+    wanted = np.dtype(data_type)
+    if wanted.kind != "f" and not np.can_cast(numbers.dtype, wanted) and valid.any():
+        data, limits = numbers[valid], np.iinfo(wanted)
+        if data.min() < limits.min or data.max() > limits.max:
+            holds = f"{numbers.dtype} from {data.min()} to {data.max()}"
+            raise _unsupported(layer, holds, data_type)
+    fill = FILL_VALUES[data_type]
     if not valid.all():
         numbers = np.where(valid, numbers, 0)
-    values = numbers.astype(np.uint16, copy=False)
+    values = numbers.astype(wanted, copy=False)
+    if fill and not valid.all():
+        values = np.where(valid, values, wanted.type(fill))
     if remote is None:
         return Read(values, valid, Cost())
     return Read(values, valid, remote.cost, remote.content)
 
 
 def _on_grid(
-    layer: Layer, file: rasterio.DatasetReader, remote: RemoteFile | None, geobox: GeoBox
+    layer: Layer,
+    file: rasterio.DatasetReader,
+    remote: RemoteFile | None,
+    geobox: GeoBox,
+    data_type: DataType,
+    resampling: Resampling,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the digital numbers, of the file's type or rounded, and where they are data, both (y,
     x)."""
     dtype = np.dtype(file.dtypes[layer.index - 1])
-    if dtype.kind not in ("f" if layer.backscatter else "ui"):
-        raise _unexpected_type(layer, dtype)
+    if dtype.kind not in ("f" if layer.backscatter else "uif" if data_type == "float32" else "ui"):
+        raise _unexpected_type(layer, dtype, data_type)
     own = _own_grid(file, geobox.crs)
     if own is None:
         raise SourceError(f"{layer.where} does not tell its grid and coordinate system.")
-    nodata = _no_data(layer, file)
+    nodata = _no_data(layer, file, data_type)
     side = 1
     if not layer.classification:
         of_file = _resolution_in(own, geobox.crs)
         side = sampling.points_a_side(of_file, geobox.resolution, own.crs == geobox.crs)
     points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
-    found, valid = _at_centres(layer, file, own, remote, points, nodata)
+    method: Resampling = "nearest"
+    if side == 1 and not layer.classification and not layer.backscatter and _coarser(own, geobox):
+        method = resampling
+    found, valid = _at_centres(layer, file, own, remote, points, nodata, method)
     boxes = (geobox.shape[0], side, geobox.shape[1], side)
     if layer.backscatter:
         numbers = np.ma.masked_invalid(np.ma.MaskedArray(found, ~valid))
@@ -146,6 +171,8 @@ def _on_grid(
     if side == 1:
         return found, valid
     means = np.ma.MaskedArray(found, ~valid).reshape(boxes).mean(axis=(1, 3))
+    if dtype.kind == "f":
+        return means.filled(np.nan), ~np.ma.getmaskarray(means)
     return np.floor(means.filled(0) + 0.5).astype(dtype), ~np.ma.getmaskarray(means)
 
 
@@ -156,15 +183,23 @@ def _at_centres(
     remote: RemoteFile | None,
     grid: GeoBox,
     nodata: Sequence[float],
+    method: Resampling,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    """Return the file's pixel at each grid pixel's centre, or what lies between the pixels around
+    it, and where the one at the centre is data, both (y, x)."""
     where = None if file.crs is None else sampling.pixel_indices(own, grid)
     blocks: list[geotiff.Block] = []
     if remote is not None and file.crs is not None:
         needed = where or sampling.pixels_around(file, grid)
+        if method != "nearest":
+            needed = interpolation.with_neighbours(needed, file.shape)
         blocks = raster_files.fetch(file, remote, [layer.index], needed.rows, needed.columns)
     if where is None:
-        return sampling.warped(file, layer.index, grid, nodata)
+        found, valid = sampling.warped(file, layer.index, grid, nodata)
+        if method == "nearest" or file.crs is None:
+            return found, valid
+        between, known = sampling.warped(file, layer.index, grid, nodata, method)
+        return np.where(known, between, found), valid
 
     def window(rows: slice, columns: slice) -> NDArray[Any]:
         if remote is not None:
@@ -175,7 +210,10 @@ def _at_centres(
         return read
 
     dtype = file.dtypes[layer.index - 1]
-    return sampling.picked(where, file.shape, dtype, nodata, window)
+    found, valid = sampling.picked(where, file.shape, dtype, nodata, window)
+    if method == "nearest":
+        return found, valid
+    return interpolation.between(own, grid, method, nodata, window, (found, valid)), valid
 
 
 def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
@@ -192,21 +230,28 @@ def _own_grid(file: rasterio.DatasetReader, crs: CRS | None) -> GeoBox | None:
     return own if own.crs is not None and isinstance(own, GeoBox) else None
 
 
+def _coarser(own: GeoBox, geobox: GeoBox) -> bool:
+    """Whether a file's pixels are larger than a grid's."""
+    grid, file = geobox.resolution, _resolution_in(own, geobox.crs)
+    return max(abs(file.x / grid.x), abs(file.y / grid.y)) > 1.02
+
+
 @lru_cache
 def _resolution_in(own: GeoBox, crs: CRS) -> Resolution:
     return own.to_crs(crs).resolution
 
 
-def _no_data(layer: Layer, file: rasterio.DatasetReader) -> tuple[float, ...]:
+def _no_data(layer: Layer, file: rasterio.DatasetReader, data_type: DataType) -> tuple[float, ...]:
     """Return the values of no data: all that the item and the file tell and the file's type can
-    hold, or else 0, of floating-point numbers NaN."""
+    hold, or else 0, of signed numbers that are stored as such -9999, of floating-point ones NaN."""
     dtype, own = np.dtype(file.dtypes[layer.index - 1]), file.nodatavals[layer.index - 1]
     declared = [*layer.nodata, *(() if own is None else (own,))]
     if dtype.kind == "f":
         return tuple(dict.fromkeys(declared)) or (np.nan,)
     limits = np.iinfo(dtype)
     representable = [v for v in declared if float(v).is_integer() and limits.min <= v <= limits.max]
-    return tuple(dict.fromkeys(representable)) or (0,)
+    signed = dtype.kind == "i" and data_type == "int16" and not layer.classification
+    return tuple(dict.fromkeys(representable)) or (FILL_VALUES["int16"] if signed else 0,)
 
 
 def _unit(layer: Layer, numbers: np.ma.MaskedArray[Any, Any]) -> amplitude.Unit:
@@ -245,7 +290,7 @@ def _say_decibels(band: str) -> None:
     )
 
 
-def _unexpected_type(layer: Layer, dtype: np.dtype[Any]) -> SourceError:
+def _unexpected_type(layer: Layer, dtype: np.dtype[Any], data_type: DataType) -> SourceError:
     if layer.radar:
         return SourceError(
             f"{layer.where} holds {dtype}, and its item tells "
@@ -253,13 +298,15 @@ def _unexpected_type(layer: Layer, dtype: np.dtype[Any]) -> SourceError:
             f"item say data_type: {dtype}{' and the unit (dB, or power)' * (dtype.kind == 'f')} in "
             f"raster:bands, or leave the band out."
         )
-    return _not_whole_numbers(layer, str(dtype))
+    return _unsupported(layer, str(dtype), data_type)
 
 
-def _not_whole_numbers(layer: Layer, holds: str) -> SourceError:
+def _unsupported(layer: Layer, holds: str, data_type: DataType) -> SourceError:
+    limits = np.iinfo(data_type)
     return SourceError(
-        f"{layer.where} holds {holds}; only whole numbers from 0 to 65535 are supported. "
-        f"Leave the band out, or use a collection of digital numbers."
+        f"{layer.where} holds {holds}; only whole numbers from {limits.min} to {limits.max} are "
+        f"read as {data_type}. Give the archive's type (imagery.data_type: int16 or float32), "
+        f"leave the band out, or use another collection."
     )
 
 

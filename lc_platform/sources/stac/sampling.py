@@ -11,6 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo import Resolution
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import from_bounds
@@ -94,9 +95,14 @@ def _turns(file: rasterio.DatasetReader) -> tuple[float, ...]:
 
 
 def warped(
-    file: rasterio.DatasetReader, index: int, grid: GeoBox, nodata: Sequence[float]
+    file: rasterio.DatasetReader,
+    index: int,
+    grid: GeoBox,
+    nodata: Sequence[float],
+    method: str = "nearest",
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the file's pixel at each grid pixel's centre, and where it is data, both (y, x)."""
+    """Return the file's pixel at each grid pixel's centre, or what GDAL interpolates there by a
+    method, and where it is data, both (y, x)."""
     height, width = grid.shape
     nothing = nodata[0]
     transform = grid.transform * Affine.translation(_NUDGE, _NUDGE)
@@ -115,7 +121,7 @@ def warped(
             dst_nodata=nothing,
             tolerance=_EXACT,
         )
-        return numbers, _is_data(numbers, nodata)
+        return numbers, is_data(numbers, nodata)
     numbers = np.full(grid.shape, nothing, file.dtypes[index - 1])
     valid = np.zeros(grid.shape, np.bool_)
     for turn in _turns(file):
@@ -129,9 +135,10 @@ def warped(
             src_nodata=nothing,
             nodata=nothing,
             tolerance=_EXACT,
+            resampling=Resampling[method],
         ) as on_grid:
             found = on_grid.read(index)
-        fresh = _is_data(found, nodata) & ~valid
+        fresh = is_data(found, nodata) & ~valid
         np.copyto(numbers, found, where=fresh)
         valid |= fresh
     return numbers, valid
@@ -157,7 +164,7 @@ def picked(
     top, left = int(rows.min()), int(columns.min())
     found = window(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1))
     found = _along(_along(found, 0, rows - top), 1, columns - left)
-    valid = _is_data(found, nodata)
+    valid = is_data(found, nodata)
     if found.shape == shape:
         return found, valid
     numbers, data = np.zeros(shape, found.dtype), np.zeros(shape, np.bool_)
@@ -165,13 +172,15 @@ def picked(
     return numbers, data
 
 
-def _is_data(numbers: NDArray[Any], nodata: Sequence[float]) -> NDArray[np.bool_]:
+def is_data(numbers: NDArray[Any], nodata: Sequence[float]) -> NDArray[np.bool_]:
     """Return where numbers are none of the values of no data."""
     # As the file has them: a value that a float32 cannot hold exactly is rounded there too.
     first, *others = (numbers.dtype.type(value) for value in nodata)
     valid: NDArray[np.bool_] = numbers != first
     for value in others:
         valid &= numbers != value
+    if numbers.dtype.kind == "f":
+        valid &= np.isfinite(numbers)
     return valid
 
 
