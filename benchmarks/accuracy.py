@@ -54,11 +54,14 @@ def options(ids: Sequence[int], method: str) -> TrainingOptions:
     )
 
 
-def samples(ground: Ground, erosion: int, pixels: int, validation: int) -> dict[str, Samples]:
+def samples(
+    ground: Ground, erosion: int, pixels: int, validation: int, core_fraction: float = 0.0
+) -> dict[str, Samples]:
     """Drawn as the platform draws them, by patch."""
     chosen = SamplingOptions(
         pixels_per_patch=pixels,
         erosion=erosion,
+        core_fraction=core_fraction,
         validation_pixels=validation if erosion else 0,
         seed=42,
         classes=ground.platform.classes,
@@ -156,10 +159,10 @@ def on_flanders(settings: Settings) -> Iterator[Table]:
         yield _table(grounds, what)
 
 
-def judge(ground: Ground, erosion: int, what: str) -> Judged:
+def judge(ground: Ground, erosion: int, what: str, core_fraction: float = 0.0) -> Judged:
     """Hold units of ground out, fold by fold."""
     everything = 1 << 20
-    ((patch, one),) = samples(ground, erosion, everything, everything).items()
+    ((patch, one),) = samples(ground, erosion, everything, everything, core_fraction).items()
     ids = tuple(int(i) for i in np.unique(one.classes))
     blocks = one.rows // SIDE * 1000 + one.columns // SIDE
     keys, units = np.unique(blocks if "blocks" in what else one.polygons, return_inverse=True)
