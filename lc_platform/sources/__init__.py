@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from lc_platform.catalogue import DataType, data_type_of
 from lc_platform.config import Config, Simulation
+from lc_platform.eo.resampling import Interpolation
 from lc_platform.sources.protocol import Ledger, Source
 
 
@@ -52,7 +52,7 @@ def _opened(
     catalog_key: str,
     ledger: Ledger | None,
     data_type: DataType,
-    resampling: Literal["nearest", "bilinear", "cubic"] = "nearest",
+    resampling: Interpolation = "nearest",
 ) -> Source:
     imagery = config.imagery
     if source == "simulated":

@@ -36,6 +36,7 @@ from lc_platform.catalogue import (
     Preset,
 )
 from lc_platform.eo import polygons
+from lc_platform.eo.resampling import Interpolation
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.remote_files import HEAD_BYTES, Content, RemoteFiles
@@ -46,7 +47,6 @@ from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.granules import by_preference, granules_on
 from lc_platform.sources.stac.hrefs import located, resolve
-from lc_platform.sources.stac.interpolation import Resampling
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, merged, parsed
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.signing import Signing
@@ -132,7 +132,7 @@ class StacArchive:
         preset: Preset | None = None,
         exclude: Iterable[str] = (),
         data_type: DataType = "uint16",
-        resampling: Resampling = "nearest",
+        resampling: Interpolation = "nearest",
     ) -> None:
         preset = preset or PRESETS.get(catalog) or Preset(url=catalog)
         self.catalog = located(preset.url) if preset.url.startswith("file:") else preset.url

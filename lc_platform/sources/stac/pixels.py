@@ -26,11 +26,11 @@ from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window
 
 from lc_platform.catalogue import FILL_VALUES, DataType
+from lc_platform.eo.resampling import Interpolation
 from lc_platform.sources import raster_files
 from lc_platform.sources.network.remote_files import Content, RemoteFile, RemoteFiles, tag
 from lc_platform.sources.protocol import Cost, SourceError
 from lc_platform.sources.stac import amplitude, geotiff, interpolation, sampling
-from lc_platform.sources.stac.interpolation import Resampling
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def read_layer(
     geobox: GeoBox,
     files: RemoteFiles,
     data_type: DataType = "uint16",
-    resampling: Resampling = "nearest",
+    resampling: Interpolation = "nearest",
 ) -> Read:
     """Return a layer's digital numbers on a grid.
 
@@ -142,7 +142,7 @@ def _on_grid(
     remote: RemoteFile | None,
     geobox: GeoBox,
     data_type: DataType,
-    resampling: Resampling,
+    resampling: Interpolation,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the digital numbers, of the file's type or rounded, and where they are data, both (y,
     x)."""
@@ -158,7 +158,7 @@ def _on_grid(
         of_file = _resolution_in(own, geobox.crs)
         side = sampling.points_a_side(of_file, geobox.resolution, own.crs == geobox.crs)
     points = geobox.zoom_to((geobox.shape[0] * side, geobox.shape[1] * side))
-    method: Resampling = "nearest"
+    method: Interpolation = "nearest"
     if side == 1 and not layer.classification and not layer.backscatter and _coarser(own, geobox):
         method = resampling
     found, valid = _at_centres(layer, file, own, remote, points, nodata, method)
@@ -183,7 +183,7 @@ def _at_centres(
     remote: RemoteFile | None,
     grid: GeoBox,
     nodata: Sequence[float],
-    method: Resampling,
+    method: Interpolation,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the file's pixel at each grid pixel's centre, or what lies between the pixels around
     it, and where the one at the centre is data, both (y, x)."""
