@@ -54,8 +54,8 @@ def test_backscatter_is_power_from_sentinel_hub_and_amplitude_from_catalogs() ->
         (
             "[sentinel-1-gdr]",
             "imagery.also[0].collection: sentinel-1-gdr cannot be added to another collection; "
-            "sentinel-1-grd, sentinel-1-rtc, landsat-ot-l1, landsat-ot-l2, landsat-c2-l2 can. Did "
-            "you mean sentinel-1-grd?",
+            "sentinel-1-grd, sentinel-1-rtc, landsat-ot-l1, landsat-ot-l2, landsat-c2-l2, "
+            "HLSS30_2.0, hls2-s30, HLSL30_2.0, hls2-l30 can. Did you mean sentinel-1-grd?",
         ),
         ("[sentinel-2-l1c]", "imagery.also[0].collection: sentinel-2-l1c cannot be added to"),
         (
