@@ -22,12 +22,14 @@ from lc_platform.acquisition.search import NoAcquisitionError
 from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
+from lc_platform.artefacts.layout import Partition
 from lc_platform.config import Config
 from lc_platform.config.model import networks
 from lc_platform.config.reference import resembling
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 from lc_platform.products import trained_elsewhere
+from lc_platform.products.feature_options import season_names
 from lc_platform.products.units import read_units
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.object_polygons import open_objects
@@ -105,8 +107,8 @@ def look_at_labels(
 
 
 def untrainable(config: Config, labels: Labels) -> str | None:
-    """Return why no classifier can be trained, and what to do; None if one can."""
-    if labels.suffice:
+    """Return why no classifier can be trained, and what to do; None if one can, or is already."""
+    if labels.suffice or config.trained_elsewhere:
         return None
     where = config.reference.path or "the simulated reference"
     if config.sampling.points is not None and config.points_are_the_reference:
@@ -144,7 +146,8 @@ def inspect(platform: Platform) -> Inputs:
         with at("labels"):
             _overlap(platform, patches, found)
     _change(platform.config, found)
-    _model(platform, found)
+    if (why := unusable_model(platform)) is not None:
+        found.problems.append(why)
     if patches:
         _points(platform, patches, found)
         _units(platform, patches, found)
@@ -154,28 +157,33 @@ def inspect(platform: Platform) -> Inputs:
     return found
 
 
-def _model(platform: Platform, found: Inputs) -> None:
-    """Look at what classifies: whether what trains a network is installed, and at a model that was
-    trained elsewhere. Its features are compared when there are some."""
-    options = platform.training_options()
-    for method in networks(platform.config.model):
+def unusable_model(platform: Platform) -> str | None:
+    """Return why what classifies cannot do so, and what to do; None if it can.
+
+    There is a year without a model, and what trains a network is not installed; or a model that was
+    trained elsewhere does not fit. Where there are layers, which name features of their own, the
+    features of such a model are compared when there are samples.
+    """
+    config, options = platform.config, platform.training_options()
+    recorded = platform.versions.records.of
+    untrained = any(recorded("model", Partition(year=year)) is None for year in config.years)
+    for method in networks(config.model) if untrained else ():
         lacking = [name for name in ("torch", "onnxruntime") if find_spec(name) is None]
         if lacking:
-            found.problems.append(
-                f"model.method: {method} is trained by PyTorch and run by onnxruntime, and "
-                f"{' and '.join(lacking)} is not installed: `pip install 'lc-platform[networks]'`"
+            return (
+                f"model.method: {method} is trained by PyTorch and run by onnxruntime, and there "
+                f"is no {' and no '.join(lacking)} here: `pip install 'lc-platform[networks]'`"
             )
     if options.trained is None or options.card is None:
-        return
+        return None
+    features = platform.feature_options()
     try:
         of = trained_elsewhere.read(options.trained, options.card, options.classes)
+        for year in () if features.layers else config.years:
+            of.fitted_to(season_names(features, config.season.span, year))
     except PlatformError as error:
-        found.problems.append(str(error))
-        return
-    found.facts.append(
-        f"a model of {len(of.classifier.feature_names)} features and "
-        f"{len(of.classifier.class_ids)} classes, {of.named}"
-    )
+        return str(error)
+    return None
 
 
 def _points(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:

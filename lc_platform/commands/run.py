@@ -472,8 +472,13 @@ def _outcomes(processes: Workers[Task, Outcome], tasks: Sequence[Task]) -> Itera
 
 
 def _untrainable(config: Config, worker: Worker, grid: PatchGrid) -> str | None:
-    """Return why no model can be trained, which would show only after the imagery is acquired."""
-    from lc_platform.commands.inputs import look_at_labels, untrainable
+    """Return why no model can be trained, or the one that is given cannot be used, which would show
+    only after the imagery is acquired."""
+    from lc_platform.commands.inputs import look_at_labels, untrainable, unusable_model
+
+    why = unusable_model(worker.platform)
+    if why is not None or config.trained_elsewhere:
+        return why
 
     covered = [patch for patch in grid.patches if grid.has_reference[patch.key]]
     try:

@@ -10,7 +10,15 @@ from lc_platform.area.mask import Area, ConfiguredArea
 from lc_platform.config import Features, Imagery, Processing
 from lc_platform.config.options import ABSENT, SPEED, Options, appearance, data, option
 from lc_platform.eo.indices import Index
-from lc_platform.products.feature_families import FAMILIES, Families, Series, described
+from lc_platform.eo.season import Season
+from lc_platform.products.feature_families import (
+    FAMILIES,
+    Families,
+    Series,
+    described,
+    series_of,
+    undated_names,
+)
 from lc_platform.products.options import CLIPPED
 from lc_platform.sources.layers.options import LayerOptions, counted
 
@@ -75,3 +83,14 @@ class FeatureOptions(Options):
 
     def of_year(self, year: int) -> FeatureOptions:
         return replace(self, layers=tuple(one.of_year(year) for one in self.layers))
+
+
+def season_names(options: FeatureOptions, season: Season, year: int) -> tuple[str, ...]:
+    """Return the names of the features that a year will have, in order, but for those of layers,
+    which their rasters name."""
+    main = (*options.bands, *(index.name for index in options.indices))
+    collections = (main, *(one.features for one in options.auxiliary))
+    series = series_of(options.families)
+    days = [] if series is None else (series.targets(season, year, options.interval) + 1).tolist()
+    dated = (f"{name}_{day:03d}" for day in days for of in collections for name in of)
+    return (*dated, *(name for of in collections for name in undated_names(options.families, of)))

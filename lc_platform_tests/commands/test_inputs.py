@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import geopandas
+import lightgbm
 import numpy as np
 import pytest
 import rasterio
 import shapely
+import yaml
 from pyproj import Transformer
 from rasterio.transform import from_bounds
 
-from lc_platform import cli
+from lc_platform import cli, config
+from lc_platform.commands import run as running
 from lc_platform.commands.instance import HOME_VARIABLE
 from lc_platform_tests.sites import DATES, Site, metres, site
 from lc_platform_tests.sources.stac.catalogs import write_tiff
@@ -378,3 +381,35 @@ def test_a_value_that_the_area_has_not_beside_others_of_its_class_is_no_mistake(
     ended = check(made)
     assert ended.status == 0
     assert ended.err == ""
+
+
+def test_a_model_that_was_trained_elsewhere_is_looked_at_before_anything_is_acquired(
+    check: Check, made: Site
+) -> None:
+    file = made.folder / "lc.yaml"
+    told = yaml.safe_load(file.read_text(encoding="utf-8"))
+    told["model"] = {"path": "model.txt", "card": "card.yaml"}
+    file.write_text(yaml.safe_dump(told), encoding="utf-8")
+    names = [f"{one}_{day:03d}" for day in (1, 91, 181, 271, 361) for one in ("B03", "B04", "B08")]
+
+    def trained(classes: list[str], features: list[str]) -> None:
+        values = np.random.default_rng(1).normal(size=(90, len(features)))
+        data = lightgbm.Dataset(values, np.arange(90) % len(classes), feature_name=features)
+        settings = {"objective": "multiclass", "num_class": len(classes), "verbosity": -1}
+        lightgbm.train(settings, data, 2).save_model(made.folder / "model.txt")
+        card = {"classes": classes, "features": features}
+        (made.folder / "card.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+
+    trained(["bare", "green", "water"], names)
+    said = "model.card: card.yaml: its 3 classes are not the 2 of reference.classes: it has water"
+    assert said in refused(check, made)
+    trained(["bare", "green"], names)
+    said = ", ".join(f"NDVI_{day:03d}" for day in (1, 91, 181, 271, 361))
+    assert f"model.path: model.txt: it does not read {said}, which is" in refused(check, made)
+    stopped = running.run(config.load(file), lambda _stage, _total, outcomes: outcomes).stopped
+    assert f"it does not read {said}" in str(stopped)
+    assert not (made.store / "raw_bands").exists()
+    trained(["bare", "green"], sorted([*names, *said.split(", ")]))
+    assert check(made).status == 0
+    (made.folder / "model.txt").unlink()
+    assert "model.path: there is no file" in refused(check, made)
