@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from lc_platform.eo import terrain as shape
 from lc_platform.products.features import FeatureStack
 from lc_platform.sources.simulated.terrain import terrain
 from lc_platform_tests.graphs import METRES, Platform, configured, why
 from lc_platform_tests.sources.layers.rasters import raster
+from lc_platform_tests.test_seams import SIDE, SOUTH, WEST, differences, ground, made, model_of
 
 
 @pytest.mark.slow
@@ -52,3 +54,42 @@ def test_a_map_is_made_with_the_terrain_and_a_raster_of_half_of_the_area(tmp_pat
     missing = platform.opened("model").card["missing_layers"]
     assert missing["elevation"] == {}
     assert 0 < max(missing["soil"].values()) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.proof
+def test_patches_one_by_one_have_the_layers_of_one_patch(tmp_path: Path) -> None:
+    """Of the simulated terrain, and of a coarse model with holes in another CRS, also in the margin
+    that smoothing reads."""
+    to_laea = Transformer.from_crs(32633, 3035, always_xy=True).transform
+    west, north = to_laea(WEST - 300, SOUTH + SIDE + 300)
+    numbers = np.random.default_rng(1).normal(500, 9, (1, 90, 90)).astype(np.float32)
+    numbers[0, 40:43, 30:50] = -9999
+    raster(tmp_path / "dem.tif", numbers, pixel=25, west=west, north=north, crs="EPSG:3035",
+           nodata=-9999)  # fmt: skip
+    terrain_of = ["slope", "aspect", "curvature"]
+    layers = [
+        {"name": "elevation", "terrain": terrain_of},
+        {
+            "name": "coarse",
+            "path": str(tmp_path / "dem.tif"),
+            "resampling": "cubic",
+            "terrain": terrain_of,
+        },
+        {"name": "mean", "path": str(tmp_path / "dem.tif"), "resampling": "average"},
+    ]
+    sections = {
+        "features": {"min_valid_fraction": 0, "layers": layers},
+        "map": {"smoothing": "bayes", "smoothing_window": 5},
+    }
+    one, several = (made(ground(tmp_path / str(size), size, **sections)) for size in (960, 320))
+    (whole,) = one.patches
+    stack: FeatureStack = one.opened("features", whole)
+    missing = np.isnan(stack.read()).mean(axis=(1, 2))
+    assert stack.margin > 0
+    assert 0 < missing[stack.names.index("coarse")] < missing[stack.names.index("coarse_slope")] < 1
+    model = model_of(stack)
+    for of in (one, several):
+        of.map_with(model)
+    assert len(several.patches) == 9
+    assert list(differences(one, several)) == []
