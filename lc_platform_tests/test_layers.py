@@ -13,8 +13,8 @@ from lc_platform.eo import terrain as shape
 from lc_platform.products.features import FeatureStack
 from lc_platform.sources.simulated.terrain import terrain
 from lc_platform_tests.graphs import METRES, Platform, configured, why
+from lc_platform_tests.seams import SIDE, SOUTH, WEST, differences, ground, made, model_of
 from lc_platform_tests.sources.layers.rasters import raster
-from lc_platform_tests.test_seams import SIDE, SOUTH, WEST, differences, ground, made, model_of
 
 
 @pytest.mark.slow
