@@ -17,6 +17,8 @@ from lc_platform.eo.onnx_model import BATCH, MissingPackageError, OnnxModel
 from lc_platform.eo.rearranged import Preprocessing, Rearranged
 from lc_platform_tests.eo import onnx_files
 
+pytestmark = pytest.mark.slow
+
 NAMES = tuple("abcdefg")
 IDS = (3, 20, 200)
 WEIGHTS = np.random.default_rng(5).normal(size=(7, 3)).astype(np.float32)

@@ -201,6 +201,7 @@ def test_versions_are_of_the_files_contents(tmp_path: Path) -> None:
         assert other[1] != first[1]
 
 
+@pytest.mark.slow
 def test_a_network_is_kept_as_a_file_that_other_programs_open(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
