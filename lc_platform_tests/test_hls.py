@@ -42,6 +42,7 @@ def harmonized(made: Site, collection: str, days: tuple[str, ...]) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_a_map_is_made_of_hls_with_clouds_as_fmask_has_them(tmp_path: Path) -> None:
     made = site(tmp_path, (), patches=3)
     main = harmonized(made, "HLSS30_2.0", DATES)

@@ -73,6 +73,7 @@ def test_a_map_is_made_of_points_alone_and_judged_by_those_of_its_year(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_samples_are_drawn_by_polygon_and_points_train_beside_them(tmp_path: Path) -> None:
     made = site(tmp_path, patches=3)
     count = bring(made)
