@@ -215,6 +215,7 @@ def test_landsat_of_a_catalog_is_calibrated_as_its_items_say_and_its_quality_ban
     np.testing.assert_array_equal(read.values[:, there], expected[:, there])
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path) -> None:
     flanders = shared_data / "flanders"

@@ -18,6 +18,8 @@ from lc_platform.assets.partitions import patch_year_key
 from lc_platform.runtime import redaction
 from lc_platform_tests.logging_asset import features
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
@@ -143,7 +145,6 @@ print("run", done.run_id)
 KEYS = [str(patch_year_key(patch, 2023)) for patch in ("a", "b")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("keys", [KEYS[:1], KEYS], ids=["one patch", "a chunk"])
 def test_lines_of_a_run_are_of_one_form_whoever_wrote_them(keys: list[str], tmp_path: Path) -> None:
     run, lines = run_of(keys, tmp_path)

@@ -98,6 +98,7 @@ def test_the_budget_can_be_spent_to_its_end_and_not_beyond(
     assert ledger.spending().left[key] == 0
 
 
+@pytest.mark.slow
 def test_what_is_set_aside_and_not_charged_can_be_spent_by_another(store: Store) -> None:
     dear = StoreLedger(store, units(10))
     spend(dear, 9.0, charged=1.0)
@@ -197,6 +198,7 @@ def test_what_is_not_needed_is_given_back_after_a_while(
     assert spent(store).set_aside.processing_units == 0
 
 
+@pytest.mark.slow
 def test_requests_far_from_the_end_seldom_read_the_store(store: Store) -> None:
     """A claim is for a request and the 16 after it."""
     StoreLedger(store, units(1e9)).flush()

@@ -11,6 +11,8 @@ from scipy.optimize import minimize
 
 from lc_platform.eo import composites
 
+pytestmark = pytest.mark.slow
+
 EDGES = np.array([0, 30, 60, 90], np.int32)
 
 

@@ -20,6 +20,8 @@ from lc_platform.monitoring.run_failures import Failure
 from lc_platform_tests.automation.deployments import YEAR, settings
 from lc_platform_tests.receivers import free_port, mail, mail_server, webhook
 
+pytestmark = pytest.mark.slow
+
 CONFIG = parse(settings())
 BROKEN = Failure("raw_bands", "a 2023", "the archive is away", "r1")
 
@@ -108,7 +110,6 @@ def test_a_channel_that_fails_is_tried_ever_less_often() -> None:
     assert {later - before for before, later in pairwise(tried[8:])} == {60}
 
 
-@pytest.mark.slow
 def test_a_channel_that_fails_is_left_alone_for_the_rest_of_a_tick() -> None:
     with webhook() as hook:
         hook.status, hook.delay = 500, 1.0

@@ -205,6 +205,7 @@ def test_a_run_and_the_status_say_that_the_reference_lies_elsewhere(
     assert row.done == 1
 
 
+@pytest.mark.slow
 def test_many_patches_get_one_line_that_counts_them(misplaced: tuple[Config, Report]) -> None:
     made, _ = misplaced
     platform = Platform(made)

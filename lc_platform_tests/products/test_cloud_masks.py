@@ -188,8 +188,8 @@ def test_a_band_that_the_detector_lacks_is_named() -> None:
 
 def test_another_method_is_refused() -> None:
     raw = cubes.stack(np.ones((1, 1, 4, 4)), [10], ["B02"])
-    with pytest.raises(ValueError, match=r"clouds\.method: fmask is not known. Take s2cloudless"):
-        detected(raw, method="fmask")
+    with pytest.raises(ValueError, match=r"clouds\.method: cfmask is not known. Take s2cloudless"):
+        detected(raw, method="cfmask")
 
 
 def test_the_summary_says_how_clear_the_year_was() -> None:

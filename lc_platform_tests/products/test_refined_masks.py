@@ -17,6 +17,8 @@ from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import SUN, AcquisitionStack, detector_grid
 from lc_platform_tests.products import cubes
 
+pytestmark = pytest.mark.slow
+
 BANDS = (*clouds.DETECTOR_BANDS, "B03")
 LAND = np.array([1300, 1000, 700, 1000, 2800, 3000, 900, 15, 1800, 1000, 950])
 CLOUD = np.array([6000, 5900, 6100, 6200, 6300, 6400, 2500, 400, 4000, 3000, 6000])

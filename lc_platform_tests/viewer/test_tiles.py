@@ -36,6 +36,8 @@ from lc_platform.viewer.tile_grid import Tile, boxes_of
 from lc_platform_tests.graphs import YEAR
 from lc_platform_tests.reading import stores
 
+pytestmark = pytest.mark.slow
+
 ZOOM = 16
 """A pixel of a tile is some 1.6 m wide there, and one of the map 10 m."""
 

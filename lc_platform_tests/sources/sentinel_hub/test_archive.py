@@ -557,6 +557,7 @@ def test_a_busy_service_of_tokens_is_no_refusal_of_the_account(
     assert status == 408 or time.monotonic() - begun >= 0.3
 
 
+@pytest.mark.slow
 def test_threads_wait_together_for_tokens_that_do_not_come(
     server: SentinelHubServer, environment: Callable[..., None]
 ) -> None:
