@@ -56,6 +56,7 @@ def test_a_run_makes_the_change_of_all_years_but_the_first_on_the_grid_of_the_ma
         assert sum(table["pixels"]) == known > 0
 
 
+@pytest.mark.proof
 def test_a_second_run_makes_nothing(made: Config) -> None:
     again = run(made)
     assert again.succeeded

@@ -227,6 +227,7 @@ def test_what_has_no_record_is_looked_at_again_and_said_to_be(
     assert lc("verify", "-c", file).status == 0
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_verify_names_a_record_that_is_no_json_and_the_run_makes_it_again(
     lc: Command, small: Site

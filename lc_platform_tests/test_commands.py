@@ -59,6 +59,7 @@ def test_status_tells_of_every_folder(made: Site, state: str) -> None:
         assert "Traceback" not in ended.words
 
 
+@pytest.mark.proof
 def test_verify_says_what_is_wrong_with_a_cut_file_in_words_of_its_own(made: Site) -> None:
     with in_state("cut COG", made) as one:
         ended = given("verify", "cut COG", one, terminal=False)
@@ -66,6 +67,7 @@ def test_verify_says_what_is_wrong_with_a_cut_file_in_words_of_its_own(made: Sit
         assert "See previous exception" not in ended.words
 
 
+@pytest.mark.proof
 def test_verify_names_a_cut_map_without_a_warning_of_a_library(made: Site) -> None:
     with in_state("finished", made) as one:
         land_cover = (one.store / "mosaic/2021/land_cover.tif").resolve()

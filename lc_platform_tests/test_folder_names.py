@@ -162,6 +162,7 @@ def test_a_name_that_gdal_takes_apart_is_refused(tmp_path: Path, name: str, key:
 # All of it
 
 
+@pytest.mark.proof
 def test_a_run_makes_its_artefacts_in_a_folder_of_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def test_features_that_are_not_stored_are_the_same(mapped: Platform, tmp_path: P
     np.testing.assert_array_equal(computed.read(), stored.read())
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_collection_that_is_added_leaves_the_others_features_as_they_are(tmp_path: Path) -> None:
     alone = Platform(small(tmp_path, 1, 1))

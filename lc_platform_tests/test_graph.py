@@ -228,6 +228,7 @@ def contents(platform: Platform) -> dict[str, tuple[int, bytes]]:
     }
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_when_the_area_shrinks_patches_go_and_what_stays_is_not_touched(copied: Platform) -> None:
     before = contents(copied)
@@ -336,6 +337,7 @@ def test_a_patch_without_data_goes_no_further(copied: Platform) -> None:
     assert not (Path(copied.config.storage_url) / "cloud_masks").exists()
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_patch_without_data_stops_no_other_of_its_chunk(
     copied: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -61,6 +61,7 @@ def stopped_at(one: Site, moment: str) -> running.Report:
     return report
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",

@@ -95,6 +95,7 @@ def test_a_map_is_made_by_a_network_and_a_discriminant(tmp_path: Path) -> None:
     assert "Lightweight temporal self-attention" in page
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_of_a_model_that_was_trained_elsewhere_says_so(tmp_path: Path) -> None:
     told = settings(2, 1)

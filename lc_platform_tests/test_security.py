@@ -205,6 +205,7 @@ def test_all_that_is_stored_goes_through_the_platforms_own_io_manager(made: Made
 # Secrets
 
 
+@pytest.mark.proof
 def test_a_run_that_succeeds_tells_no_secret(served: Served) -> None:
     ended = served.lc("run")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -340,6 +340,7 @@ def test_the_plan_counts_replaced_files_and_not_corrected_metadata(archive: Arch
     assert planned(archive) == (2, 1)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_run_takes_a_correction_over_and_has_made_again_what_is_made_of_it(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
@@ -401,6 +402,7 @@ def test_an_offset_that_is_taken_out_twice_is_told_until_it_is_mended_or_left_ou
     assert "implausible" not in archive.stack.acquisitions[0]
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_run_and_status_name_it_and_how_it_is_left_out(
     archive: Archive, monkeypatch: pytest.MonkeyPatch

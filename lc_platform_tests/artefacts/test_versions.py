@@ -195,6 +195,7 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
     assert "mosaic" in found
 
 
+@pytest.mark.proof
 def test_a_second_run_does_nothing_but_say_so(copied: Config) -> None:
     before = files(copied)
     report = run(copied)
@@ -223,6 +224,7 @@ def test_a_changed_setting_makes_again_what_depends_on_it_and_no_more(copied: Co
     assert tops - {"deployment"} == LEARNT - {"report"}  # which lies in evaluation's folder
 
 
+@pytest.mark.proof
 def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> None:
     where = Partition(look(copied).patches()[0], YEAR)
     Records(Platform(copied).store).forget("features", where)  # as a writer does when it begins
@@ -231,6 +233,7 @@ def test_an_artefact_whose_making_did_not_end_is_made_again(copied: Config) -> N
     assert not stale(look(copied))
 
 
+@pytest.mark.proof
 def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
     where = Partition(look(copied).patches()[0], YEAR)
     Platform(copied).store.remove(key("cloud_masks", where.patch, YEAR))
@@ -256,6 +259,7 @@ def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     assert not stale(look(copied))
 
 
+@pytest.mark.proof
 def test_a_patch_that_left_the_area_is_no_longer_learnt_from(copied: Config) -> None:
     fewer = configured(
         copied.folder, columns=1, reference={"attribute": "class_id", "classes": CLASSES}
@@ -290,6 +294,7 @@ def test_features_that_are_not_stored_follow_their_imagery(tmp_path: Path) -> No
     assert not stale(look(config))
 
 
+@pytest.mark.proof
 def test_a_damaged_record_is_none(copied: Config) -> None:
     where = Partition(look(copied).patches()[0], YEAR)
     records = Path(copied.storage_url) / ".records" / "features" / str(YEAR)

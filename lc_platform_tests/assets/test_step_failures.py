@@ -168,6 +168,7 @@ def test_a_run_that_dagster_starts_again_leaves_what_failed_for_good(
     assert "'s2:mgrs_tile' (KeyError)" in failure.reason
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("fail", "again"), [(unforeseen_key, "false"), (invalid_geometry, "false"), (resets, "true")]
 )
@@ -186,6 +187,7 @@ def test_runs_are_started_again_for_what_may_pass_alone(
         assert lost_retries.retry(platform.instance, failed_at + 120) == []
 
 
+@pytest.mark.proof
 def test_a_gate_that_refuses_a_patch_starts_no_run_again(platform: Platform) -> None:
     source = failing(platform.definitions, platform, {})
     read = source.read

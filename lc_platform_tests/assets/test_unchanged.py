@@ -16,7 +16,7 @@ from lc_platform.assets.partitions import PATCH
 from lc_platform.commands.metrics import EventLog
 from lc_platform_tests.graphs import Platform, configured, why
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proof]
 
 Shown = Mapping[tuple[str, str | None], Mapping[str, Any]]
 NEW = {"unchanged", "made_at"}

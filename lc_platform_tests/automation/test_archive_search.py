@@ -77,6 +77,7 @@ def test_several_patches_are_asked_about_at_a_time_and_no_more_than_connections(
     assert server.at_once == CONNECTIONS
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_an_archive_that_does_not_answer_ends_the_look_and_the_next_begins_behind(
     server: SentinelHubServer, platform: Platform, monkeypatch: pytest.MonkeyPatch

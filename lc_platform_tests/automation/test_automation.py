@@ -593,6 +593,7 @@ def test_mail_that_was_refused_is_sent_when_it_is_taken_and_slack_is_told_once(
     assert len(hook.received) == 1
 
 
+@pytest.mark.proof
 def test_a_look_ends_in_time_and_the_next_tells_the_rest(
     deployment: Deployment, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -610,6 +611,7 @@ def test_a_look_ends_in_time_and_the_next_tells_the_rest(
     assert len(set(hook.received)) == len(hook.received) == 6
 
 
+@pytest.mark.proof
 def test_ways_that_hang_do_not_keep_a_look(deployment: Deployment, hook: Webhook) -> None:
     heard = listening(deployment, timeout=3)
     cursor = heard.sense("failed_runs").cursor
@@ -711,6 +713,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     return met
 
 
+@pytest.mark.proof
 def test_the_daemon_has_a_sensor_s_backfill_made(deployment: Deployment) -> None:
     open_minded = deployment.changed(
         imagery={"max_cloud_cover": 30}, operations={"acquisitions": {"enabled": True}}

@@ -150,6 +150,7 @@ def test_requests_and_units_are_added_up_where_a_source_tells_them(tmp_path: Pat
     assert log.seconds == {}
 
 
+@pytest.mark.proof
 def test_what_was_up_to_date_and_only_reported_counts_as_no_work(made: Deployment) -> None:
     with serving(made) as served:
         before = served.look()["lc_platform_step_seconds_count"]["reference_rasters",]
@@ -157,6 +158,7 @@ def test_what_was_up_to_date_and_only_reported_counts_as_no_work(made: Deploymen
         assert served.look()["lc_platform_step_seconds_count"]["reference_rasters",] == before
 
 
+@pytest.mark.proof
 def test_counters_stand_where_they_stood_after_a_restart(made: Deployment) -> None:
     with serving(made) as served:
         served.look()
@@ -167,6 +169,7 @@ def test_counters_stand_where_they_stood_after_a_restart(made: Deployment) -> No
         assert after[name] == before[name]
 
 
+@pytest.mark.proof
 def test_a_scrape_waits_for_no_look(made: Deployment) -> None:
     place = Partition(made.patches[1], YEAR)
     stored, missing = made.platform.store, ("observation_stats", "missing", str(YEAR))
@@ -178,6 +181,7 @@ def test_a_scrape_waits_for_no_look(made: Deployment) -> None:
         assert served.look()["lc_platform_partitions"][missing] == 1
 
 
+@pytest.mark.proof
 def test_what_only_waited_for_another_is_not_counted_as_failed(made: Deployment) -> None:
     clear = made.changed(imagery={"max_cloud_cover": 0})
     with serving(clear) as served:

@@ -83,6 +83,7 @@ drained("features", features.build(raw, masks, FeatureOptions(
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_a_patchs_year_is_never_in_memory_as_floats(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("the peak of memory is measured as Linux reports it")

@@ -354,6 +354,7 @@ def _join_far_apart(folder: str) -> tuple[int, int]:
     return grown * 1024, (side * (last + 1)) ** 2
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_is_joined_without_being_held(tmp_path: Path) -> None:
     grown, pixels = elsewhere(_join_far_apart, str(tmp_path))

@@ -219,6 +219,7 @@ def test_samples_without_polygons_are_not_judged(noisy: Ground) -> None:
     assert found.card["wrong_labels"]["judged_polygons"] == 0
 
 
+@pytest.mark.proof
 def test_a_configuration_leaves_wrong_labels_out_and_shows_where_they_are(tmp_path: Path) -> None:
     platform = Platform(
         configured(

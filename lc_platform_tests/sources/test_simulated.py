@@ -258,7 +258,7 @@ def far_from(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize(
     ("resolution", "average", "dilation"),
-    [(10, 4, 2), (80, 1, 1)],
+    [pytest.param(10, 4, 2, marks=pytest.mark.proof), (80, 1, 1)],
 )
 def test_s2cloudless_finds_the_thick_clouds_and_leaves_clear_land_alone(
     resolution: int, average: int, dilation: int

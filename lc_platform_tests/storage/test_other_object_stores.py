@@ -911,6 +911,8 @@ def in_folder(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return configuration
 
 
+@pytest.mark.slow
+@pytest.mark.proof
 def test_the_graph_in_an_object_store_equals_that_in_a_folder(
     emulator: Emulator,
     in_folder: Config,
