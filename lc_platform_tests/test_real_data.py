@@ -228,6 +228,7 @@ def test_flanders_is_as_good_by_other_seeds(
     assert np.mean(scores) >= 0.88
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_parcels_of_flanders_get_one_class_each(
     flanders: Site, record_property: Callable[[str, object], None]
