@@ -213,6 +213,7 @@ def test_a_second_run_does_nothing_but_say_so(copied: Config) -> None:
         assert event.asset_materialization.metadata["unchanged"].value is True
 
 
+@pytest.mark.proof
 def test_a_changed_setting_makes_again_what_depends_on_it_and_no_more(copied: Config) -> None:
     before = files(copied)
     time.sleep(0.01)
@@ -242,6 +243,7 @@ def test_an_artefact_that_is_gone_is_made_again(copied: Config) -> None:
     assert not stale(look(copied))
 
 
+@pytest.mark.proof
 def test_what_is_damaged_is_named_and_made_again(copied: Config) -> None:
     patch = look(copied).patches()[0]
     features = Path(copied.storage_url) / key("features", patch, YEAR)
