@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
 
 from lc_platform.cube import Window, first_pixel, shifted, whole
 from lc_platform.eo import clouds, shadows, temporal_mask
 from lc_platform.eo import snow as snow_rules
+from lc_platform.eo.polygons import transformer
 from lc_platform.eo.sun import sun_position, towards_sun
 from lc_platform.eo.temporal_mask import CLEAR, CLOUD, UNUSED
 from lc_platform.products.cloud_detectors import (
@@ -268,7 +268,7 @@ class RefinedMasks:
         grid = self._grid
         rows, columns = grid.shape
         row, column = first_pixel(grid)
-        to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
+        to_degrees = transformer(str(grid.crs), "EPSG:4326")
         found = []
         for down in _squares(row, rows):
             for across in _squares(column, columns):

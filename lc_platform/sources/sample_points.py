@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.config.problems import nearest
 from lc_platform.config.reference import resembling
+from lc_platform.eo.polygons import transformer
 from lc_platform.eo.rasterize import ReferenceRaster
 from lc_platform.sources.class_words import meaning, text
 from lc_platform.sources.point_options import KEY, PointOptions
@@ -105,8 +106,6 @@ class SamplePoints:
         self, geobox: GeoBox, year: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return which points of a year lie on a grid, and their rows and columns."""
-        from pyproj import Transformer
-
         # A little more than the corners say: the sides of a grid are bent in degrees.
         here, affine = geobox.geographic_extent.boundingbox, geobox.affine
         beyond = 0.05 * max(here.right - here.left, here.top - here.bottom)
@@ -114,7 +113,7 @@ class SamplePoints:
         around = (self.latitudes > here.bottom - beyond) & (self.latitudes < here.top + beyond)
         around &= eastward < here.right - here.left + 2 * beyond
         near = np.flatnonzero(around & (self.years == year))
-        x, y = Transformer.from_crs(4326, str(geobox.crs), always_xy=True).transform(
+        x, y = transformer("EPSG:4326", str(geobox.crs)).transform(
             self.longitudes[near], self.latitudes[near]
         )
         columns, rows = (x - affine.c) / affine.a, (y - affine.f) / affine.e
