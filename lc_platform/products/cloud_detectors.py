@@ -227,14 +227,8 @@ class Scl(ArchiveMasks):
     bands: ClassVar[tuple[str, ...]] = ("SCL",)
 
     def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
-        masks = clouds.scl_masks(bands[0])
-        return {
-            "cloud_probability": np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan)),
-            "cloud_mask": masks.cloud & data,
-            "shadow_mask": masks.shadow & data,
-            "snow_mask": masks.snow & data,
-            "valid": masks.clear & data,
-        }
+        found = clouds.scl_masks(bands[0])
+        return _classified(found.cloud, found.shadow, found.snow, found.clear, data)
 
 
 class Fmask(ArchiveMasks):
@@ -244,14 +238,25 @@ class Fmask(ArchiveMasks):
     bands: ClassVar[tuple[str, ...]] = ("Fmask",)
 
     def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
-        masks = hls_fmask.masks(bands[0])
-        return {
-            "cloud_probability": np.where(data, masks.cloud.astype(np.float32), np.float32(np.nan)),
-            "cloud_mask": masks.cloud & data,
-            "shadow_mask": masks.shadow & data,
-            "snow_mask": masks.snow & data & ~masks.cloud & ~masks.shadow,
-            "valid": masks.ground & data,
-        }
+        found = hls_fmask.masks(bands[0])
+        return _classified(found.cloud, found.shadow, found.snow & found.ground, found.ground, data)
+
+
+def _classified(
+    cloud: NDArray[np.bool_],
+    shadow: NDArray[np.bool_],
+    snow: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+    data: NDArray[np.bool_],
+) -> Masks:
+    """Return the layers of a classification that gives no probability, (y, x) each."""
+    return {
+        "cloud_probability": np.where(data, cloud.astype(np.float32), np.float32(np.nan)),
+        "cloud_mask": cloud & data,
+        "shadow_mask": shadow & data,
+        "snow_mask": snow & data,
+        "valid": valid & data,
+    }
 
 
 class Provider(ArchiveMasks):
