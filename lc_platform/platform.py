@@ -321,8 +321,8 @@ class Platform:
 
     def sampling_options(self) -> SamplingOptions:
         sampling = self.config.sampling
-        # Eroded samples are easier than the map's pixels: what is calibrated on them is too sure.
         points = PointOptions.of(self.config)
+        # Eroded samples are easier than the map's pixels: what is calibrated on them is too sure.
         alike = sampling.represents_all and points is None
         mapped = not self.config.points_are_the_reference
         beside = self.config.validation.folds and mapped and not alike

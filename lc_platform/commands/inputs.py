@@ -266,10 +266,7 @@ def _layers(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None
     from lc_platform.commands.layer_inputs import look_at_layers
 
     with at("layers"):
-        layers = look_at_layers(platform, patches)
-    found.problems += layers.problems
-    found.warnings += layers.warnings
-    found.facts += layers.facts
+        look_at_layers(platform, patches, found)
 
 
 def _patches(config: Config, found: Inputs) -> list[Patch]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from lc_platform.area.grid import Patch
+from lc_platform.commands.inputs import Inputs
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 from lc_platform.products.static_layers import StaticFeatures, open_layers
@@ -19,18 +19,9 @@ _COVERED = 0.999
 """Share of the area from which on it counts as covered."""
 
 
-@dataclass
-class LayerInputs:
-    """The findings about layers, in sentences."""
-
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    facts: list[str] = field(default_factory=list)
-
-
-def look_at_layers(platform: Platform, patches: Sequence[Patch]) -> LayerInputs:
-    """Open the layers of each year around patches that are spread over the area."""
-    found = LayerInputs()
+def look_at_layers(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Open the layers of each year around patches that are spread over the area, and add what is
+    found of them, in sentences."""
     spread = patches[:: max(1, -(-len(patches) // _LOOKED_AT))]
     part = "the area" if len(spread) == len(patches) else f"{len(spread)} patches looked at"
     said: set[str] = set()
@@ -42,7 +33,10 @@ def look_at_layers(platform: Platform, patches: Sequence[Patch]) -> LayerInputs:
                     for patch in track(spread, "patches", len(spread))
                 ]
             except PlatformError as error:
-                (found.warnings if error.transient else found.problems).append(str(error))
+                if error.transient:
+                    found.warnings.append(str(error))
+                elif str(error) not in found.problems:  # of another year
+                    found.problems.append(str(error))
                 continue
             shares = [one.covers(patch.geobox) for one, patch in zip(around, spread, strict=True)]
             fact, warnings = _told(around, float(np.mean(shares)), part)
@@ -50,8 +44,6 @@ def look_at_layers(platform: Platform, patches: Sequence[Patch]) -> LayerInputs:
                 said.add(fact)
                 found.facts.append(fact)
                 found.warnings += warnings
-    found.problems = list(dict.fromkeys(found.problems))
-    return found
 
 
 def _told(around: Sequence[StaticFeatures], share: float, part: str) -> tuple[str, list[str]]:
