@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,14 @@ __all__ = [
     "pytest_testnodedown",
     "server",
 ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for servers, for other processes, for limits
+    of rates."""
+    asked_for = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(asked_for) if asked_for else len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")

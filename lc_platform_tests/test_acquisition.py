@@ -107,12 +107,16 @@ def test_a_year_that_is_there_costs_a_search(
 @pytest.mark.parametrize(
     ("fault", "times"),
     [
-        (Refuse(429, "Rate limit exceeded", "RATE_LIMIT_EXCEEDED", retry_after=50), 2),
+        pytest.param(
+            Refuse(429, "Rate limit exceeded", "RATE_LIMIT_EXCEEDED", retry_after=50),
+            2,
+            marks=pytest.mark.slow,
+        ),
         (Refuse(500), 1),
         (Refuse(503, retry_after=50), 1),
         (Reset(), 1),
         (Cut(), 1),
-        (Slow(4.0), 1),
+        pytest.param(Slow(4.0), 1, marks=pytest.mark.slow),
         (Damaged(), 1),
     ],
     ids=["429 storm", "500", "503", "reset", "cut body", "slow", "invalid TIFF"],

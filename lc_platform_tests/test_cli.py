@@ -85,6 +85,7 @@ def test_a_demo_of_a_folder_that_is_no_demo_s_is_refused(lc: Command, small: Sit
 # run
 
 
+@pytest.mark.slow
 def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     lc: Command, small: Site
 ) -> None:

@@ -66,6 +66,7 @@ def assert_equal_to_lightgbm(booster: lightgbm.Booster, values: NDArray[Any]) ->
         np.testing.assert_array_equal(found.argmax(axis=1), np.float32(expected).argmax(axis=1))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     parameters=st.sampled_from([BINARY, MULTICLASS, BINARY | {"sigmoid": 0.7}]),

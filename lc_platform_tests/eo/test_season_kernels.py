@@ -49,6 +49,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(values, valid, days)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases())
 def test_akima_is_scipys(case: Case) -> None:
@@ -80,6 +81,7 @@ def by_sparse_solve(
     return np.atleast_1d(spsolve(system.tocsc(), weight * data))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.sampled_from([0.5, 30.0, 1000.0, 1e5]))
 def test_whittakers_curve_is_that_of_a_sparse_solve_of_the_daily_grid(
@@ -130,6 +132,7 @@ def test_statistics_are_numpys(case: Case) -> None:
         np.testing.assert_allclose(found[:, x], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.integers(1, 3))
 def test_harmonics_are_those_of_least_squares(case: Case, order: int) -> None:

@@ -192,7 +192,10 @@ def _written_within(folder: str, dtype: str, side: int, room: int) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-@pytest.mark.parametrize("side", [100, 250, 500])
+@pytest.mark.parametrize(
+    "side",
+    [100, *(pytest.param(side, marks=pytest.mark.slow) for side in (250, 500))],
+)
 def test_a_raster_that_found_no_room_is_refused_and_never_has_holes(
     tmp_path: Path, dtype: str, side: int
 ) -> None:

@@ -252,6 +252,7 @@ def _write_large(url: str) -> tuple[int, int]:
     return grown * 1024, int(np.prod(cube.shape("v"))) * 2
 
 
+@pytest.mark.slow
 def test_a_cube_larger_than_it_may_hold_streams_through(tmp_path: Path) -> None:
     grown, size = elsewhere(_write_large, str(tmp_path))
     assert size > 100e6

@@ -135,6 +135,7 @@ def test_the_description_of_the_interface_names_every_kind_of_error(client: Test
     assert client.get("/docs").status_code == 404
 
 
+@pytest.mark.slow
 def test_the_map_is_read_without_dagster() -> None:
     code = "import sys, lc_platform.viewer.app; print('dagster' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -197,6 +197,7 @@ print(*(one.send("patch", time.monotonic) for _ in range(20)))
 """
 
 
+@pytest.mark.slow
 def test_the_rate_holds_across_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WORKER, uuid4().hex, str(tmp_path)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -282,7 +282,7 @@ def test_what_reading_takes_is_reserved_and_settled(server: StacServer) -> None:
         Answer(408),
         Reset(),
         Cut(),
-        Slow(2),
+        pytest.param(Slow(2), marks=pytest.mark.slow),
     ],
     ids=["429", "500", "503", "408", "reset", "cut", "slow"],
 )
