@@ -67,6 +67,55 @@ MODEL_WRONG_LABELS = "wrong_labels.parquet"
 METRICS = "metrics.json"
 
 
+FILES = {
+    "patch_grid.parquet": "patches with their boxes, as a table with geometries",
+    "raw_bands/{year}/{patch}.zarr": "digital numbers by time, band and pixel; the data mask",
+    "cloud_masks/{year}/{patch}.zarr": "cloud probability, and the masks, by time and pixel",
+    "features/{year}/{patch}.zarr": "features by date and pixel, or how they are computed",
+    "observation_stats/{year}/{patch}.tif": "statistics of each pixel",
+    "observation_stats/{year}/{patch}.parquet": "statistics of each date",
+    "observation_stats/{year}/{patch}.png": "a plot of the dates",
+    "reference_rasters/{patch}.tif": "class, ambiguity and a mask of each class",
+    "reference_rasters/{patch}.polygons.tif": "the number of the polygon of each pixel",
+    "alignment/{year}/{patch}.parquet": "shifts, a row a comparison",
+    "training_samples/{year}/{patch}.parquet": "a row a sampled pixel",
+    "model/{year}/model.txt": "the classifier; it begins with LightGBM's own text",
+    "model/{year}/model.onnx": "the network of it, where there is one",
+    "model/{year}/model_card.json": "what the model learnt from, and how",
+    "model/{year}/fold_{fold}.txt": "the classifier of a fold",
+    "model/{year}/fold_{fold}.onnx": "the network of it, where there is one",
+    "model/{year}/folds.parquet": "the fold of each block of ground",
+    "model/{year}/polygon_blocks.parquet": "the block of each polygon of the reference",
+    "model/{year}/training_space.parquet": "samples that the area of applicability is of",
+    "model/{year}/wrong_labels.parquet": "polygons whose label is probably wrong",
+    "predictions/{year}/{patch}.tif": "class, confidence, entropy, margin, applicability",
+    "held_out_predictions/{year}/{patch}.tif": "the same, by classifiers of other ground",
+    "evaluation/{year}/metrics.json": "scores, intervals, confusion matrices, calibration",
+    "evaluation/{year}/{figure}.png": "plots of them",
+    "evaluation/{year}/label_errors.gpkg": "polygons whose label is probably wrong",
+    "evaluation/{year}/report.html": "the report",
+    "mosaic/{year}/land_cover.tif": "the map",
+    "mosaic/{year}/confidence.tif": "percent; 0 is no data",
+    "mosaic/{year}/applicability.tif": "percent of the threshold; 0 is no data",
+    "mosaic/{year}/applicability.json": "shares outside, by class and patch",
+    "mosaic/{year}/valid_observations.tif": "the count of valid observations",
+    "mosaic/{year}/land_cover.png": "a picture of the map",
+    "mosaic/{year}/land_cover.parquet": "the map as polygons, with map.polygons",
+    "area_statistics/{year}.parquet": "areas, a row a class and unit",
+    "area_statistics/{year}.json": "the same, with how they were estimated",
+    "reference_sample/{year}.gpkg": "points drawn from the map, and what people saw there",
+    "reference_sample/{year}/{judgement}.json": "a judgement of the web map each",
+    "objects/{year}.parquet": "a row an object of map.objects",
+    "change/{year}.tif": "change, classes before and after, probabilities, confirmation",
+    "change/{year}.parquet": "a row a transition",
+    "change/{year}.json": "the same, with how it was estimated",
+    "{raster}.tif.aux.xml": "names and colours of the classes of a GeoTIFF, as GDAL has them",
+    ".records/": "a record of each artefact: its version, and what it was made of",
+}
+"""Every file of a store that other programs may open, and what is in it. Those of one artefact
+appear in one step."""
+
+
 class PatchKeyError(PlatformError):
     """What was given for a patch's key could name another place than its own."""
 

@@ -15,17 +15,12 @@ from lc_platform.products.model import LandCoverModel
 from lc_platform.products.training_samples import Samples
 from lc_platform.report.area_table import area_table
 from lc_platform.report.change_table import change_table
+from lc_platform.report.facts import FACTS, SHARE
 from lc_platform.report.map_links import MapLinks
 from lc_platform.report.pictures import enlarged, inline, picture_of
 
 _NAMED = 20
-_SHARES = {
-    "cloud_fraction",
-    "labelled_fraction",
-    "pixels_never_seen",
-    "pixels_without_data",
-    "valid_fraction",
-}
+_SHARES = {name for name, fact in FACTS.items() if fact.unit == SHARE}
 """Facts between 0 and 1 that the UI shows in percent."""
 
 

@@ -41,7 +41,7 @@ FEWER = [CLASSES[0] | {"values": [1, 2, 3]}, CLASSES[1] | {"values": [4, 5, 6, 7
 RENAMED = [CLASSES[0] | {"name": "fields"}, *CLASSES[1:]]
 RECOLOURED = [CLASSES[0] | {"color": "#ffffff"}, *CLASSES[1:]]
 
-# What each change makes stale follows from the table of assets in the README: an asset's own
+# What each change makes stale follows from the table of assets in docs/pipeline.md: an asset's own
 # settings, and all that is made of it.
 CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("nothing", {}, set()),

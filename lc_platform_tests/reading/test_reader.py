@@ -394,11 +394,11 @@ def test_a_country_of_3000_patches_and_three_years_opens_in_a_second(
     assert reader._places.pixel(15.0, 46.9).patch.key in reader.patches.index
 
 
-def test_the_notebook_of_the_readme_runs_as_it_is_written(
+def test_the_notebook_of_the_recipes_runs_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder in which the demo has made one patch, of another size."""
-    text = (PROJECT / "README.md").read_text("utf-8")
+    text = (PROJECT / "docs" / "how-to" / "read-results.md").read_text("utf-8")
     section = re.search(r"^## In a notebook\n.*?```python\n(.*?)```", text, re.M | re.S)
     assert section is not None
     code = section[1]

@@ -1,0 +1,67 @@
+"""How Sphinx builds the documentation: python -m sphinx -n -W docs build/docs"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+import reference  # noqa: E402 - lies beside this file
+
+project = "lc_platform"
+author = "the lc_platform team"
+version = release = version_of("lc-platform")
+html_title = "lc_platform"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton"]
+exclude_patterns = ["pictures"]
+root_doc = "index"
+default_role = "code"
+nitpicky = True
+suppress_warnings = ["ref.python"]  # two modules have a class of one name
+nitpick_ignore_regex = [(r"py:.*", r".*")]
+"""Types of other libraries, whose inventories lie on the network."""
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+autodoc_mock_imports = ["onnx", "onnxruntime", "torch"]
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+python_use_unqualified_type_names = True
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": True,
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+copyright = "lc_platform, Apache-2.0"
+copybutton_exclude = ".linenos, .gp"
+
+
+def _described(_: Any, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
+    lines[:] = reference.parameters(lines)
+
+
+def setup(app: Any) -> None:
+    """Write the reference before the pages are read."""
+    reference.write(DOCS / "reference")
+    app.connect("autodoc-process-docstring", _described)

@@ -1,0 +1,435 @@
+"""The reference, written from the code: a page of Markdown for each thing that is named in files,
+on the command line and in the UI."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from lc_platform import config
+from lc_platform.config.template import _choices, _descriptions, _section
+from lc_platform.config.template import _written as yaml_of
+
+PACKAGE = Path(config.__file__).parents[1]
+
+
+class Key(NamedTuple):
+    """A key of the configuration."""
+
+    path: str
+    kind: str
+    default: str
+    text: str
+    section: bool
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(one) for one in line) + " |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+def code(text: str) -> str:
+    """Return text as code, which Markdown leaves as it is; nothing of no text."""
+    return f"`{text}`" if text else ""
+
+
+# The configuration
+
+
+def keys() -> Iterator[Key]:
+    """Yield every key of the configuration, sections before what is in them."""
+    yield from _keys(config.Config, "")
+
+
+def _keys(of: type[BaseModel], above: str) -> Iterator[Key]:
+    described = _descriptions(of)
+    for name, found in of.model_fields.items():
+        path = f"{above}{name}"
+        section = _section(found)
+        text = described.get(name) or (inspect.getdoc(section) or "" if section else "")
+        kind = _kind(found)
+        yield Key(path, kind, _default(found, section), " ".join(text.split()), section is not None)
+        if section is not None:
+            yield from _keys(section, f"{path}[]." if kind.startswith("list") else f"{path}.")
+
+
+def _default(found: FieldInfo, section: Any) -> str:
+    if found.is_required():
+        return "required"
+    if section is not None:
+        return ""
+    value = found.get_default(call_default_factory=True, validated_data={})
+    if value in (None, (), ""):
+        return ""
+    return str(yaml_of(value))
+
+
+_KINDS = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "NoneType": "",
+    "Any": "",
+}
+
+
+def _kind(found: FieldInfo) -> str:
+    choices = _choices(found.annotation)
+    if choices:
+        return " or ".join(map(code, choices))
+    text = _type(found.annotation)
+    limits = [
+        f"{word} {getattr(one, name):g}"
+        for one in found.metadata
+        for name, word in (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
+        if getattr(one, name, None) is not None
+    ]
+    return ", ".join([text, *limits])
+
+
+def _type(annotation: Any) -> str:
+    from types import UnionType
+    from typing import Annotated, Union, get_args, get_origin
+
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(text for one in inner if (text := _type(one))))
+    if origin in (tuple, list):
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return f"list of {_plural(_type(inner[0]))}"
+        return f"list of {len(inner)} {_plural(_type(inner[0]))}"
+    if origin is dict or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        return "mapping"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    return _KINDS.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", ""))
+
+
+def _plural(kind: str) -> str:
+    return {"text": "texts", "": "values"}.get(kind, f"{kind}s")
+
+
+def configuration() -> str:
+    """Return the page of the configuration's keys, a part for each section of the file."""
+    page = [
+        "# Configuration\n",
+        "Every key of the file, with its type, its default and its unit. `lc-platform init` writes "
+        "the same as a commented file. A key in a list has `[]` in its path. An unknown key is "
+        "refused with the nearest name.\n",
+    ]
+    parts: dict[str, list[Key]] = {"": []}
+    for key in keys():
+        top = key.path.partition(".")[0].removesuffix("[]")
+        parts.setdefault(top if key.section or "." in key.path else "", []).append(key)
+    for top, of in parts.items():
+        page.append(f"## {top or 'The file'}\n" if not top else f"(config-{top})=\n## {top}\n")
+        head, *rest = of if top else [None, *of]
+        if head is not None:
+            page.append(f"{_text(head.text)}\n")
+        rows = [
+            (f"[]{{#{anchor(one.path)}}}{code(one.path)}", one.kind, code(one.default)
+             if one.default != "required" else "required", _text(one.text))
+            for one in rest
+        ]  # fmt: skip
+        page.append(table(("key", "type", "default", "what it is"), rows))
+    return "\n".join(page)
+
+
+def anchor(path: str) -> str:
+    """Return the name by which a key is linked to."""
+    return "key-" + re.sub(r"[^A-Za-z0-9]+", "-", path).strip("-")
+
+
+def _text(text: str) -> str:
+    """Return a docstring as Markdown: double backquotes are single ones, names with underscores
+    and braces are left as they are."""
+    text = text.replace("``", "`")
+    parts = re.split(r"(`[^`]*`)", text)
+    plain = [
+        part if part.startswith("`") else re.sub(r"([\\*_{}<>\[\]$])", r"\\\1", part)
+        for part in parts
+    ]
+    return "".join(plain)
+
+
+# The command line
+
+
+def commands() -> Mapping[str, Any]:
+    """Return the commands of lc-platform by name."""
+    import typer
+
+    from lc_platform import cli
+
+    found: Mapping[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    return found
+
+
+def command_line() -> str:
+    """Return the page of the commands and their options."""
+    page = [
+        "# Command line\n",
+        "`lc-platform` is also `python -m lc_platform`. Errors that you can mend are one message "
+        "and exit status 1; 0 says that all that was asked for was done.\n",
+    ]
+    for name, command in sorted(commands().items()):
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(_written(p) for p in arguments)
+        page.append(f"## {name}\n")
+        page.append(f"`lc-platform {' '.join(filter(None, (name, '[OPTIONS]', usage)))}`\n")
+        page.append(_text(inspect.cleandoc(command.help or "")) + "\n")
+        rows = [(*_option(p), _text(p.help or "")) for p in command.params]
+        page.append(table(("option", "default", "what it does"), rows))
+    return "\n".join(page)
+
+
+def _written(argument: Any) -> str:
+    name = (argument.metavar or argument.name).upper()
+    name += "..." if argument.nargs == -1 else ""
+    return name if argument.required else f"[{name}]"
+
+
+def _option(parameter: Any) -> tuple[str, str]:
+    if parameter.param_type_name == "argument":
+        return code(_written(parameter)), code(str(parameter.default or ""))
+    kind = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    default = parameter.default
+    if parameter.is_flag or default is None or default == () or callable(default):
+        default = ""
+    if parameter.required:
+        return code(names + kind), "required"
+    variable = f" or `{parameter.envvar}`" if getattr(parameter, "envvar", None) else ""
+    return code(names + kind), (code(str(default)) + variable).removeprefix(" or ")
+
+
+# The assets, their files and their metadata
+
+
+def assets() -> str:
+    """Return the page of the assets."""
+    from lc_platform import assets as declared
+    from lc_platform.artefacts.layout import OPTIONAL, dimensions
+    from lc_platform.artefacts.layout import key as stored_as
+
+    page = [
+        "# Assets\n",
+        "Each row of [what is made](../pipeline.md) is a Dagster asset. Each partition of it is "
+        "one object of the store. Dagster's UI shows the same, with pictures.\n",
+    ]
+    for asset in declared.ALL:
+        of = [d for d in ("patch", "year") if d in dimensions(asset.name)]
+        page.append(f"(asset-{asset.name})=\n## {asset.name}\n")
+        page.append(_text(inspect.getdoc(asset.body) or "") + "\n")
+        rows = [
+            ("partitions", " x ".join(of) or "none"),
+            ("stored as", code(_place(stored_as(asset.name, "PATCH", 0)))),
+            ("depends on", ", ".join(f"[{n}](#asset-{n})" for n in asset.inputs) or "nothing"),
+            ("group", asset.group),
+            ("kinds", ", ".join(sorted(asset.kinds))),
+            ("code version", code(asset.code_version)),
+        ]
+        if asset.name in OPTIONAL:
+            rows.append(("made", "only where the configuration asks for it"))
+        page.append(table(("", ""), rows))
+    return "\n".join(page)
+
+
+def _place(key: str) -> str:
+    return re.sub(r"(?<=/)0(?=[/.]|$)", "{year}", key).replace("PATCH", "{patch}")
+
+
+def files() -> str:
+    """Return the page of the files of a store."""
+    from lc_platform.artefacts.layout import FILES
+
+    rows = [(code(path), _text(what[:1].upper() + what[1:] + ".")) for path, what in FILES.items()]
+    return "\n".join([
+        "# Files\n",
+        "The layout is the same in a folder and in an object store. [Files and object "
+        "stores](../storage.md) says how they are opened.\n",
+        table(("file", "what is in it"), rows),
+    ])  # fmt: skip
+
+
+def metadata() -> str:
+    """Return the page of the metadata that partitions have in the UI."""
+    from lc_platform.report.facts import FACTS, SHARE
+
+    rows = []
+    for name, fact in sorted(FACTS.items()):
+        shown = f"{name.removesuffix('_fraction')}_percent" if fact.unit == SHARE else name
+        unit = "percent" if fact.unit == SHARE else fact.unit
+        names = (
+            code(shown) if shown == name else f"{code(shown)} (of a record: {code(name)}, 0 to 1)"
+        )
+        rows.append((names, unit, _text(fact.what)))
+    return "\n".join([
+        "# Metadata\n",
+        "These stand on the page of an asset's partition in Dagster's UI, and in the artefact's "
+        "record below `.records/`. An artefact has those that apply to it.\n",
+        table(("key", "unit", "what it says"), rows),
+    ])  # fmt: skip
+
+
+class MetricOf(NamedTuple):
+    """A metric of Prometheus."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+def exported() -> list[MetricOf]:
+    """Return every metric that `lc-platform metrics` serves, as it serves them of an empty store
+    and its budget."""
+    import dagster as dg
+    import yaml
+
+    from lc_platform.assets import ALL
+    from lc_platform.commands.metrics import Exporter
+    from lc_platform.platform import Platform
+
+    with tempfile.TemporaryDirectory() as folder:
+        data = yaml.safe_load(config.template("simulated"))
+        (Path(folder) / "data").mkdir()
+        platform = Platform(config.parse(data, Path(folder)), [asset.recipe for asset in ALL])
+        with dg.DagsterInstance.ephemeral() as instance:
+            exporter = Exporter(instance, platform)
+            exporter.refresh()
+            families = list(exporter.collect())
+    suffix = {"counter": "_total"}
+    return [
+        MetricOf(f.name + suffix.get(f.type, ""), f.type, tuple(f._labelnames), f.documentation)  # type: ignore[attr-defined]
+        for f in sorted(families, key=lambda f: f.name)
+    ]
+
+
+def metrics() -> str:
+    """Return the page of the metrics."""
+    rows = [
+        (code(one.name), one.kind, ", ".join(map(code, one.labels)), _text(one.text))
+        for one in exported()
+    ]
+    return "\n".join([
+        "# Metrics\n",
+        "`lc-platform metrics` serves these for Prometheus under `/metrics`; "
+        "`infra/dashboards/` has a Grafana dashboard of them.\n",
+        table(("metric", "type", "labels", "what it counts"), rows),
+    ])  # fmt: skip
+
+
+def literature() -> str:
+    """Return the page of the publications that a report cites."""
+    from lc_platform.report import references
+
+    found: set[str] = set()
+    for value in vars(references).values():
+        values = value if isinstance(value, tuple) else (value,)
+        found |= {one for one in values if isinstance(one, str) and re.search(r"\(\d{4}\)", one)}
+    return "\n".join(["# Literature\n", *(f"- {_text(one)}" for one in sorted(found)), ""])
+
+
+# Python
+
+
+def modules() -> dict[str, str]:
+    """Return the modules of the science by name, with the first sentence of each."""
+    found = {}
+    for one in iter_modules([str(PACKAGE / "eo")]):
+        tree = ast.parse((PACKAGE / "eo" / f"{one.name}.py").read_text("utf-8"))
+        found[one.name] = " ".join((ast.get_docstring(tree) or "").split("\n\n")[0].split())
+    return found
+
+
+def python() -> dict[str, str]:
+    """Return the pages of what is imported, by name."""
+    found = {
+        "python": "\n".join([
+            "# Python\n",
+            "`lc_platform.open` reads what was made ([recipes](../how-to/read-results.md)); "
+            "[the science](science.md) takes and returns arrays.\n",
+            "```{eval-rst}\n.. autofunction:: lc_platform.open\n\n"
+            ".. autoclass:: lc_platform.reading.reader.Reader\n   :members:\n```\n",
+        ]),
+        "science": "\n".join([
+            "# The science\n",
+            "`lc_platform.eo` knows neither Dagster nor files nor the configuration: arrays in, "
+            "arrays out.\n",
+            table(
+                ("module", "what it does"),
+                [(f"[{name}](eo/{name}.md)", _text(text)) for name, text in modules().items()],
+            ),
+            "```{toctree}\n:hidden:\n:glob:\n\neo/*\n```\n",
+        ]),
+    }  # fmt: skip
+    for name in modules():
+        found[f"eo/{name}"] = (
+            f"# eo.{name}\n\n```{{eval-rst}}\n.. automodule:: lc_platform.eo.{name}\n"
+            "   :members:\n   :member-order: bysource\n```\n"
+        )
+    return found
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration": configuration,
+    "command-line": command_line,
+    "assets": assets,
+    "files": files,
+    "metadata": metadata,
+    "metrics": metrics,
+    "literature": literature,
+}
+
+
+def write(folder: Path) -> None:
+    """Write all pages into a folder; those that are there already as they would be are left."""
+    pages = {name: make() for name, make in PAGES.items()} | python()
+    for name, text in pages.items():
+        path = folder / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+_PARAMETER = re.compile(r"^(?P<names>[A-Za-z_*][\w*]*(?:, [A-Za-z_*][\w*]*)*) {2,}(?P<text>\S.*)$")
+
+
+def parameters(lines: list[str]) -> list[str]:
+    """Return the lines of a docstring with `name  what it is` as a definition each, as
+    reStructuredText has them."""
+    found: list[str] = []
+    within = False
+    for line in lines:
+        matched = _PARAMETER.match(line)
+        if matched:
+            if not within and found and found[-1].strip():
+                found.append("")
+            found += [f"``{matched['names']}``", f"    {matched['text']}"]
+            within = True
+        elif within and line.startswith("  ") and line.strip():
+            found.append(f"    {line.strip()}")
+        else:
+            if within and line.strip():
+                found.append("")
+            within = False
+            found.append(line)
+    return found
