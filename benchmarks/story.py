@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -29,7 +30,9 @@ from lc_platform.viewer.app import create_app
 from lc_platform_tests.reading import stores
 from lc_platform_tests.servers import BUCKET, seaweedfs
 
-_CLICKS, _REMOTE_CLICKS = 40, 10
+_CLICKS, _REMOTE_CLICKS, _CLIENTS = 40, 10, 8
+_TOLD: Mapping[str, Mapping[str, str]] = {"NDVI": {"series": "NDVI"}, "all bands": {}}
+"""What observations are told by, and the query for it."""
 _ASIDE = 1e-4
 """Degrees between a place and one beside it, a pixel away."""
 
@@ -40,20 +43,31 @@ def run(settings: Settings) -> list[Table]:
     file = _made(folder, settings)
     reader = lc_platform.open(file)
     places = _places(reader)
-    rows = [_row("a folder", reader, places)]
-    with _on_seaweedfs(settings.folder / "seaweedfs", reader) as remote:
-        rows.append(_row("SeaweedFS", remote, places[:_REMOTE_CLICKS]))
+    rows = [_row("a folder", told, reader, places, series) for told, series in _TOLD.items()]
+    for told, series in _TOLD.items():
+        with _on_seaweedfs(settings.folder / f"seaweedfs-{told}", reader) as remote:
+            rows.append(_row("SeaweedFS", told, remote, places[: 2 * _REMOTE_CLICKS], series))
     return [
         Table(
             "story",
             "A pixel's story",
-            ("store", "first click", "median", "95th percentile", "beside one of before"),
+            (
+                "store",
+                "told by",
+                "first click",
+                "median",
+                "95th percentile",
+                "beside one of before",
+                f"median of {_CLIENTS} clients",
+            ),
             rows,
             (
                 f"`/api/pixel` of {_CLICKS} places ({_REMOTE_CLICKS} on SeaweedFS) of a patch of "
                 f"{settings.size} x {settings.size} "
                 "pixels with 70 acquisitions of 13 bands, its masks, features and map: one after "
-                "the other, none asked for twice. The first click opens the stores.",
+                f"the other, and others by {_CLIENTS} clients at once; none asked for twice. The "
+                "page asks for the index that it shows, and for another when that is chosen. The "
+                "first click opens the stores.",
             ),
         )
     ]
@@ -77,10 +91,10 @@ def _made(folder: Path, settings: Settings) -> Path:
 
 
 def _places(reader: Reader) -> list[tuple[float, float]]:
-    """Longitudes and latitudes of pixels anywhere in the patch."""
+    """Longitudes and latitudes of pixels anywhere in the patch, twice as many as clicks."""
     (patch,) = reader.artefacts.grid.patches
     random = np.random.default_rng(7)
-    rows, columns = random.integers(0, patch.shape[0], (2, _CLICKS)) + 0.5
+    rows, columns = random.integers(0, patch.shape[0], (2, 2 * _CLICKS)) + 0.5
     affine = patch.geobox.affine
     lons, lats = transformer(patch.crs, "EPSG:4326").transform(
         affine.c + affine.a * columns, affine.f + affine.e * rows
@@ -88,20 +102,31 @@ def _places(reader: Reader) -> list[tuple[float, float]]:
     return list(zip(lons.tolist(), lats.tolist(), strict=True))
 
 
-def _row(name: str, reader: Reader, places: list[tuple[float, float]]) -> tuple[str, ...]:
+def _row(
+    name: str,
+    told: str,
+    reader: Reader,
+    places: list[tuple[float, float]],
+    series: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Time clicks on a half of the places one after the other, on the other half at once."""
+    alone, together = places[: len(places) // 2], places[len(places) // 2 :]
     with TestClient(create_app(reader)) as client:
 
         def click(lon: float, lat: float) -> None:
-            answer = client.get("/api/pixel", params={"lon": lon, "lat": lat, "year": YEAR})
+            query = {"lon": lon, "lat": lat, "year": YEAR, **series}
+            answer = client.get("/api/pixel", params=query)
             answer.raise_for_status()
             if len(answer.json()["observations"]) != 70:
                 raise RuntimeError(f"{name}: {answer.json()['missing']}")
 
-        first, *others = [_seconds(lambda at=at: click(*at)) for at in places]
-        beside = [_seconds(lambda at=at: click(at[0], at[1] + _ASIDE)) for at in places[::-1]]
+        first, *others = [_seconds(lambda at=at: click(*at)) for at in alone]
+        beside = [_seconds(lambda at=at: click(at[0], at[1] + _ASIDE)) for at in alone[::-1]]
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            at_once = list(clients.map(lambda at: _seconds(lambda: click(*at)), together))
     slow = quantiles(others, n=20)[-1]
-    figures = first, median(others), slow, median(beside)
-    return name, *(f"{one * 1e3:.0f} ms" for one in figures)
+    figures = first, median(others), slow, median(beside), median(at_once)
+    return name, told, *(f"{one * 1e3:.0f} ms" for one in figures)
 
 
 def _seconds(call: Callable[[], None]) -> float:

@@ -44,9 +44,9 @@ class Pixels:
         # Of their own: a part waits for its layers.
         self._layers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="layers")
 
-    def observations(self, pixel: Pixel, year: int) -> pd.DataFrame:
-        """Return a row an acquisition, see `Reader.at`; what is of masks or features that are not
-        made yet is unknown."""
+    def observations(self, pixel: Pixel, year: int, series: str | None = None) -> pd.DataFrame:
+        """Return a row an acquisition, see `story.observations`; what is of masks or features that
+        are not made yet is unknown."""
         here = self._artefacts.partition("raw_bands", pixel.patch.key, year)
 
         def read() -> pd.DataFrame:
@@ -54,7 +54,9 @@ class Pixels:
             masks = self._artefacts.if_made(lambda: self._near(self._artefacts.masks(here)))
             features = self._artefacts.if_made(lambda: self._artefacts.zarr("features", here))
             used = None if features is None else features.attributes["acquisitions"]
-            return story.observations(pixel, raw_bands, masks, used, self._indices, self._layers)
+            return story.observations(
+                pixel, raw_bands, masks, used, self._indices, self._layers, series
+            )
 
         return of_one_version(read)
 
@@ -96,14 +98,23 @@ class Pixels:
 
         return of_one_version(read)
 
-    def story(self, pixel: Pixel, longitude: float, latitude: float, year: int) -> Story:
+    def story(
+        self,
+        pixel: Pixel,
+        longitude: float,
+        latitude: float,
+        year: int,
+        series: str | None = None,
+    ) -> Story:
         """Return all that is known of the pixel at a place, and what is not made yet or damaged.
+
+        series  see `story.observations`
 
         Raises UnavailableError where the store cannot be reached.
         """
         year = self._artefacts.year(year)
         missing: list[str] = []
-        observations = self._pool.submit(self.observations, pixel, year)
+        observations = self._pool.submit(self.observations, pixel, year, series)
         features = self._pool.submit(self.features, pixel, year)
         reference = self._pool.submit(self.reference, pixel)
         of_years = {
@@ -114,12 +125,16 @@ class Pixels:
             for each, asked in of_years.items()
             if (found := _part(asked, missing if each == year else [])) is not None
         }
+        observed = _part(observations, missing)
+        # Not among its attributes, of which pandas makes a copy for each column that is taken.
+        names = [] if observed is None else observed.attrs.pop("series")
         return Story(
             pixel,
             longitude,
             latitude,
             year,
-            _part(observations, missing),
+            observed,
+            names,
             _part(features, missing),
             maps,
             _part(reference, missing),

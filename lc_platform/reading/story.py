@@ -87,7 +87,10 @@ class Story:
     latitude: float
     year: int
     observations: pd.DataFrame | None
-    """A row an acquisition of the year, see `Reader.at`; None where there is no imagery."""
+    """A row an acquisition of the year, see `Reader.at`; None where there is no imagery. Of one
+    series where that was asked for."""
+    series: Sequence[str]
+    """The names of all bands and indices that observations may be told by."""
     features: pd.DataFrame | None
     """What the classifier reads: a row a date, a column a feature, and `features_of` tells those
     without a date; None where there are none."""
@@ -105,14 +108,18 @@ def observations(
     used: Sequence[str] | None,
     indices: Sequence[Index],
     side_by_side: Executor,
+    series: str | None = None,
 ) -> pd.DataFrame:
     """Return a row an acquisition of a pixel, by its time (UTC); see `Reader.at`.
 
     used          the keys of the acquisitions that the features are made of, None where it is not
                   known
     side_by_side  reads several layers at the same time
+    series        the band or index to tell, for which no other band is decompressed; the first
+                  that there is where there is none of that name; all where None
 
-    Raises DataError where the masks are not those of these acquisitions.
+    ``attrs`` has ``series``, the names of all bands and indices that there are. Raises DataError
+    where the masks are not those of these acquisitions.
     """
     window = pixel.window
     missing = raw_bands.cube.layers["bands"].attributes.get("_FillValue")
@@ -122,19 +129,27 @@ def observations(
         layers |= {"valid": masks.valid, "cloud": masks.cloud}
         layers["cloud_probability"] = masks.probability
     asked = {name: side_by_side.submit(read, window) for name, read in layers.items()}
-    values = calibrated(raw_bands, window, slice(None), raw_bands.bands, missing)[..., 0, 0]
-    named = {band: values[:, i] for i, band in enumerate(raw_bands.bands)}
-    columns: dict[str, Any] = {"acquisition": np.array(raw_bands.keys, object), **named}
-    for index in indices:
-        if set(index.bands) <= set(named):
-            columns[index.name] = compute(index, named)
+    possible = {one.name: one for one in indices if set(one.bands) <= set(raw_bands.bands)}
+    names = list(dict.fromkeys((*raw_bands.bands, *possible)))
+    if series is None:
+        told, bands = names, list(raw_bands.bands)
+    else:
+        told = [series if series in names else names[0]]
+        bands = list(possible[told[0]].bands) if told[0] in possible else told
+    values = calibrated(raw_bands, window, slice(None), bands, missing)[..., 0, 0]
+    named = {band: values[:, i] for i, band in enumerate(bands)}
+    columns: dict[str, Any] = {"acquisition": np.array(raw_bands.keys, object)}
+    for name in told:
+        columns[name] = compute(possible[name], named) if name in possible else named[name]
     unknown = pd.array([pd.NA] * len(raw_bands), dtype="boolean")
     columns |= {name: read.result()[:, 0, 0] for name, read in asked.items()}
     if masks is None:
         columns |= {"valid": unknown, "cloud": unknown}
         columns["cloud_probability"] = np.full(len(raw_bands), np.nan, np.float32)
     columns["used"] = unknown if used is None else np.isin(raw_bands.keys, list(used))
-    return pd.DataFrame(columns, pd.DatetimeIndex(raw_bands.datetimes, name="time"))
+    found = pd.DataFrame(columns, pd.DatetimeIndex(raw_bands.datetimes, name="time"))
+    found.attrs["series"] = names
+    return found
 
 
 def features_of(pixel: Pixel, features: FeatureStack) -> pd.DataFrame:

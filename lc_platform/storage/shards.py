@@ -35,8 +35,9 @@ from lc_platform.storage.remote.objects import Objects
 
 _TAIL = 2**15
 """Bytes from the end of a file that are asked for with its index: all of many a mask."""
-_GAP = 2**17
-"""Bytes between two chunks that are rather read than asked for apart."""
+_GAP = 2**18
+"""Bytes between two chunks that are rather read than asked for apart: red and near infrared of an
+acquisition are one request."""
 _AT_ONCE = 64 * 2**20
 """Bytes of stored chunks that are on the way, or wait to be decompressed, at the same time."""
 _TOGETHER = 16
@@ -48,8 +49,8 @@ _ABSENT = 2**64 - 1
 _INDEXES = 2**24
 """Bytes of indexes that are kept."""
 
-_Part = tuple[tuple[slice, ...], tuple[slice, ...]]
-"""Where something lies in a chunk, and where in the result."""
+_Part = tuple[tuple[slice, ...], NDArray[Any]]
+"""Where something lies in a chunk, and the part of a result that it becomes."""
 
 
 class UnknownStorageError(Exception):
@@ -161,22 +162,34 @@ class ShardedArray:
         Raises FileNotFoundError where a file is missing, ValueError where one is damaged, and what
         the driver raises.
         """
-        spans = [(one, one + 1) if isinstance(one, int) else (one.start, one.stop)
-                 for one in wanted]  # fmt: skip
-        out = np.empty([stop - start for start, stop in spans], self._dtype)
-        parts = dict(self._parts(spans))
+        return self.read_together([wanted])[0]
+
+    def read_together(self, wanted: Sequence[Sequence[int | slice]]) -> list[NDArray[Any]]:
+        """Return what lies at several selections, of which all is asked for at the same time; see
+        `read`."""
+        found: list[NDArray[Any]] = []
+        parts: dict[_Chunk, list[_Part]] = defaultdict(list)
+        for selection in wanted:
+            spans = [(one, one + 1) if isinstance(one, int) else (one.start, one.stop)
+                     for one in selection]  # fmt: skip
+            out = np.empty([stop - start for start, stop in spans], self._dtype)
+            for chunk, there, here in self._parts(spans):
+                parts[chunk].append((there, out[here]))
+            kept: Any = tuple(0 if isinstance(one, int) else slice(None) for one in selection)
+            found.append(out[kept])
         for some in self._batches(self._places(list(parts))):
             stored = self._stored(some)
             work = [(parts[at], stored[at]) for at in some]
             groups = [work[i : i + _TOGETHER] for i in range(0, len(work), _TOGETHER)]
-            for _ in _pool().map(lambda group: self._put(out, group), groups):
+            for _ in _pool().map(self._put, groups):
                 pass
-        kept: Any = tuple(0 if isinstance(one, int) else slice(None) for one in wanted)
-        found: NDArray[Any] = out[kept]
-        return found.astype(self._dtype.newbyteorder("="), copy=False)
+        return [one.astype(self._dtype.newbyteorder("="), copy=False) for one in found]
 
-    def _parts(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[_Chunk, _Part]]:
-        """Yield the chunks that a selection touches, and which part of each it is."""
+    def _parts(
+        self, spans: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[_Chunk, tuple[slice, ...], tuple[slice, ...]]]:
+        """Yield the chunks that a selection touches, which part of each it is, and where that lies
+        in the selection."""
         touched = [
             range(start // side, -(-stop // side))
             for (start, stop), side in zip(spans, self._chunk, strict=True)
@@ -191,7 +204,7 @@ class ShardedArray:
             number = 0
             for one, count in zip(at, self._in_file, strict=True):
                 number = number * count + one % count
-            yield _Chunk(f"{self._folder}/{file}", number), (tuple(there), tuple(here))
+            yield _Chunk(f"{self._folder}/{file}", number), tuple(there), tuple(here)
 
     def _places(self, chunks: Sequence[_Chunk]) -> dict[_Chunk, tuple[int, int]]:
         """Return where chunks lie in their files, (start, stop), the same twice where absent."""
@@ -252,16 +265,18 @@ class ShardedArray:
                 self._kept.chunks.put(one, found[one])
         return found
 
-    def _put(self, out: NDArray[Any], parts: Sequence[tuple[_Part, bytes]]) -> None:
-        for (there, here), stored in parts:
+    def _put(self, chunks: Sequence[tuple[Sequence[_Part], bytes]]) -> None:
+        for parts, stored in chunks:
             if not stored:
-                out[here] = self._fill
+                for _, into in parts:
+                    into[...] = self._fill
                 continue
             try:
                 values = np.frombuffer(numcodecs.blosc.decompress(stored), self._dtype)
             except RuntimeError as error:
                 raise ValueError(f"a chunk cannot be decompressed ({error})") from error
-            out[here] = values.reshape(self._chunk)[there]
+            for there, into in parts:
+                into[...] = values.reshape(self._chunk)[there]
 
 
 def _index(file: str, content: bytes, size: int) -> NDArray[np.uint64]:

@@ -11,7 +11,7 @@ import threading
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -477,8 +477,8 @@ class ZarrCube:
                 if len(runs) == 1:
                     return self._selected(layer, runs[0][0])
                 result = np.empty(shape, array.dtype)
-                for there, here in runs:
-                    result[here] = self._selected(layer, there)
+                for (_, here), part in zip(runs, self._each(layer, runs), strict=True):
+                    result[here] = part
         except (OSError, ValueError, RuntimeError) as error:
             _check_is_damage(self.path, error)
             problem = f"{layer} is damaged ({error})"
@@ -492,6 +492,13 @@ class ZarrCube:
         found: NDArray[Any] = np.asarray(array[wanted])
         self._check_was_there(array, wanted)
         return found
+
+    def _each(
+        self, layer: str, runs: Sequence[tuple[tuple[int | slice, ...], tuple[slice, ...]]]
+    ) -> Iterable[NDArray[Any]]:
+        if layer in self._sharded:
+            return self._sharded[layer].read_together([there for there, _ in runs])
+        return (self._selected(layer, there) for there, _ in runs)
 
     def check(self) -> None:
         """Read all of it. Raises StorageError where a part is missing or damaged."""
@@ -547,7 +554,7 @@ def _missing(folder: Path, array: zarr.Array[Any], wanted: tuple[int | slice, ..
         parts.append(range(start // length, -(-stop // length)))
     for part in itertools.product(*parts):
         file = "/".join((array.path, "c", *map(str, part)))
-        if not (folder / file).exists():
+        if not os.path.exists(f"{folder}/{file}"):  # noqa: PTH110 - of hundreds a click
             return file
     return None
 

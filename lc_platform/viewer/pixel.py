@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from lc_platform.artefacts.layout import Partition
@@ -23,6 +23,8 @@ from lc_platform.viewer.view import CurrentView, View
 
 router = APIRouter(prefix="/api")
 
+Series = Annotated[str | None, Query(max_length=200)]
+"""The name of a band or of an index."""
 _ABOUT = ("acquisition", "data", "valid", "cloud", "cloud_probability", "used")
 """Columns of observations that are no bands and no indices."""
 
@@ -76,7 +78,7 @@ class Observation(BaseModel):
     used: bool | None
     """Whether the features are made of the acquisition."""
     values: dict[str, float | None]
-    """Bands (reflectance) and indices by name."""
+    """Bands (reflectance) and indices by name; of one series where that was asked for."""
     link: str | None
     """The archive's page of the first of its items."""
 
@@ -130,6 +132,8 @@ class PixelStory(BaseModel):
     by_year: list[YearOfPixel]
     reference: ReferenceOfPixel | None
     observations: list[Observation]
+    series: list[str]
+    """The bands and indices that the observations may be told by."""
     features: list[FeaturesOfDate] | None
     undated_features: dict[str, float | None] | None
     """What the classifier reads beside: measures of the season, and what else has no date."""
@@ -140,16 +144,21 @@ class PixelStory(BaseModel):
 
 
 @router.get("/pixel")
-def pixel(view: CurrentView, lon: Longitude, lat: Latitude, year: Year) -> PixelStory | NoPixel:
+def pixel(
+    view: CurrentView, lon: Longitude, lat: Latitude, year: Year, series: Series = None
+) -> PixelStory | NoPixel:
     """What is known of the pixel at a place: its observations in a year, what the classifier read
     of them, its classes in all years, its reference, and what it all was made of. Of a place in no
-    patch that is said."""
+    patch that is said.
+
+    Observations have the values of one band or index (``series``), which takes a fifth of the
+    time, or of all where none is named; where there is none of that name, of the first."""
     view.reader.artefacts.year(year)
     try:
         view.reader.pixel(lon, lat)
     except NotFoundError as error:
         return NoPixel(message=str(error))
-    story = view.reader.story(lon, lat, year)
+    story = view.reader.story(lon, lat, year, series)
     here = story.pixel
     outline, centre = _in_degrees(here)
     x, y = here.centre
@@ -170,6 +179,7 @@ def pixel(view: CurrentView, lon: Longitude, lat: Latitude, year: Year) -> Pixel
         by_year=[_year(each, found) for each, found in story.maps.items()],
         reference=_reference(story.reference),
         observations=_observations(view, story),
+        series=list(story.series),
         features=_features(story.features),
         undated_features=_undated(story.features),
         model=Model(
@@ -248,8 +258,7 @@ def _observations(view: View, story: Story) -> list[Observation]:
     table = story.observations
     if table is None:
         return []
-    acquired = view.reader.acquisitions(story.pixel.patch.key, story.year)
-    links = dict(zip(acquired["acquisition"], known(acquired["link"]), strict=True))
+    links = view.reader.item_links(story.pixel.patch.key, story.year)
     names = [name for name in table.columns if name not in _ABOUT]
     about = {name: known(table[name]) for name in _ABOUT}
     about["cloud_probability"] = [one[0] for one in numbers(table[["cloud_probability"]])]

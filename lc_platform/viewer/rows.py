@@ -22,5 +22,5 @@ def numbers(table: pd.DataFrame) -> list[list[float | None]]:
 
 def known(column: pd.Series[Any]) -> list[Any]:
     """Return the values of a column; None where missing."""
-    found: list[Any] = column.astype(object).where(column.notna(), None).tolist()
-    return found
+    missing = column.isna().to_numpy(bool)
+    return [None if no else one for one, no in zip(column.tolist(), missing, strict=True)]

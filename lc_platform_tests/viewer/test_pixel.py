@@ -112,6 +112,20 @@ def test_observations_equal_the_stored_numbers(
         assert found["link"] is None
 
 
+def test_one_series_is_told_alone_and_the_others_by_name(
+    client: TestClient, told: Any, patch: Patch, at: tuple[int, int]
+) -> None:
+    place = query(patch, at[0] + 0.5, at[1] + 0.5)
+    every = list(told["observations"][0]["values"])
+    assert told["series"] == every
+    assert {"B04", "B08", "NDVI"} < set(every)
+    for asked, expected in (("NDVI", "NDVI"), ("B08", "B08"), ("EVI9", every[0])):
+        found = client.get("/api/pixel", params={**place, "series": asked}).json()
+        for one, whole in zip(found["observations"], told["observations"], strict=True):
+            assert one == {**whole, "values": {expected: whole["values"][expected]}}
+        assert {**found, "observations": None} == {**told, "observations": None}
+
+
 def test_features_equal_the_stored_numbers(
     told: Any, patch: Patch, reader: Reader, at: tuple[int, int]
 ) -> None:

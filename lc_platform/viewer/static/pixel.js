@@ -13,7 +13,7 @@ import { day, number } from "./words.js";
 export function startPixel({ area, state, maps, patches }) {
   const panel = new PixelPanel(area, state, maps, patches);
   state.on("pixel year", () => panel.read());
-  state.on("series", () => panel.drawChart());
+  state.on("series", () => panel.readSeries());
   state.on("acquisition layer", () => panel.showDate());
   addEventListener("image-hover", (event) => panel.chart?.point(event.detail));
   addEventListener("resize", () => panel.drawChart());
@@ -23,6 +23,7 @@ export function startPixel({ area, state, maps, patches }) {
 
 class PixelPanel {
   #ask = latest();
+  #askSeries = latest();
 
   constructor(area, state, maps, patches) {
     Object.assign(this, { area, state, maps, patches, element: byId("story"), story: null, chart: null });
@@ -42,7 +43,7 @@ class PixelPanel {
     this.element.setAttribute("aria-busy", "true");
     say("pixel", "Reading the pixel …", "busy");
     try {
-      this.story = await this.#ask("api/pixel", { ...pixel, year: this.state.now.year });
+      this.story = await this.#ask("api/pixel", this.#query());
       if (!this.story.patch) {
         this.#nowhere(this.story.message);
         return;
@@ -56,6 +57,36 @@ class PixelPanel {
     this.maps.apply("pixel", (view) => view.setPixel(this.story.outline));
     this.#draw();
     say("pixel", `${this.story.map?.name ?? "No class"}, ${this.state.now.year}, patch ${this.story.patch}`);
+  }
+
+  /** The pixel and its year, with the one band or index that is shown first: the others are asked for when chosen. */
+  #query() {
+    const { indices } = this.area;
+    const first = indices.includes("NDVI") ? "NDVI" : indices[0];
+    const { year, series } = this.state.now;
+    return { ...pixelOf(this.state.now), year, series: series || first };
+  }
+
+  /** Draw the chart of the state's band or index, which is asked for where it was not shown yet. */
+  async readSeries() {
+    const { story } = this;
+    if (!story?.observations?.length) return;
+    const { series } = this.state.now;
+    if (story.series.includes(series) && !(series in story.observations[0].values)) {
+      say("pixel", `Reading ${series} …`, "busy");
+      try {
+        const found = await this.#askSeries("api/pixel", this.#query());
+        if (this.story !== story) return;
+        const values = new Map(found.observations.map((one) => [one.acquisition, one.values]));
+        for (const one of story.observations) Object.assign(one.values, values.get(one.acquisition));
+      } catch (error) {
+        if (isAborted(error)) return;
+        say("pixel", worded(error), "problem");
+        return;
+      }
+      say("pixel", `${series} of the season`);
+    }
+    this.drawChart();
   }
 
   #open(is) {
@@ -101,17 +132,14 @@ class PixelPanel {
       this.#copies(),
     ].flat().filter(Boolean)));
     this.element.removeAttribute("aria-busy");
-    this.drawChart();
+    this.readSeries(); // which may have changed while the pixel was read
   }
 
   #season() {
-    const { observations } = this.story;
+    const { observations, series: names } = this.story;
     if (!observations?.length) return [];
-    const names = [...new Set(observations.flatMap(({ values }) => Object.keys(values)))];
     const indices = this.area.indices.filter((name) => names.includes(name));
     const bands = names.filter((name) => !indices.includes(name));
-    this.names = names;
-    this.first = indices.includes("NDVI") ? "NDVI" : indices[0] ?? names[0];
     const options = (group, members) => (members.length
       ? h("optgroup", { label: group }, members.map((name) => h("option", { value: name }, name))) : null);
     return [
@@ -128,7 +156,8 @@ class PixelPanel {
   drawChart() {
     const into = byId("chart");
     if (!this.story || !into || this.element.hidden) return;
-    const name = this.names.includes(this.state.now.series) ? this.state.now.series : this.first;
+    const told = Object.keys(this.story.observations[0].values);
+    const name = told.includes(this.state.now.series) ? this.state.now.series : told[0];
     byId("series").value = name;
     const pick = (one) => this.#pick(one);
     this.chart = new Chart({
