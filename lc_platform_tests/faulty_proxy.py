@@ -58,6 +58,8 @@ class FaultyProxy:
     upstream: str
     fail: Callable[[Request], Failure | None] = lambda _: None
     """Asked at every request."""
+    alter: Callable[[str, str, dict[str, str]], dict[str, str]] = lambda _, __, headers: headers
+    """Gives the headers that are passed on, of a method, a path and the client's headers."""
     requests: list[Request] = field(default_factory=list)
     endpoint: str = ""
     at_once: int = 0
@@ -113,7 +115,8 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
         def _forward(self, request: Request, body: bytes, failure: Failure | None) -> None:
             upstream = http.client.HTTPConnection(address.netloc, timeout=60)
             try:
-                upstream.request(self.command, self.path, body, dict(self.headers.items()))
+                headers = proxy.alter(self.command, self.path, dict(self.headers.items()))
+                upstream.request(self.command, self.path, body, headers)
                 answer = upstream.getresponse()
                 content = answer.read()
             finally:

@@ -25,11 +25,23 @@ def metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 9464,
     host: Host = "127.0.0.1",
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two refreshes.")] = 60.0,
+    web_map: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            help="The web map's own metrics, for example http://127.0.0.1:3002/metrics: they are "
+            "passed on, with whether it answers.",
+        ),
+    ] = None,
 ) -> None:
     """Serve metrics for Prometheus, under /metrics."""
     from lc_platform.commands import metrics as exporter
 
-    exporter.run(load(config), port=port, host=host, every=every)
+    if web_map is not None and not re.match(r"https?://[^/]", web_map):
+        raise PlatformError(
+            f"--map {web_map}: is no URL. Give for example http://127.0.0.1:3002/metrics"
+        )
+    exporter.run(load(config), port=port, host=host, every=every, web_map=web_map)
 
 
 def ui(
@@ -120,8 +132,12 @@ def web_map(
         from lc_platform.viewer import server
         from lc_platform.viewer.hosts import is_this_machine
 
+        reader = opened(source)
+        if doubt := server.doubt(reader):
+            err.print("[yellow]warning[/yellow]:", end=" ")
+            err.print(doubt, markup=False)
         app = server.app_of(
-            opened(source), dagster=dagster, user_header=user_header, hosts=allow_host or ()
+            reader, dagster=dagster, user_header=user_header, hosts=allow_host or ()
         )
         is_open = user_header is not None or not is_this_machine(ports.in_url(host))
         out.print(f"The map is at {ports.url(host, listening)}{path}/; Ctrl+C ends it.")

@@ -35,6 +35,7 @@ from lc_platform.platform import Platform
 from lc_platform.runtime.interruption import StopRequested, checkpoint
 from lc_platform.runtime.processes import LostWorkerError, Workers
 from lc_platform.runtime.progress import at, at_task
+from lc_platform.storage import exclusive
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -161,6 +162,8 @@ class Worker:
         platform = self._resources["platform"]
         warnings = [*self.config.doubts, *preflight.check(self.config, self.instance)]
         platform.store.check()
+        if doubt := exclusive.doubt(platform.store):
+            warnings.append(doubt)
         records = self.instance.run_storage
         assert isinstance(records, SqlRunStorage)
         deployment = records.get_run_storage_id()

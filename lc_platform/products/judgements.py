@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, get_args
 from lc_platform.config.reference import plain_text
 from lc_platform.cube import Legend
 from lc_platform.errors import DataError
+from lc_platform.storage.errors import StorageError
 from lc_platform.storage.exclusive import create
 from lc_platform.storage.store import Store
 
@@ -109,6 +110,8 @@ class JudgementRecords:
         self._folder = folder
         self._read: dict[str, Record | str] = {}
         """By name; of one that cannot be read, why."""
+        self._marks: dict[str, bytes] = {}
+        """By whom each mark of a first opinion was made in this process."""
         self._lock = threading.Lock()
 
     def append(self, record: Record) -> None:
@@ -136,8 +139,17 @@ class JudgementRecords:
         )
         mark = f"{self._folder}/{record.point}-{gone}{_MARK}"
         by = json.dumps([record.who, record.id]).encode()
-        # It may be one's own, of what was sent before and did not arrive.
-        return create(self._store, mark, by) or self._store.read_bytes(mark) == by
+        # Not every store makes a file once alone; within a process it is so in any case.
+        with self._lock:
+            if self._marks.setdefault(mark, by) != by:
+                return False
+        try:
+            # It may be one's own, of what was sent before and did not arrive.
+            return create(self._store, mark, by) or self._store.read_bytes(mark) == by
+        except StorageError:
+            with self._lock:
+                del self._marks[mark]
+            raise
 
     def read(self) -> Records:
         """Return all records. Raises StorageError where the store cannot be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from lc_platform.storage import remote
@@ -12,8 +13,8 @@ from lc_platform.storage.store import Store
 def create(store: Store, key: str, content: bytes) -> bool:
     """Put a small file where there is none yet; return False where there is one, which stays.
 
-    Of several who create it at the same time one does, as far as the store has conditional writes.
-    Raises StorageError where it cannot be written.
+    Of several who create it at the same time one does, as far as the store has conditional writes:
+    see `doubt`. Raises StorageError where it cannot be written.
     """
     path = store.plain(key)
     try:
@@ -28,6 +29,34 @@ def create(store: Store, key: str, content: bytes) -> bool:
     except OSError as error:
         raise explained(error, store.path(key)) from error
     return True
+
+
+def doubt(store: Store) -> str | None:
+    """Return what follows where the store makes a file that is there already once more, which some
+    servers do that ignore the condition of a write; None where it refuses, as it should.
+
+    A small file is written to an object store and removed; a folder always refuses. Raises
+    StorageError where that cannot be written.
+    """
+    if store.local:
+        return None
+    key = f".check-{uuid.uuid4().hex}"
+    create(store, key, b"first")
+    try:
+        refused = not create(store, key, b"second")
+    finally:
+        with store.reaching(store.path(key)):
+            store.remove_object(store.plain(key))
+    if refused:
+        return None
+    return (
+        f"{store}: overwrites a file that was to be made only if it is not there (it ignores "
+        "conditional writes). Where two people judge the same point of a reference sample at "
+        "the same moment, each through another server of the web map, both are told that theirs "
+        "is the first opinion. Both are kept and count: where they differ, the point waits for a "
+        "consensus. Run one server of the map alone, or move `storage` to a store with "
+        "conditional writes"
+    )
 
 
 def _made(store: Store, path: str, content: bytes) -> bool:

@@ -29,6 +29,7 @@ from lc_platform.viewer import (
 from lc_platform.viewer.answers import COMPRESSED_FROM
 from lc_platform.viewer.caches import Caches
 from lc_platform.viewer.drawing import Drawing
+from lc_platform.viewer.map_metrics import CountedRequests, MapMetrics
 from lc_platform.viewer.problems import RESPONSES, answer_problems
 from lc_platform.viewer.sample_points import Samples
 from lc_platform.viewer.scene import Scene
@@ -81,11 +82,13 @@ def create_app(
     app.state.caches = Caches.of(reader)
     app.state.samples = Samples(reader)
     app.state.scene = Scene(reader)
-    app.state.drawing = Drawing(app.state.scene)
+    app.state.metrics = MapMetrics()
+    app.state.drawing = Drawing(app.state.scene, app.state.metrics)
     answer_problems(app)
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(files.router())
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(SecurityHeaders, headers=headers(base_map))
+    app.add_middleware(CountedRequests, metrics=app.state.metrics)
     return app

@@ -14,6 +14,7 @@ from lc_platform.runtime.bounded_cache import BoundedCache
 from lc_platform.storage.errors import UnavailableError
 from lc_platform.viewer import png
 from lc_platform.viewer.map_layers import Asked, MapLayer
+from lc_platform.viewer.map_metrics import MapMetrics
 from lc_platform.viewer.scene import Scene
 from lc_platform.viewer.tile_grid import Tile
 
@@ -44,8 +45,9 @@ class Drawn:
 class Drawing:
     """Draws a few pictures at a time, and keeps those that were drawn last."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, metrics: MapMetrics) -> None:
         self._scene = scene
+        self._metrics = metrics
         self._kept: BoundedCache[Hashable, bytes] = BoundedCache(_KEPT_BYTES, len)
         # Two more than cores: some wait for the store.
         self._threads = ThreadPoolExecutor((os.cpu_count() or 1) + 2, thread_name_prefix="draw")
@@ -88,6 +90,7 @@ class Drawing:
             return png.empty(tile.size, tile.size)
         name = (layer.id, asked, place, tuple(one.number for one in sources))
         content = self._kept.get(name)
+        self._metrics.tile("drawn" if content is None else "cache")
         if content is None:
             content = layer.draw(self._scene, tile, asked, sources)
             self._kept.put(name, content)

@@ -13,6 +13,7 @@ from html import escape
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,8 +22,11 @@ from lc_platform.errors import PlatformError
 from lc_platform.reading.reader import Reader
 from lc_platform.runtime import signals
 from lc_platform.runtime.interruption import StopRequested
+from lc_platform.storage import exclusive
+from lc_platform.storage.errors import StorageError
 from lc_platform.viewer.app import create_app
 from lc_platform.viewer.hosts import ExpectedHosts
+from lc_platform.viewer.map_metrics import WithMetrics
 
 REQUEST_SECONDS = 20.0
 """In which a request must have arrived, with its body."""
@@ -54,6 +58,17 @@ def app_of(
     return create_app(
         reader, dagster=dagster, base_map=base_map, user_header=user_header, hosts=hosts
     )
+
+
+def doubt(reader: Reader) -> str | None:
+    """Return what judgements cannot rely on in the store that was opened, see `exclusive.doubt`.
+
+    Nothing where it takes no files of these credentials: then nobody judges, and is told so.
+    """
+    try:
+        return exclusive.doubt(reader.store)
+    except StorageError:
+        return None
 
 
 class Below:
@@ -180,17 +195,18 @@ class Punctual(HttpToolsProtocol):
 
 
 def server_of(
-    app: ASGIApp, *, path: str, hosts: Sequence[str] | None = None, proxied: bool = False
+    app: Starlette, *, path: str, hosts: Sequence[str] | None = None, proxied: bool = False
 ) -> uvicorn.Server:
-    """Return a server of the web map below a path.
+    """Return a server of the web map below a path, and of its metrics under /metrics.
 
+    app      as `app_of` makes it
     path     as `Below` takes it
     hosts    names by which it may be asked beside this machine's own; any where None
     proxied  whether all requests come through a proxy, which says by X-Forwarded-Proto how it was
              asked
     """
     settings = uvicorn.Config(
-        ExpectedHosts(Below(path, app), hosts),
+        ExpectedHosts(WithMetrics(Below(path, app), app.state.metrics), hosts),
         http=Punctual,
         ws="none",
         log_level="warning",

@@ -29,6 +29,7 @@ import lc_platform
 from lc_platform.artefacts.formats import CogFormat, EvaluationFormat, formats
 from lc_platform.artefacts.layout import REFERENCE_SAMPLE, Partition, key
 from lc_platform.artefacts.records import Records, Version
+from lc_platform.commands import run
 from lc_platform.commands import run as running
 from lc_platform.commands.instance import RunError
 from lc_platform.commands.verify import Verification
@@ -37,11 +38,14 @@ from lc_platform.cube import Layer
 from lc_platform.errors.transient import is_transient
 from lc_platform.platform import Platform
 from lc_platform.products.evaluation import Evaluation
+from lc_platform.products.judgements import Judgement, JudgementRecords
+from lc_platform.products.judgements import Records as JudgementsRead
 from lc_platform.products.mosaic import CONFIDENCE, LAND_COVER, VALID_OBSERVATIONS
 from lc_platform.products.reference_sample import sample_file
 from lc_platform.reading.errors import NotFoundError
+from lc_platform.reading.reader import Reader
 from lc_platform.sources.protocol import TransientSourceError
-from lc_platform.storage import zarr_cube
+from lc_platform.storage import exclusive, zarr_cube
 from lc_platform.storage.errors import (
     DamagedArtefactError,
     MissingArtefactError,
@@ -52,6 +56,7 @@ from lc_platform.storage.exclusive import create
 from lc_platform.storage.prune import prune
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
+from lc_platform.viewer import server as server_of_map
 from lc_platform_tests.faulty_proxy import (
     Cut,
     Failure,
@@ -149,6 +154,63 @@ def test_of_several_who_create_a_file_one_does(store: Store) -> None:
     assert created.count(True) == 1
     assert store.read_bytes("marks/one") == contents[created.index(True)]
     assert not create(store, "marks/one", b"late")
+
+
+def unconditional(method: str, path: str, headers: dict[str, str]) -> dict[str, str]:
+    """The headers without the condition of a write, signed anew: a server that ignores it."""
+    lowered = {name.lower() for name in headers}
+    if method != "PUT" or "if-none-match" not in lowered:
+        return headers
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    left = {n: v for n, v in headers.items() if n.lower() not in ("if-none-match", "authorization")}
+    signed = AWSRequest(method, f"http://{headers['Host']}{path}", left)
+    SigV4Auth(Credentials(*KEYS["owner"]), "s3", "us-east-1").add_auth(signed)
+    return dict(signed.headers.items())
+
+
+def test_a_store_that_makes_a_file_twice_is_told_and_another_is_not(
+    store: Store, proxy: FaultyProxy, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    ignoring = Store(url, settings(proxy.endpoint))
+    assert exclusive.doubt(store) is exclusive.doubt(ignoring) is None
+    proxy.alter = unconditional
+    said = exclusive.doubt(ignoring)
+    assert said is not None
+    assert said.startswith(f"{url}: overwrites a file")
+    assert "Run one server of the map" in said
+    assert objects(store) == []
+    place = {"storage": url, "object_store": settings(proxy.endpoint)}
+    config = configured(tmp_path).model_copy(update=place)
+    assert said in run.check(config)
+    assert server_of_map.doubt(Reader(ignoring, config)) == said
+    # Of two servers both take the first opinion there; of one server, one person alone.
+    here, there = (JudgementRecords(ignoring, "reference_sample/2023") for _ in range(2))
+    ana, bor = judged_by("ana"), judged_by("bor")
+    assert here.is_first(ana, JudgementsRead([], []))
+    assert there.is_first(bor, JudgementsRead([], []))
+    assert not here.is_first(bor, JudgementsRead([], []))
+    assert here.is_first(ana, JudgementsRead([], []))
+
+
+def judged_by(who: str) -> Judgement:
+    return Judgement(
+        id=f"id-{who}", who=who, when="2024-01-01T00:00:00.000000Z", point="p",
+        longitude=15.0, latitude=46.0, mosaic_version="m", opinion="first", blind=True,
+        class_id=5, class_name="water",
+    )  # fmt: skip
+
+
+def test_a_store_that_may_only_be_read_is_no_matter_of_judgements(
+    server: SeaweedFS, url: str
+) -> None:
+    store = Store(url, settings(server.endpoint, profile="reader"))
+    with pytest.raises(StorageError, match="may not do this"):
+        exclusive.doubt(store)
+    assert server_of_map.doubt(Reader(store)) is None
 
 
 def test_what_is_removed_is_gone(store: Store) -> None:

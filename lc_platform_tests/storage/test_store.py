@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from lc_platform.artefacts.formats import SamplesFormat
+from lc_platform.storage import exclusive
 from lc_platform.storage.errors import MissingArtefactError, StorageError
 from lc_platform.storage.exclusive import create
 from lc_platform.storage.prune import Orphan, prune
@@ -28,6 +29,13 @@ from lc_platform_tests.storage.artefacts import (
 )
 
 KINDS = tuple(FORMATS)
+
+
+def test_a_folder_makes_a_file_once(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    assert exclusive.doubt(store) is None
+    assert create(store, "one", b"first")
+    assert not create(store, "one", b"second")
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -21,6 +21,7 @@ from lc_platform.commands import ports
 from lc_platform.reading.errors import NotFoundError
 from lc_platform.viewer import server
 from lc_platform.viewer.hosts import ExpectedHosts
+from lc_platform.viewer.map_metrics import MapMetrics
 from lc_platform.viewer.server import Below, Opened
 
 
@@ -29,6 +30,7 @@ def seen(request: Request) -> JSONResponse:
 
 
 MAP = Starlette(routes=[Route("/api/area", seen, name="seen")])
+MAP.state.metrics = MapMetrics()
 
 
 async def _socket(websocket: WebSocket) -> None:
