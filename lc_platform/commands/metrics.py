@@ -2,7 +2,8 @@
 
 Runs are short-lived processes, so nothing is counted in them: the exporter reads Dagster's event
 log and the store. What it says is a function of these alone. After a restart it reads the log from
-its beginning and its counters stand where they stood; in between it reads what is new.
+its beginning and its counters stand where they stood; in between it reads what is new. The web map
+counts for itself: what it counts is asked of it, and passed on.
 
 Reading may take minutes where the area is large, longer than Prometheus waits for an answer: the
 exporter reads at intervals, and answers with the last result at once. What cannot be reached has no
@@ -22,6 +23,7 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import dagster as dg
+import requests
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -29,6 +31,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -52,6 +55,9 @@ STATES = ("current", "stale", "missing", "failed")
 EVERY = 60.0
 """Seconds between two refreshes."""
 _PAGE = 500
+_MAP_SECONDS = 10
+"""That the web map is given to answer."""
+_OF_MAP = "lc_platform_map_"
 _logger = logging.getLogger(__name__)
 _STATUSES = {
     "queued": [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED],
@@ -159,13 +165,20 @@ class EventLog:
 class Exporter(Collector):
     """The metrics of a platform, as of the last `refresh`."""
 
-    def __init__(self, instance: dg.DagsterInstance, platform: Platform) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, platform: Platform, web_map: str | None = None
+    ) -> None:
+        """
+        web_map  the URL of the web map's own metrics; None where there is no map to watch
+        """
         self.instance = instance
         self.platform = platform
+        self.web_map = web_map
         self._log = EventLog(instance)
         self._known: Known = {}
         self._of_records: Sequence[Metric] = ()
         self._of_store: Sequence[Metric] = ()
+        self._of_map: Sequence[Metric] = ()
         self._of_refresh: Sequence[Metric] = ()
         self._refreshed: float | None = None
         self._away: set[str] = set()
@@ -179,6 +192,7 @@ class Exporter(Collector):
         started = time.perf_counter()
         yield from self._of_records
         yield from self._of_store
+        yield from self._of_map
         yield from self._of_refresh
         yield _gauge(
             "lc_platform_scrape_seconds",
@@ -202,10 +216,15 @@ class Exporter(Collector):
             self._of_store, away["store"] = (), error
         except (SQLAlchemyError, dg.DagsterError) as error:
             self._of_store, away["records"] = (), error
+        if self.web_map is not None:
+            try:
+                self._of_map = list(_of_map(self.web_map))
+            except (requests.RequestException, ValueError) as error:
+                self._of_map, away["map"] = (), error
         for what in away.keys() - self._away:
             _logger.warning("the %s cannot be read: %s", what, away[what])
         self._away = set(away)
-        if not away:
+        if away.keys() <= {"map"}:
             self._refreshed = time.time()
         self._of_refresh = list(self._about_refresh(time.perf_counter() - started))
 
@@ -222,6 +241,13 @@ class Exporter(Collector):
             (),
             {(): "records" not in self._away},
         )
+        if self.web_map is not None:
+            yield _gauge(
+                "lc_platform_map_up",
+                "Whether the web map answered at the last refresh.",
+                (),
+                {(): "map" not in self._away},
+            )
         yield _gauge(
             "lc_platform_look_seconds", "Seconds that the last refresh took.", (), {(): seconds}
         )
@@ -297,6 +323,16 @@ class Exporter(Collector):
         )
 
 
+def _of_map(url: str) -> Iterator[Metric]:
+    """Yield what the web map counts. Raises RequestException or ValueError where it does not
+    answer with that."""
+    answer = requests.get(url, timeout=_MAP_SECONDS)
+    answer.raise_for_status()
+    for family in text_string_to_metric_families(answer.text):
+        if family.name.startswith(_OF_MAP) and not family.name.endswith("_created"):
+            yield family
+
+
 def _spent(now: Spending) -> Iterator[Metric]:
     """Yield the month's spending, also for what failed, and what is left of a budget."""
     limits = now.budget.model_dump(exclude_none=True)
@@ -350,10 +386,18 @@ def serve(exporter: Exporter, *, port: int, host: str = "127.0.0.1") -> WSGIServ
     return server
 
 
-def run(configuration: Config, *, port: int, host: str, every: float = EVERY) -> None:
+def run(
+    configuration: Config,
+    *,
+    port: int,
+    host: str,
+    every: float = EVERY,
+    web_map: str | None = None,
+) -> None:
     """Serve a configuration's metrics until Ctrl+C.
 
-    every  seconds between two refreshes
+    every    seconds between two refreshes
+    web_map  as `Exporter` takes it
 
     Raises RunError where the port is in use, before anything else is done.
     """
@@ -364,7 +408,7 @@ def run(configuration: Config, *, port: int, host: str, every: float = EVERY) ->
     ports.expect_free(host, port)
     platform = (build(configuration).resources or {})["platform"]
     with opened_instance(dagster_home(configuration)) as instance:
-        exporter = Exporter(instance, platform)
+        exporter = Exporter(instance, platform, web_map)
         try:
             server = serve(exporter, port=port, host=host)
         except OSError as error:  # another process was faster

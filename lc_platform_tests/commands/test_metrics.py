@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +15,19 @@ from typing import NamedTuple
 
 import dagster as dg
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from lc_platform.acquisition.budget import StoreLedger
 from lc_platform.artefacts.layout import ASSETS, Partition, key
 from lc_platform.assets.partitions import patch_year_key
+from lc_platform.commands import ports
 from lc_platform.commands.metrics import CAUSES, OTHERS, STATES, EventLog, Exporter, serve
 from lc_platform.monitoring.run_failures import Failure
+from lc_platform.reading.reader import Reader
 from lc_platform.sources.protocol import Cost
+from lc_platform.viewer import server as viewer_server
+from lc_platform.viewer.app import create_app
 from lc_platform_tests.automation.deployments import YEAR, Deployment, settings
 
 pytestmark = pytest.mark.slow
@@ -50,14 +57,37 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(deployment: Deployment) -> Iterator[Served]:
-    exporter = Exporter(deployment.instance, deployment.platform)
+def serving(deployment: Deployment, web_map: str | None = None) -> Iterator[Served]:
+    exporter = Exporter(deployment.instance, deployment.platform, web_map)
     server = serve(exporter, port=0)
     try:
         yield Served(exporter, f"http://127.0.0.1:{server.server_port}/metrics")
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def map_of(deployment: Deployment) -> Iterator[str]:
+    """The address of the deployment's web map."""
+    with ports.listening("127.0.0.1", 0) as listening:
+        app = create_app(Reader(deployment.platform.store, deployment.config))
+        server = viewer_server.server_of(app, path="/map")
+        thread = threading.Thread(target=viewer_server.serve, args=(server, listening))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def ask(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
@@ -92,8 +122,41 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 
 @pytest.fixture(scope="module")
 def scraped(made: Deployment) -> Scraped:
-    with serving(made) as served:
+    with map_of(made) as address, serving(made, f"{address}/metrics") as served:
+        assert ask(f"{address}/map/api/area") == 200
+        assert ask(f"{address}/map/api/pixel?lon=0") == 422
+        assert ask(f"{address}/map/{'x' * 20}") == 404
+        for _ in range(2):
+            assert ask(f"{address}/map/tiles/patches/0/0/0.png?year={YEAR}") == 404
         return served.look()
+
+
+def test_the_map_s_answers_are_counted_by_route_and_status(scraped: Scraped) -> None:
+    assert scraped["lc_platform_map_up"] == {(): 1}
+    assert scraped["lc_platform_map_requests_total"] == {
+        ("/api/area", "200"): 1,
+        ("/api/pixel", "422"): 1,
+        ("unknown", "404"): 1,
+        ("/tiles/{layer}/{z}/{x}/{y}.png", "404"): 2,
+    }
+    counted = scraped["lc_platform_map_request_seconds_count"]
+    assert counted["/tiles/{layer}/{z}/{x}/{y}.png",] == 2
+
+
+def test_a_map_that_is_gone_is_down_and_leaves_no_old_numbers(made: Deployment) -> None:
+    with map_of(made) as address:
+        with serving(made, f"{address}/metrics") as served:
+            assert served.look()["lc_platform_map_up"] == {(): 1}
+        with serving(made, f"{address}/map/api/area") as other:
+            assert "lc_platform_map_requests_total" not in other.look()
+    with serving(made, f"{address}/metrics") as served:
+        gone = served.look()
+        assert gone["lc_platform_map_up"] == {(): 0}
+        assert "lc_platform_map_requests_total" not in gone
+        assert gone["lc_platform_store_up"] == {(): 1}
+        assert gone["lc_platform_last_look_timestamp_seconds"]
+    with serving(made) as unwatched:
+        assert "lc_platform_map_up" not in unwatched.look()
 
 
 def test_partitions_are_counted_by_asset_year_and_state(scraped: Scraped) -> None:
@@ -264,12 +327,14 @@ def test_causes_beyond_the_first_are_told_together_and_no_counter_falls() -> Non
     assert shown[OTHERS, OTHERS] == 5
 
 
-def test_every_metric_of_the_dashboard_is_exported(scraped: Scraped) -> None:
+def test_every_metric_of_the_dashboard_and_of_its_alerts_is_exported(scraped: Scraped) -> None:
     board = json.loads((DASHBOARDS / "lc-platform.json").read_text(encoding="utf-8"))
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     expressions += [
         v["query"]["query"] for v in board["templating"]["list"] if v["type"] == "query"
     ]
+    rules = yaml.safe_load((DASHBOARDS / "alerts.yml").read_text(encoding="utf-8"))
+    expressions += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     named = {name for text in expressions for name in re.findall(r"lc_platform_\w+", text)}
     assert len(named) >= 8
     assert named <= scraped.families

@@ -145,6 +145,14 @@ def test_prometheus_scrapes_the_service_of_the_metrics(infra: Path, composed: An
     assert command[command.index("--port") + 1] == port
 
 
+def test_the_metrics_ask_the_map_where_it_listens(composed: Any) -> None:
+    asking, asked = (composed["services"][name] for name in ("metrics", "map"))
+    at = asking["command"][asking["command"].index("--map") + 1]
+    port = asked["command"][asked["command"].index("--port") + 1]
+    assert at == f"http://map:{port}/metrics"
+    assert set(asking["networks"]) & set(asked["networks"])
+
+
 def test_the_map_is_told_who_asks_by_the_header_that_the_proxy_sets(
     infra: Path, composed: Any
 ) -> None:

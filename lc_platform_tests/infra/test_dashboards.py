@@ -73,6 +73,27 @@ def spend(deployment: Deployment) -> None:
     )
 
 
+def look_at_the_map(port: int, api: Prometheus) -> None:
+    """Ask for a tile until Prometheus has seen one drawn, and others from the cache."""
+    address = f"http://127.0.0.1:{port}/map"
+    with urllib.request.urlopen(f"{address}/api/patches", timeout=60) as answer:
+        (west, south), *_ = json.load(answer)["features"][0]["geometry"]["coordinates"][0]
+    x, y, z = tile_at(west, south, 14)
+    tile = f"{address}/tiles/reference/{z}/{x}/{y}.png?year={YEAR}"
+
+    def kept(found: list[float]) -> bool:
+        with urllib.request.urlopen(tile, timeout=60) as drawn:
+            drawn.read()
+        return found > [0]
+
+    api.wait('rate(lc_platform_map_tiles_total{origin="cache"}[15m])', kept)
+
+
+def tile_at(lon: float, lat: float, z: int) -> tuple[int, int, int]:
+    down = (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2
+    return int((lon + 180) / 360 * 2**z), int(down * 2**z), z
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It has seen one patch made, then another, and one that failed."""
@@ -92,7 +113,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         spend(deployment)
 
     make(first)
-    exported, port = free_ports(2)
+    exported, port, viewed = free_ports(3)
     (folder / "prometheus.yml").write_text(
         yaml.safe_dump(
             {
@@ -109,12 +130,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     exporter = [
         *(sys.executable, "-m", "lc_platform", "metrics", "-c", str(folder / "lc.yaml")),
         *("--port", str(exported), "--every", "0.5"),
+        *("--map", f"http://127.0.0.1:{viewed}/metrics"),
+    ]
+    web_map = [
+        *(sys.executable, "-m", "lc_platform", "map", "-c", str(folder / "lc.yaml")),
+        *("--port", str(viewed)),
     ]
     server = [
         *(program, f"--config.file={folder / 'prometheus.yml'}", "--log.level=warn"),
         *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"),
     ]
     with ExitStack() as both:
+        both.enter_context(servers.started(web_map))
         both.enter_context(servers.started(exporter))
         both.enter_context(servers.started(server))
         api = Prometheus(port)
@@ -126,6 +153,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         api.wait(counted, lambda found: found == [2])
         api.wait("lc_platform_failures_total", lambda found: found == [1])
         api.wait("increase(lc_platform_processing_units_total[1h])", lambda found: found > [0])
+        look_at_the_map(viewed, api)
         yield api
 
 
@@ -151,7 +179,11 @@ def test_the_units_of_the_month_are_those_that_were_charged(prometheus: Promethe
     assert (spent, left, budget) == ([25], [975], [1000])
 
 
-def test_the_scrape_s_configuration_is_valid() -> None:
+def test_the_map_is_up(prometheus: Prometheus) -> None:
+    assert prometheus.values("lc_platform_map_up") == [1]
+
+
+def test_the_scrape_s_configuration_and_its_alerts_are_valid() -> None:
     program = shutil.which("promtool")
     if program is None:
         lacking("prometheus")

@@ -214,6 +214,11 @@ def test_what_stands_beside_the_chart_is_of_the_same_image_and_settings(
     if name == "metrics":
         scraped = service["metadata"]["annotations"]["prometheus.io/port"]
         assert scraped == str(served["port"]) == str(port["containerPort"])
+        _, of_map = yaml.safe_load_all((infra / "helm" / "map.yaml").read_text(encoding="utf-8"))
+        assert of_map["spec"]["ports"][0]["port"] == 80
+        assert command[command.index("--map") + 1] == (
+            f"http://{of_map['metadata']['name']}/metrics"
+        )
 
 
 def test_runs_write_the_same_lines_as_on_plain_machines(infra: Path, values: Any) -> None:
