@@ -3,12 +3,14 @@
 import { say } from "./announce.js";
 import { worded } from "./api.js";
 import { byId, h, keepingFocus } from "./dom.js";
+import { spanOf, spanOfSeason } from "./season.js";
 
 /** Start the chooser of years and layers, and the slider of opacity. */
 export function startLayers({ area, state, catalogue }) {
   const draw = () => drawLayers(area, state, catalogue);
   const drawn = () => keepingFocus(() => byId("years").replaceChildren(
-    h("legend", {}, "Year"), ...area.years.map((year) => yearPill(area, state, year))));
+    h("legend", {}, "Year", spanOfSeason() ? ` (${spanOfSeason()})` : ""),
+    ...area.years.map((year) => yearPill(area, state, year))));
   state.on("year", () => { drawn(); draw(); });
   state.on("layer from", draw);
   catalogue.addEventListener("change", draw);
@@ -20,7 +22,8 @@ export function startLayers({ area, state, catalogue }) {
 
 function yearPill(area, state, year) {
   const mapped = area.maps.includes(year);
-  return h("label", { title: mapped ? null : `There is no map of ${year} yet` },
+  const about = [spanOf(year), mapped ? null : `There is no map of ${year} yet`];
+  return h("label", { title: about.filter(Boolean).join(". ") || null },
     h("input", {
       type: "radio", name: "year", id: `year-${year}`, value: year, checked: year === state.now.year,
       // An acquisition belongs to its year.

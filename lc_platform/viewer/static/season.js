@@ -25,6 +25,20 @@ export function monthIn(month, year) {
   return twice ? `${name} ${year - 1} and ${year}` : `${name} ${year - 1}`;
 }
 
+/** Return the months of every year in words, "Oct to Sep"; null of the calendar year. */
+export function spanOfSeason() {
+  if (season.month === 1 && touched() === 12) return null;
+  return `${MONTHS[season.month - 1]} to ${MONTHS[(season.month + touched() - 2) % 12]}`;
+}
+
+/** Return the months of a year in words, "Oct 2022 to Sep 2023"; null of the calendar year. */
+export function spanOf(year) {
+  if (!spanOfSeason()) return null;
+  const [first, last] = spanOfSeason().split(" to ");
+  const before = season.month - 1 + touched() > 12;
+  return before ? `${first} ${year - 1} to ${last} ${year}` : `${first} to ${last} ${year}`;
+}
+
 /** Return the month that is shown first: July, or the middle of a season without it. */
 export function firstMonth() {
   const months = monthsOfSeason();
