@@ -21,7 +21,7 @@ from lc_platform.eo import classifier as classify
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.combined import Combined
 from lc_platform.eo.folds import assign_folds
-from lc_platform.products.cross_validation import fitted
+from lc_platform.products.classifier_training import fitted
 from lc_platform.products.options import TrainingOptions
 from lc_platform.products.sampling_options import SamplingOptions
 from lc_platform.products.training_samples import Samples, collect

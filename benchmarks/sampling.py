@@ -15,7 +15,7 @@ from lc_platform.config import MODEL_METHOD
 from lc_platform.eo import accuracy
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.folds import assign_folds
-from lc_platform.products.cross_validation import fitted
+from lc_platform.products.classifier_training import fitted
 
 CASES = {
     "1 pixel": (1, 0.0),

@@ -26,7 +26,7 @@ from lc_platform.cube import first_pixel
 from lc_platform.eo import accuracy, segments
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.folds import assign_folds
-from lc_platform.products.cross_validation import fitted
+from lc_platform.products.classifier_training import fitted
 
 SIZES = 3, 5, 8
 COMPACTNESSES = 0.1, 0.3

@@ -41,6 +41,7 @@ from lc_platform.products.options import (
     TrainingOptions,
 )
 from lc_platform.products.postprocessing_options import Postprocessing
+from lc_platform.products.region_options import RegionOptions
 from lc_platform.products.sampling_options import SamplingOptions
 from lc_platform.runtime.stopwatch import Clock
 from lc_platform.sources import open_auxiliary, open_source
@@ -358,6 +359,7 @@ class Platform:
             members=config.model_members,
             trained=InputFile.of(config, config.model.get("path"), "model.path"),
             card=InputFile.of(config, config.model.get("card"), "model.card"),
+            regions=RegionOptions.of(config),
             test_fraction=(
                 None if validation.folds or config.trained_elsewhere else sampling.test_fraction
             ),

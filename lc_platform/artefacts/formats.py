@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.artefacts import tables
+from lc_platform.artefacts import region_files, tables
 from lc_platform.artefacts.grid_format import GridFormat, ReadWhole
 from lc_platform.artefacts.layout import (
     METRICS,
@@ -25,6 +25,7 @@ from lc_platform.artefacts.layout import (
     MODEL_FOLDS,
     MODEL_ONNX,
     MODEL_POLYGONS,
+    MODEL_REGIONS,
     MODEL_SPACE,
     MODEL_TEXT,
     MODEL_WRONG_LABELS,
@@ -219,7 +220,8 @@ class ModelFormat(ReadWhole):
     def write(self, store: Store, key: str, value: LandCoverModel) -> int:
         card = json.dumps({**value.card, "model_version": value.version}, indent=2)
         text, networks = onnx_model.detached(value.text, MODEL_ONNX)
-        texts = {MODEL_TEXT: text, MODEL_CARD: card}
+        text, of_regions = region_files.taken_apart(text)
+        texts = {MODEL_TEXT: text, MODEL_CARD: card, **of_regions}
         for fold, of_fold in enumerate(value.fold_texts):
             text, files = onnx_model.detached(of_fold, MODEL_FOLD_ONNX.format(fold=fold))
             texts[MODEL_FOLD_TEXT.format(fold=fold)] = text
@@ -236,6 +238,13 @@ class ModelFormat(ReadWhole):
             if value.training_space is not None:
                 with staging.file(MODEL_SPACE) as path:
                     tables.write_space(path, value.training_space, value.card["features"])
+            if value.regions is not None:
+                with staging.file(MODEL_REGIONS) as path:
+                    region_files.write_regions(path, value.regions)
+                own = region_files.space_names(value.regions.names) if value.region_spaces else []
+                for name, space in zip(own, value.region_spaces, strict=True):
+                    with staging.file(name) as path:
+                        tables.write_space(path, space, value.card["features"])
             if value.wrong_labels is not None:
                 with staging.file(MODEL_WRONG_LABELS) as path:
                     tables.write_columns(path, value.wrong_labels.columns)
@@ -243,8 +252,15 @@ class ModelFormat(ReadWhole):
 
     def open(self, store: Store, key: str) -> LandCoverModel:
         text, card = _read(store, key, MODEL_TEXT, MODEL_CARD)
+        regional = region_files.files_of(text)
+        own: list[str] = []
+        if regional is not None:
+            own = [*regional.texts, MODEL_REGIONS]
+            text, card, *of_regions = _read(store, key, MODEL_TEXT, MODEL_CARD, *own)
+            text = b"\n".join(of_regions[: len(regional.texts)])
         folds, judged = _folds(card), _judges_applicability(card)
-        names = [MODEL_SPACE] if judged else []
+        spaces = [MODEL_SPACE] if regional is None else region_files.space_names(regional.regions)
+        names = own + (spaces if judged else [])
         if folds:
             of_folds = [MODEL_FOLD_TEXT.format(fold=fold) for fold in range(folds)]
             names += [MODEL_FOLDS, MODEL_POLYGONS, MODEL_WRONG_LABELS, *of_folds]
@@ -254,8 +270,12 @@ class ModelFormat(ReadWhole):
         more = more[: len(names)]
         try:
             about = json.loads(card)
-            space = tables.read_space(more.pop(0)) if judged else None
             known = {k: v for k, v in about.items() if k != "model_version"}
+            regions = None
+            if regional is not None:
+                text = regional.joined([more.pop(0) for _ in regional.texts]).encode()
+                regions = region_files.read_regions(more.pop(0), about)
+            read = [tables.read_space(more.pop(0)) for _ in (spaces if judged else [])]
             ground = (
                 tables.read_folds(more[0], more[1], folds, about["validation"]["block_size"])
                 if folds
@@ -263,7 +283,16 @@ class ModelFormat(ReadWhole):
             )
             wrong = WrongLabels.of(tables.read_columns(more[2])) if folds else None
             whole, *of_each = (onnx_model.attached(t.decode(), files) for t in (text, *more[3:]))
-            model = LandCoverModel(whole, known, tuple(of_each), ground, space, wrong)
+            model = LandCoverModel(
+                whole,
+                known,
+                tuple(of_each),
+                ground,
+                read[0] if read and regional is None else None,
+                wrong,
+                regions,
+                tuple(read) if regional is not None else (),
+            )
             same = model.version == about["model_version"]
         except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedArtefactError(

@@ -30,6 +30,8 @@ from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
 from lc_platform.products import trained_elsewhere
 from lc_platform.products.feature_options import season_names
+from lc_platform.products.region_options import KEY
+from lc_platform.products.regions import regions_of
 from lc_platform.products.units import read_units
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.object_polygons import open_objects
@@ -151,6 +153,7 @@ def inspect(platform: Platform) -> Inputs:
     if patches:
         _points(platform, patches, found)
         _units(platform, patches, found)
+        _regions(platform, patches, found)
         _objects(platform, found)
         _layers(platform, patches, found)
         _archive(platform, patches, found)
@@ -230,6 +233,28 @@ def _units(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
             return
     found.facts.append(f"{len(units.names)} units of {options.units.written}")
     found.warnings += units.warnings
+
+
+def _regions(platform: Platform, patches: Sequence[Patch], found: Inputs) -> None:
+    """Look at the regions that are to have a model each, where there are any."""
+    options = platform.training_options().regions
+    if options is None:
+        return
+    grids = [patch.geobox for patch in patches]
+    with at("regions"):
+        try:
+            regions, counts = regions_of(options, grids)
+            beyond = regions.share_beyond(grids)
+        except PlatformError as error:
+            found.problems.append(str(error))
+            return
+    on = ", ".join(f"{name} on {number} patches" for name, number in counts.items())
+    found.facts.append(f"{len(counts)} regions of {options.file.written} with a model each: {on}")
+    if beyond > 0.001:
+        found.warnings.append(
+            f"{KEY}: {beyond:.1%} of the area of the patches lies in no region, and is told by the "
+            "model of the nearest one"
+        )
 
 
 def _change(config: Config, found: Inputs) -> None:

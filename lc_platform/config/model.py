@@ -43,6 +43,11 @@ MODEL_FILES = (".txt", ".json", ".onnx")
 OF = "of"
 """The methods that are combined, with their weights and parameters."""
 WEIGHT = "weight"
+REGIONS = "regions"
+"""Polygons that have a model each: their file, the attribute that names them, and the distance over
+which models blend at the borders."""
+REGIONS_BLEND = 1000.0
+"""Metres on either side of a border."""
 MODEL_METHOD = "combined"
 """On the simulated archive it is right more often than either of its two alone
 (`benchmarks.accuracy`)."""
@@ -263,7 +268,9 @@ def checked_model(model: Mapping[Any, Any]) -> dict[str, Any]:
             f"{nearest(str(method), list(METHODS))}"
         )
     chosen = {METHOD: method} if METHOD in model else {}
-    given = {key: value for key, value in model.items() if key not in (METHOD, OF)}
+    if REGIONS in model:
+        chosen[REGIONS] = _checked_regions(model[REGIONS])
+    given = {key: value for key, value in model.items() if key not in (METHOD, OF, REGIONS)}
     if OF in model:
         if method != "combined":
             raise ValueError(f"{OF}: belongs to {METHOD}: combined, and the method is {method}")
@@ -299,6 +306,34 @@ def _checked_files(model: Mapping[Any, Any]) -> dict[str, Any]:
             "it, and is not read: give LightGBM's text (Booster.save_model), or export it to ONNX"
         )
     return {PATH: model[PATH], CARD: model[CARD]}
+
+
+def _checked_regions(regions: Any) -> dict[str, Any]:
+    """Return the file, the attribute and the blending distance. Raises ValueError naming the
+    key."""
+    keys = (PATH, "attribute", "blend")
+    if not isinstance(regions, Mapping):
+        raise ValueError(
+            f"{REGIONS}: {regions!r} is no mapping. Write {REGIONS}: {{path: regions.gpkg, "
+            "attribute: name, blend: 1000}"
+        )
+    for key in regions:
+        if key not in keys:
+            raise ValueError(f"{REGIONS}.{key}: is not known.{nearest(str(key), keys)}")
+    what = {PATH: "a vector file of polygons", "attribute": "the attribute that names a region"}
+    for key, needed in what.items():
+        if not isinstance(regions.get(key), str) or not regions[key].strip():
+            raise ValueError(f"{REGIONS}.{key}: there is none. Give {needed}")
+    try:
+        blend = as_number(regions.get("blend", REGIONS_BLEND))
+    except ValueError as error:
+        raise ValueError(f"{REGIONS}.blend: {error}") from None
+    if isinstance(blend, bool) or not isinstance(blend, int | float) or not 1 <= blend <= 1e6:
+        raise ValueError(
+            f"{REGIONS}.blend: {blend!r} is no number of metres from 1 to 1000000, over which the "
+            "models of two regions blend on either side of their border"
+        )
+    return {PATH: regions[PATH], "attribute": regions["attribute"], "blend": float(blend)}
 
 
 def _checked_members(members: Any) -> dict[str, Any]:
@@ -345,7 +380,7 @@ def model_parameters(model: Mapping[str, Any]) -> dict[str, Any]:
     method = model_method(model)
     if PATH in model or model_members(model):
         return {}
-    given = {name: value for name, value in model.items() if name not in (METHOD, OF)}
+    given = {name: value for name, value in model.items() if name not in (METHOD, OF, REGIONS)}
     return {**PARAMETERS["lightgbm" if method == "combined" else method].defaults, **given}
 
 

@@ -178,7 +178,9 @@ class Config(Section):
     given. With early_stopping_round: 20 boosting ends, of at most num_iterations rounds, when
     blocks of ground that are held out for it are not told better any more. Or path and card: a
     model that was trained elsewhere, LightGBM's text or ONNX, and a YAML or JSON file with its
-    classes, its features and its preprocessing."""
+    classes, its features and its preprocessing. With regions: {path: regions.gpkg, attribute: name,
+    blend: 1000} each region of a vector file has a model of its own; on either side of a border
+    they blend over so many metres."""
     map: Map = Map()
     mosaic_crs: ProjectedCrs | None = None
     """CRS of the country's map; by default that of most patches."""

@@ -9,6 +9,7 @@ above the threshold, which the training samples' own indices across folds give, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -194,10 +195,41 @@ def percent(space: TrainingSpace, index: NDArray[np.float32]) -> NDArray[np.uint
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.ceil(100 * index / np.float32(space.threshold))
+    return _as_kept(share, is_applicable(space, index))
+
+
+def regional_percent(
+    spaces: Sequence[TrainingSpace],
+    weights: NDArray[np.float32],
+    features: NDArray[np.floating[Any]],
+    *,
+    threads: int = 0,
+) -> NDArray[np.uint8]:
+    """Return the same as `percent` of a window where regions have a training of their own: the mean
+    of the indices, each in units of its region's threshold, by the regions' weights.
+
+    spaces    (region,)
+    weights   (region, y, x), 0 to 1, 1 together
+    features  (feature, y, x), see `dissimilarity`
+    """
+    total = np.zeros(weights.shape[1:], np.float32)
+    for space, weight in zip(spaces, weights, strict=True):
+        here = weight > 0
+        if not here.any():
+            continue
+        pixels = np.ascontiguousarray(features[:, here])[:, np.newaxis]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            index = dissimilarity(space, pixels, threads=threads)[0] / np.float32(space.threshold)
+        total[here] += weight[here] * index
+    with np.errstate(invalid="ignore"):
+        return _as_kept(np.ceil(100 * total), total <= 1)
+
+
+def _as_kept(share: NDArray[np.floating[Any]], within: NDArray[np.bool_]) -> NDArray[np.uint8]:
     share = np.nan_to_num(share, nan=255, posinf=255)
     inside = np.clip(share, 1, OUTSIDE).astype(np.uint8)
     outside = np.clip(share, OUTSIDE + 1, 255).astype(np.uint8)
-    found: NDArray[np.uint8] = np.where(is_applicable(space, index), inside, outside)
+    found: NDArray[np.uint8] = np.where(within, inside, outside)
     return found
 
 

@@ -27,6 +27,7 @@ from lc_platform.eo import (
     onnx_model,
     random_forest,
     rearranged,
+    regional,
 )
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.combined import Combined
@@ -155,6 +156,9 @@ def from_text(
 
     Raises ValueError where the text is not a classifier, or not one of these classes and features.
     """
+    by_region = regional.parts(text)
+    if by_region is not None:
+        return regional.from_parts(by_region, class_ids, feature_names, parameters, from_text)
     several = combined.parts(text)
     if several is not None:
         return Combined(
@@ -194,6 +198,9 @@ def method_of(classifier: ProbabilityModel) -> str:
 
 def identity(text: str) -> str:
     """Return what of a classifier's text makes its probabilities, without how it was trained."""
+    by_region = regional.parts(text)
+    if by_region is not None:
+        return json.dumps([(one.region, one.class_ids, identity(one.text)) for one in by_region])
     several = combined.parts(text)
     if several is None:
         return text if text.startswith("{") else text.split("\nparameters:")[0]

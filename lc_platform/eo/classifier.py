@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import lightgbm
 import numba
@@ -59,6 +59,17 @@ class ProbabilityModel(Protocol):
 
     def to_text(self) -> str:
         """Return what it can be read from again."""
+        ...
+
+
+@runtime_checkable
+class WeightedModel(ProbabilityModel, Protocol):
+    """A classifier of several parts, each of which has a weight at each pixel."""
+
+    def blended(
+        self, features: NDArray[np.float32], weights: NDArray[np.float32], *, threads: int = 0
+    ) -> NDArray[np.float32]:
+        """Return (pixel, class), 0 to 1, of features (pixel, feature) and weights (pixel, part)."""
         ...
 
 
@@ -200,16 +211,22 @@ def _tell_round(training: lightgbm.callback.CallbackEnv) -> None:
 
 
 def probabilities(
-    classifier: ProbabilityModel, features: NDArray[np.float32], *, threads: int = 0
+    classifier: ProbabilityModel,
+    features: NDArray[np.float32],
+    *,
+    weights: NDArray[np.float32] | None = None,
+    threads: int = 0,
 ) -> NDArray[np.float32]:
     """Return the probability of every class.
 
     features  (pixel, feature), NaN where missing
+    weights   (pixel, part), of a classifier of several parts; None of another
     threads   that may be used, 0 for all
     Returns (pixel, class), 0 to 1, the classes in the order of the classifier's ids. A pixel
     without any feature gets a guess here; see ``decide``.
 
-    Raises ValueError where the number of features is not the classifier's.
+    Raises ValueError where the number of features is not the classifier's, or weights are not what
+    it takes.
     """
     pixels, count = features.shape
     if count != len(classifier.feature_names):
@@ -219,7 +236,11 @@ def probabilities(
         )
     if not pixels:
         return np.empty((0, len(classifier.class_ids)), np.float32)
-    return classifier.probabilities(features, threads=threads)
+    if weights is None:
+        return classifier.probabilities(features, threads=threads)
+    if not isinstance(classifier, WeightedModel):
+        raise ValueError("Weights were given, and the classifier has no parts that they are of.")
+    return classifier.blended(features, weights, threads=threads)
 
 
 def decide(
@@ -285,12 +306,14 @@ def predict(
     features: NDArray[np.float32],
     *,
     calibrator: Calibrator | None = None,
+    weights: NDArray[np.float32] | None = None,
     threads: int = 0,
 ) -> Prediction:
     """Classify a window.
 
     features    (feature, y, x), NaN where missing; a pixel all of whose features are missing has
                 no data
+    weights     (part, y, x), of a classifier of several parts; None of another
     calibrator  of the classifier's probabilities, which are taken as they are where None
     threads     that may be used, 0 for all
 
@@ -301,7 +324,10 @@ def predict(
     pixels = features.reshape(len(features), -1)
     valid = _with_data(pixels)
     whole = bool(valid.all())
-    known = probabilities(classifier, (pixels if whole else pixels[:, valid]).T, threads=threads)
+    of = None if weights is None else weights.reshape(len(weights), -1)[:, valid].T
+    known = probabilities(
+        classifier, (pixels if whole else pixels[:, valid]).T, weights=of, threads=threads
+    )
     if calibrator is not None:
         known = _calibrated(known, calibrator, threads)
     every = known

@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.eo import calibration, classification_methods, conformal
+from lc_platform.eo import calibration, conformal
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.calibration import Calibrator, Reliability
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.folds import Folds
-from lc_platform.eo.training_table import polygon_weights
 from lc_platform.errors import DataError
+from lc_platform.products.classifier_training import fitted
 from lc_platform.products.ground_folds import (
     Blocks,
     GroundFolds,
     blocks_at,
     dealt,
-    patch_block,
 )
 from lc_platform.products.options import TrainingOptions
+from lc_platform.products.regional_training import RegionalTraining
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import Judge, WrongLabels
 from lc_platform.runtime.progress import track
@@ -71,87 +71,20 @@ class CrossValidation:
     """By patch: the block of ground that each sample counts for, (sample,)."""
 
 
-def fitted(
-    samples: Mapping[str, Samples],
-    options: TrainingOptions,
-    *,
-    class_ids: Sequence[int] = (),
-    kept: Mapping[str, NDArray[np.bool_]] | None = None,
-    without: NDArray[np.uint32] | None = None,
-    blocks: Mapping[str, Blocks] | None = None,
-) -> ProbabilityModel:
-    """Train a classifier on the samples that are for training.
-
-    samples    by patch
-    class_ids  that it tells apart; those of the samples where there is none
-    kept       by patch, (sample,): which of the samples that are for training; all where None
-    without    ids of the polygons whose samples are left out
-    blocks     by patch, (sample,), the ground that each counts for; whole patches where None
-
-    Raises DataError where rounds are to stop by ground that is held out, and there is none.
-    """
-    parts, labels, ground = [], [], []
-    polygons, brought = [], []
-    for patch, one in samples.items():
-        features, classes = one.features[: one.for_training], one.classes[: one.for_training]
-        of, own = one.polygons[: one.for_training], one.training_weights
-        chosen = np.ones(len(classes), np.bool_) if kept is None else kept[patch]
-        if without is not None and len(without):
-            chosen = chosen & ~np.isin(of, without)
-        if not chosen.all():
-            features, classes = features[chosen], classes[chosen]
-            of, own = of[chosen], own[chosen]
-        parts.append(features)
-        labels.append(classes)
-        polygons.append(of)
-        brought.append(own)
-        if blocks is None:
-            ground.append(np.full(len(classes), patch_block(patch), np.int64))
-        else:
-            ground.append(blocks[patch][: one.for_training][chosen])
-    where = np.concatenate(ground)
-    if options.stops_early and len(where) and (where == where[0]).all():
-        raise DataError(
-            f"{next(iter(samples.values())).year}: model.early_stopping_round: the {len(where):,} "
-            "samples that a classifier is trained on lie in one block of ground, and its rounds "
-            "need another one to stop by. Take smaller blocks (validation.block_size), split the "
-            "area into smaller patches (aoi.patch_size), or remove early_stopping_round"
-        )
-    weights = options.class_weights
-    weighed = any(one.weights is not None for one in samples.values())
-    sample_weights = np.concatenate(brought) if weighed else None
-    if options.sample_weights == "by_polygon":
-        by_polygon = polygon_weights(np.concatenate(polygons))
-        sample_weights = by_polygon if sample_weights is None else by_polygon * sample_weights
-    return classification_methods.train(
-        options.method,
-        parts,
-        np.concatenate(labels),
-        feature_names=next(iter(samples.values())).names,
-        parameters=options.parameters,
-        members=classification_methods.members(options.members),
-        seed=options.seed,
-        balanced=weights != "none",
-        class_weights={} if isinstance(weights, str) else weights,
-        sample_weights=sample_weights,
-        class_ids=class_ids,
-        blocks=where,
-        threads=options.threads,
-    )
-
-
 def cross_validate(
     samples: Mapping[str, Samples],
     grids: Mapping[str, GeoBox],
     classes: Mapping[int, str],
     options: TrainingOptions,
     year: int,
+    regional: RegionalTraining | None = None,
 ) -> CrossValidation:
     """Deal the ground out to folds, train a classifier for each on the others, and calibrate.
 
     samples  by patch
     grids    by patch, where blocks are not whole patches
     classes  id -> name, ascending, of all samples that are for training
+    regional  the regions that have a classifier each; None where one is of all
 
     Raises DataError where there are fewer than two blocks of ground with samples.
     """
@@ -169,14 +102,18 @@ def cross_validate(
     )
     blocks_of = {p: ground.blocks_of_samples(one, grids.get(p)) for p, one in samples.items()}
     folds = {patch: ground.fold_of(of) for patch, of in blocks_of.items()}
+    train = fitted if regional is None else regional.fitted
+
+    def outside(fold: int) -> dict[str, NDArray[np.bool_]]:
+        return {p: folds[p][: one.for_training] != fold for p, one in samples.items()}
 
     def trained(without: NDArray[np.uint32] | None = None) -> tuple[ProbabilityModel, ...]:
         def one(fold: int, threads: int) -> ProbabilityModel:
-            return fitted(
+            return train(
                 samples,
                 replace(options, threads=threads),
                 class_ids=ids,
-                kept={p: folds[p][: one.for_training] != fold for p, one in samples.items()},
+                kept=outside(fold),
                 without=without,
                 blocks=blocks_of,
             )
@@ -195,14 +132,15 @@ def cross_validate(
         for fold in range(ground.count):
             taught[fold] |= np.isin(ids, labels[own != fold])
     judge = Judge(ids, taught)
-    parts = list(out_of_fold(samples, folds, classifiers, judge))
+    weights = None if regional is None else regional.weights
+    parts = list(out_of_fold(samples, folds, classifiers, judge, weights=weights))
     wrong, told, warnings = judge.found(classes)
     left_out = np.empty(0, np.uint32)
     if options.wrong_labels == "leave_out":
         left_out = wrong.polygons[wrong.left_out]
         if len(left_out):
             classifiers = trained(left_out)
-            parts = list(out_of_fold(samples, folds, classifiers))
+            parts = list(out_of_fold(samples, folds, classifiers, weights=weights))
     known = _known(parts, ids, taught, options.seed)
     card = _calibrated(known, ids, ground.count, options)
     card["validation"] = {
@@ -228,6 +166,14 @@ def cross_validate(
         *_warnings(samples, dealing, ground, classes, options),
         *(warnings if options.wrong_labels == "leave_out" else ()),
     ]
+    if regional is not None:
+        unlearnt = [
+            regional.unlearnt(samples, options, outside(fold), blocks_of)
+            for fold in range(ground.count)
+        ]
+        for one, names in zip(card["validation"]["folds"], unlearnt, strict=True):
+            one["regions_not_learnt"] = names
+        card["split_warnings"] += regional.warnings(unlearnt)
     return CrossValidation(ground, classifiers, card, wrong, left_out, blocks_of)
 
 
@@ -236,6 +182,8 @@ def out_of_fold(
     folds: Mapping[str, NDArray[np.uint8]],
     classifiers: Sequence[ProbabilityModel],
     judge: Judge | None = None,
+    *,
+    weights: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Iterator[OutOfFold]:
     """Yield, patch by patch, what the folds' classifiers say of the samples that stand for all
     pixels with a label.
@@ -243,6 +191,7 @@ def out_of_fold(
     samples  by patch
     folds    by patch, (sample,), in which each is tested
     judge    hears what they say of all samples
+    weights  by patch, (sample, region), of classifiers of several regions
     """
     for patch, one in samples.items():
         chosen = one.for_validation
@@ -251,7 +200,11 @@ def out_of_fold(
         found = np.empty((len(rows), len(classifiers[0].class_ids)), np.float32)
         for fold in np.unique(of):
             own = of == fold
-            found[own] = classify.probabilities(classifiers[fold], one.features[rows[own]])
+            found[own] = classify.probabilities(
+                classifiers[fold],
+                one.features[rows[own]],
+                weights=None if weights is None else weights[patch][rows[own]],
+            )
         if judge is not None:
             judge.add(patch, found, one.classes, one.polygons, of)
             found, of = found[chosen], of[chosen]

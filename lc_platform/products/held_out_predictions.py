@@ -98,6 +98,7 @@ def hold_out(
         **sets,
     }
     inside = options.area.on(geobox) if options.area is not None else None
+    regions = None if model.regions is None else model.regions.on(geobox)
     top, left = first_pixel(geobox)
     held_out = model.ground is not None or patch in model.card["test_patches"]
 
@@ -122,10 +123,11 @@ def hold_out(
                 named["fold"][here] = folds_in(model, patch, geobox, polygons, tile)[here]
                 wide = _wider(tile, options.postprocessing.margin)
                 values = read(wide)
+                weights = None if regions is None else regions.read(wide)
                 corner = top + wide[0].start, left + wide[1].start
                 for fold in np.unique(named["fold"][here]).tolist():
                     own = named["fold"] == fold
-                    for name, layer in _mapped(values, corner, own, model, fold, options):
+                    for name, layer in _mapped(values, weights, corner, own, model, fold, options):
                         named[name][own] = layer
             pixels += int(here.sum())
             classified += int(np.count_nonzero(named["class"]))
@@ -155,6 +157,7 @@ def _wider(window: Window, by: int) -> Window:
 
 def _mapped(
     values: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
     origin: tuple[int, int],
     own: NDArray[np.bool_],
     model: LandCoverModel,
@@ -164,6 +167,7 @@ def _mapped(
     """Yield each layer's name and values of a fold's pixels, (pixel,).
 
     values  (feature, y, x), of the window and the postprocessing's margin around it
+    weights  (region, y, x) likewise, of a model of regions
     origin  row and column of their first pixel, see `cube.first_pixel`
     own     (y, x), the fold's pixels of the window
     """
@@ -171,7 +175,9 @@ def _mapped(
     ids = model.classifier.class_ids
     of = fold if model.fold_texts else None
     if options.postprocessing:
-        own_probabilities = model.predict(values, fold=of, threads=options.threads).probabilities
+        own_probabilities = model.predict(
+            values, fold=of, weights=weights, threads=options.threads
+        ).probabilities
         found = finish(
             own_probabilities, ids, options.postprocessing, origin=origin, threads=options.threads
         )
@@ -181,7 +187,8 @@ def _mapped(
         probabilities = found.probabilities[:, own]
     else:
         pixels = np.ascontiguousarray(values[:, own])[:, np.newaxis]
-        found = model.predict(pixels, fold=of, threads=options.threads)
+        here = None if weights is None else weights[:, own][:, np.newaxis]
+        found = model.predict(pixels, fold=of, weights=here, threads=options.threads)
         classes, confidence = found.classes[0], found.confidence[0]
         itself = probabilities = found.probabilities[:, 0]
     yield "class", classes

@@ -24,13 +24,17 @@ from lc_platform.eo.applicability import TrainingSpace
 from lc_platform.eo.calibration import Calibrator
 from lc_platform.eo.classifier import Prediction, ProbabilityModel
 from lc_platform.eo.conformal import Thresholds
+from lc_platform.eo.regional import Regional
 from lc_platform.eo.sampling import one_sided, test_patches
 from lc_platform.errors import DataError
 from lc_platform.products import trained_elsewhere, training_space
-from lc_platform.products.cross_validation import cross_validate, fitted
+from lc_platform.products.classifier_training import fitted
+from lc_platform.products.cross_validation import cross_validate
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.ground_folds import GroundFolds
 from lc_platform.products.options import TrainingOptions
+from lc_platform.products.regional_training import RegionalTraining
+from lc_platform.products.regions import Regions
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import WrongLabels
 
@@ -57,6 +61,10 @@ class LandCoverModel:
     told, see ``applicability`` of the card."""
     wrong_labels: WrongLabels | None = None
     """The polygons whose label is probably wrong; None without folds."""
+    regions: Regions | None = None
+    """The regions that have a classifier each; None where one is of all."""
+    region_spaces: tuple[TrainingSpace, ...] = ()
+    """(region,), in place of ``training_space``; none where that cannot be told."""
 
     @cached_property
     def classifier(self) -> ProbabilityModel:
@@ -105,17 +113,25 @@ class LandCoverModel:
         ids = tuple(c["id"] for c in self.card["classes"])
         return Thresholds(ids, coverage, tuple(of[f"{coverage:g}"]))
 
+    @property
+    def judges_applicability(self) -> bool:
+        """Whether the model can tell where it applies."""
+        return self.training_space is not None or bool(self.region_spaces)
+
     @cached_property
     def version(self) -> str:
-        """Names the model: a hash of its trees, classes, features, calibration and training space,
-        not of how it was run."""
+        """Names the model: a hash of its trees, classes, features, regions, calibration and
+        training space, not of how it was run."""
         words = [classification_methods.identity(self.text)]
         words += [*(str(c["id"]) for c in self.card["classes"]), *self.card["features"]]
         if self.calibrator is not None:
             words.append(json.dumps(self.calibrator.to_dict(), sort_keys=True))
-        space = self.card.get("applicability", {})
-        if space.get("samples"):
-            words.append(f"{space['mean_distance']:.9g} {space['threshold']:.9g}")
+        if self.regions is not None:
+            words.append(self.regions.identity)
+        judged = self.card.get("applicability", {})
+        for space in judged.get("regions", {"": judged}).values():
+            if space.get("samples"):
+                words.append(f"{space['mean_distance']:.9g} {space['threshold']:.9g}")
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
 
     def check_fits(self, features: FeatureStack) -> None:
@@ -133,6 +149,7 @@ class LandCoverModel:
         *,
         fold: int | None = None,
         judged: bool = False,
+        weights: NDArray[np.float32] | None = None,
         threads: int = 0,
     ) -> Prediction:
         """Classify a window with calibrated probabilities.
@@ -140,18 +157,28 @@ class LandCoverModel:
         features  (feature, y, x), NaN where missing
         fold      whose classifier is asked; the model itself where None
         judged    whether the area of applicability is looked at too, as far as the model can
+        weights   (region, y, x), of a model of ``regions``, as `Regions.on` gives them
         threads   that may be used, 0 for all
         Returns classes, confidence, entropy and probabilities; see `eo.classifier.predict`.
 
-        Raises ValueError where the number of features is not the model's.
+        Raises ValueError where the number of features is not the model's, or weights of its regions
+        are missing.
         """
         classifier = self.classifier if fold is None else self.fold_models[fold]
         calibrator = self.calibrator if fold is None else self.fold_calibrators[fold]
-        found = classify.predict(classifier, features, calibrator=calibrator, threads=threads)
-        if not judged or self.training_space is None:
+        found = classify.predict(
+            classifier, features, calibrator=calibrator, weights=weights, threads=threads
+        )
+        if not judged or not self.judges_applicability:
             return found
-        index = applicability.dissimilarity(self.training_space, features, threads=threads)
-        percent = applicability.percent(self.training_space, index)
+        if self.training_space is not None:
+            index = applicability.dissimilarity(self.training_space, features, threads=threads)
+            percent = applicability.percent(self.training_space, index)
+        else:
+            assert weights is not None
+            percent = applicability.regional_percent(
+                self.region_spaces, weights, features, threads=threads
+            )
         percent[found.classes == 0] = applicability.PERCENT_NO_DATA
         return replace(found, applicability=percent)
 
@@ -197,10 +224,13 @@ def train(
     found, counts = np.unique(labels, return_counts=True)
     _check_classes(labels, found, classes, year, bool(held_out))
     known = {int(i): classes[int(i)] for i in found}
+    regional = RegionalTraining.of(labelled, options, grids, year)
+    if regional is not None:
+        regional.check(training, known)
     validated = None
     if options.folds:
-        validated = cross_validate(labelled, grids, known, options, year)
-    classifier = fitted(
+        validated = cross_validate(labelled, grids, known, options, year, regional)
+    classifier = (fitted if regional is None else regional.fitted)(
         training,
         options,
         class_ids=tuple(known),
@@ -237,24 +267,54 @@ def train(
         card["early_stopping"] = stopping.to_dict() | {
             "fold_rounds": [one.rounds for one in found_by if one is not None]
         }
+    if regional is not None and isinstance(classifier, Regional):
+        card["regions"] = regional.card(training, classifier, known)
+        card["region_blend"] = regional.regions.blend
     if options.layers:
         card["missing_layers"] = _missing_layers(training, options)
     if points is not None:
         card["points"] = _points_told(samples, points)
     text = classifier.to_text()
-    importance = classifier.importance()
+    regions = None if regional is None else regional.regions
     if validated is None:
-        space, card["applicability"] = training_space.learn(
-            training, importance, training_space.folds_of_patches(training), options
-        )
+        folds = training_space.folds_of_patches(training)
+        spaces = _spaces(training, classifier, folds, options, regional, card)
         card["split_warnings"] += _left_out(card.get("points"), year)
-        return LandCoverModel(text, card, training_space=space)
+        return LandCoverModel(text, card, regions=regions, **spaces)
     texts = tuple(one.to_text() for one in validated.classifiers)
-    folds = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
-    space, card["applicability"] = training_space.learn(labelled, importance, folds, options)
+    of = {p: validated.ground.of_samples(one, grids.get(p)) for p, one in labelled.items()}
+    spaces = _spaces(labelled, classifier, of, options, regional, card)
     card |= validated.card
     card["split_warnings"] = [*card["split_warnings"], *_left_out(card.get("points"), year)]
-    return LandCoverModel(text, card, texts, validated.ground, space, validated.wrong_labels)
+    return LandCoverModel(
+        text,
+        card,
+        texts,
+        validated.ground,
+        wrong_labels=validated.wrong_labels,
+        regions=regions,
+        **spaces,
+    )
+
+
+def _spaces(
+    samples: Mapping[str, Samples],
+    classifier: ProbabilityModel,
+    folds: Mapping[str, NDArray[np.integer[Any]]],
+    options: TrainingOptions,
+    regional: RegionalTraining | None,
+    card: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what a model judges its area of applicability by, and say in its card what that is."""
+    if regional is not None and isinstance(classifier, Regional):
+        spaces, card["applicability"] = training_space.learn_by_region(
+            samples, classifier, folds, options, regional
+        )
+        return {"region_spaces": spaces}
+    space, card["applicability"] = training_space.learn(
+        samples, classifier.importance(), folds, options
+    )
+    return {"training_space": space}
 
 
 def _adopted(

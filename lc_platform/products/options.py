@@ -6,7 +6,6 @@ versions were first made of them: another name makes every artefact stale.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,10 +39,13 @@ from lc_platform.config.options import (
     option,
 )
 from lc_platform.cube import Legend
-from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.eo.season import CALENDAR_YEAR, Season
+from lc_platform.products.detector_grid import DetectorGrid, detector_bands, detector_grid
 from lc_platform.products.postprocessing_options import Postprocessing
+from lc_platform.products.region_options import RegionOptions
+from lc_platform.products.region_options import counted as counted_regions
 from lc_platform.sources.point_options import counted
 from lc_platform.sources.reference_options import ReferenceOptions
 
@@ -124,16 +126,6 @@ class GridOptions(Options):
         data("reference.classes.attribute", value=_of_each_class("attribute")),
     )
     """The reference, which covers some of the patches."""
-
-
-@dataclass(frozen=True)
-class DetectorGrid:
-    """The grid that the cloud detector's imagery is acquired on."""
-
-    resolution: float
-    """Metres."""
-    margin: int
-    """Pixels beyond the patch on each side."""
 
 
 @dataclass(frozen=True)
@@ -253,8 +245,8 @@ class AcquisitionOptions(Options):
                 for one in imagery.also
             ),
             cloud_method=clouds.method,
-            detector=_detector_grid(clouds),
-            detector_bands=_detector_bands(clouds),
+            detector=detector_grid(clouds),
+            detector_bands=detector_bands(clouds),
             resolution=config.aoi.resolution,
             map_margin=Postprocessing.of(config).margin,
             exclude=imagery.exclude,
@@ -263,30 +255,6 @@ class AcquisitionOptions(Options):
             padding=config.features.padding,
             needed_for={band: config.needing(band) for band in config.acquired_bands},
         )
-
-
-ARCHIVE_BANDS = {"scl": ("SCL",), "fmask": ("Fmask",), "provider": ("CLP", "CLM")}
-"""Bands of the archive that a method takes its masks from."""
-
-
-def _detector_grid(clouds: Clouds) -> DetectorGrid | None:
-    margin = math.ceil(clouds.shadow_reach / clouds.resolution) if clouds.shadows else 0
-    if clouds.method == "s2cloudless":
-        margin += detector_margin(clouds.average_over, clouds.dilation)
-    elif not clouds.refined:
-        return None
-    return DetectorGrid(clouds.resolution, margin)
-
-
-def _detector_bands(clouds: Clouds) -> tuple[str, ...]:
-    own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
-    if not clouds.refined:
-        return own if clouds.method == "s2cloudless" else ()
-    from lc_platform.eo import snow, temporal_mask  # which load what compiles
-
-    # Green is not among the detector's; where snow is only left aside red stands for it.
-    visible = snow.GREEN if clouds.snow else snow.RED
-    return tuple(dict.fromkeys([*own, *temporal_mask.BANDS, visible, *snow.INFRARED]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,6 +345,10 @@ class TrainingOptions(Options):
     """A model that was trained elsewhere, which is taken as it is."""
     card: InputFile | None = option(data("model.card", value=_content_if_given), default=None)
     """Of that model: its classes, features and preprocessing."""
+    regions: RegionOptions | None = option(
+        data("model.regions", value=counted_regions), default=None
+    )
+    """Polygons each of which has a classifier of its own; None where there is one for all."""
     test_fraction: float | None = option(
         data("sampling.test_fraction", value=_if_given), default=None
     )

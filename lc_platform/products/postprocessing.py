@@ -22,8 +22,8 @@ from lc_platform.runtime.progress import track
 
 Read = Callable[[Window], NDArray[np.float32]]
 """Returns (feature, y, x) of a window, which may reach beyond the patch."""
-Classify = Callable[[NDArray[np.float32]], Prediction]
-"""Classifies what was read."""
+Classify = Callable[[NDArray[np.float32], Window], Prediction]
+"""Classifies what was read of a window."""
 
 _PANEL = 2048
 """Pixels across a panel: what a row of windows with a margin holds does not grow with the patch."""
@@ -139,7 +139,7 @@ def finished(
     if not margin:
         tiles = (_moved(tile, region) for tile in windows(shape, window))
         for tile, values in _tracked(read, tiles, count_windows(shape, window)):
-            yield tile, classify(values)
+            yield tile, classify(values, tile)
         return
     across, height = max(_PANEL // window, 1) * window, -(-margin // window) * window
     panels = [
@@ -152,7 +152,9 @@ def finished(
         for top, bottom in _steps(region[0], margin, window)
         for left, right in _steps(panel, margin, window)
     ]
-    classified = ((part, classify(values)) for part, values in _tracked(read, parts, len(parts)))
+    classified = (
+        (part, classify(values, part)) for part, values in _tracked(read, parts, len(parts))
+    )
     for panel in panels:
         width = panel.stop - panel.start + 2 * margin
         held = np.empty((len(class_ids), 0, width), np.float32)

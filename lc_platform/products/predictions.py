@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lc_platform.cube import (
     MAIN,
@@ -14,11 +15,13 @@ from lc_platform.cube import (
     LazyCube,
     Summary,
     Thumbnail,
+    Window,
     first_pixel,
     whole,
 )
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.applicability import PERCENT_NO_DATA
+from lc_platform.eo.classifier import Prediction
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.features import FeatureStack
@@ -56,7 +59,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         "entropy": Layer((), "uint8", fill=classify.ENTROPY_NO_DATA),
         "margin": Layer((), "uint8", fill=classify.MARGIN_NO_DATA),
     }
-    judged = options.applicability and model.training_space is not None
+    judged = options.applicability and model.judges_applicability
     if judged:
         layers[APPLICABILITY] = Layer((), "uint8", fill=PERCENT_NO_DATA)
     if options.probabilities:
@@ -64,6 +67,11 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
     if thresholds is not None:
         layers |= set_layers(len(class_ids))
     inside = options.area.on(geobox) if options.area is not None else None
+    regions = None if model.regions is None else model.regions.on(geobox)
+
+    def classified_window(values: NDArray[np.float32], tile: Window) -> Prediction:
+        weights = None if regions is None else regions.read(tile)
+        return model.predict(values, judged=judged, weights=weights, threads=options.threads)
 
     def blocks(summary: Summary) -> Iterator[Block]:
         picture = Thumbnail(geobox.shape, 1)
@@ -72,7 +80,7 @@ def predict(features: FeatureStack, model: LandCoverModel, options: PredictionOp
         applicable = ApplicableArea()
         for tile, found in finished(
             read,
-            lambda values: model.predict(values, judged=judged, threads=options.threads),
+            classified_window,
             class_ids,
             options.postprocessing,
             whole(geobox),

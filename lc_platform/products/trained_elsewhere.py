@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lc_platform.config.input_files import InputFile, local
 from lc_platform.config.problems import nearest
-from lc_platform.eo import classification_methods, onnx_model
+from lc_platform.eo import classification_methods, onnx_model, regional
 from lc_platform.eo import classifier as boosted_trees
 from lc_platform.eo.classifier import ProbabilityModel
 from lc_platform.eo.onnx_model import OnnxModel
@@ -86,6 +86,11 @@ def read(trained: InputFile, card: InputFile, classes: Mapping[int, str]) -> Tra
         text = content.decode()
         if onnx_model.kept_apart(text):
             raise ValueError("its network lies in a file beside it. Give that one (model.onnx)")
+        if regional.parts(text) is not None or text.lstrip().startswith('{\n  "regional_files"'):
+            raise ValueError(
+                "it is of several regions, of which only their polygons say where each has a say. "
+                "Give the model of one of them (model_{region}.txt)"
+            )
         found = classification_methods.from_text(text, ids, names)
         if isinstance(found, boosted_trees.Classifier):
             _check_names(found, names)

@@ -117,6 +117,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
             "missing_patches": _some(card.get("missing_patches", ())),
             "trained_elsewhere": card.get("trained_elsewhere", {}).get("path"),
             "samples": card["samples"],
+            "regions": {one["name"]: one["samples"] for one in card.get("regions", ())} or None,
         }
     summary = getattr(value, "summary", None)
     if summary is None:

@@ -201,6 +201,8 @@ def _model(of: Contents) -> dict[str, Any]:
         "blocks": validation.get("blocks"),
         "stopping": card.get("early_stopping"),
         "elsewhere": card.get("trained_elsewhere"),
+        "regions": card.get("regions"),
+        "region_blend": card.get("region_blend"),
     }
 
 

@@ -503,6 +503,23 @@ REFUSED = [
         "{model: {of: {lightgbm: 1, logistik: 1}}}",
         "model.of.logistik: is none of lightgbm, random_forest, extra_trees, discriminant, ",
     ),
+    ("{model: {regions: zones.gpkg}}", "model.regions: 'zones.gpkg' is no mapping. Write regions"),
+    (
+        "{model: {regions: {path: zones.gpkg}}}",
+        "model.regions.attribute: there is none. Give the attribute that names a region",
+    ),
+    (
+        "{model: {regions: {path: zones.gpkg, atribute: name}}}",
+        "model.regions.atribute: is not known. Did you mean attribute?",
+    ),
+    (
+        "{model: {regions: {path: zones.gpkg, attribute: name, blend: 0}}}",
+        "model.regions.blend: 0 is no number of metres from 1 to 1000000",
+    ),
+    (
+        "{model: {path: m.txt, card: c.json, regions: {path: z.gpkg, attribute: name}}}",
+        "model.regions: the model of path is trained already. Remove one of them",
+    ),
     ("{model: {of: {lightgbm: 1, logistic: 0}}}", "model.of.logistic: the weight 0 is no number"),
     (
         "{model: {of: {lightgbm: {num_leavs: 7}, logistic: 1}}}",

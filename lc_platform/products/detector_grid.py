@@ -1,0 +1,44 @@
+"""The grid of the cloud detector's imagery, and the bands that are acquired on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lc_platform.config import Clouds
+from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+
+ARCHIVE_BANDS = {"scl": ("SCL",), "fmask": ("Fmask",), "provider": ("CLP", "CLM")}
+"""Bands of the archive that a method takes its masks from."""
+
+
+@dataclass(frozen=True)
+class DetectorGrid:
+    """The grid that the cloud detector's imagery is acquired on."""
+
+    resolution: float
+    """Metres."""
+    margin: int
+    """Pixels beyond the patch on each side."""
+
+
+def detector_grid(clouds: Clouds) -> DetectorGrid | None:
+    """Return the grid of a section `clouds`; None where its method needs no imagery of its own."""
+    margin = math.ceil(clouds.shadow_reach / clouds.resolution) if clouds.shadows else 0
+    if clouds.method == "s2cloudless":
+        margin += detector_margin(clouds.average_over, clouds.dilation)
+    elif not clouds.refined:
+        return None
+    return DetectorGrid(clouds.resolution, margin)
+
+
+def detector_bands(clouds: Clouds) -> tuple[str, ...]:
+    """Return the bands that are acquired on that grid; none where there is no such grid."""
+    own = ARCHIVE_BANDS.get(clouds.method, DETECTOR_BANDS)
+    if not clouds.refined:
+        return own if clouds.method == "s2cloudless" else ()
+    from lc_platform.eo import snow, temporal_mask  # which load what compiles
+
+    # Green is not among the detector's; where snow is only left aside red stands for it.
+    visible = snow.GREEN if clouds.snow else snow.RED
+    return tuple(dict.fromkeys([*own, *temporal_mask.BANDS, visible, *snow.INFRARED]))
