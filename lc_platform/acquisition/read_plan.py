@@ -16,7 +16,7 @@ from odc.geo.geom import Geometry, bbox_union
 from lc_platform.area.grid import Patch
 from lc_platform.catalogue import FILL_VALUES
 from lc_platform.cube import MAIN, Calibration, Layer
-from lc_platform.products.detector_grid import ARCHIVE_BANDS
+from lc_platform.products.detector_options import ARCHIVE_BANDS
 from lc_platform.products.options import AcquisitionOptions
 from lc_platform.products.raw_bands import DETECTOR, detector_grid
 from lc_platform.sources.protocol import Cost, Source

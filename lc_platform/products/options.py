@@ -42,7 +42,7 @@ from lc_platform.cube import Legend
 from lc_platform.eo.clouds import DETECTOR_BANDS
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.eo.season import CALENDAR_YEAR, Season
-from lc_platform.products.detector_grid import DetectorGrid, detector_bands, detector_grid
+from lc_platform.products.detector_options import DetectorGrid, detector_bands, detector_grid
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.products.region_options import RegionOptions
 from lc_platform.products.region_options import counted as counted_regions

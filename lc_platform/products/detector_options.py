@@ -1,4 +1,4 @@
-"""The grid of the cloud detector's imagery, and the bands that are acquired on it."""
+"""The options of the cloud detector's imagery: its grid, and the bands that are acquired on it."""
 
 from __future__ import annotations
 
