@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
+os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # of the notebooks' processes
 
-import reference  # noqa: E402 - lies beside this file
+import example  # noqa: E402 - these two lie beside this file
+import reference  # noqa: E402
 
 project = "lc_platform"
 author = "the lc_platform team"
@@ -57,11 +61,26 @@ copyright = "lc_platform, Apache-2.0"
 copybutton_exclude = ".linenos, .gp"
 
 
+_ARRAY = re.compile(r"(?:numpy\.)?ndarray\[tuple\[Any, \.\.\.\], dtype\[([\w\[\]]+?)\]\]")
+
+
+def _plain(_: Any, __: str, ___: str, ____: Any, _____: Any, arguments: str, returns: str) -> Any:
+    """Return a signature with arrays as the code writes them."""
+    return tuple(text and _ARRAY.sub(r"NDArray[\1]", text) for text in (arguments, returns))
+
+
 def _described(_: Any, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
     lines[:] = reference.parameters(lines)
 
 
+def _stored(_: Any, settings: Any) -> None:
+    if settings.nb_execution_mode != "off":
+        example.make()
+
+
 def setup(app: Any) -> None:
-    """Write the reference before the pages are read."""
+    """Write the reference, and make the notebooks' store, before the pages are read."""
     reference.write(DOCS / "reference")
+    app.connect("config-inited", _stored)
     app.connect("autodoc-process-docstring", _described)
+    app.connect("autodoc-process-signature", _plain)

@@ -29,6 +29,8 @@ def open(
     Nothing but the patch grid is read before it is used, and Dagster is not imported. Raises
     NotFoundError where it is neither, ConfigError where the configuration is not valid,
     StorageError where the store cannot be reached.
+
+    Example: ``lc_platform.open("lc-demo").land_cover(2023)``
     """
     from lc_platform.reading.reader import opened
 

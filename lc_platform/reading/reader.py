@@ -97,6 +97,8 @@ class Reader:
 
         Columns: zone, row, column, crs, xmin, ymin, xmax, ymax and resolution (in units of crs),
         rows and columns (pixels), has_reference, geometry (EPSG:4326, cut at 180 degrees).
+
+        Example: ``reader.patches.loc[reader.patches.has_reference]``
         """
         import geopandas
 
@@ -110,13 +112,19 @@ class Reader:
     @property
     def years(self) -> list[int]:
         """The years of the configuration, in order; of a store without one, those that something
-        is stored of."""
+        is stored of.
+
+        Example: ``reader.years[-1]``
+        """
         return self.artefacts.years
 
     @cached_property
     def classes(self) -> pd.DataFrame:
         """The classes by their id: name and color (``#rrggbb``); those of the configuration, and
-        of a store without one, those of the latest map or reference that is stored."""
+        of a store without one, those of the latest map or reference that is stored.
+
+        Example: ``reader.classes.loc[1, "name"]``
+        """
         import pandas as pd
 
         rows = {
@@ -151,6 +159,8 @@ class Reader:
 
         What is opened is one version of the artefact: where that is replaced meanwhile, reading
         raises UnavailableError, and never gives a mixture.
+
+        Example: ``reader.dataset("raw_bands", patch, 2023).reflectance.sel(band="B08")``
         """
         from lc_platform.reading import datasets
 
@@ -187,7 +197,10 @@ class Reader:
     def table(self, asset: str, patch: str | None = None, year: int | None = None) -> pd.DataFrame:
         """Return an asset's table: of ``training_samples``, ``alignment``, ``area_statistics``,
         ``objects`` (a GeoDataFrame), and what lies beside the rasters of ``observation_stats`` (a
-        row a date) and ``change`` (a row a transition). All of it is read."""
+        row a date) and ``change`` (a row a transition). All of it is read.
+
+        Example: ``reader.table("area_statistics", year=2023)``
+        """
         import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -217,17 +230,26 @@ class Reader:
         return found
 
     def model(self, year: int) -> LandCoverModel:
-        """Return the classifier of a year, with its card."""
+        """Return the classifier of a year, with its card.
+
+        Example: ``reader.model(2023).card["classes"]``
+        """
         found: LandCoverModel = self.artefacts.value("model", year)
         return found
 
     def metrics(self, year: int) -> Mapping[str, Any]:
-        """Return what the evaluation of a year has found, as metrics.json has it."""
+        """Return what the evaluation of a year has found, as metrics.json has it.
+
+        Example: ``reader.metrics(2023)["overall_accuracy"]``
+        """
         found: Mapping[str, Any] = self.artefacts.value("evaluation", year).metrics
         return found
 
     def land_cover(self, year: int) -> xr.DataArray:
-        """Return the map of a year, (y, x), class ids, 0 where there is no data; see `dataset`."""
+        """Return the map of a year, (y, x), class ids, 0 where there is no data; see `dataset`.
+
+        Example: ``reader.land_cover(2023).plot.imshow()``
+        """
         return self.dataset("mosaic", year=year)["land_cover"]
 
     # Pixels and polygons
@@ -248,6 +270,8 @@ class Reader:
         Of a place on the edge of two patches it is the eastern, or the southern one. Raises
         NotFoundError where the place lies in no patch, MissingArtefactError where the imagery is
         not made yet.
+
+        Example: ``reader.at(15.04, 46.73, 2023).NDVI``
         """
         from lc_platform.reading import story
 
@@ -276,6 +300,8 @@ class Reader:
 
         Raises NotFoundError where the place lies in no patch, or for another year, UnavailableError
         where the store cannot be reached.
+
+        Example: ``reader.story(15.04, 46.73, 2023).missing``
         """
         pixel = self.pixel(longitude, latitude)
         return self._pixels.story(pixel, longitude, latitude, year, series)
@@ -284,6 +310,8 @@ class Reader:
         """Return the patch and the pixel that a place (degrees, EPSG:4326) lies in, see `at`.
 
         Raises NotFoundError where it lies in no patch, naming the nearest.
+
+        Example: ``reader.pixel(15.04, 46.73).patch.key``
         """
         return self._places.pixel(longitude, latitude)
 
@@ -295,6 +323,8 @@ class Reader:
         ground (``valid_fraction``) and that are cloudy (``cloud_fraction``), NaN where that is not
         known; ``used``, whether the features are made of it; and ``link``, the address of its
         first item in a STAC API. Raises MissingArtefactError where the imagery is not made yet.
+
+        Example: ``reader.acquisitions(patch, 2023).valid_fraction``
         """
         from lc_platform.reading.acquisitions import acquisitions
 
@@ -324,6 +354,8 @@ class Reader:
 
         Of a large box the map's overviews are counted. Raises MissingArtefactError where there is
         no map of the year.
+
+        Example: ``reader.areas(2023)``
         """
         from lc_platform.reading import map_areas
 
@@ -354,6 +386,8 @@ class Reader:
         Raises PolygonError where the polygon is none; NotFoundError where it lies in no patch, has
         no pixel's centre, or where there is no such band; MissingArtefactError where nothing of it
         is made yet.
+
+        Example: ``reader.series(reader.patches.geometry.iloc[0], "NDVI", 2023)``
         """
         from lc_platform.reading.pixels import of_one_version
 
@@ -458,7 +492,10 @@ class Reader:
 
     def refresh(self) -> None:
         """Have the patch grid read again where it was replaced since, and what goes with it. All
-        else is read as it is now anyway."""
+        else is read as it is now anyway.
+
+        Example: ``reader.refresh()``
+        """
         if self.artefacts.refresh():
             for name in ("patches", "classes", "_places"):
                 self.__dict__.pop(name, None)
@@ -472,6 +509,8 @@ class Reader:
 
         Columns: ``partitions`` (how many there should be), ``made`` and ``missing``. Raises
         NotFoundError where ``versions`` are asked for of a store without its configuration.
+
+        Example: ``reader.status().query("missing > 0")``
         """
         import pandas as pd
 

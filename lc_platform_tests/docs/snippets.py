@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,11 +18,12 @@ from lc_platform_tests.rooms import PROJECT
 
 DOCS = PROJECT / "docs"
 GENERATED = DOCS / "reference"
-RUN = ("tutorial", "how-to")
+TUTORIAL = DOCS / "tutorial"
+HOW_TO = DOCS / "how-to"
 """The folders whose blocks are run."""
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>checked|file|over): (?P<why>[^>]*?) -->\n)?"
-    r"^```(?P<kind>sh|python|yaml)\n(?P<code>.*?)^```$",
+    r"(?:^[ ]*<!-- (?P<mark>checked|file|over): (?P<why>[^>]*?) -->\n)?"
+    r"^(?P<indent>[ ]*)```(?P<kind>sh|python|yaml)\n(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
 
@@ -56,7 +58,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
     for found in _BLOCK.finditer(text):
         line = text.count("\n", 0, found.start("code"))
         mark, why = found["mark"] or "", (found["why"] or "").strip()
-        yield Block(page, line, found["kind"], found["code"], mark, why)
+        yield Block(page, line, found["kind"], dedent(found["code"]), mark, why)
 
 
 def all_blocks(kind: str) -> list[Block]:

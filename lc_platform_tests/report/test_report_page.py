@@ -189,6 +189,12 @@ def test_its_areas_are_those_of_the_statistics_with_their_intervals(made: Judged
     assert "90 of 90 points judged" in found.text
 
 
+def test_a_warning_of_the_areas_is_told_beside_their_intervals(made: JudgedMap) -> None:
+    areas = {**made.statistics().content, "warnings": ["areas: 3 of 90 points are not judged"]}
+    assert not areas["no_estimate_because"]
+    assert "3 of 90 points are not judged" in page(made, areas=areas).text
+
+
 def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     made: JudgedMap,
 ) -> None:
