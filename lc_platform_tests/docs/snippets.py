@@ -100,21 +100,22 @@ def problem_of(words: list[str]) -> str | None:
     return None
 
 
-def _own(arguments: list[str]) -> str | None:
-    from lc_platform.cli import app
-
-    return parsed(app, arguments)
-
-
-def parsed(app: Any, arguments: list[str]) -> str | None:
-    """Return what the command line's own parser says against arguments."""
+@cache
+def _commands() -> Any:
     import typer
 
+    from lc_platform.cli import app
+
     group: Any = typer.main.get_command(app)
+    return group.commands
+
+
+def _own(arguments: list[str]) -> str | None:
+    """Return what the command line's own parser says against arguments."""
     if arguments in (["--help"], ["--version"]):
         return None
     name, *rest = arguments or [""]
-    command = group.commands.get(name)
+    command = _commands().get(name)
     if command is None:
         return f"lc-platform has no command {name}"
     if "--help" in rest:
@@ -125,6 +126,11 @@ def parsed(app: Any, arguments: list[str]) -> str | None:
         said = getattr(error, "format_message", None)
         return said() if said else f"{type(error).__name__}: {error}"
     return None
+
+
+@cache
+def _template(source: str) -> Any:
+    return yaml.safe_load(template(source))
 
 
 def merged(base: Any, over: Any) -> Any:
@@ -139,7 +145,7 @@ def loaded(block: Block, folder: Path) -> Config:
     simulated archive's where it names none. Raises ConfigError where it is none."""
     given = yaml.safe_load(block.code)
     source = given.get("imagery", {}).get("source") or (block.why if block.mark == "over" else "")
-    base = yaml.safe_load(template(source or "simulated"))
+    base = dict(_template(source or "simulated"))
     if "aoi" in given:
         base.pop("aoi")
     return parse(merged(base, given), folder)
