@@ -34,7 +34,9 @@ def make() -> None:
         settings[section] = {**settings[section], **change} if both else change
     settings["aoi"].pop("buffer", None)
     settings["imagery"]["max_cloud_cover"] = 10
-    settings["imagery"]["simulation"] = {"changes": {"since": 2022, "felled": 0.4, "built": 0.4}}
+    settings["imagery"]["simulation"] = {
+        "changes": {"since": 2022, "felled": 0.4, "built": 0.4, "reference_until": 2022}
+    }
     settings["reference"] = {}
     STORE.mkdir(parents=True, exist_ok=True)
     file = STORE / config.FILE_NAME
