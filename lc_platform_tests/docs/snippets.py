@@ -100,22 +100,21 @@ def problem_of(words: list[str]) -> str | None:
     return None
 
 
-@cache
-def _commands() -> Any:
-    import typer
-
+def _own(arguments: list[str]) -> str | None:
     from lc_platform.cli import app
 
-    group: Any = typer.main.get_command(app)
-    return group.commands
+    return parsed(app, arguments)
 
 
-def _own(arguments: list[str]) -> str | None:
+def parsed(app: Any, arguments: list[str]) -> str | None:
     """Return what the command line's own parser says against arguments."""
+    import typer
+
+    group: Any = typer.main.get_command(app)
     if arguments in (["--help"], ["--version"]):
         return None
     name, *rest = arguments or [""]
-    command = _commands().get(name)
+    command = group.commands.get(name)
     if command is None:
         return f"lc-platform has no command {name}"
     if "--help" in rest:
