@@ -299,28 +299,39 @@ class MetricOf(NamedTuple):
 
 
 def exported() -> list[MetricOf]:
-    """Return every metric that `lc-platform metrics` serves, as it serves them of an empty store
-    and its budget."""
+    """Return every metric that `lc-platform metrics` serves, as it serves them of an empty store,
+    and those of the web map, which it passes on."""
     import dagster as dg
     import yaml
 
     from lc_platform.assets import ALL
     from lc_platform.commands.metrics import Exporter
     from lc_platform.platform import Platform
+    from lc_platform.viewer.map_metrics import MapMetrics
 
     with tempfile.TemporaryDirectory() as folder:
         data = yaml.safe_load(config.template("simulated"))
         (Path(folder) / "data").mkdir()
         platform = Platform(config.parse(data, Path(folder)), [asset.recipe for asset in ALL])
         with dg.DagsterInstance.ephemeral() as instance:
-            exporter = Exporter(instance, platform)
+            exporter = Exporter(instance, platform, _NO_MAP)
             exporter.refresh()
-            families = list(exporter.collect())
-    suffix = {"counter": "_total"}
-    return [
-        MetricOf(f.name + suffix.get(f.type, ""), f.type, tuple(f._labelnames), f.documentation)  # type: ignore[attr-defined]
-        for f in sorted(families, key=lambda f: f.name)
-    ]
+            families = [*exporter.collect(), *MapMetrics().registry._collector_to_names]
+    return sorted(_metric(one) for one in families)
+
+
+_NO_MAP = "http://127.0.0.1:1/metrics"
+"""Where no map answers."""
+
+
+def _metric(one: Any) -> MetricOf:
+    """Return what is said of a metric, whether it is collected already or not."""
+    kind = getattr(one, "type", None) or one._type
+    name = getattr(one, "name", None) or one._name
+    text = one.documentation if hasattr(one, "documentation") else one._documentation
+    return MetricOf(
+        name + ("_total" if kind == "counter" else ""), kind, tuple(one._labelnames), text
+    )
 
 
 def metrics() -> str:

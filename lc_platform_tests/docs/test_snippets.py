@@ -67,3 +67,15 @@ def test_every_link_to_a_file_leads_to_one() -> None:
             if not place.exists():
                 wrong.append(f"{page.name}: {target}")
     assert wrong == []
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    listed = {snippets.DOCS / "index.md"}
+    for page in snippets.pages():
+        for entries in re.findall(
+            r"^```\{toctree\}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S
+        ):
+            names = [line.strip() for line in entries.splitlines() if line.strip()]
+            listed |= {page.parent / f"{name}.md" for name in names if not name.startswith(":")}
+    written = {page for page in snippets.pages() if snippets.DOCS in page.parents}
+    assert written - listed == set(), "name them in a toctree, for example of docs/explanation.md"
