@@ -12,12 +12,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
 from lc_platform import config
-from lc_platform.config.template import _choices, _descriptions, _section
-from lc_platform.config.template import _written as yaml_of
+from lc_platform.config.keys import Key as ConfigurationKey
+from lc_platform.config.keys import every_key
+from lc_platform.config.keys import written as yaml_of
 
 PACKAGE = Path(config.__file__).parents[1]
 
@@ -52,78 +50,24 @@ def code(text: str) -> str:
 
 def keys() -> Iterator[Key]:
     """Yield every key of the configuration, sections before what is in them."""
-    yield from _keys(config.Config, "")
+    lists = [one.path for one in every_key().values() if one.is_list]
+    for one in every_key().values():
+        path = one.path
+        for several in lists:
+            path = re.sub(rf"^{re.escape(several)}(?=\.)", f"{several}[]", path)
+        yield Key(path, _kind(one), _default(one), one.description, one.section is not None)
 
 
-def _keys(of: type[BaseModel], above: str) -> Iterator[Key]:
-    described = _descriptions(of)
-    for name, found in of.model_fields.items():
-        path = f"{above}{name}"
-        section = _section(found)
-        text = described.get(name) or (inspect.getdoc(section) or "" if section else "")
-        kind = _kind(found)
-        yield Key(path, kind, _default(found, section), " ".join(text.split()), section is not None)
-        if section is not None:
-            yield from _keys(section, f"{path}[]." if kind.startswith("list") else f"{path}.")
-
-
-def _default(found: FieldInfo, section: Any) -> str:
-    if found.is_required():
+def _default(key: ConfigurationKey) -> str:
+    if key.is_required:
         return "required"
-    if section is not None:
-        return ""
-    value = found.get_default(call_default_factory=True, validated_data={})
-    if value in (None, (), ""):
-        return ""
-    return str(yaml_of(value))
+    return "" if key.section is not None or key.has_nothing else yaml_of(key.default)
 
 
-_KINDS = {
-    "str": "text",
-    "int": "whole number",
-    "float": "number",
-    "bool": "true or false",
-    "NoneType": "",
-    "Any": "",
-}
-
-
-def _kind(found: FieldInfo) -> str:
-    choices = _choices(found.annotation)
-    if choices:
-        return " or ".join(map(code, choices))
-    text = _type(found.annotation)
-    limits = [
-        f"{word} {getattr(one, name):g}"
-        for one in found.metadata
-        for name, word in (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
-        if getattr(one, name, None) is not None
-    ]
-    return ", ".join([text, *limits])
-
-
-def _type(annotation: Any) -> str:
-    from types import UnionType
-    from typing import Annotated, Union, get_args, get_origin
-
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _type(inner[0])
-    if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(text for one in inner if (text := _type(one))))
-    if origin in (tuple, list):
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return f"list of {_plural(_type(inner[0]))}"
-        return f"list of {len(inner)} {_plural(_type(inner[0]))}"
-    if origin is dict or (isinstance(origin, type) and issubclass(origin, Mapping)):
-        return "mapping"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "section"
-    return _KINDS.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", ""))
-
-
-def _plural(kind: str) -> str:
-    return {"text": "texts", "": "values"}.get(kind, f"{kind}s")
+def _kind(key: ConfigurationKey) -> str:
+    if key.choices:
+        return " or ".join(map(code, key.choices))
+    return ", ".join(one for one in (key.type, key.limits) if one)
 
 
 def configuration() -> str:
@@ -173,12 +117,17 @@ def _text(text: str) -> str:
 
 
 def commands() -> Mapping[str, Any]:
-    """Return the commands of lc-platform by name."""
+    """Return the commands of lc-platform by name, those of a group with the group's in front."""
     import typer
 
     from lc_platform import cli
 
-    found: Mapping[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    found: dict[str, Any] = {}
+    own: Mapping[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for name, command in own.items():
+        found[name] = command
+        inner: Mapping[str, Any] = getattr(command, "commands", {})
+        found |= {f"{name} {one}": inner[one] for one in inner}
     return found
 
 

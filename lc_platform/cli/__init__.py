@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import comparison, sample_table, serving
+from lc_platform.cli import comparison, configuration, sample_table, serving
 from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
@@ -109,12 +109,10 @@ def init(
     """Write a commented configuration to start from."""
     if source not in SOURCES:
         raise PlatformError(f"--source {source}: there are {', '.join(SOURCES)}")
-    file = folder / FILE_NAME
-    if file.exists():
-        raise PlatformError(f"{file}: is there already. Give another folder, or edit it")
+    from lc_platform.commands import new_configuration
+
     with _written(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(template(source), encoding="utf-8")
+        file = new_configuration.write(folder, template(source))
         out.print(f"{file} is written; edit it.")
         if source == "simulated":
             from lc_platform.commands import demo as demonstration
@@ -485,6 +483,7 @@ def compare(
     raise typer.Exit(0 if done and found.files and not found.left_out else 1)
 
 
+app.add_typer(configuration.app, name="config")
 app.command()(serving.metrics)
 app.command()(serving.ui)
 app.command("map")(serving.web_map)

@@ -13,6 +13,7 @@ from lc_platform.area import patches as area
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import key
+from lc_platform.commands.new_configuration import write
 from lc_platform.config import FILE_NAME, Config, ConfigError, load, template
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources import open_source
@@ -27,8 +28,7 @@ def prepare(folder: Path) -> Config:
     """Write the demo's configuration and reference into a folder; existing files are kept."""
     file = folder / FILE_NAME
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(template("simulated"), encoding="utf-8")
+        write(folder, template("simulated"))
     config = load(file)
     if config.imagery.source != "simulated":
         raise ConfigError(

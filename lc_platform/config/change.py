@@ -16,7 +16,9 @@ def _classes(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Classes = Annotated[tuple[Text, ...], BeforeValidator(_classes)]
+Classes = Annotated[
+    tuple[Text, ...], BeforeValidator(_classes, json_schema_input_type=Text | tuple[Text, ...])
+]
 
 
 class Change(Section):

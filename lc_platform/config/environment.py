@@ -8,6 +8,13 @@ import re
 from lc_platform.config.problems import ConfigError
 from lc_platform.runtime import redaction
 
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names of the environment variables that a value reads."""
+    return _VARIABLE.findall(text)
+
 
 def expand(text: str, key: str = "") -> str:
     """`text` with each ${NAME} replaced by the environment variable.
@@ -25,4 +32,4 @@ def expand(text: str, key: str = "") -> str:
             )
         return redaction.read(name)
 
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
+    return _VARIABLE.sub(value, text)

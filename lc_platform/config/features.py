@@ -16,7 +16,7 @@ from lc_platform.config.fields import (
     Whole,
     fraction,
 )
-from lc_platform.config.indices import IndexEntry, index_entry
+from lc_platform.config.indices import IndexEntry, IndexInput, index_entry
 from lc_platform.config.layers import FeatureLayer, check_names
 from lc_platform.config.problems import nearest
 from lc_platform.config.season import check_date_of_every_year
@@ -129,7 +129,9 @@ class PhenologyFeatures(Section):
 class Features(Section):
     """The features of the classifier."""
 
-    indices: tuple[Annotated[IndexEntry, PlainValidator(index_entry)], ...] = (
+    indices: tuple[
+        Annotated[IndexEntry, PlainValidator(index_entry, json_schema_input_type=IndexInput)], ...
+    ] = (
         "NDVI",
         "NDWI",
         "NORM",

@@ -156,4 +156,4 @@ def _projected(value: Any) -> Any:
     return value
 
 
-ProjectedCrs = Annotated[Text, BeforeValidator(_projected)]
+ProjectedCrs = Annotated[Text, BeforeValidator(_projected, json_schema_input_type=str | int)]

@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from lc_platform.catalogue import canonical_band
+from lc_platform.config.fields import Text
 from lc_platform.config.problems import nearest, shown
 from lc_platform.config.readings import as_read
 from lc_platform.eo import indices as indices_of
 
 IndexEntry = str | dict[str, tuple[str, str] | str | dict[str, Any]]
+IndexInput = (
+    Text
+    | Annotated[
+        dict[str, tuple[str, str] | str | dict[str, Any]], Field(min_length=1, max_length=1)
+    ]
+)
+"""What a file may have for one."""
 _EXAMPLE = "{NDRE: [B8A, B05]}"
 _EXPRESSION = "{EVI2: 2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)}"
 

@@ -67,7 +67,9 @@ class FeatureLayer(Section):
     datetime: Text | None = Field(None, pattern=r"^(\{year\}|\d{4}(-\d\d(-\d\d)?)?)$")
     """Of a collection: the items of a year (2020 or {year}, the map's), a month or a day; by
     default all."""
-    bands: tuple[Annotated[int | str, PlainValidator(_band)], ...] = ()
+    bands: tuple[
+        Annotated[int | str, PlainValidator(_band, json_schema_input_type=int | str)], ...
+    ] = ()
     """Numbers from 1, or names; by default all."""
     scale: Number | tuple[Number, ...] | None = None
     """value = number * scale + offset, one of all bands or one a band; by default the file's."""

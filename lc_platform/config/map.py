@@ -50,9 +50,10 @@ class Map(Section):
     """bayes: probabilities follow those around them where these agree (Camara et al. 2024)."""
     smoothing_window: Whole = Field(7, ge=3, le=63)
     """Pixels along the side of the neighbourhood, an odd number."""
-    smoothing_variance: Annotated[float | dict[str, float], PlainValidator(_variance)] = (
-        USUAL_VARIANCE
-    )
+    smoothing_variance: Annotated[
+        float | dict[str, float],
+        PlainValidator(_variance, json_schema_input_type=float | dict[str, float]),
+    ] = USUAL_VARIANCE
     """How much the neighbourhood counts, 0 for not at all: one number, or one for each class by its
     name, 20 for those that are not named."""
     mode_window: Whole = Field(1, ge=1, le=63)

@@ -39,7 +39,9 @@ def _reference_value(value: Any) -> int | str:
     raise ValueError(f"{shown(value)} is no value of a class. Write a whole number or text")
 
 
-ReferenceValue = Annotated[int | str, PlainValidator(_reference_value)]
+ReferenceValue = Annotated[
+    int | str, PlainValidator(_reference_value, json_schema_input_type=int | str)
+]
 
 
 def plain_text(value: int | str) -> str:
@@ -67,7 +69,7 @@ class LandCoverClass(Section):
     """The number in the map, 1 to 255."""
     name: Text = Field(min_length=1)
     """The name in pictures and reports."""
-    color: Annotated[str, PlainValidator(hexadecimal)] = ""
+    color: Annotated[str, PlainValidator(hexadecimal, json_schema_input_type=str)] = ""
     """A CSS name, or red, green and blue in hexadecimal digits; chosen where it is not given."""
     values: tuple[ReferenceValue, ...] = ()
     """Values of the attribute (or of the raster); the id where none are given. In quotes where they

@@ -104,7 +104,13 @@ class Sampling(Section):
     validation.folds is 0."""
     seed: Whole = Field(42, ge=0)
     """Seed of random draws; another seed gives another draw."""
-    class_weights: Annotated[str | dict[str, float], PlainValidator(_class_weights)] = "balanced"
+    class_weights: Annotated[
+        str | dict[str, float],
+        PlainValidator(
+            _class_weights,
+            json_schema_input_type=Literal["balanced", "none"] | dict[str, float],
+        ),
+    ] = "balanced"
     """balanced: every class weighs the same in training, however many pixels it has; none: every
     pixel does. A weight a class, such as {water: 0.5}: so many times as much as the others, which
     are balanced."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator
 
 from lc_platform.config.fields import Section
-from lc_platform.config.indices import IndexEntry, index_entry
+from lc_platform.config.indices import IndexEntry, IndexInput, index_entry
 from lc_platform.eo import indices as indices_of
 
 NO_INDEX = "none"
@@ -27,6 +27,8 @@ def _index(entry: Any) -> IndexEntry:
 class Statistics(Section):
     """The contents of `observation_stats` beside the counts of observations."""
 
-    index: Annotated[IndexEntry, PlainValidator(_index)] = "NDVI"
+    index: Annotated[
+        IndexEntry, PlainValidator(_index, json_schema_input_type=IndexInput | None)
+    ] = "NDVI"
     """The index whose mean is kept for each pixel and each date: one that `features.indices` may
     have, or none. Its bands are acquired."""

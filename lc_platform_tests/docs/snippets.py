@@ -119,6 +119,9 @@ def parsed(app: Any, arguments: list[str]) -> str | None:
         return f"lc-platform has no command {name}"
     if "--help" in rest:
         return None
+    inner = getattr(command, "commands", {})
+    if rest and rest[0] in inner:
+        name, command, rest = rest[0], inner[rest[0]], rest[1:]
     try:
         command.make_context(name, list(rest), resilient_parsing=False)
     except Exception as error:
