@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -54,3 +55,12 @@ def refusal(change: str, base: str = SMALLEST) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         configured(change, base)
     return str(caught.value).splitlines()
+
+
+def uncommented(text: str, times: int) -> str:
+    """A template whose keys' marks of a comment are taken away, as a person does it."""
+    lines = text.splitlines()
+    mark = re.compile(r"^( {0,8})# ( {0,8}(- )?([a-z0-9_]+:( |$)|\{id|# ))")
+    for _ in range(times):
+        lines = [mark.sub(r"\1\2", line) for line in lines]
+    return "\n".join(lines)

@@ -14,8 +14,7 @@ from jsonschema import Draft7Validator
 from lc_platform.config import SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import json_schema, stored_schema
 from lc_platform.config.keys import every_key
-from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, merged
-from lc_platform_tests.config.test_template import uncommented
+from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, merged, uncommented
 from lc_platform_tests.rooms import PROJECT
 
 SCHEMA = Draft7Validator(json.loads(stored_schema()))

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from lc_platform.config import SOURCES, Config, load, parse, template
+from lc_platform_tests.config.configurations import uncommented
 
 
 def sections(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -36,15 +37,6 @@ def keys_in(data: Any, above: str = "") -> Iterator[str]:
             for name, value in one.items():
                 yield above + name
                 yield from keys_in(value, f"{above}{name}.")
-
-
-def uncommented(text: str, times: int) -> str:
-    """A template whose keys' marks of a comment are taken away, as a person does it."""
-    lines = text.splitlines()
-    mark = re.compile(r"^( {0,8})# ( {0,8}(- )?([a-z0-9_]+:( |$)|\{id|# ))")
-    for _ in range(times):
-        lines = [mark.sub(r"\1\2", line) for line in lines]
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("source", SOURCES)
