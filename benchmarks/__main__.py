@@ -27,6 +27,7 @@ PARTS = {
     "season": "series and features of the season, against scipy, numpy and others' kernels",
     "change": "change planted in three years that is found, against two maps laid over one another",
     "accuracy": "maps of before and now on ground that training has not seen",
+    "ablation": "what families, masks, classifiers, padding and terrain bring, and what they take",
     "sampling": "samples of eroded polygons against all of their pixels",
     "segments": "maps of segments on ground that training has not seen, against those of pixels",
     "intervals": "how often intervals of areas and accuracies hold the truth",

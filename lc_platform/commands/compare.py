@@ -63,11 +63,14 @@ def compare(
     *,
     years: Sequence[int] = (),
     workers: int = 1,
+    until: str = UNTIL,
 ) -> Comparison:
     """Make each configuration's evaluation in a store of its own under a folder, and compare them.
 
     configurations  by name, two or more; the others are compared with the first
     folder          what is there already is made use of
+    until           the last asset that is made of each; the comparison itself is of
+                    `held_out_predictions`
 
     What a configuration shares with one before it, or with what stands in its own `storage` (where
     that is a folder), is linked and not made again. Raises ComparisonError where the
@@ -87,9 +90,9 @@ def compare(
             sources = [platforms[before].versions.records for before in platforms]
             sources += [Records(store) for store in own if store.local]
             shown = functools.partial(_named, name, progress)
-            platform, done, taken[name] = _made(config, shown, sources, wanted, workers)
+            platform, done, taken[name] = _made(config, shown, sources, wanted, workers, until)
         comparison.runs[name] = done
-        if _evaluated(platform, wanted):
+        if _evaluated(platform, wanted, until):
             platforms[name] = platform
         else:
             comparison.left_out.append(name)
@@ -163,31 +166,32 @@ def _made(
     sources: Sequence[Records],
     years: Sequence[int],
     workers: int,
+    until: str,
 ) -> tuple[Platform, running.Report, dict[str, int]]:
     """Make what the evaluation is made of; returns how many artefacts of each asset others had."""
     grid = running.run(config, progress, years=years, select=["patch_grid"])
     platform = Platform(config, [asset.recipe for asset in assets.ALL])
     if not grid.succeeded:
         return platform, grid, {}
-    needed = _needed(platform)
+    needed = _needed(platform, until)
     taken = take_over(platform.versions.look, sources, needed[1:], years)
     done = running.run(config, progress, years=years, select=needed[1:], workers=workers)
     return platform, done, taken
 
 
-def _evaluated(platform: Platform, years: Sequence[int]) -> bool:
-    """Whether the evaluation of every year is as it should be."""
+def _evaluated(platform: Platform, years: Sequence[int], until: str) -> bool:
+    """Whether what is asked for of every year is as it should be."""
     if not platform.store.exists(key("patch_grid")):
         return False
     snapshot = platform.versions.look()
     return all(
-        state.kind == "current" for year in years for state in snapshot.states(UNTIL, year).values()
+        state.kind == "current" for year in years for state in snapshot.states(until, year).values()
     )
 
 
-def _needed(platform: Platform) -> list[str]:
-    """The assets that the evaluation is made of, and itself, in the order of the work."""
-    needed, waiting = {"patch_grid"}, [UNTIL]
+def _needed(platform: Platform, until: str) -> list[str]:
+    """The assets that an asset is made of, and itself, in the order of the work."""
+    needed, waiting = {"patch_grid"}, [until]
     while waiting:
         asset = waiting.pop()
         if asset not in needed:

@@ -60,12 +60,7 @@ def compare(
 
     Raises DataError where no pixel has been predicted by all, or they lie on one block of ground.
     """
-    ids = tuple(classes)
-    patches = sorted(set(references).intersection(*(set(way.held_out) for way in ways)))
-    found: dict[int, NDArray[np.int64]] = {}
-    for patch in patches:
-        for block, matrices in _counted(ways, patch, references[patch], ids, window).items():
-            found[block] = found.get(block, 0) + matrices
+    found = confusion_by_block(ways, references, classes, window=window)
     if len(found) < 2:
         raise DataError(
             f"{len(found)} block{'' if len(found) == 1 else 's'} of ground with a reference that "
@@ -82,6 +77,23 @@ def compare(
         ),
         same_folds=tuple(_same(ways[0].model.ground, way.model.ground) for way in ways),
     )
+
+
+def confusion_by_block(
+    ways: Sequence[Validated],
+    references: Mapping[str, ReferenceMap],
+    classes: Legend,
+    *,
+    window: int,
+) -> dict[int, NDArray[np.int64]]:
+    """Return, by block of ground, (way, reference class, predicted class), in pixels that all have
+    predicted; see `compare`."""
+    found: dict[int, NDArray[np.int64]] = {}
+    for patch in sorted(set(references).intersection(*(set(way.held_out) for way in ways))):
+        counted = _counted(ways, patch, references[patch], tuple(classes), window)
+        for block, matrices in counted.items():
+            found[block] = found.get(block, 0) + matrices
+    return found
 
 
 def _counted(
