@@ -70,3 +70,32 @@ def test_what_cannot_be_compared_is_refused_with_what_differs(lc: Command, tmp_p
     other = tmp_path / "other"
     other.mkdir()
     assert "another file is called usual too" in lc("compare", usual, written(other, "usual")).err
+
+
+PUBLISHED = ("neither", "mask", "filter", "both", "chosen-dates")
+EXAMPLES = Path(__file__).parents[2] / "docs" / "comparison"
+
+
+@pytest.mark.slow
+def test_the_published_comparison_of_clouds_is_one_command(lc: Command, tmp_path: Path) -> None:
+    """The configurations of docs/experiments.md, on less ground and by a lighter classifier."""
+    files = []
+    for name in PUBLISHED:
+        told = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
+        told["aoi"] = settings(2, 1)["aoi"]
+        told |= {"model": {"method": "discriminant"}, "sampling": {"pixels_per_patch": 200}}
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(told), encoding="utf-8")
+    done = lc("compare", *files)
+    assert done.status == 0, done.err
+    found = json.loads((tmp_path / "comparison/comparison.json").read_text())
+    assert list(found["configurations"]) == list(PUBLISHED)
+    neither, mask, few, both, chosen = found["years"][str(YEAR)]["configurations"]
+    assert neither["differences"] is None
+    assert found["configurations"]["chosen-dates"]["taken_over"] == {
+        "raw_bands": 2, "cloud_masks": 2, "reference_rasters": 2,
+    }  # fmt: skip
+    # Nothing is missing where nothing is hidden or left out, and clouds are told for ground.
+    assert neither["features"] == mask["features"] == few["features"] == both["features"]
+    assert chosen["features"] < mask["features"]
+    assert mask["differences"]["f1_weighted"][0] > 0
