@@ -295,8 +295,8 @@ class Reader:
         of a year, what the classifier reads, what the maps of all years say, the reference; and in
         ``missing`` sentences about what is not made yet, or damaged.
 
-        series  the one band or index that observations are told by, which is a few times as fast;
-                the first that there is where there is none of that name; all where None
+        series  the one band or index that observations are told by, which takes about half of the
+                time; the first that there is where there is none of that name; all where None
 
         Raises NotFoundError where the place lies in no patch, or for another year, UnavailableError
         where the store cannot be reached.

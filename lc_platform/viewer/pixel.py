@@ -151,8 +151,8 @@ def pixel(
     of them, its classes in all years, its reference, and what it all was made of. Of a place in no
     patch that is said.
 
-    Observations have the values of one band or index (``series``), which takes a fifth of the
-    time, or of all where none is named; where there is none of that name, of the first."""
+    Observations have the values of one band or index (``series``), for which less imagery is
+    decompressed, or of all where none is named; where there is none of that name, of the first."""
     view.reader.artefacts.year(year)
     try:
         view.reader.pixel(lon, lat)
