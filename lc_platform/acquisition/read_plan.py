@@ -175,7 +175,11 @@ def _padded(geobox: GeoBox, margin: int) -> GeoBox:
 
 
 def _archive(options: AcquisitionOptions, source: str, collection: str, catalog: str | None) -> str:
-    simulated: tuple[float, ...] = (options.simulation or ()) if source == "simulated" else ()
-    if source == "simulated" and options.bright_surfaces:
-        simulated = (*simulated, options.bright_surfaces)
+    simulated: list[Any] = []
+    if source == "simulated":
+        simulated += options.simulation or ()
+        if options.bright_surfaces:
+            simulated.append(options.bright_surfaces)
+        if options.simulated_changes is not None:
+            simulated.append(options.simulated_changes.model_dump())
     return json.dumps([source, catalog, collection, *simulated])

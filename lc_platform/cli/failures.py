@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lc_platform.artefacts.layout import Partition
+from lc_platform.errors import some
 
 PARTITIONS_SHOWN = 5
 """Partitions that are named of similar failures."""
@@ -26,10 +27,7 @@ class SimilarFailures:
 
     def __str__(self) -> str:
         """Return the name, the number of partitions and the first of them."""
-        more = len(self.partitions) - PARTITIONS_SHOWN
-        named = ", ".join(self.partitions[:PARTITIONS_SHOWN]) + (
-            f" and {more} more" if more > 0 else ""
-        )
+        named = some(self.partitions, PARTITIONS_SHOWN)
         count = f", {len(self.partitions)} partitions:" if len(self.partitions) > 1 else ""
         return f"{self.name}{count} {named}".rstrip()
 

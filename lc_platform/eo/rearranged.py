@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Rearranged:
         if of.missing is not None:
             values[np.isnan(values)] = of.missing
         found = self.classifier.probabilities(values, threads=threads)
-        return np.ascontiguousarray(found[:, np.argsort(self.classifier.class_ids)])
+        return np.ascontiguousarray(found[:, self._by_class])
 
     def importance(self) -> NDArray[np.float64]:
         """Return how much each feature counts, (feature,), in the classifier's unit."""
@@ -72,11 +73,16 @@ class Rearranged:
             }
         )
 
-    @property
+    @cached_property
     def _order(self) -> list[int]:
         """(feature of the classifier,), its position among the features that are given."""
         at = {name: i for i, name in enumerate(self.feature_names)}
         return [at[name] for name in self.classifier.feature_names]
+
+    @cached_property
+    def _by_class(self) -> NDArray[np.intp]:
+        """(class,), the position of each class, by its id, among the classifier's."""
+        return np.argsort(self.classifier.class_ids)
 
 
 def from_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lc_platform.runtime.redaction import hidden
@@ -22,6 +22,17 @@ class PlatformError(Exception):
 
 class DataError(PlatformError):
     """The data do not allow the computation; trying again does not help."""
+
+
+def some(names: Sequence[object], most: int, count: int | None = None) -> str:
+    """Return names in words, the first of many: ``a, b and 3 more``.
+
+    most   of them that are named
+    count  of all that there are, where ``names`` are only the first of them
+    """
+    shown = names[:most]
+    rest = (len(names) if count is None else count) - len(shown)
+    return ", ".join(map(str, shown)) + (f" and {rest} more" if rest > 0 else "")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lc_platform.errors import some
 from lc_platform.monitoring.notify import Message
 from lc_platform.monitoring.run_failures import Failure
 
@@ -30,8 +31,7 @@ class Affected:
     def __str__(self) -> str:
         if not self.partitions:
             return "once" if self.count == 1 else f"{self.count} times"
-        rest = self.count - len(self.partitions)
-        return ", ".join(self.partitions) + (f" and {rest} more" if rest > 0 else "")
+        return some(self.partitions, len(self.partitions), self.count)
 
 
 @dataclass
@@ -77,8 +77,7 @@ class Incident:
         ui    address of Dagster's UI, for links
         """
         names = [asset or "a run" for asset in self.affected]
-        more = len(names) - NAMES_SHOWN
-        what = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        what = some(names, NAMES_SHOWN)
         unit = "partitions" if any(one.partitions for one in self.affected.values()) else "times"
         [*_, last] = self.affected.values()
         times = f"{self.count} {unit}" if self.count > 1 else str(last)

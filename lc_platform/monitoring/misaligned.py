@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lc_platform.artefacts.records import WARNINGS
 from lc_platform.artefacts.versions import Snapshot
+from lc_platform.errors import some
 
 _NAMED = 5
 """Patches of a year that are named for each kind of comparison."""
@@ -24,9 +25,7 @@ def misaligned(snapshot: Snapshot, year: int) -> list[str]:
         (first, words), *others = patches.items()
         more = ""
         if others:
-            names = ", ".join(patch for patch, _ in others[: _NAMED - 1])
-            rest = len(others) - (_NAMED - 1)
-            more = f" (and {len(others)} more of {len(contents)} patches: {names}"
-            more += f" and {rest} more)" if rest > 0 else ")"
+            names = some([patch for patch, _ in others], _NAMED - 1)
+            more = f" (and {len(others)} more of {len(contents)} patches: {names})"
         lines.append(f"patch {first}, {year}{more}: {words}")
     return lines

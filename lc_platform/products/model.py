@@ -26,7 +26,7 @@ from lc_platform.eo.classifier import Prediction, ProbabilityModel
 from lc_platform.eo.conformal import Thresholds
 from lc_platform.eo.regional import Regional
 from lc_platform.eo.sampling import one_sided, test_patches
-from lc_platform.errors import DataError
+from lc_platform.errors import DataError, some
 from lc_platform.products import trained_elsewhere, training_space
 from lc_platform.products.classifier_training import fitted
 from lc_platform.products.cross_validation import cross_validate
@@ -493,9 +493,8 @@ def common_version(versions: Mapping[str, str], expected: str | None = None) -> 
     wanted = expected if expected is not None else next(iter(versions.values()))
     other: Sequence[str] = sorted(p for p, v in versions.items() if v != wanted)
     if other:
-        shown = ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
         raise DataError(
-            f"predictions of {len(other)} of {len(versions)} patches ({shown}) come from another "
-            f"model than {wanted}. Materialize predictions of these patches again"
+            f"predictions of {len(other)} of {len(versions)} patches ({some(other, 5)}) come from "
+            f"another model than {wanted}. Materialize predictions of these patches again"
         )
     return wanted

@@ -27,7 +27,8 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.config.reference import resembling
 from lc_platform.cube import Legend
-from lc_platform.errors import DataError
+from lc_platform.eo.polygons import transformer
+from lc_platform.errors import DataError, some
 from lc_platform.products.filled_sample import BEFORE, DESIGN, POINTS, Judged, fill
 from lc_platform.sources.class_words import meaning, text
 from lc_platform.storage.errors import MissingArtefactError
@@ -268,8 +269,7 @@ def places_on(
 
 def _named(ids: Sequence[Any]) -> str:
     """Return points in words, the first of many."""
-    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return f"point{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids[:_NAMED]))}{more}"
+    return f"point{'s' if len(ids) > 1 else ''} {some(ids, _NAMED)}"
 
 
 def _read(file: Path, path: str) -> ReferenceSample:
@@ -473,11 +473,8 @@ def assemble(
     points are in this one too."""
     import geopandas
     import pandas
-    from pyproj import Transformer
 
-    longitudes, latitudes = Transformer.from_crs(of.crs, 4326, always_xy=True).transform(
-        drawn.x, drawn.y
-    )
+    longitudes, latitudes = transformer(of.crs, "EPSG:4326").transform(drawn.x, drawn.y)
     names = {one: name for one, (name, _) in of.classes.items()}
     strata = drawn.strata.tolist()
     table: dict[str, Any] = {

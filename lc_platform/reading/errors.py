@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from lc_platform.errors import PlatformError
+from lc_platform.errors import PlatformError, some
 
 _NAMED = 8
 """Names that an error lists."""
@@ -20,5 +20,4 @@ def nearest(asked: str, known: Iterable[str]) -> str:
     names = list(known)
     if close := get_close_matches(asked, names, 1):
         return f"the nearest is {close[0]}"
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"there are {', '.join(names[:_NAMED])}{more}" if names else "there is none"
+    return f"there are {some(names, _NAMED)}" if names else "there is none"

@@ -9,6 +9,7 @@ import dagster as dg
 import numpy as np
 
 from lc_platform.artefacts.layout import Partition
+from lc_platform.errors import some
 from lc_platform.products.area_statistics import AreaStatistics
 from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.model import LandCoverModel
@@ -128,8 +129,7 @@ def _facts(value: Any) -> Mapping[str, Any]:
 
 def _some(patches: Sequence[str]) -> str | None:
     """Return patches in words, the first of many."""
-    more = f" and {len(patches) - _NAMED} more" if len(patches) > _NAMED else ""
-    return ", ".join(patches[:_NAMED]) + more or None
+    return some(patches, _NAMED) or None
 
 
 def _plain(value: Any) -> Any:

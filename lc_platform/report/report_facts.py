@@ -15,11 +15,14 @@ from rasterio.enums import Resampling
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.layout import ASSETS, key
 from lc_platform.artefacts.versions import Snapshot
+from lc_platform.errors import some
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.options import ReportOptions
 from lc_platform.storage.raster_cube import opened_file
 from lc_platform.storage.store import Store
 
+_NAMED = 12
+"""Patches that a sentence names."""
 _SIDE = 900
 """Pixels along the longer side of a map in the report, at most."""
 
@@ -117,12 +120,12 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
     said = []
     missing = of.metrics.get("missing_patches") or []
     if missing:
-        said.append(f"{len(missing)} patches are not in the map: {_some(missing)}.")
+        said.append(f"{len(missing)} patches are not in the map: {some(missing, _NAMED)}.")
     bare = [patch for patch in of.grid.keys if not of.grid.has_reference.get(patch)]
     if bare:
         said.append(
-            f"{len(bare)} of {len(of.grid.patches)} patches have no reference: {_some(bare)}. "
-            "Nothing was learnt or tested there."
+            f"{len(bare)} of {len(of.grid.patches)} patches have no reference: "
+            f"{some(bare, _NAMED)}. Nothing was learnt or tested there."
         )
     if names := of.card.get("classes_without_samples"):
         said.append(f"Classes without a sample, which the map cannot show: {', '.join(names)}.")
@@ -143,8 +146,3 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
             "label_errors.gpkg lists them."
         )
     return said
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
+from lc_platform.errors import some
+
 _log = logging.getLogger(__name__)
 _NO_FONTS = ("Last Resort", "LastResort")
 """They have a box for every character."""
@@ -51,13 +53,10 @@ def as_written(figure: Figure) -> None:
 @lru_cache(maxsize=64)
 def _tell_missing(characters: str) -> None:
     """Say once that no font has these, however many figures show them."""
-    shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in characters[:_NAMED])
-    more = f" and {len(characters) - _NAMED} more" if len(characters) > _NAMED else ""
     _log.warning(
-        "no font of this machine has %s%s: pictures show boxes in their place. Install one "
+        "no font of this machine has %s: pictures show boxes in their place. Install one "
         "that has them, for example Noto Sans (Debian's fonts-noto and fonts-noto-cjk)",
-        shown,
-        more,
+        some([f"{c} (U+{ord(c):04X})" for c in characters], _NAMED),
     )
 
 

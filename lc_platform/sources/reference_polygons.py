@@ -19,6 +19,7 @@ from lc_platform.area.vector_layers import Layer
 from lc_platform.config.input_files import digest
 from lc_platform.eo import polygons
 from lc_platform.eo.rasterize import ReferenceRaster, burn
+from lc_platform.errors import some
 from lc_platform.sources.placed_polygons import PlacedLayer, grid_crs, ground
 from lc_platform.sources.polygon_index import Features, indexed
 from lc_platform.sources.protocol import SourceError
@@ -172,12 +173,10 @@ class PolygonReference:
             ("are not valid and are repaired", repaired),
         ):
             if features:
-                more = f" and {len(features) - _NAMED} more" if len(features) > _NAMED else ""
                 _log.warning(
-                    "reference.path: %s: features %s%s %s",
+                    "reference.path: %s: features %s %s",
                     self._path,
-                    ", ".join(features[:_NAMED]),
-                    more,
+                    some(features, _NAMED),
                     what,
                 )
 

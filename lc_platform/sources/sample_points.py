@@ -18,6 +18,7 @@ from lc_platform.config.problems import nearest
 from lc_platform.config.reference import resembling
 from lc_platform.eo.polygons import transformer
 from lc_platform.eo.rasterize import ReferenceRaster
+from lc_platform.errors import some
 from lc_platform.sources.class_words import meaning, text
 from lc_platform.sources.point_options import KEY, PointOptions
 from lc_platform.sources.protocol import SourceError
@@ -209,8 +210,7 @@ def _read(options: PointOptions, path: str) -> pandas.DataFrame:
 def _rows(wrong: NDArray[Any]) -> str:
     """Return rows in words, counted from 1, the first of many."""
     at = np.flatnonzero(wrong) + 1 if wrong.dtype == np.bool_ else wrong + 1
-    more = f" and {len(at) - _NAMED} more" if len(at) > _NAMED else ""
-    return f"row{'s' if len(at) > 1 else ''} {', '.join(map(str, at[:_NAMED].tolist()))}{more}"
+    return f"row{'s' if len(at) > 1 else ''} {some(at.tolist(), _NAMED)}"
 
 
 def _places(

@@ -14,6 +14,7 @@ import pandas
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from lc_platform.config.reference import plain_text
+from lc_platform.eo.polygons import transformer
 from lc_platform.errors import DataError
 from lc_platform.products.judgements import (
     Judgement,
@@ -367,12 +368,10 @@ def _number(value: float) -> float | None:
 
 
 def _outline(of: SampleNow, point: Point) -> list[tuple[float, float]]:
-    from pyproj import Transformer
-
     half = of.pixel / 2
     xs = [point.x + half * d for d in (-1, 1, 1, -1, -1)]
     ys = [point.y + half * d for d in (1, 1, -1, -1, 1)]
-    degrees = Transformer.from_crs(of.sample.design.crs, 4326, always_xy=True)
+    degrees = transformer(of.sample.design.crs, "EPSG:4326")
     longitudes, latitudes = degrees.transform(xs, ys)
     return [(round(x, 8), round(y, 8)) for x, y in zip(longitudes, latitudes, strict=True)]
 

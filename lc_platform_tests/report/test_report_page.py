@@ -299,10 +299,14 @@ def test_what_was_left_out_is_told_with_the_reason(made: JudgedMap) -> None:
         made,
         replace(OPTIONS, excluded=("20230301",)),
         metrics=METRICS | {"missing_patches": ["p9"], "split_warnings": ["class water: too few"]},
-        card=CARD | {"wrong_labels": {"wrong_polygons": 3, "judged_polygons": 80}},
+        card=CARD
+        | {"wrong_labels": {"wrong_polygons": 3, "judged_polygons": 80}}
+        | {"missing_layers": {"soil": {"water": 0.123, "forest": 1.0}, "terrain": {}}},
     )
+    assert "without terrain" not in found.text
     for words in (
         "1 patches are not in the map: p9",
+        "Training pixels without soil: 12.3 % of water, 100 % of forest.",
         "Acquisitions left out by the configuration: 20230301",
         "class water: too few",
         "3 of 80 polygons, kept in training",

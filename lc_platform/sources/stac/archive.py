@@ -37,6 +37,7 @@ from lc_platform.catalogue import (
 )
 from lc_platform.eo import polygons
 from lc_platform.eo.resampling import Interpolation
+from lc_platform.errors import some
 from lc_platform.runtime import redaction
 from lc_platform.sources.network.limits import Limits
 from lc_platform.sources.network.remote_files import HEAD_BYTES, Content, RemoteFiles
@@ -524,15 +525,13 @@ class StacArchive:
             ("have a geometry without a polygonal part and are left out", items.without_area),
         ):
             if ids:
-                more = f" and {len(ids) - _NAMED_ITEMS} more" if len(ids) > _NAMED_ITEMS else ""
                 _log.warning(
-                    "%s: %d items of %s %s: %s%s",
+                    "%s: %d items of %s %s: %s",
                     redaction.hidden(self.catalog),
                     len(ids),
                     self.collection,
                     what,
-                    ", ".join(ids[:_NAMED_ITEMS]),
-                    more,
+                    some(ids, _NAMED_ITEMS),
                 )
 
     def _granules_of(self, acquisition: Acquisition) -> list[Granule]:
