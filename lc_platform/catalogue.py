@@ -179,6 +179,22 @@ AUXILIARY_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Source -> the auxiliary collections that it may be asked for."""
 
+BACKSCATTER = ("gamma0_terrain", "gamma0_ellipsoid", "sigma0_ellipsoid", "beta0")
+"""Coefficients of a radar's echo: the power of a pixel by the area of which it is counted. Gamma
+nought on the terrain (Small 2011, "Flattening gamma") is that of the ground that the radar sees at
+right angles, so that slopes are neither bright nor dark."""
+BACKSCATTER_OF: Mapping[tuple[str, str], tuple[str, ...]] = {
+    # https://docs.sentinel-hub.com/api/latest/data/sentinel-1-grd/: backCoeff.
+    ("sentinel_hub", "sentinel-1-grd"): BACKSCATTER,
+    # https://planetarycomputer.microsoft.com/dataset/sentinel-1-rtc: gamma nought on PlanetDEM.
+    ("stac", "sentinel-1-rtc"): ("gamma0_terrain",),
+    ("simulated", "sentinel-1-grd"): ("gamma0_terrain",),
+}
+"""Source and radar collection -> the coefficients that it gives, the usual one first; a catalog's
+`sentinel-1-grd` is what ESA distributes, amplitudes of no coefficient."""
+ORBITS = ("ascending", "descending")
+"""Directions in which a satellite crosses the equator, as ``sat:orbit_state`` has them."""
+
 _FIRST_YEARS = (
     ("sentinel-1", 2014),
     ("sentinel-2", 2015),

@@ -503,6 +503,9 @@ class Platform:
         from lc_platform.products.auxiliary_features import AuxiliaryBands
 
         return tuple(
-            AuxiliaryBands(one.name, one.bands, imagery.auxiliary_quantity(one), one.quality_band)
+            AuxiliaryBands(
+                one.name, one.bands, imagery.auxiliary_quantity(one), one.quality_band, orbit
+            )
             for one in imagery.also
+            for orbit in one.kept_apart
         )

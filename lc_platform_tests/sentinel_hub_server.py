@@ -48,6 +48,16 @@ SECONDS_PER_DEGREE = 16
 """That a satellite flies."""
 _WITHIN_A_PASS = timedelta(minutes=50)
 
+BRIGHTER = {
+    "GAMMA0_TERRAIN": 1.0,
+    "GAMMA0_ELLIPSOID": 1.0,
+    "SIGMA0_ELLIPSOID": 0.77,
+    "BETA0": 1.21,
+}
+"""Coefficient -> how many times the power that the stand-in has; gamma nought on a flat planet is
+sigma nought by the cosine of the incidence angle, and beta nought sigma nought by its sine, here at
+39.6 degrees."""
+
 _CLOUDS = {"CLP": (255, 0), "CLM": (1, 0), "SCL": (9, 4)}
 """Bands that the service makes -> their values of cloud and of what is not."""
 _ARCHIVES = {**COLLECTIONS, "sentinel-2-l2a": COLLECTIONS["sentinel-2-l1c"]}
@@ -323,7 +333,21 @@ class SentinelHubServer:
             if known[band] != unit:
                 raise Refusal(400, f"Unsupported unit {unit} of {band}", "RENDERER_EXCEPTION")
         geobox = _geobox(query["input"]["bounds"], output["width"], output["height"])
+        coefficient = data.get("processing", {}).get("backCoeff", "GAMMA0_ELLIPSOID")
+        if coefficient not in BRIGHTER:
+            raise Refusal(400, f"Unknown backCoeff {coefficient}", "COMMON_BAD_PAYLOAD")
+        terrain = data.get("processing", {}).get("orthorectify")
+        if coefficient == "GAMMA0_TERRAIN" and not terrain:
+            raise Refusal(
+                400,
+                "Radiometric terrain correction needs orthorectification",
+                "COMMON_BAD_PAYLOAD",
+            )
         values = self._values(collection, data, script, geobox)
+        if collection == "sentinel-1-grd":
+            for band in self.archives[collection].bands:
+                if band in values:
+                    values[band] = values[band] * BRIGHTER[coefficient]
         parts = []
         for response in output["responses"]:
             outputs = script.outputs.get(response["identifier"])

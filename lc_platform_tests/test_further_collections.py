@@ -17,6 +17,7 @@ import yaml
 from odc.geo.geom import Geometry
 
 from lc_platform.acquisition.acquire import acquire
+from lc_platform.acquisition.read_plan import plans
 from lc_platform.acquisition.search import search_acquisitions
 from lc_platform.area import patches as area
 from lc_platform.area.options import SplitOptions
@@ -25,6 +26,7 @@ from lc_platform.config import Config, parse
 from lc_platform.platform import Platform as AssetPlatform
 from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
+from lc_platform.products.feature_options import season_names
 from lc_platform.products.features import FeatureStack, build
 from lc_platform.products.options import AcquisitionOptions, DetectionOptions, PredictionOptions
 from lc_platform.products.predictions import predict
@@ -258,3 +260,49 @@ def test_real_radar_is_what_its_files_hold_between_their_dates(shared_data: Path
         expected = np.interp(targets, days, series, left=np.nan, right=np.nan)
         np.testing.assert_allclose(found[:, row, column], expected, atol=0.03)
     assert np.isnan(found[:, 62:]).all()
+
+
+# Orbits apart, and coefficients
+
+
+def test_orbits_apart_change_features_alone_and_a_coefficient_what_is_acquired() -> None:
+    def asked(more: str) -> AssetPlatform:
+        radar = f"{{collection: sentinel-1-grd{more}}}"
+        hub = f"{{imagery: {{source: sentinel_hub, catalog: null, also: [{radar}]}}}}"
+        return AssetPlatform(configured(hub))
+
+    usual, apart, beta = asked(""), asked(", orbits: apart"), asked(", backscatter: beta0")
+    one, two, three = (p.acquisition_options().counted("data") for p in (usual, apart, beta))
+    assert one == two != three
+    one, two, three = (p.feature_options().counted("data") for p in (usual, apart, beta))
+    assert one == three != two
+    (where, *_), _ = area.patches(SplitOptions.of(configured("{}", SIMULATED)))
+    of = [plans(where, p.acquisition_options())[1].collection for p in (usual, apart, beta)]
+    assert (
+        of[0] == of[1] != of[2]
+    )  # so that nothing stored in one coefficient is reused for another
+
+
+@pytest.mark.slow
+def test_a_patch_has_features_of_each_orbit_and_both_are_of_their_own_passes(
+    tmp_path: Path,
+) -> None:
+    radar = {"collection": "sentinel-1-grd", "orbits": "apart"}
+    config = small(tmp_path, 1, 1, imagery={"also": [radar]})
+    platform = AssetPlatform(config)
+    (patch,), _ = area.patches(SplitOptions.of(config))
+    found = acquire(platform.source, platform.search(patch, YEAR), (), platform.auxiliary)
+    raw = AcquisitionStack(found.load())
+    masks = CloudMasks(cloud_masks.detect(raw, platform.detection_options()).load())
+    options = platform.feature_options()
+    computed = build(raw, masks, options)
+    stack = FeatureStack(computed.load())
+    assert stack.names == season_names(options, config.season.span, YEAR)
+    states = [one["properties"]["sat:orbit_state"] for one in raw.auxiliary["S1"].acquisitions]
+    facts = computed.summary.facts
+    assert facts["acquisitions_S1_ascending"] == states.count("ascending") > 0
+    assert facts["acquisitions_S1_descending"] == states.count("descending") > 0
+    values = dict(zip(stack.names, stack.read(), strict=True))
+    of_both = [values[f"S1_VV_{orbit}_145"] for orbit in ("ascending", "descending")]
+    assert not np.isnan(of_both).any()
+    assert (of_both[0] != of_both[1]).mean() > 0.9

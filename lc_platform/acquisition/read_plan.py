@@ -135,6 +135,8 @@ def plans(patch: Patch, options: AcquisitionOptions) -> list[Plan]:
     found = [_plan(patch, options)]
     for one in options.auxiliary:
         archive = _archive(options, one.source, one.collection, one.catalog or options.catalog)
+        if one.backscatter is not None:
+            archive = json.dumps([archive, one.backscatter])
         grid = Grid(one.name, _padded(patch.geobox, options.map_margin), one.bands)
         found.append(
             Plan(archive, (grid,), options.map_margin, one.name, one.quantity, one.data_type)

@@ -10,7 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from lc_platform.catalogue import (
     AUXILIARY_COLLECTIONS,
     AUXILIARY_OF,
+    BACKSCATTER_OF,
     CATALOGS,
+    ORBITS,
     SENTINEL2_BANDS,
     SIMULATED_AUXILIARY_BANDS,
     AuxiliaryCollection,
@@ -84,6 +86,14 @@ class AuxiliaryImagery(Section):
     """The beginning of the features' names, such as S1 of S1_VV; by default the collection's."""
     catalog: Text | None = None
     """A STAC catalog that has it; by default it is where the main collection is."""
+    orbits: Literal["together", "apart"] = "together"
+    """Of radar: apart, ascending and descending orbits, which look from the west and from the east,
+    are features of their own (S1_VV_ascending)."""
+    backscatter: (
+        Literal["gamma0_terrain", "gamma0_ellipsoid", "sigma0_ellipsoid", "beta0"] | None
+    ) = None
+    """Of radar: the coefficient; by default the archive's usual one, gamma0_terrain where it has
+    it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -122,6 +132,9 @@ class AuxiliaryImagery(Section):
                     f"bands: {self.collection} has no band {band}; it has "
                     f"{', '.join(self._usual.choice)}"
                 )
+        for key, usual in (("orbits", "together"), ("backscatter", None)):
+            if not self.radar and getattr(self, key) != usual:
+                raise ValueError(f"{key}: {self.collection} is no radar. Remove the key")
         if self.name in _RESERVED:
             raise ValueError(f"name: {self.name} is a name of the platform's own. Take another")
         return self
@@ -133,6 +146,16 @@ class AuxiliaryImagery(Section):
     @property
     def quality_band(self) -> str | None:
         return self._usual.quality_band
+
+    @property
+    def radar(self) -> bool:
+        """Whether it is of a radar, which clouds do not hide."""
+        return self.quality_band is None
+
+    @property
+    def kept_apart(self) -> tuple[str | None, ...]:
+        """The directions of the orbits whose features are kept apart; None is all of them."""
+        return ORBITS if self.orbits == "apart" else (None,)
 
     @property
     def acquired_bands(self) -> tuple[str, ...]:
@@ -270,6 +293,7 @@ class Imagery(Section):
                     f"also[{i}].bands: the simulated {one.collection} has no {', '.join(absent)}; "
                     f"it has {', '.join(has)}"
                 )
+            self._check_backscatter(i, one, source)
             for j, other in enumerate(self.also[:i]):
                 if one.name == other.name:
                     raise ValueError(
@@ -277,6 +301,31 @@ class Imagery(Section):
                         f"({other.collection}). Give one of them another name"
                     )
         return self
+
+    @staticmethod
+    def _check_backscatter(number: int, one: AuxiliaryImagery, source: str) -> None:
+        """Raises ValueError for a coefficient that the source does not give."""
+        given = BACKSCATTER_OF.get((source, one.collection), ())
+        if one.backscatter is None or one.backscatter in given:
+            return
+        other = ", ".join(BACKSCATTER_OF["stac", "sentinel-1-rtc"])
+        has = (
+            f"it has {', '.join(given)}"
+            if given
+            else "it has amplitudes of no coefficient, as ESA distributes them. Remove the key, or "
+            f"take sentinel-1-rtc, which has {other}"
+        )
+        raise ValueError(
+            f"also[{number}].backscatter: {one.collection} of source {source} has no "
+            f"{one.backscatter}; {has}"
+        )
+
+    def auxiliary_backscatter(self, auxiliary: AuxiliaryImagery) -> str | None:
+        """Return the coefficient of a radar's numbers that its source is asked for; None for its
+        usual one."""
+        given = BACKSCATTER_OF.get((self.auxiliary_source(auxiliary), auxiliary.collection), ())
+        asked = auxiliary.backscatter
+        return None if asked is None or asked == given[0] else asked
 
     def auxiliary_source(
         self, auxiliary: AuxiliaryImagery
@@ -289,7 +338,7 @@ class Imagery(Section):
         self, auxiliary: AuxiliaryImagery
     ) -> Literal["reflectance", "power", "amplitude"]:
         """Return the quantity of the archive's numbers; a radar's is the one its source gives."""
-        if auxiliary.quality_band is not None:
+        if not auxiliary.radar:
             return "reflectance"
         return "amplitude" if self.auxiliary_source(auxiliary) == "stac" else "power"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lc_platform.catalogue import ORBITS
 from lc_platform.cube import Window
 from lc_platform.eo import hls_fmask
 from lc_platform.eo.landsat_qa import shows_ground
@@ -15,6 +17,9 @@ from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
 from lc_platform.products.feature_families import Observations
 from lc_platform.products.raw_bands import AcquisitionStack
+
+_ORBIT = "sat:orbit_state"
+"""Of an acquisition's properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +37,66 @@ class AuxiliaryBands:
     quality_band: str | None = None
     """Fmask of HLS; else Landsat's QA_PIXEL, whatever the archive calls it; None where all data
     show the ground."""
+    orbit: str | None = None
+    """``ascending`` or ``descending``, of a radar whose orbits are kept apart; None for all."""
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Their names, such as ``S1_VV``."""
-        return tuple(f"{self.name}_{band}" for band in self.bands)
+        """Their names, such as ``S1_VV`` or ``S1_VV_ascending``."""
+        orbit = "" if self.orbit is None else f"_{self.orbit}"
+        return tuple(f"{self.name}_{band}{orbit}" for band in self.bands)
+
+    @property
+    def acquired(self) -> str:
+        """What its acquisitions are counted under, such as ``S1`` or ``S1_ascending``."""
+        return self.name if self.orbit is None else f"{self.name}_{self.orbit}"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Of what they are made, as JSON has it; the orbit where it is kept apart."""
+        found = asdict(self) | {"bands": list(self.bands)}
+        return {key: value for key, value in found.items() if key != "orbit" or value is not None}
+
+    @classmethod
+    def of_description(cls, about: Mapping[str, Any]) -> AuxiliaryBands:
+        """Return what was ``described``."""
+        return cls(
+            about["name"],
+            tuple(about["bands"]),
+            about["quantity"],
+            about["quality_band"],
+            about.get("orbit"),
+        )
 
     def of(self, raw_bands: AcquisitionStack) -> AuxiliaryFeatures:
-        """Raises DataError where raw_bands does not have the collection, or one of the bands."""
+        """Raises DataError where raw_bands does not have the collection, or one of the bands, or
+        an acquisition does not say its orbit where these are kept apart."""
         acquired = raw_bands.auxiliary
         if self.name not in acquired:
             raise DataError(
                 f"{raw_bands.name}: raw_bands has no collection {self.name} beside the main one "
                 f"(it has {', '.join(acquired) or 'none'}). Acquire it: materialize raw_bands again"
             )
-        found = AuxiliaryFeatures(self, acquired[self.name])
-        if len(found.stack):
-            found.stack.calibration(found.needed)
+        stack = acquired[self.name]
+        found = AuxiliaryFeatures(self, stack, self._of_orbit(stack))
+        if len(stack):
+            stack.calibration(found.needed)
         return found
+
+    def _of_orbit(self, stack: AcquisitionStack) -> tuple[int, ...]:
+        """Return which acquisitions, by position, are of the orbit."""
+        if self.orbit is None:
+            return tuple(range(len(stack)))
+        states = [one.get("properties", {}).get(_ORBIT) for one in stack.acquisitions]
+        for one, state in zip(stack.acquisitions, states, strict=True):
+            if state not in ORBITS:
+                raise DataError(
+                    f"{stack.name}: acquisition {one['key']} of {self.name} does not say whether "
+                    f"its orbit is {' or '.join(ORBITS)} ({_ORBIT}: {state}), by which orbits are "
+                    "told apart. Remove imagery.also's orbits: apart, or take an archive that "
+                    "says it"
+                )
+        return tuple(position for position, state in enumerate(states) if state == self.orbit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +105,14 @@ class AuxiliaryFeatures:
 
     which: AuxiliaryBands
     stack: AcquisitionStack
-    """May have no acquisition at all; then its features are missing."""
+    times: tuple[int, ...]
+    """The positions of the acquisitions of the orbit. May be none; then the features are
+    missing."""
 
     @property
     def described(self) -> dict[str, Any]:
         """Of what they are made, as JSON has it."""
-        return asdict(self.which) | {
-            "bands": list(self.which.bands),
+        return self.which.described | {
             "collection": self.stack.collection,
             "acquisitions": self.stack.keys,
         }
@@ -78,12 +126,13 @@ class AuxiliaryFeatures:
     def observed(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the digital numbers (time, band, y, x), and where they show the ground (time, y,
         x)."""
-        if not len(self.stack):
+        if not self.times:
             rows, columns = (side.stop - side.start for side in window)
             nothing = np.empty((0, len(self.which.bands), rows, columns), np.uint16)
             return nothing, np.empty((0, rows, columns), np.bool_)
-        numbers = self.stack.digital_numbers(window, bands=self.needed)
-        valid = self.stack.data_mask(window)
+        times = slice(None) if len(self.times) == len(self.stack) else self.times
+        numbers = self.stack.digital_numbers(window, times, self.needed)
+        valid = self.stack.data_mask(window, times)
         if self.which.quality_band is not None:
             quality = np.where(valid, numbers[:, -1], 0).astype(np.uint16)
             fmask = self.which.quality_band == "Fmask"
@@ -95,12 +144,12 @@ class AuxiliaryFeatures:
 
         An echo of no power is no observation.
         """
-        if not len(self.stack):
+        if not self.times:
             return Observations(numbers.astype(np.float32), valid, np.empty(0, np.int32))
-        values = calibrate(numbers, *self.stack.calibration(self.which.bands))
+        values = calibrate(numbers, *self.stack.calibration(self.which.bands, self.times))
         if self.which.quantity != "reflectance":
             values = decibels(values, _DECIBELS_A_DECADE[self.which.quantity])
-        return Observations(values, valid, self.stack.days)
+        return Observations(values, valid, self.stack.days[list(self.times)])
 
 
 _DECIBELS_A_DECADE = {"power": 10, "amplitude": 20}

@@ -58,7 +58,10 @@ class FeatureOptions(Options):
         data("imagery.bands"), default=Imagery.model_fields["bands"].default
     )
     indices: tuple[Index, ...] = option(data("indices", value=_counted), default=())
-    auxiliary: tuple[AuxiliaryBands, ...] = option(data("further_features"), default=())
+    auxiliary: tuple[AuxiliaryBands, ...] = option(
+        data("further_features", value=lambda several: [one.described for one in several]),
+        default=(),
+    )
     """Bands of auxiliary collections, each interpolated between its own valid observations,
     however few of them an acquisition has."""
     families: Families = option(data("features.families", value=_families), default=(Series(),))

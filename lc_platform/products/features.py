@@ -211,15 +211,10 @@ def recomputed(
         tuple(Index(**index | {"bands": tuple(index["bands"])}) for index in attributes["indices"]),
         np.array(attributes["days"], np.int32),
         np.array([keys.index(key) for key in attributes["acquisitions"]], np.intp),
-        tuple(_bands(one).of(raw_bands) for one in also),
+        tuple(AuxiliaryBands.of_description(one).of(raw_bands) for one in also),
         threads,
         feature_families.of_description(attributes.get("families", [{"family": Series.name}])),
     )
-
-
-def _bands(about: Mapping[str, Any]) -> AuxiliaryBands:
-    bands = tuple(about["bands"])
-    return AuxiliaryBands(about["name"], bands, about["quantity"], about["quality_band"])
 
 
 def build(
@@ -239,7 +234,7 @@ def build(
         summary.facts |= {
             "acquisitions": len(raw_bands),
             "acquisitions_used": len(computed.used),
-            **{f"acquisitions_{one.which.name}": len(one.stack) for one in computed.auxiliary},
+            **{f"acquisitions_{one.which.acquired}": len(one.times) for one in computed.auxiliary},
             "features": len(names) * len(targets) + len(computed.undated_names),
         }
         if not stored:

@@ -143,12 +143,15 @@ class AuxiliaryCollection:
     """The quantity of calibrated values; it follows from the source and the collection."""
     data_type: str = "uint16"
     """The type of its numbers; it follows from the collection."""
+    backscatter: str | None = None
+    """Of `catalogue.BACKSCATTER`; None for the archive's usual one, and where it is no radar."""
 
     @property
     def counted(self) -> dict[str, Any]:
         """What versions are made of."""
         names = ("name", "source", "collection", "catalog", "bands")
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return found if self.backscatter is None else found | {"backscatter": self.backscatter}
 
 
 def _drawn(simulation: tuple[int, float] | None) -> Any:
@@ -241,6 +244,7 @@ class AcquisitionOptions(Options):
                     one.acquired_bands,
                     imagery.auxiliary_quantity(one),
                     data_type_of(one.collection),
+                    imagery.auxiliary_backscatter(one),
                 )
                 for one in imagery.also
             ),

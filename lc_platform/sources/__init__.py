@@ -39,6 +39,7 @@ def open_auxiliary(config: Config, ledger: Ledger | None = None) -> Mapping[str,
             "imagery.catalog" if one.catalog is None else f"imagery.also[{i}].catalog",
             ledger,
             data_type_of(one.collection),
+            backscatter=imagery.auxiliary_backscatter(one),
         )
         for i, one in enumerate(imagery.also)
     }
@@ -53,6 +54,7 @@ def _opened(
     ledger: Ledger | None,
     data_type: DataType,
     resampling: Interpolation = "nearest",
+    backscatter: str | None = None,
 ) -> Source:
     imagery = config.imagery
     if source == "simulated":
@@ -94,4 +96,5 @@ def _opened(
         retries=imagery.retries,
         ledger=ledger,
         exclude=imagery.exclude,
+        backscatter=backscatter,
     )

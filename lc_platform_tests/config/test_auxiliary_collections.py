@@ -48,6 +48,59 @@ def test_backscatter_is_power_from_sentinel_hub_and_amplitude_from_catalogs() ->
     assert found == ["power", "amplitude"]
 
 
+HUB = "{imagery: {source: sentinel_hub, catalog: null, also: %s}}"
+
+
+def test_orbits_are_apart_by_choice_and_a_coefficient_counts_where_it_is_not_the_usual_one() -> (
+    None
+):
+    (usual,) = also("[sentinel-1-grd]")
+    (apart,) = also("[{collection: sentinel-1-grd, orbits: apart}]")
+    assert (usual.kept_apart, apart.kept_apart) == ((None,), ("ascending", "descending"))
+    for written, counts in (("", None), ("gamma0_terrain", None), ("beta0", "beta0")):
+        entry = f"[{{collection: sentinel-1-grd, backscatter: {written or 'null'}}}]"
+        imagery = configured(HUB % entry).imagery
+        assert imagery.auxiliary_backscatter(imagery.also[0]) == counts
+    terrain = "[{collection: sentinel-1-rtc, backscatter: gamma0_terrain}]"
+    imagery = configured(f"{{imagery: {{also: {terrain}}}}}").imagery
+    assert imagery.auxiliary_backscatter(imagery.also[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "{imagery: {also: [{collection: sentinel-1-rtc, backscatter: beta0}]}}",
+            "imagery.also[0].backscatter: sentinel-1-rtc of source stac has no beta0; it has "
+            "gamma0_terrain",
+        ),
+        (
+            "{imagery: {also: [{collection: sentinel-1-grd, backscatter: gamma0_terrain}]}}",
+            "imagery.also[0].backscatter: sentinel-1-grd of source stac has no gamma0_terrain; it "
+            "has amplitudes of no coefficient, as ESA distributes them. Remove the key, or take "
+            "sentinel-1-rtc",
+        ),
+        (
+            "{imagery: {also: [{collection: sentinel-1-grd, backscatter: gamma0}]}}",
+            "imagery.also[0].backscatter: 'gamma0'",
+        ),
+        (
+            "{imagery: {also: [{collection: sentinel-1-grd, orbits: separate}]}}",
+            "imagery.also[0].orbits: 'separate'",
+        ),
+        (
+            "{imagery: {also: [{collection: landsat-c2-l2, orbits: apart}]}}",
+            "imagery.also[0].orbits: landsat-c2-l2 is no radar. Remove the key",
+        ),
+    ],
+)
+def test_what_an_archive_does_not_give_of_radar_is_refused_with_what_it_gives(
+    text: str, told: str
+) -> None:
+    (line,) = refusal(text)
+    assert told in line
+
+
 @pytest.mark.parametrize(
     ("entries", "told"),
     [

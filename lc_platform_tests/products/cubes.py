@@ -105,9 +105,10 @@ def beside(
     scale: float | Sequence[float] = 1e-4,
     offset: float = 0.0,
     data: NDArray[np.bool_] | None = None,
+    orbits: Sequence[str | None] | None = None,
 ) -> AcquisitionStack:
     """``raw`` with a further collection of that name: ``numbers`` (time, band, y, x) on its grid,
-    at six in the evening of ``days`` since 1 January."""
+    at six in the evening of ``days`` since 1 January, from ``orbits``."""
     cube = raw.cube
     assert isinstance(cube, InMemoryCube)
     evening = np.datetime64(f"{raw.year}-01-01T18:00:00") + np.array(days, "timedelta64[D]")
@@ -119,6 +120,7 @@ def beside(
             "datetime": str(evening[i]),
             "scale": np.broadcast_to(scale, len(bands)).tolist(),
             "offset": np.broadcast_to(offset, len(bands)).tolist(),
+            **({} if orbits is None else {"properties": {"sat:orbit_state": orbits[i]}}),
         }
         for i, day in enumerate(days)
     ]

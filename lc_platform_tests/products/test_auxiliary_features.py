@@ -230,3 +230,70 @@ def test_amplitude_and_power_of_one_echo_are_the_same_decibels() -> None:
     np.testing.assert_allclose(found[0][0, 3][bright], found[1][0, 3][bright], atol=0.01)
     expected = 20 * np.log10(amplitude[0, 0] * 1e-4)
     np.testing.assert_allclose(found[0][0, 3], expected, atol=1e-4)
+
+
+# Orbits that are kept apart
+
+APART = tuple(replace(RADAR, orbit=orbit) for orbit in ("ascending", "descending"))
+STATES = (
+    "ascending",
+    "descending",
+    "ascending",
+    "ascending",
+    "descending",
+    "ascending",
+    "descending",
+)
+
+
+def with_orbits(states: tuple[str | None, ...] = STATES) -> tuple[AcquisitionStack, CloudMasks]:
+    raw, masks = main_collection()
+    of = measured()
+    raw = cubes.beside(
+        raw, "S1", of["radar"], RADAR_DAYS, ["VV", "VH"], data=of["radar_data"], orbits=states
+    )
+    return raw, masks
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_orbits_apart_are_features_of_their_own_between_their_own_days(stored: bool) -> None:
+    raw, masks = with_orbits()
+    computed = features.build(raw, masks, replace(SETTINGS, auxiliary=APART, stored=stored))
+    assert computed.attributes["also"][0]["orbit"] == "ascending"
+    found = (
+        FeatureStack(computed.load())
+        if stored
+        else FeatureStack(features.recomputed(computed.attributes, raw, masks))
+    )
+    assert found.names[3:7] == (
+        "S1_VV_ascending_001", "S1_VH_ascending_001", "S1_VV_descending_001",
+        "S1_VH_descending_001",
+    )  # fmt: skip
+    values = found.read().reshape(len(TARGETS), 7, *SHAPE)
+    of = measured()
+    with np.errstate(divide="ignore"):
+        power = 10 * np.log10(of["radar"] * 1e-4)
+    power[np.isinf(power)] = np.nan
+    for number, orbit in enumerate(("ascending", "descending")):
+        own = np.array(STATES) == orbit
+        days = np.array(RADAR_DAYS)[own].tolist()
+        for band in range(2):
+            expected = plainly(power[own, band], of["radar_data"][own], days)
+            np.testing.assert_allclose(values[:, 3 + 2 * number + band], expected, atol=2e-5)
+
+
+def test_what_is_made_says_how_many_acquisitions_each_orbit_has_even_none() -> None:
+    raw, masks = with_orbits(("descending",) * len(RADAR_DAYS))
+    computed = features.build(raw, masks, replace(SETTINGS, auxiliary=APART))
+    values = FeatureStack(computed.load()).read().reshape(len(TARGETS), 7, *SHAPE)
+    facts = computed.summary.facts
+    assert (facts["acquisitions_S1_ascending"], facts["acquisitions_S1_descending"]) == (0, 7)
+    assert np.isnan(values[:, 3:5]).all()
+    assert not np.isnan(values[:, 5:7]).all()
+
+
+def test_an_acquisition_that_does_not_say_its_orbit_is_named() -> None:
+    raw, masks = with_orbits((*STATES[:4], None, *STATES[5:]))
+    with pytest.raises(DataError, match=r"acquisition S1_041_4 of S1 does not say .* ascending or"):
+        built(raw, masks, auxiliary=APART)
+    assert len(built(raw, masks, auxiliary=[RADAR]).names) > 0

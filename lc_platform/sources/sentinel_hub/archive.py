@@ -126,6 +126,8 @@ class SentinelHubArchive:
     retries              of a request that failed for no fault of its own
     ledger               that reserves the cost of each request and counts what it took
     exclude              ids of items that are left out of the catalog
+    backscatter          of a radar, the coefficient (`catalogue.BACKSCATTER`); None for the usual
+                         one
 
     The account comes from SH_CLIENT_ID and SH_CLIENT_SECRET in the environment or from the
     profile, when it is first needed. Raises SourceError for a collection that the deployment
@@ -142,8 +144,9 @@ class SentinelHubArchive:
                  the cloud probability * 255 and CLM 0 or 1, no data where there is no cloud mask
     Landsat      reflectance = digital number * 0.0001, temperature in kelvin = digital number *
                  0.01, quality bits (BQA) as they are
-    Sentinel-1   gamma0 on the Copernicus terrain model (radiometrically terrain corrected), linear
-                 power = digital number * 0.0001; interferometric wide swath with VV and VH
+    Sentinel-1   gamma0 on the Copernicus terrain model (radiometrically terrain corrected), or
+                 another coefficient on the same model by choice, linear power = digital number *
+                 0.0001; interferometric wide swath with VV and VH
     """
 
     remote = True
@@ -159,6 +162,7 @@ class SentinelHubArchive:
         retries: int,
         ledger: Ledger | None = None,
         exclude: Iterable[str] = (),
+        backscatter: str | None = None,
     ) -> None:
         has = [name for name, known in COLLECTIONS.items() if deployment in known.deployments]
         if collection not in has:
@@ -177,6 +181,9 @@ class SentinelHubArchive:
         self._opened: Service | None = None
         self._lock = Lock()
         self._of = COLLECTIONS[collection]
+        if backscatter is not None:
+            processing = {**self._of.processing, "backCoeff": backscatter.upper()}
+            self._of = replace(self._of, processing=processing)
         self._bands = encodings(self._of.definition)
 
     def __repr__(self) -> str:

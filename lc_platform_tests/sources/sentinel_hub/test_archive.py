@@ -41,6 +41,7 @@ from lc_platform.sources.sentinel_hub.archive import SentinelHubArchive
 from lc_platform.sources.simulated import COLLECTIONS, SimulatedArchive
 from lc_platform_tests import sentinel_hub_server
 from lc_platform_tests.sentinel_hub_server import (
+    BRIGHTER,
     Cut,
     Damaged,
     ExpiredTokens,
@@ -336,6 +337,21 @@ def test_radar_comes_as_linear_power() -> None:
     # The archive's own digital numbers are linear power x 10000 too.
     assert_equal(found, own.read(own.search(GRID.extent, *JUNE)[0], GRID, ("VH", "VV")))
     assert found.scale.tolist() == [1e-4] * 2
+
+
+def test_radar_comes_in_the_coefficient_that_is_chosen(server: SentinelHubServer) -> None:
+    usual = archive_of("sentinel-1-grd")
+    acquisition = first(usual)
+    power = usual.read(acquisition, GRID, ("VV",))
+    asked = json.loads(server.requests[-1].body)["input"]["data"][0]["processing"]
+    assert asked["backCoeff"] == "GAMMA0_TERRAIN"
+    for chosen in ("sigma0_ellipsoid", "beta0", "gamma0_ellipsoid"):
+        found = archive_of("sentinel-1-grd", backscatter=chosen).read(acquisition, GRID, ("VV",))
+        asked = json.loads(server.requests[-1].body)["input"]["data"][0]["processing"]
+        assert asked["backCoeff"] == chosen.upper()
+        assert (asked["orthorectify"], asked["demInstance"]) == (True, "COPERNICUS_30")
+        expected = np.minimum(power.values * BRIGHTER[chosen.upper()], 65535)
+        np.testing.assert_allclose(found.values, expected, atol=1)
 
 
 def test_landsat_comes_as_reflectance_and_quality_bits() -> None:
