@@ -292,7 +292,7 @@ class Platform:
         return AcquisitionOptions.of(self.config)
 
     def detection_options(self) -> DetectionOptions:
-        return DetectionOptions(**dict(self.config.clouds), threads=self.config.processing.threads)
+        return DetectionOptions.of(self.config)
 
     def statistics_options(self) -> StatisticsOptions:
         config = self.config

@@ -18,7 +18,7 @@ from lc_platform.catalogue import FILL_VALUES
 from lc_platform.cube import MAIN, Calibration, Layer
 from lc_platform.products.detector_options import ARCHIVE_BANDS
 from lc_platform.products.options import AcquisitionOptions
-from lc_platform.products.raw_bands import DETECTOR, detector_grid
+from lc_platform.products.raw_bands import DETECTOR, detector_grid, tiled_grid
 from lc_platform.sources.protocol import Cost, Source
 
 READING = 1
@@ -156,12 +156,14 @@ def _main_plan(patch: Patch, options: AcquisitionOptions) -> Plan:
         archive = json.dumps([archive, options.resampling])
     if detector is None:
         return Plan(archive, (_with_archive_masks(mapped, options),), options.map_margin)
-    if detector.resolution == options.resolution:
+    if detector.resolution == options.resolution and not detector.tiled:
         together = tuple(dict.fromkeys([*bands, *options.detector_bands]))
         margin = options.map_margin + detector.margin
         return Plan(archive, (Grid(MAIN, _padded(patch.geobox, margin), together),), margin)
     # One pixel more, for the bilinear way back to the patch's grid.
     coarse = detector_grid(mapped, detector.resolution, detector.margin + 1)
+    if detector.tiled:
+        coarse = tiled_grid(coarse)
     grids = _with_archive_masks(mapped, options), Grid(DETECTOR, coarse, options.detector_bands)
     return Plan(archive, grids, options.map_margin)
 

@@ -353,6 +353,11 @@ class Imagery(Section):
         return is_hls(self.collection)
 
     @property
+    def level_1c(self) -> bool:
+        """True where the collection is reflectance at the top of the atmosphere."""
+        return "l1c" in self.collection.lower()
+
+    @property
     def level_2a(self) -> bool:
         """True where the collection is surface reflectance, with a scene classification."""
         return "l2a" in self.collection.lower()

@@ -58,6 +58,7 @@ from lc_platform.config.season import Season
 from lc_platform.config.statistics import NO_INDEX, Statistics
 from lc_platform.config.validation import Validation
 from lc_platform.config.viewer import Viewer
+from lc_platform.eo import csmask
 from lc_platform.eo import indices as indices_of
 from lc_platform.eo.indices import Index
 from lc_platform.eo.season import CALENDAR_YEAR
@@ -67,6 +68,8 @@ RUN_PIXELS = 12 * 2**20
 seconds."""
 RUN_PATCHES = 64
 """Of a launched run at most; what is recorded of each takes time too."""
+NETWORK_RESOLUTION = 30.0
+"""Metres, about which the networks of ukis-csmask are said to do best."""
 SPLIT_PATCH_SIZE = 10_000.0
 """Metres that a patch is taken for where the area is split into columns and rows."""
 
@@ -74,9 +77,9 @@ SPLIT_PATCH_SIZE = 10_000.0
 class Clouds(Section):
     """The detection of clouds."""
 
-    method: Literal["s2cloudless", "scl", "fmask", "provider"] = "s2cloudless"
-    """s2cloudless needs L1C, scl L2A, fmask HLS; provider takes the masks of source
-    sentinel_hub."""
+    method: Literal["s2cloudless", "unet", "scl", "fmask", "provider"] = "s2cloudless"
+    """s2cloudless needs L1C, scl L2A, fmask HLS; unet, a network of the extra `unet`, takes L1C or
+    L2A; provider takes the masks of source sentinel_hub."""
     threshold: Fraction = 0.4
     """The cloud probability, between 0 and 1, above which a pixel is cloud."""
     average_over: Whole = Field(4, ge=0)
@@ -84,7 +87,8 @@ class Clouds(Section):
     dilation: Whole = Field(2, ge=0)
     """Pixels of the detector's grid that clouds are widened by."""
     resolution: Metres = 80.0
-    """Metres that the detector runs at, a multiple of aoi.resolution; 10 is full resolution."""
+    """Metres that the detector runs at, a multiple of aoi.resolution; 10 is full resolution. The
+    default of unet is 30."""
     shadows: Truth = False
     """Whether clouds are projected along the sun's rays, and what is dark there is not used."""
     shadow_reach: Metres = 4000.0
@@ -96,6 +100,23 @@ class Clouds(Section):
     single scene hides are not used, and ground that only looks like cloud is."""
 
     _threshold_unit = field_validator("threshold", mode="before")(fraction)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolution_of_networks(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("method") == "unet":
+            return {"resolution": NETWORK_RESOLUTION, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _networks_decide(self) -> Self:
+        given = [key for key in ("threshold", "average_over") if key in self.model_fields_set]
+        if self.method == "unet" and given:
+            raise ValueError(
+                f"{given[0]}: the network of method: unet says which class is the most probable, "
+                f"and no {given[0]} is asked for. Remove the key"
+            )
+        return self
 
     @property
     def refined(self) -> tuple[str, ...]:
@@ -271,6 +292,18 @@ class Config(Section):
                 f"{imagery.collection} is L2A, which has no B10. Take clouds.method: scl, or "
                 "imagery.collection: sentinel-2-l1c"
             )
+        if clouds.method == "unet":
+            if not (imagery.level_2a or imagery.level_1c):
+                raise ValueError(
+                    "clouds.method: unet has networks for reflectance at the top of the atmosphere "
+                    f"(L1C) and of the surface (L2A), and {imagery.collection} says neither in its "
+                    "name. Take imagery.collection: sentinel-2-l1c or sentinel-2-l2a"
+                )
+            if lacking := csmask.lacking():
+                raise ValueError(
+                    f"clouds.method: unet takes {' and '.join(lacking)}, which is not installed: "
+                    "`pip install 'lc-platform[unet]'`"
+                )
         if clouds.method == "scl" and not imagery.level_2a:
             raise ValueError(
                 f"clouds.method: scl reads the scene classification of L2A products, and "
@@ -282,11 +315,11 @@ class Config(Section):
                 "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
                 f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
             )
-        if clouds.method == "s2cloudless" or clouds.refined:
+        if clouds.method in ("s2cloudless", "unet") or clouds.refined:
             check_multiple(
                 "clouds.resolution", clouds.resolution, "aoi.resolution", self.aoi.resolution
             )
-        if clouds.refined and clouds.resolution == self.aoi.resolution:
+        if clouds.refined and clouds.method != "unet" and clouds.resolution == self.aoi.resolution:
             raise ValueError(
                 f"clouds.{clouds.refined[0]}: true takes a grid coarser than the map's, and "
                 f"clouds.resolution is that of the map ({clouds.resolution:g} m). Give a multiple, "

@@ -77,7 +77,6 @@ def s2cloudless_mask(
     dilation      radius of the dilating disk in pixels, 0 for none
     Returns (time, y, x), True where cloudy; False where the probability is NaN.
     """
-    import cv2
     from s2cloudless.cloud_detector import S2PixelCloudDetector
 
     missing = np.isnan(probability)
@@ -86,11 +85,23 @@ def s2cloudless_mask(
         threshold=threshold, average_over=average_over, dilation_size=None
     )
     cloud = detector.get_mask_from_prob(known).astype(np.uint8, copy=False)
-    if dilation:
-        # Not left to the detector: without averaging its mask is int8, which OpenCV cannot dilate.
-        disk = S2PixelCloudDetector(dilation_size=dilation).dilation_filter
-        cloud = np.array([cv2.dilate(mask, disk) for mask in cloud], np.uint8)
-    return cloud.astype(np.bool_).reshape(missing.shape) & ~missing
+    # Not left to the detector: without averaging its mask is int8, which OpenCV cannot dilate.
+    wide = np.array([dilated(mask.astype(np.bool_), dilation) for mask in cloud], np.bool_)
+    return wide.reshape(missing.shape) & ~missing
+
+
+def dilated(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Return a mask (y, x) widened by a disk, that of s2cloudless.
+
+    radius  in pixels, 0 for none
+    """
+    if not radius:
+        return mask
+    import cv2
+    from s2cloudless.cloud_detector import S2PixelCloudDetector
+
+    disk = S2PixelCloudDetector(dilation_size=radius).dilation_filter
+    return cv2.dilate(mask.astype(np.uint8), disk).astype(np.bool_)
 
 
 def detector_margin(average_over: int, dilation: int) -> int:

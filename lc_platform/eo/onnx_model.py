@@ -76,7 +76,7 @@ class OnnxModel:
         Raises ValueError where onnxruntime cannot run the file, or it is no classifier of these
         features and classes.
         """
-        session = _session(self.content)
+        session = open_session(self.content)
         given = session.get_inputs()
         if len(given) != 1 or given[0].type not in _TYPES or len(given[0].shape) < 2:
             raise ValueError(
@@ -128,7 +128,12 @@ def check_installed() -> None:
         ) from error
 
 
-def _session(content: bytes) -> Any:
+def open_session(content: bytes) -> Any:
+    """Return a session of an ONNX file that runs on the thread that asks it.
+
+    Raises MissingPackageError where there is no onnxruntime, and ValueError where it cannot run the
+    file.
+    """
     check_installed()
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as states

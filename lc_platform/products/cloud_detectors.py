@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lc_platform.cube import Window, shifted, windows
-from lc_platform.eo import clouds, hls_fmask
+from lc_platform.catalogue import canonical_band
+from lc_platform.cube import Window, first_pixel, shifted, windows
+from lc_platform.eo import cloud_network, clouds, csmask, hls_fmask
+from lc_platform.eo.radiometry import calibrate
 from lc_platform.products.options import DetectionOptions
-from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.products.raw_bands import AcquisitionStack, detector_grid
+from lc_platform.runtime.bounded_cache import BoundedCache
 
 TILE = 2048
 """Pixels along the side of the windows that are read, and stored, together."""
 
 Masks = dict[str, NDArray[Any]]
 """Layer -> (y, x)."""
+
+
+class Scene(NamedTuple):
+    """What a detector finds at a time on the grid of its own imagery, each (y, x)."""
+
+    cloud: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    """Where it says whether there is a cloud, and finds no shadow."""
+    shadow: NDArray[np.bool_] | None = None
+    """Where it looks for shadows itself, and masks on the map are made of this."""
+    probability: NDArray[np.float32] | None = None
+    """Likewise; NaN where it says nothing."""
 
 
 class Detector(Protocol):
@@ -38,6 +55,18 @@ class Detector(Protocol):
         self, time: int, window: Window | None, values: Any
     ) -> Iterator[tuple[Window, Masks]]:
         """Yield the masks of a part, window by window."""
+        ...
+
+
+class SceneDetector(Detector, Protocol):
+    """A detector that sees whole scenes on a grid of its own, of which more can be made."""
+
+    def read_scene(self, time: int) -> Any:
+        """Read the values that a scene is made of."""
+        ...
+
+    def scene(self, time: int, values: Any) -> Scene:
+        """Return what is found in them, on the whole of the detector's grid."""
         ...
 
 
@@ -118,20 +147,18 @@ class S2CloudlessOnPatchGrid(S2Cloudless):
 class S2CloudlessOnOwnGrid(S2Cloudless):
     """s2cloudless on the detector's own, coarser grid, all of the patch at once."""
 
-    def probability_on_map(
-        self, time: int, window: Window, probability: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return the probability in a window of the map (y, x), of what it is on the detector's
-        grid (1, y, x)."""
-        fine = self.raw.map_grid[shifted(window, self.raw.map_margin)]
-        found = clouds.probability_to_grid(probability, self.raw.detector.geobox, fine)[0]
-        return np.where(self.raw.data_mask(window, [time])[0], found, np.float32(np.nan))
-
     def parts(self) -> Iterator[tuple[int, Window | None]]:
         return ((time, None) for time in range(len(self.raw)))
 
     def read(self, time: int, window: Window | None) -> NDArray[np.float32]:
         return self._reflectance(window, time)
+
+    def read_scene(self, time: int) -> NDArray[np.float32]:
+        return self.read(time, None)
+
+    def scene(self, time: int, values: NDArray[np.float32]) -> Scene:  # noqa: ARG002
+        probability, cloud = self.found(values)
+        return Scene(cloud[0], ~np.isnan(probability[0]), probability=probability[0])
 
     def masks(
         self,
@@ -157,6 +184,16 @@ class S2CloudlessOnOwnGrid(S2Cloudless):
             )
 
 
+def probability_on_map(
+    raw: AcquisitionStack, time: int, window: Window, probability: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the probability in a window of the map (y, x), of what it is on the detector's grid
+    (y, x)."""
+    fine = raw.map_grid[shifted(window, raw.map_margin)]
+    found = clouds.probability_to_grid(probability[None], raw.detector.geobox, fine)[0]
+    return np.where(raw.data_mask(window, [time])[0], found, np.float32(np.nan))
+
+
 def _widened(window: Window, margin: int, raw: AcquisitionStack) -> Window:
     """Return a window and ``margin`` pixels around it, as far as the stack has them."""
     rows, columns = (
@@ -180,6 +217,157 @@ def _with_validity(
         "cloud_mask": cloud & data,
         "valid": data & known & ~cloud,
     }
+
+
+class _Imagery(NamedTuple):
+    """Whole tiles that a network sees."""
+
+    at: Window
+    """Of the detector's grid, what is asked for."""
+    corner: tuple[int, int]
+    """The first row and column of the tiles, counted from the CRS's origin."""
+    numbers: NDArray[Any]
+    """(band, y, x)"""
+    data: NDArray[np.bool_]
+    """(y, x)"""
+
+
+_TILES_KEPT = 64
+"""What a network found in tiles that neighbouring windows share: 768 KiB each."""
+
+
+@dataclass(frozen=True)
+class UNet:
+    """Clouds and their shadows by a network of ukis-csmask, on the detector's grid: the most
+    probable class, and a margin around clouds and shadows."""
+
+    raw: AcquisitionStack
+    name: csmask.NetworkName
+    resolution: float
+    dilation: int
+    reach: int
+    """Pixels of the detector's grid beyond the map of which a scene says whether they are cloud."""
+    threads: int
+    _found: BoundedCache[tuple[int, int, int], NDArray[np.float32]] = field(
+        default_factory=lambda: BoundedCache(_TILES_KEPT), repr=False, compare=False
+    )
+
+    layers: ClassVar[tuple[str, ...]] = ("cloud_probability", "cloud_mask", "shadow_mask", "valid")
+
+    @cached_property
+    def _bands(self) -> list[str]:
+        return [canonical_band(band) for band in csmask.BANDS[: self.name.band_count]]
+
+    def parts(self) -> Iterator[tuple[int, Window | None]]:
+        return _windows(self.raw)
+
+    def read(self, time: int, window: Window | None) -> _Imagery:
+        assert window is not None
+        return self._imagery(time, self._under(window, self.dilation + 1))
+
+    def masks(
+        self, time: int, window: Window | None, values: _Imagery
+    ) -> Iterator[tuple[Window, Masks]]:
+        assert window is not None
+        inner = slice(self.dilation, -self.dilation or None)
+        found, *masks = self._classes(time, values)
+        probability = found[inner, inner]
+        coarse = self.raw.detector.geobox[values.at][inner, inner]
+        fine = self.raw.map_grid[shifted(window, self.raw.map_margin)]
+        known, cloud, shadow = (
+            clouds.mask_to_grid(mask[None], coarse, fine)[0]
+            for mask in (~np.isnan(probability), *(mask[inner, inner] for mask in masks))
+        )
+        on_map = clouds.probability_to_grid(probability[None], coarse, fine)[0]
+        result = _with_validity(self.raw, window, time, on_map, cloud, known)
+        result["shadow_mask"] = shadow & result["valid"]
+        result["valid"] &= ~shadow
+        yield window, result
+
+    def read_scene(self, time: int) -> _Imagery:
+        rows, columns = self.raw.geobox.shape
+        margin = self.raw.map_margin
+        everything = slice(-margin, rows + margin), slice(-margin, columns + margin)
+        return self._imagery(time, self._under(everything, self.reach + self.dilation + 1))
+
+    def scene(self, time: int, values: _Imagery) -> Scene:
+        probability = np.full(self.raw.detector.geobox.shape, np.nan, np.float32)
+        masks = np.zeros((2, *probability.shape), np.bool_)
+        found = self._classes(time, values)
+        probability[values.at] = found[0]
+        masks[(slice(None), *values.at)] = found[1:]
+        cloud, shadow = masks
+        return Scene(cloud, ~np.isnan(probability) & ~shadow, shadow, probability)
+
+    def _under(self, window: Window, beyond: int) -> Window:
+        """Return the pixels of the detector's grid under a window of the map, and so many more
+        around them."""
+        fine = self.raw.map_grid[shifted(window, self.raw.map_margin)]
+        grid = detector_grid(fine, self.resolution, beyond)
+        rows, columns = (
+            slice(first - origin, first - origin + length)
+            for first, origin, length in zip(
+                first_pixel(grid), first_pixel(self.raw.detector.geobox), grid.shape, strict=True
+            )
+        )
+        return rows, columns
+
+    def _imagery(self, time: int, at: Window) -> _Imagery:
+        corner, tiles = [], []
+        for side, origin in zip(at, first_pixel(self.raw.detector.geobox), strict=True):
+            start, stop = csmask.extent(side.start + origin, side.stop - side.start)
+            corner.append(start)
+            tiles.append(slice(start - origin, stop - origin))
+        window, imagery = (tiles[0], tiles[1]), self.raw.detector
+        return _Imagery(
+            at,
+            (corner[0], corner[1]),
+            imagery.digital_numbers(window, [time], self._bands)[0],
+            imagery.data_mask(window, [time])[0],
+        )
+
+    def _classes(
+        self, time: int, values: _Imagery
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the probability of cloud, NaN where there is no data, and where there are clouds
+        and shadows, widened, in the window that was read."""
+        scale, offset = self.raw.detector.calibration(self._bands, [time])
+        origin = first_pixel(self.raw.detector.geobox)
+
+        def tile(row: int, column: int) -> NDArray[np.float32]:
+            down, across = row - values.corner[0], column - values.corner[1]
+            here = slice(down, down + csmask.TILE), slice(across, across + csmask.TILE)
+            reflectance = calibrate(values.numbers[None, :, *here], scale, offset)[0]
+            return np.where(values.data[here], reflectance, np.float32(np.nan))
+
+        def kept(place: tuple[int, int], make: Callable[[], Any]) -> Any:
+            key = (time, *place)
+            found = self._found.get(key)
+            if found is None:
+                found = make()
+                if found is not None:
+                    self._found.put(key, found)
+            return found
+
+        rows, columns = (
+            (side.start + first, side.stop - side.start)
+            for side, first in zip(values.at, origin, strict=True)
+        )
+        found = cloud_network.probabilities(
+            cloud_network.network(self.name), tile, rows, columns, threads=self.threads, kept=kept
+        )
+        down, across = (
+            slice(first - corner, first - corner + length)
+            for (first, length), corner in zip((rows, columns), values.corner, strict=True)
+        )
+        data = values.data[down, across] & ~np.isnan(found[0])
+        classes = found.argmax(axis=0)
+        cloud, shadow = (
+            clouds.dilated((classes == one) & data, self.dilation) & data
+            for one in (cloud_network.CLOUD, cloud_network.SHADOW)
+        )
+        probability = np.where(data, found[cloud_network.CLOUD], np.float32(np.nan))
+        return probability, cloud, shadow & ~cloud
 
 
 @dataclass(frozen=True)
@@ -208,6 +396,20 @@ class ArchiveMasks:
     ) -> Iterator[tuple[Window, Masks]]:
         assert window is not None
         yield window, self.masks_of(*values)
+
+    def read_scene(self, time: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        imagery = self.raw.detector
+        data = imagery.data_mask(None, [time])[0]
+        numbers = imagery.digital_numbers(None, [time], self.bands)[0]
+        return np.where(data, numbers, 0).astype(np.uint8), data
+
+    def scene(
+        self,
+        time: int,  # noqa: ARG002
+        values: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    ) -> Scene:
+        own = self.masks_of(*values)
+        return Scene(own["cloud_mask"], own["valid"] | own["cloud_mask"])
 
     def masks_of(self, bands: NDArray[np.uint8], data: NDArray[np.bool_]) -> Masks:
         """Return the masks of bands (band, y, x) and of where there is data (y, x)."""
@@ -290,6 +492,17 @@ def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detec
             options.dilation,
             options.threads,
         )
+    if options.method == "unet":
+        assert options.network is not None
+        reach = math.ceil(options.shadow_reach / options.resolution) if options.shadows else 0
+        return UNet(
+            raw_bands,
+            options.network,
+            options.resolution,
+            options.dilation,
+            reach,
+            options.threads,
+        )
     if options.method == "scl":
         return Scl(raw_bands)
     if options.method == "fmask":
@@ -297,5 +510,6 @@ def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detec
     if options.method == "provider":
         return Provider(raw_bands)
     raise ValueError(
-        f"clouds.method: {options.method} is not known. Take s2cloudless, scl, fmask or provider"
+        f"clouds.method: {options.method} is not known. Take s2cloudless, unet, scl, fmask or "
+        "provider"
     )

@@ -31,6 +31,7 @@ from lc_platform.products.cloud_detectors import (
     Detector,
     Masks,
     S2CloudlessOnOwnGrid,
+    UNet,
     detector_of,
 )
 from lc_platform.products.handle import SeasonHandle
@@ -178,7 +179,7 @@ def _found(
     raw_bands: AcquisitionStack, detector: Detector, options: DetectionOptions, summary: Summary
 ) -> Iterator[tuple[int, Window, Masks]]:
     if options.refined:
-        assert isinstance(detector, S2CloudlessOnOwnGrid | ArchiveMasks)
+        assert isinstance(detector, S2CloudlessOnOwnGrid | UNet | ArchiveMasks)
         yield from RefinedMasks(raw_bands, detector, options, summary.warnings.__setitem__)
         return
     parts = list(detector.parts())

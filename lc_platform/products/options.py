@@ -39,10 +39,17 @@ from lc_platform.config.options import (
     option,
 )
 from lc_platform.cube import Legend
+from lc_platform.eo import csmask
 from lc_platform.eo.clouds import DETECTOR_BANDS
+from lc_platform.eo.csmask import NetworkName
 from lc_platform.eo.indices import KNOWN, Index
 from lc_platform.eo.season import CALENDAR_YEAR, Season
-from lc_platform.products.detector_options import DetectorGrid, detector_bands, detector_grid
+from lc_platform.products.detector_options import (
+    DetectorGrid,
+    detector_bands,
+    detector_grid,
+    network_bands,
+)
 from lc_platform.products.postprocessing_options import Postprocessing
 from lc_platform.products.region_options import RegionOptions
 from lc_platform.products.region_options import counted as counted_regions
@@ -74,6 +81,10 @@ def _if_given(value: Any) -> Any:
 
 def _content_if_given(file: InputFile | None) -> Any:
     return ABSENT if file is None else digest_of(file)
+
+
+def _network_if_given(name: NetworkName | None) -> Any:
+    return ABSENT if name is None else csmask.digest(name)
 
 
 def _if_any(count: int) -> Any:
@@ -193,7 +204,9 @@ class AcquisitionOptions(Options):
         data("further_imagery", value=lambda several: [one.counted for one in several]), default=()
     )
     cloud_method: str = option(data("clouds.method"), default=_CLOUDS.method)
-    detector: DetectorGrid | None = option(data("detector_grid"), default=None)
+    detector: DetectorGrid | None = option(
+        data("detector_grid", value=lambda grid: grid and grid.counted), default=None
+    )
     """None where the detector needs no imagery of its own."""
     detector_bands: tuple[str, ...] = option(
         data("detector_bands", value=_if_others), default=DETECTOR_BANDS
@@ -250,7 +263,7 @@ class AcquisitionOptions(Options):
             ),
             cloud_method=clouds.method,
             detector=detector_grid(clouds),
-            detector_bands=detector_bands(clouds),
+            detector_bands=detector_bands(config),
             resolution=config.aoi.resolution,
             map_margin=Postprocessing.of(config).margin,
             exclude=imagery.exclude,
@@ -265,11 +278,16 @@ class AcquisitionOptions(Options):
 class DetectionOptions(Options):
     """The options of `cloud_masks`."""
 
-    method: Literal["s2cloudless", "scl", "fmask", "provider"] = option(
+    method: Literal["s2cloudless", "unet", "scl", "fmask", "provider"] = option(
         data("clouds", "method"), default=_CLOUDS.method
     )
-    """``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands; ``scl``, the scene classification
-    of L2A products; ``fmask``, that of HLS; ``provider``, Sentinel Hub's own masks."""
+    """``s2cloudless`` (Skakun et al. 2022) on the ten L1C bands; ``unet``, a network of
+    ukis-csmask; ``scl``, the scene classification of L2A products; ``fmask``, that of HLS;
+    ``provider``, Sentinel Hub's own masks."""
+    network: NetworkName | None = option(
+        data("clouds", "network", value=_network_if_given), default=None
+    )
+    """The one of ``unet``, whose file counts."""
     threshold: float = option(data("clouds", "threshold"), default=_CLOUDS.threshold)
     """Of the mean probability, 0 to 1."""
     average_over: int = option(data("clouds", "average_over"), default=_CLOUDS.average_over)
@@ -290,6 +308,15 @@ class DetectionOptions(Options):
     temporal: bool = option(data("clouds", "temporal", value=_if_so), default=_CLOUDS.temporal)
     """Whether an observation is compared with the pixel's season."""
     threads: int = option(SPEED, default=_PROCESSING.threads)
+
+    @classmethod
+    def of(cls, config: Config) -> DetectionOptions:
+        """Return the options of a configuration."""
+        network = None
+        if config.clouds.method == "unet":
+            level: csmask.Level = "l2a" if config.imagery.level_2a else "l1c"
+            network = NetworkName(level, len(network_bands(config)))
+        return cls(**dict(config.clouds), network=network, threads=config.processing.threads)
 
     @property
     def refined(self) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Window
+from lc_platform.cube import MAIN, Window, first_pixel
+from lc_platform.eo import csmask
 from lc_platform.eo.radiometry import calibrate
 from lc_platform.errors import DataError
 from lc_platform.products.handle import SeasonHandle, without_margin
@@ -192,6 +193,20 @@ class AcquisitionStack(SeasonHandle):
         stands for it."""
         numbers = self.digital_numbers(window, times, bands)
         return calibrate(numbers, *self.calibration(bands, times))
+
+
+def tiled_grid(geobox: GeoBox) -> GeoBox:
+    """Return a grid and what lies around it of the tiles that a cloud network sees as a whole."""
+    (row, column), (rows, columns) = first_pixel(geobox), geobox.shape
+    top, bottom = csmask.extent(row, rows)
+    left, right = csmask.extent(column, columns)
+    side = geobox.affine.a
+    return GeoBox.from_bbox(
+        (left * side, -bottom * side, right * side, -top * side),
+        crs=geobox.crs,
+        resolution=side,
+        tight=True,
+    )
 
 
 def detector_grid(geobox: GeoBox, resolution: float, margin: int) -> GeoBox:

@@ -8,10 +8,11 @@ each observation takes a few bits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ from lc_platform.products.cloud_detectors import (
     ArchiveMasks,
     Detector,
     Masks,
-    S2CloudlessOnOwnGrid,
+    SceneDetector,
+    probability_on_map,
     tiles,
 )
 from lc_platform.products.options import DetectionOptions
@@ -39,7 +41,7 @@ _TOGETHER = 2**16
 """Pixels whose season is read at a time."""
 _BLOCK = 64
 """Pixels along the side of the squares, counted from the CRS's origin, that have one sun."""
-_BITS = ("cloud", "usable", "snow", "missed", "ground", "dark", "shadow")
+_BITS = ("cloud", "usable", "snow", "missed", "ground", "dark", "shadow", "own_shadow")
 
 
 class _Bits:
@@ -86,7 +88,7 @@ class RefinedMasks:
     """The masks of a year, made with a detector that sees an imagery of its own grid."""
 
     raw: AcquisitionStack
-    detector: S2CloudlessOnOwnGrid | ArchiveMasks
+    detector: SceneDetector
     options: DetectionOptions
     warn: Callable[[str, str], None]
     """Takes the key of an acquisition, and what is wrong with it."""
@@ -97,20 +99,23 @@ class RefinedMasks:
         return detector_grid(self.raw.map_grid, self.options.resolution, 0)
 
     @cached_property
-    def _margin(self) -> int:
-        """Pixels of the detector's grid around what lies under the map."""
-        return int(self.raw.detector.geobox.shape[0] - self._grid.shape[0]) // 2
-
-    @cached_property
     def _reach(self) -> int:
         """Pixels around what lies under the map in which clouds are known: the detector's own
         margin lies beyond, and one pixel more."""
         if not self.options.shadows:
             return 0
-        own = 0
-        if isinstance(self.detector, S2CloudlessOnOwnGrid):
-            own = clouds.detector_margin(self.options.average_over, self.options.dilation)
-        return self._margin - own - 1
+        return math.ceil(self.options.shadow_reach / self.options.resolution)
+
+    def _of_detector(self, window: Window, beyond: int = 0) -> Window:
+        """Return where a window of the grid under the map, and so many pixels around it, lie on the
+        detector's grid."""
+        rows, columns = (
+            slice(side.start + at - of - beyond, side.stop + at - of + beyond)
+            for side, at, of in zip(
+                window, first_pixel(self._grid), first_pixel(self.raw.detector.geobox), strict=True
+            )
+        )
+        return rows, columns
 
     def __iter__(self) -> Iterator[tuple[int, Window, Masks]]:
         """Yield times, windows of the map and masks: all probabilities first where the detector
@@ -126,46 +131,25 @@ class RefinedMasks:
 
     def _new_bits(self) -> dict[str, _Bits]:
         rows, columns = self._grid.shape
-        bits = {name: _Bits(len(self.raw), (rows, columns)) for name in _BITS}
+        own = not isinstance(self.detector, ArchiveMasks) and "shadow_mask" in self.detector.layers
+        names = [name for name in _BITS if name != "own_shadow" or own]
+        bits = {name: _Bits(len(self.raw), (rows, columns)) for name in names}
         wide = rows + 2 * self._reach, columns + 2 * self._reach
         return bits | {"cloud": _Bits(len(self.raw), wide)}
 
     def _scenes(self, bits: dict[str, _Bits]) -> Iterator[tuple[int, Window, Masks]]:
-        margin, beyond = self._margin, self._margin - self._reach
-        inner, wide = (
-            (slice(m, self.raw.detector.geobox.shape[0] - m),
-             slice(m, self.raw.detector.geobox.shape[1] - m))
-            for m in (margin, beyond)
-        )  # fmt: skip
-        reads = read_ahead(self._read_scene, range(len(self.raw)))
-        for time, values in reads:
-            at = slice(time, time + 1)
-            if isinstance(self.detector, S2CloudlessOnOwnGrid):
-                probability, cloud = self.detector.found(values)
-                usable = ~np.isnan(probability)
+        inner = self._of_detector(whole(self._grid))
+        wide = self._of_detector(whole(self._grid), self._reach)
+        for time, values in read_ahead(self.detector.read_scene, range(len(self.raw))):
+            at, scene = slice(time, time + 1), self.detector.scene(time, values)
+            if scene.probability is not None:
                 for window in tiles(self.raw):
-                    yield (
-                        time,
-                        window,
-                        {
-                            "cloud_probability": self.detector.probability_on_map(
-                                time, window, probability
-                            )
-                        },
-                    )
-            else:
-                own = self.detector.masks_of(*values)
-                cloud, usable = own["cloud_mask"][None], (own["valid"] | own["cloud_mask"])[None]
-            bits["cloud"].put(at, slice(None), cloud[:, wide[0], wide[1]])
-            bits["usable"].put(at, slice(None), usable[:, inner[0], inner[1]])
-
-    def _read_scene(self, time: int) -> Any:
-        if isinstance(self.detector, S2CloudlessOnOwnGrid):
-            return self.detector.read(time, None)
-        imagery = self.raw.detector
-        data = imagery.data_mask(None, [time])[0]
-        numbers = imagery.digital_numbers(None, [time], self.detector.bands)[0]
-        return np.where(data, numbers, 0).astype(np.uint8), data
+                    found = probability_on_map(self.raw, time, window, scene.probability)
+                    yield time, window, {"cloud_probability": found}
+            bits["cloud"].put(at, slice(None), scene.cloud[wide][None])
+            bits["usable"].put(at, slice(None), scene.usable[inner][None])
+            if scene.shadow is not None:
+                bits["own_shadow"].put(at, slice(None), scene.shadow[inner][None])
 
     def _judge(self, bits: dict[str, _Bits]) -> None:
         """Find snow and what the season shows, of strips of the detector's grid."""
@@ -176,7 +160,7 @@ class RefinedMasks:
         scale, offset = (c.astype(np.float32) for c in imagery.calibration(temporal_mask.BANDS))
         for first in range(0, rows, height):
             strip = slice(first, min(first + height, rows))
-            window = shifted((strip, slice(0, columns)), self._margin)
+            window = self._of_detector((strip, slice(0, columns)))
             snow = self._snow(window)
             bits["snow"].put(times, strip, snow)
             if not (self.options.shadows or self.options.temporal):
@@ -225,14 +209,14 @@ class RefinedMasks:
         around = of("cloud")
         cloud = around[reach : reach + rows, reach : reach + columns]
         missed, ground, shadow = (of(name) for name in ("missed", "ground", "shadow"))
+        own_shadow = of("own_shadow") if "own_shadow" in bits else np.zeros_like(cloud)
         if not self.options.temporal:
             missed, ground, shadow = (np.zeros_like(cloud) for _ in range(3))
         if self.options.shadows:
             shadow = shadow | self._cast(time, of("dark") & ~missed, around)
-        known = of("usable")
-        return _Found(
-            cloud, missed, ground & ~missed, shadow & ~missed, of("snow") & known & ~cloud, known
-        )
+        shadow = (shadow & ~missed) | own_shadow
+        known = of("usable") | own_shadow
+        return _Found(cloud, missed, ground & ~missed, shadow, of("snow") & known & ~cloud, known)
 
     def _cast(
         self, time: int, dark: NDArray[np.bool_], around: NDArray[np.bool_]
@@ -290,7 +274,7 @@ class RefinedMasks:
         missed, ground, shadow, snow = map(
             here, (found.missed, found.ground, found.shadow, found.snow)
         )
-        if isinstance(self.detector, S2CloudlessOnOwnGrid):
+        if not isinstance(self.detector, ArchiveMasks):
             masks: Masks = {"cloud_mask": here(found.cloud) & data}
             masks["valid"] = data & here(found.known) & ~masks["cloud_mask"]
         else:

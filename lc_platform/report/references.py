@@ -24,6 +24,10 @@ _CLOUDS = (
     "Skakun, S. et al. (2022). Cloud Mask Intercomparison eXercise (CMIX). Remote Sensing of "
     "Environment 274, 112990."
 )
+_CLOUD_NETWORKS = (
+    "Wieland, M., Li, Y. and Martinis, S. (2019). Multi-sensor cloud and cloud shadow segmentation "
+    "with a convolutional neural network. Remote Sensing of Environment 230, 111203."
+)
 _BLOCKS = (
     "Roberts, D. R. et al. (2017). Cross-validation strategies for data with temporal, spatial, "
     "hierarchical, or phylogenetic structure. Ecography 40(8), 913-929."
@@ -114,6 +118,8 @@ def _used(of: Contents, options: ReportOptions) -> Iterator[str]:
     yield from (_METHODS[method] for method in _methods(of.card) if method in _METHODS)
     if options.cloud_method == "s2cloudless":
         yield _CLOUDS
+    if options.cloud_method == "unet":
+        yield _CLOUD_NETWORKS
     if of.card.get("validation"):
         yield _BLOCKS
     calibrated_by = (of.card.get("calibration") or {}).get("method")

@@ -12,6 +12,7 @@ import yaml
 
 from lc_platform import config
 from lc_platform.config import ConfigError, load, parse
+from lc_platform.eo import csmask
 from lc_platform_tests.config.configurations import SIMULATED, SMALLEST, configured, refusal
 
 CONTRACT = """
@@ -321,7 +322,22 @@ REFUSED = [
         "of the map (10 m). Give a multiple, such as clouds.resolution: 20.",
     ),
     ("{clouds: {shadow_reach: 0}}", "clouds.shadow_reach: "),
-    ("{clouds: {method: sen2cor}}", "It is one of s2cloudless, scl, fmask, provider."),
+    ("{clouds: {method: sen2cor}}", "It is one of s2cloudless, unet, scl, fmask, provider."),
+    (
+        "{clouds: {method: unet, threshold: 0.5}}",
+        "clouds.threshold: the network of method: unet says which class is the most probable, and "
+        "no threshold is asked for. Remove the key",
+    ),
+    (
+        "{clouds: {method: unet}, imagery: {collection: landsat-c2-l2}}",
+        "clouds.method: unet has networks for reflectance at the top of the atmosphere (L1C) and "
+        "of the surface (L2A), and landsat-c2-l2 says neither in its name. Take "
+        "imagery.collection: sentinel-2-l1c or sentinel-2-l2a",
+    ),
+    (
+        "{clouds: {method: unet}, imagery: {collection: HLSS30_2.0}}",
+        "clouds.method: unet does not fit HLSS30_2.0: ",
+    ),
     ("{clouds: {method: fmask}}", "clouds.method: fmask does not fit sentinel-2-l1c: fmask reads"),
     (
         "{imagery: {collection: HLSS30_2.0}}",
@@ -696,3 +712,15 @@ def test_dagster_takes_what_the_demo_would_write_and_writes_nothing(empty_folder
     assert settings.reference.path is None
     assert settings.storage_url.startswith(str(empty_folder / config.DEMO_FOLDER))
     assert os.listdir(empty_folder) == []  # noqa: PTH208
+
+
+def test_networks_that_are_not_installed_are_asked_for_when_the_file_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(csmask, "lacking", lambda: ["ukis-csmask", "onnxruntime"])
+    (line,) = [one for one in refusal("{clouds: {method: unet}}") if "clouds.method" in one]
+    assert "ukis-csmask and onnxruntime, which is not installed: `pip install 'lc-pl" in line
+    monkeypatch.setattr(csmask, "lacking", list)
+    assert configured("{clouds: {method: unet}}").clouds.resolution == 30
+    assert configured("{clouds: {method: unet, resolution: 20}}").clouds.resolution == 20
+    assert configured().clouds.resolution == 80
