@@ -195,6 +195,7 @@ def own_class(scene: NDArray[np.float32], first: tuple[int, int], level: str) ->
     return classes
 
 
+@pytest.mark.proof
 @pytest.mark.real_data
 def test_real_scenes_have_the_classes_that_the_package_itself_finds(
     shared_data: Path, tmp_path: Path
