@@ -20,6 +20,7 @@ from lc_platform.catalogue import (
 from lc_platform.config.aoi import Aoi
 from lc_platform.config.areas import Areas
 from lc_platform.config.change import Change
+from lc_platform.config.clouds import Clouds
 from lc_platform.config.environment import expand
 from lc_platform.config.features import Features
 from lc_platform.config.imagery import (
@@ -56,7 +57,6 @@ from lc_platform.config.sections import (
     RUN_PATCHES,
     RUN_PIXELS,
     SPLIT_PATCH_SIZE,
-    Clouds,
     Config,
     Processing,
 )
