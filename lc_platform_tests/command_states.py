@@ -85,7 +85,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "ui": ("ui", "-c", "lc.yaml", "--port", "PORT"),
     "map": ("map", "-c", "lc.yaml", "--port", "PORT"),
     "run": ("run", "-c", "lc.yaml"),
-    "init": ("init", "another", "--source", "stac"),
+    "init": ("init", "another", "--source", "stac", "--yes"),
     "demo": ("demo", DEMONSTRATION),
 }
 """In the order in which they are given: those that change something come last. `demo` takes

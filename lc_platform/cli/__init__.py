@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import comparison, configuration, sample_table, serving
+from lc_platform.cli import comparison, configuration, init, sample_table, serving
 from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
@@ -25,10 +25,8 @@ from lc_platform.cli.run_summary import summary
 from lc_platform.config import (
     DEMO_FOLDER,
     FILE_NAME,
-    SOURCES,
     Config,
     load,
-    template,
 )
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
@@ -99,26 +97,7 @@ def demo(
     raise typer.Exit(0 if report.succeeded else 1)
 
 
-@app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="The folder for the configuration.")],
-    source: Annotated[
-        str, typer.Option(help=f"The imagery archive: {', '.join(SOURCES)}.")
-    ] = "simulated",
-) -> None:
-    """Write a commented configuration to start from."""
-    if source not in SOURCES:
-        raise PlatformError(f"--source {source}: there are {', '.join(SOURCES)}")
-    from lc_platform.commands import new_configuration
-
-    with _written(folder):
-        file = new_configuration.write(folder, template(source))
-        out.print(f"{file} is written; edit it.")
-        if source == "simulated":
-            from lc_platform.commands import demo as demonstration
-
-            out.print(f"{demonstration.write_reference(load(file))} is the reference it names.")
-    out.print(f"Then:  lc-platform run -c {shlex.quote(str(file))}")
+app.command()(init.init)
 
 
 @app.command()

@@ -3,10 +3,172 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import cos, radians
 from pathlib import Path
+from typing import Any
 
-from lc_platform.config import FILE_NAME, ConfigError
+import yaml
+
+from lc_platform.area.boundary import from_bbox, from_file
+from lc_platform.commands.reference_proposal import Proposal
+from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import FILE, MODELINE, stored_schema
+
+SIDE = 10.0
+"""Kilometres along the side of the box around a place."""
+_SMALL = 20.0
+"""Kilometres: a smaller area is split into smaller patches, so that there are several."""
+_SMALL_PATCH = 2560
+_DEGREE = 111.32
+"""Kilometres of a degree of latitude."""
+_NUMBER = r"[+-]?\d+(?:\.\d+)?"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where imagery comes from."""
+
+    source: str
+    """One of `catalogue.SOURCES`."""
+    catalog: str | None = None
+    """Of source stac."""
+
+
+def archive_of(text: str) -> Archive:
+    """Return the archive that a word names: a source, a public STAC archive, or the path or URL of
+    a STAC catalog. Raises ConfigError."""
+    text = text.strip()
+    if text in SOURCES:
+        return Archive(text, CATALOGS[0] if text == "stac" else None)
+    if text in CATALOGS or "://" in text:
+        return Archive("stac", text)
+    if Path(text).expanduser().is_file():
+        return Archive("stac", str(Path(text).expanduser().resolve()))
+    raise ConfigError(
+        f"{text}: there is no such archive. Give one of {', '.join((*CATALOGS, *SOURCES))}, or the "
+        "path or URL of a STAC catalog"
+    )
+
+
+def area_of(text: str) -> dict[str, Any]:
+    """Return the keys of `aoi` that say where: of a file with a boundary, of a box (west, south,
+    east, north) or of a place (longitude, latitude), in degrees.
+
+    Raises ConfigError, or BoundaryError of a file that gives no area.
+    """
+    numbers = [float(one) for one in re.findall(_NUMBER, text)]
+    if re.fullmatch(rf"[\[(\s]*{_NUMBER}(?:[\s,;]+{_NUMBER})*[\])\s]*", text):
+        if len(numbers) == 2:
+            return {"bbox": around(*numbers)}
+        if len(numbers) == 4:
+            from_bbox(numbers)
+            return {"bbox": numbers}
+        raise ConfigError(
+            f"{text}: {len(numbers)} numbers are no area. Give four, west south east north, or "
+            "two, longitude latitude, in degrees; or a file"
+        )
+    path = text.strip().strip("'\"")
+    if "://" not in path:
+        path = str(Path(path).expanduser().resolve())
+        if not Path(path).exists():
+            raise ConfigError(
+                f"{text}: there is no such file. Give a file, four numbers (west south east north) "
+                "or two (longitude latitude), in degrees"
+            )
+    from_file(path)
+    return {"boundary": path}
+
+
+def around(longitude: float, latitude: float, side: float = SIDE) -> list[float]:
+    """Return the box around a place: west, south, east, north in degrees.
+
+    side  kilometres
+    Raises ConfigError where there is no such place, or a pole is near.
+    """
+    if not (-180 <= longitude <= 180 and -80 <= latitude <= 84):
+        raise ConfigError(
+            f"{longitude:g} {latitude:g}: that is no place between 80 S and 84 N. Give longitude, "
+            "then latitude, in degrees"
+        )
+    north = side / 2 / _DEGREE
+    east = north / cos(radians(latitude))
+    box = (longitude - east, latitude - north, longitude + east, latitude + north)
+    return [round(one, 5) for one in box]
+
+
+def years_of(text: str) -> list[int]:
+    """Return the years of a list, or of a span such as 2020-2022. Raises ConfigError."""
+    found: set[int] = set()
+    for part in re.split(r"[\s,;]+", text.strip("[] ")):
+        ends = re.fullmatch(r"(\d{4})(?:-(\d{4}))?", part)
+        if ends is None:
+            raise ConfigError(f"{text}: that is no list of years. Write 2023, or 2020-2023")
+        found |= set(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    if not found:
+        raise ConfigError(f"{text}: there is no year. Write the smaller one first: 2020-2023")
+    return sorted(found)
+
+
+def last_full_year() -> int:
+    """Return the last year of which all is over."""
+    return datetime.now(UTC).year - 1
+
+
+def text_of(
+    folder: Path,
+    archive: Archive,
+    *,
+    area: Mapping[str, Any] | None,
+    years: Sequence[int],
+    reference: Proposal | None,
+) -> str:
+    """Return the commented configuration that answers give.
+
+    folder     that it is for: paths of files in it are relative to it
+    area       keys of `aoi`, see `area_of`; None for the template's
+    reference  None for the template's
+    Raises ConfigError where it would not load.
+    """
+    plain = yaml.safe_load(template(archive.source))
+    answers: dict[str, Any] = {"years": list(years)}
+    if area is not None:
+        aoi = {k: v for k, v in plain["aoi"].items() if k not in ("boundary", "bbox", "crs")}
+        own = {key: _within(folder, v) if key == "boundary" else v for key, v in area.items()}
+        answers["aoi"] = {**own, **aoi, "crs": "utm", "patch_size": _patch_size(area)}
+    if archive.catalog is not None:
+        answers["imagery"] = {**plain["imagery"], "catalog": _within(folder, archive.catalog)}
+    if reference is not None:
+        section = reference.to_section()
+        answers["reference"] = {**section, "path": _within(folder, section["path"])}
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder.resolve().name):
+        answers["name"] = folder.resolve().name
+    text = template(archive.source, answers)
+    parse(yaml.safe_load(text), folder)
+    return text
+
+
+def _patch_size(area: Mapping[str, Any]) -> int:
+    """Return metres."""
+    if "bbox" in area:
+        west, south, east, north = area["bbox"]
+    else:
+        found = from_file(area["boundary"])
+        from rasterio.warp import transform_bounds
+
+        west, south, east, north = transform_bounds(found.crs, "EPSG:4326", *found.geometry.bounds)
+    height = (north - south) * _DEGREE
+    width = ((east - west) % 360) * _DEGREE * cos(radians((north + south) / 2))
+    return _SMALL_PATCH if min(width, height) < _SMALL else 10_000
+
+
+def _within(folder: Path, path: str) -> str:
+    """Return the path of a file relative to a folder that it is in; any other as it is."""
+    file, own = Path(path), folder.resolve()
+    return file.relative_to(own).as_posix() if file.is_relative_to(own) else path
 
 
 def write(folder: Path, text: str) -> Path:

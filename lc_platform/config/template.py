@@ -24,12 +24,16 @@ _COLUMN, _WIDTH = 36, 100
 """Where descriptions begin and end."""
 
 
-def template(source: str) -> str:
-    """Return the commented configuration of a source."""
+def template(source: str, answers: Mapping[str, Any] | None = None) -> str:
+    """Return the commented configuration of a source.
+
+    answers  keys in place of those that the source's file has; a section replaces a section whole
+    """
     chosen = (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
     given = yaml.safe_load(chosen)
     if source != "simulated":  # whose classes are its landscape's
         given["reference"]["classes"] = EXAMPLES["reference.classes"]
+    given |= answers or {}
     head = "".join(re.findall(r"^#.*\n", chosen, re.MULTILINE))
     lines: list[str] = []
     for key in keys_of():

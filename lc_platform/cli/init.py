@@ -1,0 +1,210 @@
+"""`lc-platform init`: what it asks, where there is a terminal, and what it writes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from lc_platform.cli.console import err, out
+from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, load, template
+from lc_platform.errors import PlatformError
+
+_Answer = TypeVar("_Answer")
+_SHOWN = 40
+"""Classes that are listed."""
+_NONE = "none"
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder for the configuration.")],
+    source: Annotated[
+        str | None, typer.Option(help=f"The imagery archive: {', '.join(SOURCES)}.")
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(help=f"Of stac: {', '.join(CATALOGS)}, or the path or URL of a catalog."),
+    ] = None,
+    area: Annotated[
+        str | None,
+        typer.Option(
+            help="A file with the boundary; or west south east north, or longitude latitude of a "
+            "place, in degrees, in quotes."
+        ),
+    ] = None,
+    years: Annotated[str | None, typer.Option(help="Such as 2023, or 2020-2023.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The reference map: a vector file or a raster.")
+    ] = None,
+    attribute: Annotated[
+        str | None, typer.Option(help="The attribute of the reference that holds the class.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing, and take the defaults.")
+    ] = False,
+) -> None:
+    """Write a commented configuration to start from. At a terminal it asks for the archive, the
+    area, the years and the reference, and proposes the classes that the reference has; elsewhere,
+    and with --yes, options say it."""
+    from lc_platform.commands import new_configuration as new
+
+    if source is not None and source not in SOURCES:
+        raise PlatformError(f"--source {source}: there are {', '.join(SOURCES)}")
+    if catalog is not None and source not in (None, "stac"):
+        raise PlatformError(f"--catalog: is of source stac, and the source is {source}")
+    file = folder / FILE_NAME
+    if file.exists():
+        raise PlatformError(f"{file}: is there already. Give another folder, or edit it")
+    asking = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+    if not asking and (source or "simulated") not in ("stac", "sentinel_hub"):
+        source = None if catalog else source or "simulated"
+    if not asking and not any((catalog, area, years, reference)):
+        _write(folder, template(source or "simulated"), source or "simulated")
+        return
+    archive = _archive(new, source, catalog, asking)
+    if attribute is not None and reference is None and not asking:
+        raise PlatformError("--attribute: is of --reference, which is not given. Give both")
+    proposal = _reference(folder, archive.source, reference, attribute, asking)
+    where = _area(new, archive.source, area, proposal, asking)
+    default = str(new.last_full_year())
+    when = _asked("Years", years, default, new.years_of, asking)
+    text = new.text_of(folder, archive, area=where, years=when, reference=proposal)
+    _write(folder, text, archive.source)
+
+
+def _write(folder: Path, text: str, source: str) -> None:
+    from lc_platform.commands import new_configuration as new
+
+    try:
+        file = new.write(folder, text)
+        out.print(f"{file} is written; edit it.", markup=False)
+        config = load(file)
+        if source == "simulated":
+            from lc_platform.commands import demo as demonstration
+
+            written = demonstration.write_reference(config)
+            if written is not None:
+                out.print(f"{written} is the reference it names.", markup=False)
+    except OSError as error:
+        raise PlatformError(
+            f"{folder}: cannot be written ({error.strerror}). Give a folder that can be"
+        ) from error
+    named = shlex.quote(str(file))
+    out.print(f"Look at it:  lc-platform check -c {named}", markup=False)
+    out.print(f"Then:  lc-platform run -c {named}", markup=False)
+
+
+def _asked(
+    question: str,
+    given: str | None,
+    default: str,
+    read: Callable[[str], _Answer],
+    asking: bool,
+) -> _Answer:
+    """Return what an option, an answer or the default says; asked again where it is not
+    understood."""
+    if given is not None or not asking:
+        return read(given if given is not None else default)
+    while True:
+        try:
+            return read(typer.prompt(question, default=default))
+        except PlatformError as error:
+            err.print("[yellow]not understood[/yellow]:", end=" ")
+            err.print(str(error), markup=False)
+
+
+def _archive(new: Any, source: str | None, catalog: str | None, asking: bool) -> Any:
+    given = catalog or source
+    choices = ", ".join((*CATALOGS, "sentinel_hub", "simulated"))
+    return _asked(
+        f"Imagery archive ({choices}, or a STAC catalog)",
+        given,
+        CATALOGS[0],
+        new.archive_of,
+        asking,
+    )
+
+
+def _reference(
+    folder: Path, source: str, given: Path | None, attribute: str | None, asking: bool
+) -> Any:
+    """Return the proposal of a reference; None where there is none yet."""
+    from lc_platform.commands import reference_proposal as proposing
+
+    def read(text: str) -> Any:
+        text = text.strip().strip("'\"")
+        if text in ("", _NONE):
+            return None
+        path = text if "://" in text else str(Path(text).expanduser().resolve())
+        return proposing.propose(path, attribute)
+
+    default = _NONE if source == "simulated" else _likely(folder)
+    question = "Reference map (a vector file or a raster; none: later)"
+    if source == "simulated":
+        question = "Reference map (none: the simulated landscape's own)"
+    found = _asked(question, None if given is None else str(given), default, read, asking)
+    if found is None:
+        return None
+    if asking and attribute is None and len(found.attributes) > 1:
+        several = ", ".join(f"{name} ({n} values)" for name, n in found.attributes.items())
+        found = _asked(
+            f"Attribute that holds the class ({several})",
+            None,
+            found.attribute,
+            lambda name: proposing.propose(found.path, name),
+            asking,
+        )
+    _show(found)
+    return found
+
+
+def _likely(folder: Path) -> str:
+    """Return the one file here that may be a reference."""
+    kinds = ("*.gpkg", "*.shp", "*.geojson", "*.parquet", "*.tif", "*.fgb")
+    places = dict.fromkeys(one.resolve() for one in (folder, Path.cwd()) if one.is_dir())
+    found = [file for place in places for kind in kinds for file in sorted(place.glob(kind))]
+    return str(found[0]) if len(found) == 1 else _NONE
+
+
+def _show(proposal: Any) -> None:
+    of = f" of its attribute {proposal.attribute}" if proposal.attribute else ""
+    out.print(f"Classes of {Path(proposal.path).name}, by the values{of}:", markup=False)
+    table = Table("", "id", "name", "values", box=None)
+    for one in proposal.classes[:_SHOWN]:
+        color = Text("##", style=f"{one['color']} on {one['color']}")
+        values = ", ".join(map(str, one["values"]))
+        table.add_row(color, str(one["id"]), Text(one["name"]), Text(values))
+    out.print(table)
+    if len(proposal.classes) > _SHOWN:
+        out.print(f"and {len(proposal.classes) - _SHOWN} more")
+    if proposal.ignore:
+        out.print(f"No label: {', '.join(map(str, proposal.ignore))}", markup=False)
+    if not proposal.complete:
+        err.print("[yellow]warning[/yellow]:", end=" ")
+        err.print(
+            "the raster is large, and a part of its pixels was looked at: rare values may be "
+            "missing, which `lc-platform check` names",
+            markup=False,
+        )
+
+
+def _area(new: Any, source: str, given: str | None, proposal: Any, asking: bool) -> Any:
+    """Return the keys of `aoi` that say where; None for the template's."""
+    extent = None if proposal is None else proposal.extent
+    template_s = extent is None and given is None
+    if extent is not None:
+        default = " ".join(f"{one:.5f}" for one in extent)
+    elif source == "simulated":
+        default = "14.991 46.695 15.089 46.762"
+    else:
+        default = "14.46 45.93 14.56 46.0"
+    if template_s and not asking:
+        return None
+    question = "Area (a file; west south east north; or longitude latitude of a place)"
+    return _asked(question, given, default, new.area_of, asking)

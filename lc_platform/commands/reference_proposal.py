@@ -1,0 +1,391 @@
+"""Classes that a reference map may be of, read from its own values, names and colours."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import rasterio
+from rasterio.errors import RasterioIOError
+from rasterio.warp import transform_bounds
+
+from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, batches
+from lc_platform.config.colors import chosen
+from lc_platform.config.reference import plain_text
+from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
+from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.reference_classes import NO_VALUE, word
+
+MOST_CLASSES = 60
+"""Values that an attribute has at most to be proposed by itself."""
+_CLASSES = 255
+_COUNTED = 1000
+"""Values after which an attribute is none of classes."""
+_SIDE = 2048
+"""Pixels along a side that a raster's values are looked for on."""
+_DBF_NAME = 10
+"""Letters of the name of an attribute that a shapefile keeps."""
+_LIKELY = re.compile(
+    r"class|cover|lulc|land|use|code|crop|type|species|categ|clc|label|raba|nutz|klass|klasa|"
+    r"класс|тип|код|покров|культур|угод|вид",
+    re.IGNORECASE,
+)
+_NO_LABEL = re.compile(
+    r"(no|not)[ _-]?(data|label|class\w*)|nodata|unknown|unclassified|undefined|n/?a|none|null",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """How a reference may be read."""
+
+    path: str
+    layer: str | None
+    """Where the file has several of polygons, of which others have no such attribute."""
+    attribute: str | None
+    """None of a raster."""
+    classes: tuple[Mapping[str, Any], ...]
+    """As `reference.classes` has them: id, name, color, values."""
+    ignore: tuple[int | str, ...]
+    extent: tuple[float, float, float, float] | None
+    """West, south, east, north in degrees; None where it is not known."""
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    """The attributes that may hold classes, those first that rather do, and their values'
+    number."""
+    complete: bool = True
+    """False where a part of a large raster was looked at."""
+
+    def to_section(self) -> dict[str, Any]:
+        """Return the section `reference` of a configuration."""
+        found: dict[str, Any] = {"path": self.path, "layer": self.layer}
+        found |= {"attribute": self.attribute, "ignore": list(self.ignore)}
+        given = {key: value for key, value in found.items() if value not in (None, [])}
+        return {**given, "classes": [dict(one) for one in self.classes]}
+
+
+def propose(path: str, attribute: str | None = None) -> Proposal:
+    """Return the classes that a reference map may be of.
+
+    attribute  of a vector file; by default the one that most likely holds classes
+    Raises SourceError, which says what to do, where the file is not there, is no map of classes,
+    or has no such attribute.
+    """
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise SourceError(f"{path} is not there. Give the reference map's file")
+    try:
+        found = layers_of(path, None)
+    except NotVectorError:
+        return _of_raster(path, attribute)
+    except (VectorFileError, *READ_ERRORS) as error:
+        raise SourceError(f"{path} cannot be read ({error}). It may be damaged") from error
+    polygons = [layer for layer in found if layer.may_have_polygons]
+    if not polygons:
+        kinds = ", ".join(sorted({layer.kind for layer in found})) or "tables alone"
+        raise SourceError(
+            f"{path} has no layer of polygons ({kinds}). A reference map is of polygons or a "
+            "raster; points with a class are samples: give them as sampling.points"
+        )
+    try:
+        return _of_polygons(path, polygons, attribute)
+    except READ_ERRORS as error:
+        raise SourceError(f"{path} cannot be read ({error}). It may be damaged") from error
+
+
+def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Proposal:
+    counts, features = _counts(layers)
+    if wanted is not None:
+        attribute = _named(path, wanted, layers)
+        if len(counts[attribute]) > _CLASSES:
+            raise SourceError(
+                f"{path}: the attribute {attribute} has more than {_CLASSES} values, and a map has "
+                f"{_CLASSES} classes at most. Give another: {', '.join(_fields(layers))}"
+            )
+    likely = sorted(
+        (name for name, of in counts.items() if 2 <= len(of) <= MOST_CLASSES),
+        key=lambda name: (
+            not _LIKELY.search(name),
+            len(counts[name]) == features,
+            not _are_whole(counts[name]),
+            len(counts[name]),
+        ),
+    )
+    if wanted is None:
+        if not likely:
+            raise SourceError(
+                f"{path} has no attribute of 2 to {MOST_CLASSES} values, as classes would be "
+                f"({_summary(counts)}). Name the one that holds the class (--attribute), or give a "
+                "file that has one"
+            )
+        attribute = likely[0]
+    having = [layer for layer in layers if attribute in layer.fields]
+    names = _names(having, attribute, counts)
+    classes, ignore = _classes(counts[attribute], names, {})
+    if not classes:
+        raise SourceError(
+            f"{path}: the attribute {attribute} has no value. Give another: "
+            f"{', '.join(_fields(layers))}"
+        )
+    attributes = {name: len(counts[name]) for name in likely}
+    return Proposal(path, None, attribute, classes, ignore, _extent(having), attributes)
+
+
+def _fields(layers: Iterable[Layer]) -> list[str]:
+    return [*dict.fromkeys(name for layer in layers for name in layer.fields)]
+
+
+def _named(path: str, wanted: str, layers: Sequence[Layer]) -> str:
+    """Return the attribute that is meant: a shapefile keeps the first letters of its name."""
+    fields = _fields(layers)
+    folded = {plain_text(name).casefold(): name for name in fields}
+    for name in (wanted, wanted[:_DBF_NAME]):
+        if (found := folded.get(plain_text(name).casefold())) is not None:
+            return found
+    raise SourceError(
+        f"{path} has no attribute {wanted}. It has {', '.join(fields) or 'none'}. Give one of them"
+    )
+
+
+def _summary(counts: Mapping[str, Counter[str]]) -> str:
+    if not counts:
+        return "it has no attribute"
+    return ", ".join(
+        f"{name} has {'more than ' if len(of) > _COUNTED else ''}{min(len(of), _COUNTED)}"
+        for name, of in counts.items()
+    )
+
+
+def _counts(layers: Sequence[Layer]) -> tuple[dict[str, Counter[str]], int]:
+    """Return how often each value of each attribute of text or numbers is there, and the number of
+    features. Of an attribute with too many values not all are counted."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in _fields(layers)}
+    features = 0
+    for layer in layers:
+        with batches(layer, layer.fields) as (_, several):
+            for batch in several:
+                features += batch.num_rows
+                for name in layer.fields:
+                    if len(counts[name]) <= _COUNTED and name in batch.schema.names:
+                        counts[name].update(_words(batch.column(name)))
+    for of in counts.values():
+        of.pop(NO_VALUE, None)
+    return counts, features
+
+
+def _words(column: pa.Array) -> Counter[str]:
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        return Counter()
+    found: Counter[str] = Counter()
+    for one in column.value_counts().to_pylist():
+        found[word(one["values"])] += one["counts"]
+    return found
+
+
+def _are_whole(values: Iterable[str]) -> bool:
+    return all(re.fullmatch(r"0|-?[1-9][0-9]*", one) for one in values)
+
+
+def _names(
+    layers: Sequence[Layer], attribute: str, counts: Mapping[str, Counter[str]]
+) -> dict[str, str]:
+    """Return the name of each value, of another attribute of text that has one name for each."""
+    values = counts[attribute]
+    if not _are_whole(values):
+        return {}
+    candidates = [
+        name
+        for name, of in counts.items()
+        if name != attribute
+        and len(of) == len(values)
+        and not any(map(_are_whole, ([v] for v in of)))
+    ]
+    pairs: dict[str, dict[str, set[str]]] = {name: {} for name in candidates}
+    for layer in layers:
+        with batches(layer, [attribute, *candidates]) as (_, several):
+            for batch in several:
+                own = [word(one) for one in batch.column(attribute).to_pylist()]
+                for name in candidates:
+                    if name in batch.schema.names:
+                        other = map(word, batch.column(name).to_pylist())
+                        for value, text in set(zip(own, other, strict=True)):
+                            pairs[name].setdefault(value, set()).add(text)
+    for of in pairs.values():
+        known = {value: next(iter(texts)) for value, texts in of.items() if len(texts) == 1}
+        if set(known) >= set(values) and len(set(known.values())) == len(known):
+            return {value: plain_text(known[value]) for value in values}
+    return {}
+
+
+def _classes(
+    counts: Mapping[str, int], names: Mapping[str, str], colors: Mapping[str, str]
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[int | str, ...]]:
+    """Return classes, and the values that mean no label.
+
+    counts  of values; names and colors by value, where they are known
+    """
+    ordered = sorted(counts, key=lambda one: (not _are_whole([one]), _number(one), one))
+    ignore = [one for one in ordered if _NO_LABEL.fullmatch(plain_text(names.get(one, one)))]
+    alike: dict[str, list[str]] = {}
+    for one in ordered:
+        if one not in ignore:
+            alike.setdefault(plain_text(names.get(one, one)), []).append(one)
+    first = [values[0] for values in alike.values()]
+    own_ids = _are_whole(first) and all(1 <= int(one) <= _CLASSES for one in first)
+    shown = chosen([colors.get(one) for one in first])
+    classes = tuple(
+        {
+            "id": int(values[0]) if own_ids else i,
+            "name": f"class {name}" if _are_whole([name]) else name or repr(values[0]),
+            "color": color,
+            "values": [_value(one) for one in values],
+        }
+        for i, ((name, values), color) in enumerate(zip(alike.items(), shown, strict=True), 1)
+    )
+    return classes, tuple(_value(one) for one in ignore)
+
+
+def _number(value: str) -> float:
+    return float(value) if _are_whole([value]) else 0.0
+
+
+def _value(text: str) -> int | str:
+    return int(text) if _are_whole([text]) else text
+
+
+def _extent(layers: Sequence[Layer]) -> tuple[float, float, float, float] | None:
+    import pyogrio
+
+    boxes = []
+    for layer in layers:
+        if layer.crs is None:
+            return None
+        if layer.geometry is not None:
+            bounds = layer.read().total_bounds
+        else:
+            info = pyogrio.read_info(layer.dataset, layer=layer.name, force_total_bounds=True)
+            bounds = info["total_bounds"]
+        if bounds is not None and np.isfinite(bounds).all():
+            boxes.append(transform_bounds(layer.crs, "EPSG:4326", *bounds))
+    if not boxes:
+        return None
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+# Rasters.
+
+
+def _of_raster(path: str, attribute: str | None) -> Proposal:
+    if attribute is not None:
+        raise SourceError(f"{path} is a raster, which has no attributes. Leave --attribute out")
+    try:
+        with rasterio.open(path) as raster:
+            if raster.count > 1:
+                named = ", ".join(
+                    f"{i} {name}" if name else str(i)
+                    for i, name in enumerate(raster.descriptions, 1)
+                )
+                raise SourceError(
+                    f"{path} has {raster.count} bands ({named}), and a reference has one, of "
+                    f"classes. Take it out: gdal_translate -b 1 {Path(path).name} reference.tif"
+                )
+            values, complete = _values(raster)
+            no_data = raster.nodata
+            table = _color_table(raster)
+            extent = (
+                tuple(transform_bounds(raster.crs, "EPSG:4326", *raster.bounds))
+                if raster.crs and not raster.transform.is_identity
+                else None
+            )
+            dtype = raster.dtypes[0]
+    except RasterioIOError as error:
+        raise SourceError(
+            f"{path} is neither a vector file nor a raster that GDAL reads ({error})"
+        ) from error
+    if extent is None:
+        raise SourceError(
+            f"{path} does not say where on Earth its pixels lie. Georeference it "
+            "(gdal_translate -a_srs -a_ullr)"
+        )
+    if not np.issubdtype(np.dtype(dtype), np.integer):
+        whole = all(float(one).is_integer() for one in values)
+        raise SourceError(
+            f"{path} holds {dtype}, and classes are whole numbers. "
+            + (
+                "Its values are whole, so convert it: gdal_translate -ot Int16 "
+                f"{Path(path).name} reference.tif"
+                if whole
+                else "Its values are no whole numbers, as of a measure or a probability: give a "
+                "map of classes"
+            )
+        )
+    if len(values) > _CLASSES:
+        raise SourceError(
+            f"{path} has {len(values)} values, and a map has {_CLASSES} classes at most. Give a "
+            "map of classes"
+        )
+    names = {str(value): name for value, name in _category_names(path).items() if name}
+    counts = {word(value): n for value, n in values.items() if value != no_data}
+    unnamed_zero = "0" in counts and "0" not in names
+    if unnamed_zero:
+        del counts["0"]
+    colors = {str(value): color for value, color in table.items()}
+    classes, ignore = _classes(counts, names, colors)
+    if not classes:
+        raise SourceError(f"{path} has no value but 0 and no data. Give a map of classes")
+    zero: tuple[int | str, ...] = (0,) if unnamed_zero else ()
+    return Proposal(path, None, None, classes, (*zero, *ignore), extent, complete=complete)
+
+
+def _values(raster: Any) -> tuple[Counter[float], bool]:
+    """Return how often values are there, on a coarser grid where the raster is large."""
+    shape = (min(raster.height, _SIDE), min(raster.width, _SIDE))
+    values = raster.read(1, out_shape=shape, masked=True).compressed()
+    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    value, count = np.unique(values, return_counts=True)
+    found = Counter(dict(zip(value.tolist(), count.tolist(), strict=True)))
+    return found, shape == (raster.height, raster.width)
+
+
+def _color_table(raster: Any) -> dict[int, str]:
+    try:
+        table = raster.colormap(1)
+    except ValueError:  # it has none
+        return {}
+    return {value: f"#{r:02x}{g:02x}{b:02x}" for value, (r, g, b, _) in table.items()}
+
+
+def _category_names(path: str) -> dict[int, str]:
+    """Return the names of values in GDAL's side file: its list of categories, or its attribute
+    table."""
+    side = Path(f"{path}.aux.xml")
+    if not side.is_file():
+        return {}
+    try:
+        root = ElementTree.fromstring(side.read_bytes())
+    except ElementTree.ParseError:
+        return {}
+    listed = root.find(".//CategoryNames")
+    if listed is not None:
+        return {i: (one.text or "").strip() for i, one in enumerate(listed.findall("Category"))}
+    table = root.find(".//GDALRasterAttributeTable")
+    if table is None:
+        return {}
+    usages = {one.findtext("Usage", ""): i for i, one in enumerate(table.findall("FieldDefn"))}
+    # GDAL's usages: 2 is the name, 5 the value.
+    if "2" not in usages or "5" not in usages:
+        return {}
+    found = {}
+    for row in table.findall("Row"):
+        cells = [cell.text or "" for cell in row.findall("F")]
+        number = cells[usages["5"]]
+        if re.fullmatch(r"-?[0-9]+(\.0*)?", number):
+            found[int(float(number))] = cells[usages["2"]].strip()
+    return found

@@ -1,0 +1,112 @@
+"""`lc-platform init`: questions, answers, and what is written."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lc_platform import config
+from lc_platform.commands.new_configuration import area_of, around, years_of
+from lc_platform.config.json_schema import FILE
+from lc_platform.errors import PlatformError
+from lc_platform_tests.command_line import Command
+from lc_platform_tests.commands.reference_files import polygons
+from lc_platform_tests.terminal import CTRL_C, started
+
+
+def test_options_say_all_where_nothing_is_asked(lc: Command, tmp_path: Path) -> None:
+    reference = polygons(tmp_path / "r.gpkg", lulc=[3, 4, 4], name=["field", "wood", "wood"])
+    options = ("--area", "14.5 46.05", "--years", "2020-2022", "--reference", reference)
+    ended = lc("init", tmp_path / "new map", "--catalog", "planetary-computer", *options)
+    assert ended.status == 0, ended.err
+    found = config.load(tmp_path / "new map" / config.FILE_NAME)
+    assert found.imagery.catalog == "planetary-computer"
+    assert found.years == (2020, 2021, 2022)
+    assert found.aoi.bbox == tuple(around(14.5, 46.05))
+    assert found.class_names == {3: "field", 4: "wood"}
+    assert found.reference.attribute == "lulc"
+    assert found.located(found.reference.path or "", "reference.path") == reference
+    assert lc("config", "check", tmp_path / "new map" / config.FILE_NAME).status == 0
+
+
+def test_without_an_area_it_is_that_of_the_reference(lc: Command, tmp_path: Path) -> None:
+    reference = polygons(tmp_path / "r.parquet", lulc=[3, 4, 4])
+    ended = lc("init", tmp_path / "new", "--source", "stac", "--reference", reference)
+    assert ended.status == 0, ended.err
+    found = config.load(tmp_path / "new" / config.FILE_NAME)
+    assert found.aoi.bbox == pytest.approx((14, 46, 14.03, 46.01), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--area", "200 46"), "that is no place between 80 S and 84 N"),
+        (("--area", "1 2 3"), "3 numbers are no area"),
+        (("--area", "border.gpkg"), "there is no such file"),
+        (("--years", "2030"), "has not begun"),
+        (("--years", "soon"), "that is no list of years"),
+        (("--reference", "r.gpkg"), "is not there"),
+    ],
+)
+def test_an_option_that_is_no_answer_leaves_nothing(
+    lc: Command, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    ended = lc("init", tmp_path / "new", "--source", "stac", *options)
+    assert ended.status == 1
+    assert said in ended.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_answers_are_read_in_the_forms_that_people_write() -> None:
+    assert area_of("[14.1, 45.9, 14.2, 46]") == {"bbox": [14.1, 45.9, 14.2, 46.0]}
+    assert years_of("2020, 2022") == [2020, 2022]
+    west, south, east, north = around(0, 60, side=111.32)
+    assert (north - south, east - west) == pytest.approx((1, 2), abs=1e-3)
+    with pytest.raises(PlatformError):
+        area_of("14.1 46 13 45")
+
+
+def typed(session: object, question: str, answer: str) -> None:
+    session.until(question, 120)  # type: ignore[attr-defined]
+    os.write(session._terminal, answer.encode() + b"\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_at_a_terminal_it_asks_and_what_it_writes_is_ready_to_be_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "моя карта"
+    folder.mkdir()
+    polygons(folder / "parcels 2023.shp", KULTURA=["хлеб", "лес", "лес"], nr=[1, 2, 3])
+    with started("init", "new", terminal=True, folder=folder) as session:
+        typed(session, "Imagery archive", "landsat")
+        typed(session, "there is no such archive", "simulated")
+        typed(session, "Reference map", "parcels 2022.shp")
+        typed(session, "is not there", "parcels 2023.shp")
+        if session.says("Attribute that holds", 5):
+            os.write(session._terminal, b"\n")
+        typed(session, "Area", "15.04 46.73 15.06 46.75")
+        typed(session, "Years", "2023")
+        assert session.ended(120) == 0, session.words
+        assert "хлеб" in session.words
+    file = folder / "new" / config.FILE_NAME
+    found = config.load(file)
+    assert sorted(found.class_names.values()) == ["лес", "хлеб"]
+    assert found.reference.attribute == "KULTURA"
+    with started("config", "check", "new/lc-platform.yaml", terminal=True, folder=folder) as check:
+        assert check.ended(120) == 0, check.words
+    assert {one.name for one in file.parent.iterdir()} == {config.FILE_NAME, FILE}
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_question_leaves_nothing(tmp_path: Path) -> None:
+    with started("init", "new", terminal=True, folder=tmp_path) as session:
+        typed(session, "Imagery archive", "earth-search")
+        session.until("Reference map", 120)
+        while session.process.poll() is None:  # it may not have begun to read yet
+            session.signalled(CTRL_C)
+            time.sleep(0.2)
+        assert session.ended(60) == 130
+        assert "Traceback" not in session.words
+    assert list(tmp_path.iterdir()) == []

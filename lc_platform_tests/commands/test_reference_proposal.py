@@ -1,0 +1,119 @@
+"""Classes that are read from a reference itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from lc_platform.commands.reference_proposal import propose
+from lc_platform.sources.protocol import SourceError
+from lc_platform.storage.raster_cube import palette
+from lc_platform_tests.commands.reference_files import polygons
+
+
+def raster(path: Path, values: Any, dtype: str = "uint8", count: int = 1, **about: Any) -> str:
+    array = np.asarray(values, dtype)
+    with rasterio.open(
+        path, "w", driver="GTiff", height=array.shape[0], width=array.shape[1], count=count,
+        dtype=dtype, crs="EPSG:32633", transform=from_origin(500_000, 5_100_000, 10, 10), **about,
+    ) as file:  # fmt: skip
+        for band in range(1, count + 1):
+            file.write(array, band)
+    return str(path)
+
+
+def read(path: str, attribute: str | None = None) -> dict[int, tuple[str, list[Any]]]:
+    return {
+        one["id"]: (one["name"], list(one["values"])) for one in propose(path, attribute).classes
+    }
+
+
+def test_codes_take_their_names_from_the_attribute_that_has_one_for_each(tmp_path: Path) -> None:
+    path = polygons(
+        tmp_path / "a.gpkg",
+        parcel=[1, 2, 3, 4],
+        lulc=[11, 20, 20, 0],
+        title=["cropland", "forest", "forest", "no data"],
+        area=[1.5, 2.5, 3.5, 4.5],
+    )
+    found = propose(path)
+    assert found.attribute == "lulc"
+    assert read(path) == {11: ("cropland", [11]), 20: ("forest", [20])}
+    assert found.ignore == (0,)
+    assert len({one["color"] for one in found.classes}) == 2
+    assert found.extent == pytest.approx((14, 46, 14.04, 46.01), abs=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["shp", "gpkg", "parquet"])
+def test_names_in_any_script_and_with_blanks_are_kept(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "карта 2023"
+    folder.mkdir()
+    path = polygons(folder / f"покров земли.{ending}", тип=["лес", "вода", "лес "])
+    assert propose(path).attribute == "тип"
+    trees = ["лес"] if ending == "shp" else ["лес", "лес "]  # which cuts blanks off
+    assert read(path) == {1: ("вода", ["вода"]), 2: ("лес", trees)}
+
+
+def test_an_attribute_is_found_by_the_name_that_a_shapefile_has_cut(tmp_path: Path) -> None:
+    path = polygons(tmp_path / "a.shp", landcover_=["a", "b", "a"], other=[1, 2, 2])
+    assert propose(path, "landcover_class").attribute == "landcover_"
+    with pytest.raises(SourceError, match=r"has no attribute klass\. It has landcover_, other"):
+        propose(path, "klass")
+
+
+def test_mixed_values_are_classes_each(tmp_path: Path) -> None:
+    path = polygons(tmp_path / "a.gpkg", code=["1", "2", "forest", None, "010"])
+    assert read(path) == {
+        1: ("class 1", [1]), 2: ("class 2", [2]), 3: ("010", ["010"]), 4: ("forest", ["forest"]),
+    }  # fmt: skip
+
+
+def test_a_raster_has_the_names_and_colours_of_its_side_file(tmp_path: Path) -> None:
+    path = raster(tmp_path / "a.tif", [[0, 1, 2], [2, 2, 255]], nodata=255)
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {1: (255, 215, 0, 255), 2: (0, 100, 0, 255)})
+    plain = propose(path)
+    assert [(one["name"], one["color"]) for one in plain.classes] == [
+        ("class 1", "#ffd700"), ("class 2", "#006400"),
+    ]  # fmt: skip
+    assert plain.ignore == (0,)
+    names = palette({1: ("field", "#ffd700"), 2: ("wood", "#006400")}, 1)
+    Path(f"{path}.aux.xml").write_text(names, encoding="utf-8")
+    assert read(path) == {1: ("field", [1]), 2: ("wood", [2])}
+
+
+def test_a_raster_s_attribute_table_names_its_values(tmp_path: Path) -> None:
+    path = raster(tmp_path / "a.tif", [[41, 42]], "int16")
+    Path(f"{path}.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><GDALRasterAttributeTable>"
+        "<FieldDefn index='0'><Name>Value</Name><Type>0</Type><Usage>5</Usage></FieldDefn>"
+        "<FieldDefn index='1'><Name>Class</Name><Type>2</Type><Usage>2</Usage></FieldDefn>"
+        "<Row index='0'><F>41</F><F>oak</F></Row><Row index='1'><F>42</F><F>pine</F></Row>"
+        "</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"
+    )
+    assert read(path) == {41: ("oak", [41]), 42: ("pine", [42])}
+
+
+def test_what_cannot_be_understood_says_what_to_do(tmp_path: Path) -> None:
+    def says(path: str, words: str) -> None:
+        with pytest.raises(SourceError, match=words):
+            propose(path)
+
+    says(str(tmp_path / "none.gpkg"), "is not there. Give the reference map's file")
+    (tmp_path / "a.txt").write_text("no map")
+    says(str(tmp_path / "a.txt"), "neither a vector file nor a raster")
+    says(polygons(tmp_path / "b.gpkg", name=["all"] * 3), "no attribute of 2 to 60 values")
+    points = geopandas.GeoDataFrame(
+        {"label": ["a", "b"]}, geometry=geopandas.points_from_xy([1, 2], [3, 4]), crs="EPSG:4326"
+    )
+    points.to_file(tmp_path / "p.gpkg")
+    says(str(tmp_path / "p.gpkg"), "points with a class are samples: give them as sampling.points")
+    says(raster(tmp_path / "c.tif", [[1, 2]], "float32"), "convert it: gdal_translate -ot Int16")
+    says(raster(tmp_path / "d.tif", [[0.5, 2]], "float32"), "as of a measure or a probability")
+    says(raster(tmp_path / "e.tif", [[1, 2]], count=3), "has 3 bands .* gdal_translate -b 1 e.tif")
