@@ -38,7 +38,7 @@ from lc_platform.storage.errors import (
     StorageError,
     UnavailableError,
 )
-from lc_platform.storage.exclusive import create
+from lc_platform.storage.exclusive import create, doubt
 from lc_platform.storage.prune import prune
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
@@ -152,6 +152,7 @@ def test_of_several_who_create_a_file_one_does(store: Store) -> None:
     assert created.count(True) == 1
     assert store.read_bytes("marks/one") == contents[created.index(True)]
     assert not create(store, "marks/one", b"late")
+    assert doubt(store) is None
 
 
 def test_what_is_removed_is_gone(store: Store) -> None:
