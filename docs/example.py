@@ -35,7 +35,7 @@ def make() -> None:
     settings["aoi"].pop("buffer", None)
     settings["imagery"]["max_cloud_cover"] = 10
     settings["imagery"]["simulation"] = {
-        "changes": {"since": 2022, "felled": 0.4, "built": 0.4, "reference_until": 2022}
+        "changes": {"since": 2022, "felled": 0.4, "built": 0.4, "reference_until": 2023}
     }
     settings["reference"] = {}
     STORE.mkdir(parents=True, exist_ok=True)
