@@ -25,6 +25,7 @@ class Key(NamedTuple):
 
     path: str
     kind: str
+    unit: str
     default: str
     text: str
     section: bool
@@ -55,7 +56,8 @@ def keys() -> Iterator[Key]:
         path = one.path
         for several in lists:
             path = re.sub(rf"^{re.escape(several)}(?=\.)", f"{several}[]", path)
-        yield Key(path, _kind(one), _default(one), one.description, one.section is not None)
+        section = one.section is not None
+        yield Key(path, _kind(one), one.unit, _default(one), one.description, section)
 
 
 def _default(key: ConfigurationKey) -> str:
@@ -74,9 +76,9 @@ def configuration() -> str:
     """Return the page of the configuration's keys, a part for each section of the file."""
     page = [
         "# Configuration\n",
-        "Every key of the file, with its type, its default and its unit. `lc-platform init` writes "
-        "the same as a commented file. A key in a list has `[]` in its path. An unknown key is "
-        "refused with the nearest name.\n",
+        "Every key of the file, with its type, its unit and its default. `lc-platform init` writes "
+        "the same as a commented file, and `lc-platform config explain` says it of one key. A key "
+        "in a list has `[]` in its path. An unknown key is refused with the nearest name.\n",
     ]
     parts: dict[str, list[Key]] = {"": []}
     for key in keys():
@@ -87,13 +89,14 @@ def configuration() -> str:
         head, *rest = of if top else [None, *of]
         if head is not None:
             page.append(f"{_text(head.text)}\n")
-        rows = [
-            (f"[]{{#{anchor(one.path)}}}{code(one.path)}", one.kind, code(one.default)
-             if one.default != "required" else "required", _text(one.text))
-            for one in rest
-        ]  # fmt: skip
-        page.append(table(("key", "type", "default", "what it is"), rows))
+        page.append(table(("key", "type", "unit", "default", "what it is"), map(_row, rest)))
     return "\n".join(page)
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    name = f"[]{{#{anchor(key.path)}}}{code(key.path)}"
+    default = key.default if key.default == "required" else code(key.default)
+    return name, key.kind, key.unit, default, _text(key.text)
 
 
 def anchor(path: str) -> str:
@@ -177,11 +180,13 @@ def assets() -> str:
     from lc_platform import assets as declared
     from lc_platform.artefacts.layout import OPTIONAL, dimensions
     from lc_platform.artefacts.layout import key as stored_as
+    from lc_platform.report.facts import OF_ASSETS
 
     page = [
         "# Assets\n",
         "Each row of [what is made](../pipeline.md) is a Dagster asset. Each partition of it is "
-        "one object of the store. Dagster's UI shows the same, with pictures.\n",
+        "one object of the store. Dagster's UI shows the same, with pictures. "
+        "[Metadata](metadata.md) says what the names mean.\n",
     ]
     for asset in declared.ALL:
         of = [d for d in ("patch", "year") if d in dimensions(asset.name)]
@@ -191,6 +196,7 @@ def assets() -> str:
             ("partitions", " x ".join(of) or "none"),
             ("stored as", code(_place(stored_as(asset.name, "PATCH", 0)))),
             ("depends on", ", ".join(f"[{n}](#asset-{n})" for n in asset.inputs) or "nothing"),
+            ("metadata", ", ".join(code(_shown(one)) for one in OF_ASSETS[asset.name])),
             ("group", asset.group),
             ("kinds", ", ".join(sorted(asset.kinds))),
             ("code version", code(asset.code_version)),
@@ -220,22 +226,29 @@ def files() -> str:
 
 def metadata() -> str:
     """Return the page of the metadata that partitions have in the UI."""
-    from lc_platform.report.facts import FACTS, SHARE
+    from lc_platform.report.facts import FACTS, OF_ASSETS, SHARE
 
     rows = []
     for name, fact in sorted(FACTS.items()):
-        shown = f"{name.removesuffix('_fraction')}_percent" if fact.unit == SHARE else name
+        shown = _shown(name)
         unit = "percent" if fact.unit == SHARE else fact.unit
-        names = (
-            code(shown) if shown == name else f"{code(shown)} (of a record: {code(name)}, 0 to 1)"
-        )
-        rows.append((names, unit, _text(fact.what)))
+        of_record = "" if shown == name else f" (in a record {code(name)}, 0 to 1)"
+        assets = [f"[{one}](#asset-{one})" for one, names in OF_ASSETS.items() if name in names]
+        rows.append((code(shown) + of_record, unit, _text(fact.what), ", ".join(assets) or "all"))
     return "\n".join([
         "# Metadata\n",
         "These stand on the page of an asset's partition in Dagster's UI, and in the artefact's "
         "record below `.records/`. An artefact has those that apply to it.\n",
-        table(("key", "unit", "what it says"), rows),
+        table(("key", "unit", "what it says", "of"), rows),
     ])  # fmt: skip
+
+
+def _shown(name: str) -> str:
+    """Return the name of a fact as the UI shows it."""
+    from lc_platform.report.facts import FACTS, SHARE
+
+    share = FACTS[name].unit == SHARE
+    return f"{name.removesuffix('_fraction')}_percent" if share else name
 
 
 class MetricOf(NamedTuple):
@@ -252,25 +265,31 @@ def exported() -> list[MetricOf]:
     and those of the web map, which it passes on."""
     import dagster as dg
     import yaml
+    from prometheus_client import start_http_server
 
     from lc_platform.assets import ALL
     from lc_platform.commands.metrics import Exporter
     from lc_platform.platform import Platform
     from lc_platform.viewer.map_metrics import MapMetrics
 
+    of_map = MapMetrics().registry
+    server, _ = start_http_server(0, "127.0.0.1", registry=of_map)
     with tempfile.TemporaryDirectory() as folder:
         data = yaml.safe_load(config.template("simulated"))
         (Path(folder) / "data").mkdir()
         platform = Platform(config.parse(data, Path(folder)), [asset.recipe for asset in ALL])
         with dg.DagsterInstance.ephemeral() as instance:
-            exporter = Exporter(instance, platform, _NO_MAP)
+            web_map = f"http://127.0.0.1:{server.server_port}/metrics"
+            exporter = Exporter(instance, platform, web_map)
             exporter.refresh()
-            families = [*exporter.collect(), *MapMetrics().registry._collector_to_names]
-    return sorted(_metric(one) for one in families)
+            families = [one for one in exporter.collect() if one.name not in _names(of_map)]
+    server.shutdown()
+    server.server_close()
+    return sorted(_metric(one) for one in [*families, *of_map._collector_to_names])
 
 
-_NO_MAP = "http://127.0.0.1:1/metrics"
-"""Where no map answers."""
+def _names(registry: Any) -> set[str]:
+    return {one.name for one in registry.collect()}
 
 
 def _metric(one: Any) -> MetricOf:

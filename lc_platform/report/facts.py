@@ -110,3 +110,76 @@ FACTS: Mapping[str, Fact] = {
     "{kind}_shift_pixels": Fact("The largest shift of a kind of comparison.", "pixels"),
 }
 """Every key, by its name; braces stand for a name of the configuration or of the code."""
+
+OF_EVERY_ASSET = (
+    "bytes", "made_at", "map", "patch", "path", "seconds", "unchanged", "version", "warnings",
+    "year",
+)  # fmt: skip
+"""What applies to every asset, as far as it is partitioned so."""
+
+OF_ASSETS: Mapping[str, tuple[str, ...]] = {
+    "patch_grid": (
+        "patches", "patches_with_reference", "patch_rows", "patch_columns", "zones", "notes",
+    ),
+    "raw_bands": (
+        "acquisitions", "acquisitions_{name}", "acquisitions_new", "acquisitions_too_cloudy",
+        "bands", "rows", "columns", "valid_fraction", "requests", "processing_units",
+        "bytes_moved", "requests_this_month", "processing_units_this_month", "requests_left",
+        "processing_units_left",
+    ),
+    "cloud_masks": (
+        "acquisitions", "cloud_fraction", "valid_fraction", "method", "rows", "columns",
+    ),
+    "observation_stats": (
+        "acquisitions", "valid_fraction", "valid_observations_mean", "valid_observations_min",
+        "pixels_never_seen", "pixels_without_data", "rows", "columns",
+    ),
+    "reference_rasters": (
+        "class_pixels", "labelled_fraction", "ambiguous_pixels", "rows", "columns",
+    ),
+    "alignment": (
+        "comparisons", "{kind}_shift_pixels", "reference",
+    ),
+    "features": (
+        "acquisitions", "acquisitions_{name}", "acquisitions_used", "features",
+        "valid_fraction", "missing_percent", "composites_not_converged", "rows", "columns",
+    ),
+    "training_samples": (
+        "rows", "features", "class_samples", "points",
+    ),
+    "model": (
+        "model_version", "classes", "features", "samples", "training_patches", "test_patches",
+        "folds", "rounds", "expected_calibration_error", "missing_patches", "trained_elsewhere",
+    ),
+    "predictions": (
+        "class_pixels", "mean_confidence", "valid_fraction", "share_outside_applicability",
+        "share_outside_applicability_by_class", "model_version", "rows", "columns",
+    ),
+    "held_out_predictions": (
+        "reference_pixels", "classified_pixels", "model_version", "rows", "columns",
+    ),
+    "evaluation": (
+        "overall_accuracy", "balanced_accuracy", "f1_weighted", "f1_macro",
+        "f1_weighted_by_object", "expected_calibration_error", "test_pixels", "model_version",
+    ),
+    "mosaic": (
+        "class_pixels", "patches", "patches_missing", "missing", "share_outside_applicability",
+        "share_outside_applicability_by_class", "crs", "model_version", "rows", "columns",
+    ),
+    "area_statistics": (
+        "mapped_hectares", "mosaic_version", "units", "points", "judged", "not_judged",
+        "overall_accuracy", "overall_accuracy_standard_error", "no_estimate_because",
+    ),
+    "objects": (
+        "objects", "no_objects_because", "model_version",
+    ),
+    "change": (
+        "from_year", "years_read", "changed_hectares", "changed_percent", "confirmed_pixels",
+        "denied_pixels", "no_data_pixels", "changed_hectares_estimated",
+        "changed_hectares_standard_error", "no_estimate_because",
+    ),
+    "report": (
+        "overall_accuracy", "f1_weighted", "mapped_hectares",
+    ),
+}  # fmt: skip
+"""Beside these, what applies to each."""

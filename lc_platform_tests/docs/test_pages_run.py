@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ import yaml
 
 import lc_platform
 from lc_platform import cli
+from lc_platform.artefacts.layout import FILES
 from lc_platform.config import ENVIRONMENT_VARIABLE, FILE_NAME, template
 from lc_platform.reading import reader as reading
+from lc_platform.report.facts import OF_ASSETS, OF_EVERY_ASSET
 from lc_platform.runtime import signals
 from lc_platform_tests.docs.snippets import HOW_TO, TUTORIAL, Block, blocks_of, commands_in, merged
 from lc_platform_tests.sites import EVERYWHERE, SHAPE, SIDE, Site, metres
@@ -139,6 +142,21 @@ def test_the_demo_makes_a_map_as_the_tutorial_says(demo: Reader) -> None:
     assert demo.done[0] == "demo"
     assert set(np.unique(demo.names["land_cover"])) - {0}
     assert 0 <= demo.names["demo"].metrics(2023)["overall_accuracy"] <= 1
+
+
+def test_metadata_and_files_are_those_that_the_reference_names(demo: Reader) -> None:
+    store = demo.folder / "lc-demo" / "data"
+    for record in (store / ".records").glob("*/**/*.json"):
+        asset = record.relative_to(store / ".records").parts[0]
+        told = json.loads(record.read_text("utf-8"))["shown"].get("facts", {})
+        of = [*OF_ASSETS[asset], *OF_EVERY_ASSET]
+        patterns = "|".join(re.sub(r"\{\w+\}", r"[\\w-]+", name) for name in of)
+        assert [name for name in told if not re.fullmatch(patterns, name)] == [], asset
+    files = [re.sub(r"\\\{\w+\\\}", r"[\\w./-]+", re.escape(path)) for path in FILES]
+    for path in (p.relative_to(store) for p in store.rglob("*") if p.is_file()):
+        hidden = any(part.startswith(".") for part in path.parts)
+        inside = any(part.endswith(".zarr") for part in path.parts)
+        assert hidden or inside or re.fullmatch("|".join(files), str(path)), path
 
 
 def test_areas_come_of_the_points_as_the_tutorial_says(demo: Reader) -> None:

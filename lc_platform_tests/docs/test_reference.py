@@ -16,7 +16,7 @@ import yaml
 from lc_platform import cli
 from lc_platform.artefacts.layout import EVERY_ASSET, FILES, key
 from lc_platform.config import template
-from lc_platform.report.facts import FACTS
+from lc_platform.report.facts import FACTS, OF_ASSETS, OF_EVERY_ASSET
 from lc_platform_tests.rooms import PACKAGE, PROJECT
 
 
@@ -135,6 +135,13 @@ def test_every_fact_that_a_product_tells_is_on_the_page_of_the_metadata() -> Non
     told -= {"{}offset", "{}scale"}  # of an acquisition
     assert told - known == set(), "say in report/facts.py what they are"
     assert all(name in page for name in FACTS)
+
+
+def test_every_asset_says_which_of_these_it_has() -> None:
+    assert set(OF_ASSETS) == set(EVERY_ASSET)
+    named = {name for names in OF_ASSETS.values() for name in names} | set(OF_EVERY_ASSET)
+    assert named == set(FACTS)
+    assert "`valid_observations_min`" in reference().assets()
 
 
 def test_every_metric_is_on_its_page() -> None:
