@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import comparison, configuration, init, sample_table, serving
+from lc_platform.cli import comparison, configuration, init, licences, sample_table, serving
 from lc_platform.cli.console import ConfigFile, err, out
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
@@ -463,6 +463,7 @@ def compare(
 
 
 app.add_typer(configuration.app, name="config")
+app.command()(licences.licences)
 app.command()(serving.metrics)
 app.command()(serving.ui)
 app.command("map")(serving.web_map)
