@@ -71,7 +71,6 @@ EXAMPLES: Mapping[str, Any] = {
     "features.layers.terrain": ["slope", "aspect", "curvature"],
     "sampling.points.path": "points.gpkg",
     "sampling.points.layer": "points",
-    "sampling.points.attribute": "class",
     "sampling.points.longitude": "x",
     "sampling.points.latitude": "y",
     "sampling.points.weight": "weight",

@@ -49,14 +49,15 @@ class Points(Section):
     """Samples that users bring themselves: points with a class and a date."""
 
     path: Text
-    """A GeoPackage, a Parquet with geometries or with longitudes and latitudes, or another vector
-    file of points."""
+    """A GeoPackage, a Parquet or a CSV with geometries or with longitudes and latitudes, such as
+    samples of sits, or another vector file of points."""
     layer: Text | None = None
     """The layer of a file that has several."""
-    attribute: Text
+    attribute: Text = "label"
     """The column that holds the class: the name or the id of one of reference.classes."""
     date: Text = "date"
-    """The column that holds the date, or the year: a point is of the map of its year."""
+    """The column that holds the date, or the year: a point is of the map of its year. Where there
+    is no column date, the middle between start_date and end_date, as sits has them."""
     longitude: Text | None = None
     """The column of a table without geometries that holds the longitude in degrees; by default
     longitude or lon."""

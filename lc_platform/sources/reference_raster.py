@@ -61,6 +61,7 @@ class RasterReference:
         try:
             with self._opened() as raster:
                 dtype = raster.dtypes[0]
+                bands, band = raster.count, raster.descriptions[0]
                 self._crs = usable(
                     raster.crs.to_wkt() if raster.crs else None,
                     None if raster.transform.is_identity else tuple(raster.bounds),
@@ -88,6 +89,12 @@ class RasterReference:
                 "Convert it to an integer type"
             )
         self._dtype = np.dtype(dtype)
+        if bands > 1:
+            self.notes.append(
+                f"reference.path: {path} has {bands} bands, and the first one is read"
+                + (f" ({band})" if band else "")
+                + ". Where the classes are in another, take that out: gdal_translate -b 2 IN OUT"
+            )
         # A value that means no data is of no class, unless the configuration says so.
         self._masked = not {MaskFlags.nodata, MaskFlags.all_valid} & set(flags)
         self._all_data = MaskFlags.all_valid in flags

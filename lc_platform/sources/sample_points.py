@@ -32,6 +32,7 @@ _NAMED = 5
 """Rows that a message names."""
 _PLACES = (("longitude", "latitude"), ("lon", "lat"))
 """Columns of a table without geometry, with small or capital letters, where none are named."""
+_SPAN = ("start_date", "end_date")
 _NONE = "no season"
 _SAME = 1e-7
 """Degrees, a centimetre: points that lie nearer are one."""
@@ -194,6 +195,7 @@ def _read(options: PointOptions, path: str) -> pandas.DataFrame:
             f"{KEY}.path: {path} cannot be read ({error}). Give a GeoPackage, a Parquet, or "
             "another vector file of points"
         ) from error
+    table = _with_middle(table, options.date)
     for key in ("attribute", "date", "longitude", "latitude", "weight"):
         column = getattr(options, key)
         if column is not None and column not in table.columns:
@@ -205,6 +207,20 @@ def _read(options: PointOptions, path: str) -> pandas.DataFrame:
     if not len(table):
         raise SourceError(f"{KEY}.path: {path} has no point. Add some, or remove {KEY}")
     return table
+
+
+def _with_middle(table: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """Return a table with the day in the middle of the time that each label holds for, where it has
+    no date and is like the samples of sits (Simoes et al. 2021)."""
+    import pandas
+
+    if column != "date" or column in table.columns or not {*_SPAN} <= {*table.columns}:
+        return table
+    start, end = (
+        pandas.to_datetime(table[name], errors="coerce", format="ISO8601") for name in _SPAN
+    )
+    middle = (start + (end - start) / 2).dt.strftime("%Y-%m-%d").where(end >= start)
+    return table.assign(date=middle)
 
 
 def _rows(wrong: NDArray[Any]) -> str:

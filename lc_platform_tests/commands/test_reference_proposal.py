@@ -12,9 +12,13 @@ import rasterio
 from rasterio.transform import from_origin
 
 from lc_platform.commands.reference_proposal import propose
+from lc_platform.sources import open_source
 from lc_platform.sources.protocol import SourceError
+from lc_platform.sources.reference_map import open_reference
+from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage.raster_cube import palette
 from lc_platform_tests.commands.reference_files import polygons
+from lc_platform_tests.config.configurations import SIMULATED, configured
 
 
 def raster(path: Path, values: Any, dtype: str = "uint8", count: int = 1, **about: Any) -> str:
@@ -117,3 +121,11 @@ def test_what_cannot_be_understood_says_what_to_do(tmp_path: Path) -> None:
     says(raster(tmp_path / "c.tif", [[1, 2]], "float32"), "convert it: gdal_translate -ot Int16")
     says(raster(tmp_path / "d.tif", [[0.5, 2]], "float32"), "as of a measure or a probability")
     says(raster(tmp_path / "e.tif", [[1, 2]], count=3), "has 3 bands .* gdal_translate -b 1 e.tif")
+
+
+def test_a_reference_of_several_bands_is_read_from_the_first_and_told_of(tmp_path: Path) -> None:
+    path = raster(tmp_path / "export.tif", [[1, 2]], count=2)
+    classes = "classes: [{id: 1, name: a}, {id: 2, name: b}]"
+    config = configured(f"{{reference: {{path: '{path}', attribute: null, {classes}}}}}")
+    reference = open_reference(ReferenceOptions.of(config), open_source(configured(base=SIMULATED)))
+    assert "export.tif has 2 bands, and the first one is read" in "".join(reference.notes)

@@ -11,10 +11,12 @@ import pandas
 import pytest
 from pyproj import Transformer
 
+from lc_platform.config import parse
 from lc_platform.config.input_files import InputFile
 from lc_platform.sources.point_options import PointOptions
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.sample_points import PointReference, open_points
+from lc_platform_tests.config.configurations import configured
 from lc_platform_tests.products import cubes
 
 CLASSES = {3: ("forest", "#00ff00"), 7: ("Wiese", "#ffff00")}
@@ -69,6 +71,44 @@ def test_points_are_of_the_pixels_that_they_lie_in_and_of_their_year(
     assert found.weights.tolist() == [2, 2, 2]
     assert points.on(GRID, 2017).rows.tolist() == [5]
     assert (points.count(2018), points.outside([GRID], 2018)) == (4, 1)
+
+
+def sits_samples(path: Path, **columns: list[str]) -> Path:
+    """A CSV as sits_to_csv writes it: a label holds from a day to another."""
+    of = table(HERE[:3]).assign(
+        id=[1, 2, 3],
+        start_date=["2017-09-14", "2017-01-01", "2016-09-14"],
+        end_date=["2018-08-29", "2017-12-31", "2017-08-29"],
+        label=["forest", "Wiese", "forest"],
+        **columns,
+    )
+    names = ["id", "longitude", "latitude", "start_date", "end_date", "label"]
+    of[names].to_csv(path / "samples.csv", index=False)
+    return path / "samples.csv"
+
+
+def test_samples_of_sits_are_of_the_season_in_the_middle_of_their_time(tmp_path: Path) -> None:
+    points = open_points(options(sits_samples(tmp_path), attribute="label"))
+    assert points.years.tolist() == [2018, 2017, 2017]
+    assert points.classes.tolist() == [3, 7, 3]
+    assert points.on(GRID, 2017).rows.tolist() == [3, 19]
+
+
+def test_a_label_that_ends_before_it_begins_has_no_date(tmp_path: Path) -> None:
+    file = sits_samples(tmp_path)
+    file.write_text(file.read_text("utf-8").replace("2017-12-31", "2016-12-31"), "utf-8")
+    with pytest.raises(SourceError, match=r"sampling\.points\.date: .* row 2: no date is given"):
+        open_points(options(file, attribute="label"))
+
+
+def test_a_csv_of_sits_needs_its_path_alone(tmp_path: Path) -> None:
+    sits_samples(tmp_path)
+    change = "{years: [2018], sampling: {points: {path: samples.csv}}, reference: {classes: ["
+    change += "{id: 3, name: forest}, {id: 7, name: Wiese}]}}"
+    config = configured(change)
+    found = PointOptions.of(parse(config.model_dump(exclude_unset=True), tmp_path))
+    assert found is not None
+    assert open_points(found).count(2018) == 1
 
 
 def test_of_points_in_one_pixel_one_counts_and_of_several_classes_none(tmp_path: Path) -> None:
