@@ -62,7 +62,7 @@ def test_windows_give_the_map_of_the_whole(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(postprocessing, "_PANEL", 2 * window)
         found = finished(
-            beyond, lambda values: decide(values, IDS), IDS, options,
+            beyond, lambda values, _: decide(values, IDS), IDS, options,
             (slice(0, rows), slice(0, columns)), origin=first, window=window,
         )  # fmt: skip
         covered = np.zeros((rows, columns), int)
