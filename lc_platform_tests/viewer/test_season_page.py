@@ -94,3 +94,19 @@ def test_the_year_says_which_months_it_is_of(page: Watched) -> None:
     for year in YEARS:
         label = page.page.locator(f"label:has(#year-{year})")
         assert label.get_attribute("title") == f"Oct {year - 1} to Sep {year}"
+
+
+def test_another_band_is_asked_for_when_it_is_chosen(page: Watched, water_years: Reader) -> None:
+    lon, lat = map(float, page.fragment.split("pixel=")[1].split("&")[0].split(","))
+    expected = water_years.at(lon, lat, int(page.page.inner_text("#story h2")[-4:]))["B11"]
+    values = page.page.locator("#story .observations tbody td:nth-child(2)")
+    with page.page.expect_request(lambda request: "series=B11" in request.url):
+        page.page.select_option("#series", "B11")
+    shown = [f"{value:.3f}".rstrip("0").rstrip(".") for value in expected]
+    eventually(values.all_text_contents, shown)
+    # What was told before is not asked for again.
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.page.select_option("#series", "NDVI")
+    eventually(lambda: values.all_text_contents() != shown)
+    assert not [url for url in asked if "api/pixel" in url]
