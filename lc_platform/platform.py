@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from lc_platform.acquisition.reuse import ReusableAcquisition
     from lc_platform.acquisition.search import SearchResult
     from lc_platform.products.auxiliary_features import AuxiliaryBands
+    from lc_platform.products.catalog import Listed
+    from lc_platform.products.catalog_options import CatalogOptions
     from lc_platform.products.land_cover import LandCover
     from lc_platform.products.reference_sample import SampleFile
     from lc_platform.products.report import StoredChange
@@ -279,6 +281,22 @@ class Platform:
             if version.given not in now
         }
 
+    def listed(self, year: int, look: Snapshot | None = None) -> Listed:
+        """Return what there is of a year, which its catalog lists."""
+        from lc_platform.products.catalog import Listed
+        from lc_platform.stac.inventory import identity
+
+        return Listed(identity(look or self.versions.look(), year))
+
+    def listed_since(self, look: Snapshot, year: int) -> Mapping[Partition, str]:
+        """Return which catalog of a year does not list what there is now, with the reason."""
+        recorded = look.recorded("catalog", year)
+        if not recorded:
+            return {}
+        now = digest(self.listed(year, look).identity)
+        why = "what it lists was made since"
+        return {where: why for where, version in recorded.items() if version.given != now}
+
     # The options of products, of which versions are made.
 
     def options(self, spec: VersionSpec) -> Options | None:
@@ -459,6 +477,11 @@ class Platform:
             cloud_method=config.clouds.method,
             season=config.season.span,
         )
+
+    def catalog_options(self) -> CatalogOptions:
+        from lc_platform.stac.options import options_of
+
+        return options_of(self.config, self.classes, self.config.season.span)
 
     def change_years(self, year: int) -> Sequence[int]:
         """Return the years whose predictions the change of a year is made of; none where there is

@@ -22,6 +22,7 @@ ROOMS = (
     "platform",
     "acquisition",
     "report",
+    "stac",
     "artefacts",
     "products",
     "sources",

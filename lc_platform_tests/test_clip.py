@@ -120,7 +120,7 @@ def test_clip_may_be_turned_off_for_a_boundary_and_on_for_a_box(clipped: Config)
     assert set(stale(look(other(clip=True)))) == {"report"}
     from_area = {
         *("features", "training_samples", "model", "held_out_predictions", "evaluation"),
-        *("predictions", "mosaic", "area_statistics", "objects", "report"),
+        *("predictions", "mosaic", "area_statistics", "objects", "report", "catalog"),
     }
     unclipped = stale(look(other(clip=False)))
     assert set(unclipped) == from_area
@@ -138,5 +138,5 @@ def test_a_wider_buffer_makes_stale_what_ends_with_it(clipped: Config) -> None:
     assert set(found) == {
         *("patch_grid", "features", "training_samples"),
         *("model", "held_out_predictions", "evaluation"),
-        *("predictions", "mosaic", "area_statistics", "objects", "report"),
+        *("predictions", "mosaic", "area_statistics", "objects", "report", "catalog"),
     }

@@ -36,6 +36,7 @@ from lc_platform.eo import onnx_model
 from lc_platform.errors import DataError
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.area_statistics import AreaStatistics
+from lc_platform.products.catalog import CATALOG, ITEMS, Catalog, StoredCatalog
 from lc_platform.products.change import Change, ChangeStatistics
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.evaluation import Evaluation
@@ -50,7 +51,7 @@ from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.products.report import Report
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import WrongLabels
-from lc_platform.storage import raster_cube, zarr_cube
+from lc_platform.storage import raster_cube, trees, zarr_cube
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.file_sets import content_and_writing, of_one_writing
 from lc_platform.storage.staging import PART
@@ -510,6 +511,46 @@ class ReportFormat:
         self.open(store, key)
 
 
+class CatalogFormat:
+    """A STAC catalog: JSON files and tables of items in folders."""
+
+    def write(self, store: Store, key: str, value: Catalog) -> int:
+        with trees.tree(store, key, CATALOG) as folder:
+            value.summary.facts["items"] = value.write(folder)
+            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def open(self, store: Store, key: str) -> StoredCatalog:
+        return StoredCatalog(self._document(store, key, CATALOG))
+
+    def _document(self, store: Store, key: str, name: str) -> Mapping[str, Any]:
+        text = self._content(store, key, name)
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise DamagedArtefactError(
+                f"{store.path(key)}/{name}: is damaged ({error}). Materialize catalog again", key
+            ) from error
+
+    def check(self, store: Store, key: str) -> None:
+        """Read the catalog, its collections and the tables of their items."""
+        for link in self.open(store, key).content["links"]:
+            if link["rel"] != "child":
+                continue
+            of = PurePosixPath(link["href"])
+            self._document(store, key, str(of))
+            table = str(of.with_name(ITEMS))
+            content = self._content(store, key, table)
+            _check_table(io.BytesIO(content), f"{store.path(key)}/{table}", key, "catalog")
+
+    def _content(self, store: Store, key: str, name: str) -> bytes:
+        try:
+            return store.current(key, lambda path: store.content(f"{path}/{name}"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingArtefactError(
+                f"{store.path(key)}/{name}: is not there. Materialize catalog first"
+            ) from error
+
+
 def _read(store: Store, key: str, *names: str) -> list[bytes]:
     """Files of a folder, of one writing of it."""
     try:
@@ -542,6 +583,7 @@ def formats(threads: int = 0) -> dict[str, Format]:
         "mosaic": MosaicFormat(),
         "area_statistics": AreaStatisticsFormat(),
         "report": ReportFormat(),
+        "catalog": CatalogFormat(),
         "objects": ObjectsFormat(),
         "change": ChangeFormat(),
     }

@@ -27,6 +27,7 @@ _KEYS = {
     "objects": "objects/{year}.parquet",
     "change": "change/{year}.tif",
     "report": "evaluation/{year}/report.html",
+    "catalog": "catalog/{year}",
 }
 
 OPTIONAL = ("change",)
@@ -105,6 +106,8 @@ FILES = {
     "mosaic/{year}/applicability.json": "shares outside, by class and patch",
     "mosaic/{year}/valid_observations.tif": "the count of valid observations",
     "mosaic/{year}/land_cover.png": "a picture of the map",
+    "mosaic/{year}/land_cover.qml": "the map's style, which QGIS takes of itself",
+    "mosaic/{year}/land_cover.sld": "the same as OGC has it",
     "mosaic/{year}/land_cover.parquet": "the map as polygons, with map.polygons",
     "area_statistics/{year}.parquet": "areas, a row a class and unit",
     "area_statistics/{year}.json": "the same, with how they were estimated",
@@ -114,6 +117,12 @@ FILES = {
     "change/{year}.tif": "change, classes before and after, probabilities, confirmation",
     "change/{year}.parquet": "a row a transition",
     "change/{year}.json": "the same, with how it was estimated",
+    "catalog/{year}/catalog.json": "the STAC catalog of the year",
+    "catalog/{year}/{asset}/collection.json": "its collection of an asset",
+    "catalog/{year}/{asset}/{item}.json": "its items, one for each artefact",
+    "catalog/{year}/{asset}/items.parquet": "the items of a collection as stac-geoparquet",
+    "catalog/{year}/styles/land_cover.qml": "the style of the classes for QGIS",
+    "catalog/{year}/styles/land_cover.sld": "the same as OGC has it",
     "{raster}.tif.aux.xml": "names and colours of the classes of a GeoTIFF, as GDAL has them",
     ".records/": "a record of each artefact: its version, and what it was made of",
 }

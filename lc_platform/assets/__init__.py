@@ -16,7 +16,7 @@ from lc_platform.assets.learning import (
     training_samples,
 )
 from lc_platform.assets.maps import area_statistics, change, mosaic, objects, predictions
-from lc_platform.assets.publishing import report
+from lc_platform.assets.publishing import catalog, report
 
 ALL = (
     patch_grid,
@@ -36,5 +36,6 @@ ALL = (
     objects,
     change,
     report,
+    catalog,
 )
 """In the order of the work."""

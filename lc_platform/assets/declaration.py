@@ -65,6 +65,7 @@ class Asset:
     given: Callable[..., ExternalInput | None] | None = None
     unchanged: Callable[..., None] | None = None
     evidence: Callable[[Platform, int], Sequence[int]] | None = None
+    follows: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of `dagster.asset`."""
 
@@ -75,6 +76,7 @@ class Asset:
     @property
     def inputs(self) -> list[str]:
         wanted = [*_parameters(self.body), *(_parameters(self.given) if self.given else ())]
+        wanted += self.follows
         return list(dict.fromkeys(n for n in wanted if n not in _OWN))
 
     @property
@@ -291,6 +293,7 @@ def asset(
     given: Callable[..., ExternalInput | None] | None = None,
     unchanged: Callable[..., None] | None = None,
     evidence: Callable[[Platform, int], Sequence[int]] | None = None,
+    follows: tuple[str, ...] = (),
     **arguments: Any,
 ) -> Callable[[Callable[..., Any]], Asset]:
     """Declare an asset by the body that makes one of its partitions.
@@ -302,6 +305,7 @@ def asset(
     unchanged     is called if the artefact is current already
     evidence      returns the years whose patches one of a year is made of, none where there is
                   none of that year; None where each is made of its own
+    follows       upstream assets that it is made after, and tells of without opening them
     arguments     further arguments of `dagster.asset`
 
     The body's parameters may be ``platform``, ``patch`` (its key), ``year``, ``context``,
@@ -312,7 +316,7 @@ def asset(
     raises stops no other.
     """
     return lambda body: Asset(
-        body, group, kinds, code_version, options, given, unchanged, evidence, arguments
+        body, group, kinds, code_version, options, given, unchanged, evidence, follows, arguments
     )
 
 

@@ -19,7 +19,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     ),
     "training": ("model",),
     "prediction": ("predictions", "held_out_predictions"),
-    "mosaicking": ("evaluation", "mosaic", "area_statistics", "objects", "report"),
+    "mosaicking": ("evaluation", "mosaic", "area_statistics", "objects", "report", "catalog"),
     "change_detection": ("change",),
 }
 """Job -> its assets; a later job needs the earlier ones."""
@@ -33,7 +33,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "of other ground.",
     "mosaicking": (
         "Evaluate a year, join its predictions into one map, add up its areas, give objects "
-        "their classes, and report."
+        "their classes, report, and list all of it in a STAC catalog."
     ),
     "change_detection": "Find what has changed since the year before, from the predictions of both "
     "years and of those around them.",

@@ -1,4 +1,4 @@
-"""The asset of the report: what a year's map is made of, and how good it is."""
+"""The assets that are published: the report of a year's map, and the catalog of all there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lc_platform import report as pages
+from lc_platform import stac
 from lc_platform.area.grid import PatchGrid
 from lc_platform.assets.declaration import asset
 from lc_platform.platform import Platform
@@ -13,6 +14,8 @@ from lc_platform.platform import Platform
 if TYPE_CHECKING:
     from lc_platform.products.alignment import Alignment
     from lc_platform.products.area_statistics import AreaStatistics
+    from lc_platform.products.catalog import Catalog, Listed
+    from lc_platform.products.catalog_options import CatalogOptions
     from lc_platform.products.evaluation import Evaluation
     from lc_platform.products.model import LandCoverModel
     from lc_platform.products.objects import ClassifiedObjects
@@ -63,3 +66,23 @@ def report(
         None if given is None else given.content,
     )
     return pages.write_report(contents, options)
+
+
+def listed(platform: Platform, year: int) -> Listed:
+    """What there is of the year."""
+    return platform.listed(year)
+
+
+@asset(
+    group="maps",
+    kinds={"stac"},
+    code_version="1",
+    options=Platform.catalog_options,
+    given=listed,
+    follows=("evaluation", "mosaic", "area_statistics", "objects", "report"),
+)
+def catalog(
+    platform: Platform, year: int, patch_grid: PatchGrid, options: CatalogOptions
+) -> Catalog:
+    """What there is of a year as a STAC catalog, which leads from the map to each acquisition."""
+    return stac.of_year(platform.store, patch_grid, year, options)

@@ -413,7 +413,7 @@ def _run(
             ready = []
         if not stage(f"predictions {year}", chunks("prediction", ready)):
             return f"no patch of {year} could be predicted"
-        joined = tuple(asset for asset in of("mosaicking") if asset != "report")
+        joined = tuple(a for a in of("mosaicking") if a not in ("report", "catalog"))
         stage(f"mosaic {year}", [Task("mosaicking", joined, (Partition(year=year),))])
         if of("mosaicking") and worker.exists("area_statistics", Partition(year=year)):
             areas = worker.opened("area_statistics", Partition(year=year)).content
@@ -432,10 +432,10 @@ def _run(
     report.stopped = "; ".join(reasons) or None
     for year in wanted_years if of("change_detection") else ():
         report.warnings += _changed(config, worker, stage, year)
-    if "report" in assets:
-        for year in wanted_years:
-            if all(worker.exists(asset, Partition(year=year)) for asset in _REPORTED):
-                stage(f"report {year}", [Task("mosaicking", ("report",), (Partition(year=year),))])
+    for asset, needed in (("report", _REPORTED), ("catalog", (*_REPORTED, "report"))):
+        for year in wanted_years if asset in assets else ():
+            if all(worker.exists(one, Partition(year=year)) for one in needed):
+                stage(f"{asset} {year}", [Task("mosaicking", (asset,), (Partition(year=year),))])
 
 
 def _changed(

@@ -71,6 +71,7 @@ class StatusReader:
             for asset in ("area_statistics", "change"):
                 snapshot.outdate(asset, platform.judged_since(snapshot, asset, each))
             snapshot.outdate("report", platform.changed_since(snapshot, each))
+            snapshot.outdate("catalog", platform.listed_since(snapshot, each))
         known = self._known.setdefault(tuple(years), {})
         partition_status = PartitionStatus(
             self._instance, platform.versions, snapshot, years, known

@@ -17,6 +17,7 @@ from lc_platform.errors import DataError
 from lc_platform.products import map_polygons
 from lc_platform.products.applicable_area import APPLICABILITY, ApplicableArea
 from lc_platform.products.joining import WINDOW, check_grids, grid_of, join
+from lc_platform.products.map_styles import qml, sld
 from lc_platform.products.model import common_version
 from lc_platform.products.options import MosaicOptions
 from lc_platform.products.reference_rasters import colored
@@ -30,6 +31,8 @@ APPLICABLE_SHARES = "applicability.json"
 POLYGONS = "land_cover.parquet"
 VALID_OBSERVATIONS = "valid_observations.tif"
 PICTURE = "land_cover.png"
+STYLE_QGIS = "land_cover.qml"
+STYLE_OGC = "land_cover.sld"
 _PICTURE_SIZE = 1000
 """Pixels of the map along the longer side of its picture, at most."""
 
@@ -54,7 +57,8 @@ class Mosaic:
     def write(self, staging: Staging) -> int:
         """Write the maps: classes, as polygons too where they are asked for, confidence, valid
         observations, and applicability where all predictions have it, with its shares by class
-        and patch; and their picture where one is drawn. Returns the maps' bytes.
+        and patch; the styles of the classes; and their picture where one is drawn. Returns the
+        maps' bytes.
 
         Raises DataError where there is no prediction, or predictions of several models.
         """
@@ -78,6 +82,9 @@ class Mosaic:
         def land_cover() -> int:
             with staging.file(f"{LAND_COVER}.aux.xml") as path:
                 path.write_text(palette(options.classes, 1), encoding="utf-8")
+            for name, style in ((STYLE_QGIS, qml), (STYLE_OGC, sld)):
+                with staging.file(name) as path:
+                    path.write_text(style(options.classes), encoding="utf-8")
             with ExitStack() as files:
                 path, polygons = files.enter_context(staging.file(LAND_COVER)), None
                 if options.polygons:

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pandas as pd
 
-from lc_platform.catalogue import PRESETS
 from lc_platform.config import Config
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.stac.archive_items import archives, item_links
 
 
 def acquisitions(
@@ -57,14 +56,5 @@ def _number(value: Any) -> float:
 def item_link(config: Config | None, items: Sequence[str]) -> str | None:
     """Return the address of an acquisition's first item in a STAC API; None where the archive is
     none, or where its address could tell a secret."""
-    if config is None or config.imagery.source != "stac" or not items:
-        return None
-    catalog = config.imagery.catalog or ""
-    address = PRESETS[catalog].url if catalog in PRESETS else catalog
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or parts.path.endswith(".json"):
-        return None
-    if parts.username or parts.query or "$" in address:
-        return None
-    of = quote(config.imagery.collection, safe="")
-    return f"{address.rstrip('/')}/collections/{of}/items/{quote(str(items[0]), safe='')}"
+    links = item_links(archives(config), items[:1])
+    return links[0] if links else None

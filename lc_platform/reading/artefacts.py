@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,9 +13,11 @@ from lc_platform.artefacts.grid_format import GridFormat
 from lc_platform.artefacts.layout import EVERY_ASSET, PATCH, YEAR, Partition, dimensions, key
 from lc_platform.config import FILE_NAME, Config
 from lc_platform.cube import MAIN, Legend
+from lc_platform.eo.season import CALENDAR_YEAR, Season, season_of
+from lc_platform.products.handle import SEASON
 from lc_platform.reading.errors import NotFoundError, nearest
 from lc_platform.reading.open_artefacts import OpenArtefacts, file_state
-from lc_platform.storage.errors import MissingArtefactError
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ class Artefacts:
         if self.grid_state is None or file_state(self.store, GRID) == self.grid_state:
             return False
         self.grid_state = None
-        for name in ("grid", "years", "legend", "_keys"):
+        for name in ("grid", "years", "season", "legend", "_keys"):
             self.__dict__.pop(name, None)
         return True
 
@@ -76,6 +79,19 @@ class Artefacts:
         folders = {asset for asset in EVERY_ASSET if YEAR in dimensions(asset)}
         names = {PurePosixPath(name).stem for asset in folders for name in self.store.names(asset)}
         return sorted(int(name) for name in names if name.isdigit() and len(name) == 4)
+
+    @cached_property
+    def season(self) -> Season:
+        """The season of the configuration, or of a store without one, as its imagery says it."""
+        if self.config is not None:
+            return self.config.season.span
+        from lc_platform.storage.zarr_attributes import attributes
+
+        for year in reversed(self.years):
+            for name in self.store.names(f"raw_bands/{year}"):
+                with suppress(DamagedArtefactError, MissingArtefactError):
+                    return season_of(attributes(self.store, f"raw_bands/{year}/{name}").get(SEASON))
+        return CALENDAR_YEAR
 
     @cached_property
     def legend(self) -> Legend:

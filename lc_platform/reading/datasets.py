@@ -16,9 +16,9 @@ from rasterio.windows import Window as RasterWindow
 from lc_platform.cube import MAIN, Cube, Layer, Legend, Window, shifted
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.handle import without_margin
+from lc_platform.products.layers import decoded
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.reading.errors import NotFoundError, nearest
-from lc_platform.reading.layers import decoded
 from lc_platform.reading.lazy import LazyArray, variable
 from lc_platform.storage.raster_cube import opened_file
 from lc_platform.storage.raster_opener import ByteRanges

@@ -31,6 +31,7 @@ from lc_platform.storage.store import Store
 if TYPE_CHECKING:
     import geopandas
     import pandas as pd
+    import pystac
     import xarray as xr
 
     from lc_platform.products.model import LandCoverModel
@@ -251,6 +252,28 @@ class Reader:
         Example: ``reader.land_cover(2023).plot.imshow()``
         """
         return self.dataset("mosaic", year=year)["land_cover"]
+
+    def to_stac(self, years: Sequence[int] | None = None) -> pystac.Catalog:
+        """Return what is there now as a STAC catalog, with a collection for each asset and an item
+        for each artefact; they are described when they are read.
+
+        years  those that it is of; all where None
+
+        The asset ``catalog`` writes the same of a year to ``catalog/{year}/catalog.json``. Raises
+        NotFoundError where there is no such year, or nothing of any year, MissingArtefactError
+        where there is no patch grid.
+
+        Example: ``reader.to_stac([2023]).get_child("mosaic")``
+        """
+        from lc_platform.stac.opened import catalog
+        from lc_platform.stac.options import options_of
+
+        grid, found = self.artefacts.grid, self.artefacts
+        of = [found.year(one) for one in years] if years is not None else self.years
+        if not of:
+            raise NotFoundError(f"{self.store}: holds nothing of any year yet")
+        options = options_of(self.config, found.legend, found.season)
+        return catalog(self.store, grid, sorted(of), options)
 
     # Pixels and polygons
 

@@ -16,11 +16,11 @@ from lc_platform.cube import Legend, Window
 from lc_platform.eo.indices import Index, compute
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.features import FeatureStack
+from lc_platform.products.layers import decoded
 from lc_platform.products.probability_layers import classes_kept, probability_layer
 from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.products.reference_rasters import ReferenceMap
 from lc_platform.reading.datasets import calibrated
-from lc_platform.reading.layers import decoded
 from lc_platform.reading.places import Pixel
 from lc_platform.storage.raster_cube import RasterCube
 

@@ -49,6 +49,7 @@ FACTS: Mapping[str, Fact] = {
     "features": Fact("Features of a pixel."),
     "folds": Fact("Folds with a classifier of their own."),
     "from_year": Fact("The year before the change."),
+    "items": Fact("Items of the catalog, one for each artefact."),
     "labelled_fraction": Fact("Pixels that have a class of the reference.", SHARE),
     "made_at": Fact("When the artefact was made, where it was current already."),
     "map": Fact("The link to the web map."),

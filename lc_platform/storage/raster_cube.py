@@ -298,7 +298,8 @@ def rgba(color: str) -> tuple[int, int, int, int]:
 
 
 def palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
-    """GDAL's side file that gives a band of classes its colours and names."""
+    """GDAL's side file that gives a band of classes its colours and names: as a palette, as names
+    of categories, and as a raster attribute table."""
     return palettes({band: classes})
 
 
@@ -323,7 +324,38 @@ def _palette(classes: Mapping[int, tuple[str, str]], band: int) -> str:
         "    <ColorInterp>Palette</ColorInterp>\n"
         f"    <ColorTable>\n{entries}\n    </ColorTable>\n"
         f"    <CategoryNames>\n{categories}\n    </CategoryNames>\n"
+        f"{_attribute_table(classes)}"
         "  </PAMRasterBand>\n"
+    )
+
+
+_COLUMNS = (
+    ("Value", "Integer", 0, "MinMax", 5),
+    ("Class", "String", 2, "Name", 2),
+    ("Red", "Integer", 0, "Red", 6),
+    ("Green", "Integer", 0, "Green", 7),
+    ("Blue", "Integer", 0, "Blue", 8),
+    ("Alpha", "Integer", 0, "Alpha", 9),
+)
+"""Of a raster attribute table: name, type and usage with GDAL's numbers for them."""
+
+
+def _attribute_table(classes: Mapping[int, tuple[str, str]]) -> str:
+    fields = "\n".join(
+        f'      <FieldDefn index="{index}"><Name>{name}</Name>'
+        f'<Type typeAsString="{kind}">{kind_number}</Type>'
+        f'<Usage usageAsString="{usage}">{usage_number}</Usage></FieldDefn>'
+        for index, (name, kind, kind_number, usage, usage_number) in enumerate(_COLUMNS)
+    )
+    rows = [(0, "no data", 0, 0, 0, 0)]
+    rows += [(value, name, *rgba(color)) for value, (name, color) in sorted(classes.items())]
+    described = "\n".join(
+        f'      <Row index="{index}">{"".join(f"<F>{escape(str(one))}</F>" for one in row)}</Row>'
+        for index, row in enumerate(rows)
+    )
+    return (
+        '    <GDALRasterAttributeTable tableType="thematic">\n'
+        f"{fields}\n{described}\n    </GDALRasterAttributeTable>\n"
     )
 
 
@@ -390,6 +422,11 @@ class RasterCube:
         for name in beside:
             file = physical.removesuffix(".tif") + ending(_file(name))
             self._beside[name] = file, self._ranges_of(file)
+
+    @property
+    def beside(self) -> Sequence[str]:
+        """The layers that lie in files of their own, beside the main one."""
+        return list(self._beside)
 
     def _ranges_of(self, physical: str) -> ByteRanges | None:
         return None if self._store.local else ByteRanges(self._store.fs, physical)

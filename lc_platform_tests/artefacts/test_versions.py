@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 FROM_RAW = {"raw_bands", "cloud_masks", "observation_stats", "alignment"}
 LEARNT = {
     *("model", "evaluation", "predictions", "held_out_predictions"),
-    *("mosaic", "area_statistics", "objects", "report"),
+    *("mosaic", "area_statistics", "objects", "report", "catalog"),
 }
 FROM_FEATURES = {"features", "training_samples", *LEARNT}
 FROM_MASKS = {"cloud_masks", "observation_stats", "alignment", *FROM_FEATURES}
@@ -64,7 +64,11 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("one held-out set", {"validation": {"folds": 0}}, {"training_samples", *LEARNT}),
     ("trees", {"model": {"num_iterations": 9}}, LEARNT),
     ("probabilities kept", {"processing": {"probabilities": True}}, {"predictions"}),
-    ("the map's CRS", {"mosaic_crs": "EPSG:3035"}, {"mosaic", "area_statistics", "report"}),
+    (
+        "the map's CRS",
+        {"mosaic_crs": "EPSG:3035"},
+        {"mosaic", "area_statistics", "report", "catalog"},
+    ),
     (
         "a class's values",
         {"reference": {"classes": FEWER}},
@@ -75,7 +79,7 @@ CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
         {"reference": {"classes": RECOLOURED}},
         {
             *("reference_rasters", "evaluation", "predictions", "held_out_predictions"),
-            *("mosaic", "report"),
+            *("mosaic", "report", "catalog"),
         },
     ),
     (
@@ -184,7 +188,7 @@ def test_a_larger_area_leaves_its_patches_as_they_are(copied: Config) -> None:
         copied.folder, columns=3, reference={"attribute": "class_id", "classes": CLASSES}
     )
     # The grid is not laid anew yet.
-    of_all = {"patch_grid", "mosaic", "area_statistics", "objects", "report"}
+    of_all = {"patch_grid", "mosaic", "area_statistics", "objects", "report", "catalog"}
     assert set(stale(look(more))) == of_all
     assert run(more, select=["patch_grid"]).succeeded
     found = stale(look(more))

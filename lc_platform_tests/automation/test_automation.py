@@ -648,6 +648,7 @@ def test_a_completeness_check_lists_what_is_missing(deployment: Deployment) -> N
         completeness_name("mosaic"),  # it is of a prediction that is gone
         completeness_name("area_statistics"),
         completeness_name("report"),
+        completeness_name("catalog"),
         completeness_name("objects"),
     }
     missing = found[completeness_name("predictions")]

@@ -111,6 +111,9 @@ def _others(store: Store, asset: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif asset == "report":
         # It tells the day and the versions; what it is made of is compared by itself.
         yield "whole", np.array(value.html.rstrip().endswith("</html>"))
+    elif asset == "catalog":
+        # It tells versions, sizes and times; what it lists is compared by itself.
+        yield "children", np.array([link["href"] for link in value.content["links"]])
     elif asset == "area_statistics":
         # The map's version tells where an archive lies too.
         told = {k: v for k, v in value.content.items() if k != "mosaic_version"}
