@@ -358,7 +358,10 @@ class Reader:
         return acquisitions(self.artefacts.imagery(here), masks, used, self.config)
 
     def item_links(self, patch: str, year: int) -> dict[str, str | None]:
-        """Return ``link`` of `acquisitions` by their keys. Raises MissingArtefactError likewise."""
+        """Return ``link`` of `acquisitions` by their keys. Raises MissingArtefactError likewise.
+
+        Example: ``reader.item_links(patch, 2023).values()``
+        """
         from lc_platform.reading.acquisitions import item_link
 
         imagery = self.artefacts.imagery(self.artefacts.partition("raw_bands", patch, year))
