@@ -358,10 +358,7 @@ class Reader:
         return acquisitions(self.artefacts.imagery(here), masks, used, self.config)
 
     def item_links(self, patch: str, year: int) -> dict[str, str | None]:
-        """Return ``link`` of `acquisitions` by their keys. Raises MissingArtefactError likewise.
-
-        Example: ``reader.item_links(patch, 2023).values()``
-        """
+        """Return ``link`` of `acquisitions` by key. Example: ``reader.item_links(patch, 2023)``"""
         from lc_platform.reading.acquisitions import item_link
 
         imagery = self.artefacts.imagery(self.artefacts.partition("raw_bands", patch, year))

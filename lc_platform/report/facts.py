@@ -179,6 +179,9 @@ OF_ASSETS: Mapping[str, tuple[str, ...]] = {
         "denied_pixels", "no_data_pixels", "changed_hectares_estimated",
         "changed_hectares_standard_error", "no_estimate_because",
     ),
+    "catalog": (
+        "items",
+    ),
     "report": (
         "overall_accuracy", "f1_weighted", "mapped_hectares",
     ),

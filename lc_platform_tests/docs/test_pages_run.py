@@ -97,7 +97,7 @@ def examples() -> dict[str, str]:
         function = getattr(member, "fget", None) or getattr(member, "func", None) or member
         if name.startswith("_") or name == "grid_state" or not callable(function):
             continue
-        example = re.search(r"^Example: ``(.*)``$", inspect.getdoc(function) or "", re.M)
+        example = re.search(r"\bExample: ``(.*)``$", inspect.getdoc(function) or "", re.M)
         found[name] = example[1] if example else ""
     return found
 
