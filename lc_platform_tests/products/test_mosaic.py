@@ -155,8 +155,8 @@ def test_the_map_is_a_cog_with_the_classes_colours_and_names(country: Country) -
         assert raster.tags()["patches"] == "4"
     names = country.store.names("mosaic/2020")
     assert names == [
-        "applicability.json", "applicability.tif", "confidence.tif", "land_cover.tif",
-        "land_cover.tif.aux.xml", "valid_observations.tif",
+        "applicability.json", "applicability.tif", "confidence.tif", "land_cover.qml",
+        "land_cover.sld", "land_cover.tif", "land_cover.tif.aux.xml", "valid_observations.tif",
     ]  # fmt: skip
     assert sorted(MosaicFormat().open(country.store, "mosaic/2020")) == names
     side = Path(country.store.path("mosaic/2020/land_cover.tif.aux.xml")).read_text()
