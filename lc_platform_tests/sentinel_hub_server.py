@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -647,10 +647,22 @@ def started(
 ) -> Iterator[SentinelHubServer]:
     """A running stand-in over the planet of a seed; ``settings`` are fields of
     `SentinelHubServer`."""
+    _compile()
     archives = {name: of(seed, cloudiness) for name, of in _ARCHIVES.items()}
     stand_in = SentinelHubServer(archives, **settings)
     with serving(_handler(stand_in)) as stand_in.base_url:
         yield stand_in
+
+
+@cache
+def _compile() -> None:
+    """Compile what computes the pixels: within a request it may take longer than a client waits."""
+    archive = SimulatedArchive()
+    grid = GeoBox((2, 2), Affine(10, 0, 460_000, 0, -10, 5_100_000), "EPSG:32633")
+    found, *_ = archive.search(
+        grid.extent, datetime(2019, 6, 1, tzinfo=UTC), datetime(2019, 7, 1, tzinfo=UTC)
+    )
+    archive.read(found, grid, archive.bands)
 
 
 def _handler(stand_in: SentinelHubServer) -> type[BaseHTTPRequestHandler]:

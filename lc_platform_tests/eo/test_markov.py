@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from lc_platform.eo import markov
 from lc_platform_tests.eo.class_sequences import IDS, rules, scene, sequences, years_of
 
+pytestmark = pytest.mark.slow
+
 cases = given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.booleans())
 
 

@@ -16,6 +16,8 @@ from scipy.sparse.linalg import spsolve
 
 from lc_platform.eo import akima, harmonics, phenology, season_statistics, whittaker
 
+pytestmark = pytest.mark.slow
+
 YEAR = 365
 TARGETS = np.arange(0, YEAR, 16, dtype=np.int32)
 
@@ -49,7 +51,6 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(values, valid, days)
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases())
 def test_akima_is_scipys(case: Case) -> None:
@@ -81,7 +82,6 @@ def by_sparse_solve(
     return np.atleast_1d(spsolve(system.tocsc(), weight * data))
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.sampled_from([0.5, 30.0, 1000.0, 1e5]))
 def test_whittakers_curve_is_that_of_a_sparse_solve_of_the_daily_grid(
@@ -132,7 +132,6 @@ def test_statistics_are_numpys(case: Case) -> None:
         np.testing.assert_allclose(found[:, x], expected, atol=1e-6)
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.integers(1, 3))
 def test_harmonics_are_those_of_least_squares(case: Case, order: int) -> None:
@@ -198,7 +197,6 @@ def observed(curve: NDArray[np.float64], every: int = 6) -> Case:
     return Case(values, np.ones((len(days), 1, 1), np.bool_), days)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("curve", ["smoothed", "double_logistic"])
 def test_a_season_starts_and_ends_where_its_curve_does(curve: phenology.Curve) -> None:
     truth = double_logistic(DAILY, *SUMMER)
@@ -219,7 +217,6 @@ def test_a_season_starts_and_ends_where_its_curve_does(curve: phenology.Curve) -
     assert fall == pytest.approx(0.6 * (truth[top] - truth[-1]) / (early[1] - late[1]), rel=0.03)
 
 
-@pytest.mark.slow
 def test_of_two_seasons_the_earlier_comes_first_and_a_missing_one_is_missing() -> None:
     spring = double_logistic(DAILY, 0.2, 0.4, 80, 0.12, 140, 0.12)
     both = spring + double_logistic(DAILY, 0, 0.5, 210, 0.12, 280, 0.1)
@@ -236,7 +233,6 @@ def test_of_two_seasons_the_earlier_comes_first_and_a_missing_one_is_missing() -
     assert np.isnan(flat).all()
 
 
-@pytest.mark.slow
 def test_the_double_logistic_is_scipys_fit() -> None:
     rng = np.random.default_rng(9)
     case = observed(double_logistic(DAILY, *SUMMER))

@@ -138,6 +138,7 @@ def test_each_region_learns_from_its_samples_and_from_those_beyond_its_border(
     assert model.card["region_blend"] == BLEND
 
 
+@pytest.mark.slow
 def test_patches_one_by_one_are_the_ground_as_one_patch_and_no_edge_shows(
     model: LandCoverModel,
 ) -> None:

@@ -105,6 +105,7 @@ def test_features_and_classes_may_be_in_another_order(tmp_path: Path) -> None:
     assert model.version != plain.version
 
 
+@pytest.mark.slow
 def test_a_model_of_the_platform_is_taken_with_its_own_card(tmp_path: Path) -> None:
     own = train(eight(), replace(SETTINGS, method="combined"), year=YEAR)
     formats()["model"].write(Store(str(tmp_path)), "model/2018", own)
