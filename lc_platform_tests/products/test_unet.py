@@ -24,7 +24,9 @@ from lc_platform.products import cloud_masks
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.options import AcquisitionOptions, DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, detector_grid, tiled_grid
+from lc_platform_tests.artefacts.snapshots import look, run, stale
 from lc_platform_tests.products import cubes
+from lc_platform_tests.seams import Made, ground
 
 pytestmark = pytest.mark.slow
 
@@ -255,3 +257,31 @@ def test_real_scenes_have_the_classes_that_the_package_itself_finds(
                 found = masks.cube.read(layer)[(time, *there)].astype(bool)
                 np.testing.assert_array_equal(found[known], (expected == number)[known])
     assert seen == {4, 6}
+
+
+@pytest.mark.proof
+@pytest.mark.usefixtures("package")
+def test_a_run_makes_a_networks_masks_which_are_stale_where_the_network_is_another(
+    package: Path, tmp_path: Path
+) -> None:
+    config = ground(
+        tmp_path,
+        960,
+        aoi={"bbox": [16.0, 46.95, 16.001, 46.951], "patch_size": 320},
+        imagery={"max_cloud_cover": 2},
+        clouds={"method": "unet"},
+    )
+    select = ["patch_grid", "raw_bands", "cloud_masks"]
+    report = run(config, select=select)
+    assert report.succeeded, report.failures
+    made = Made(config)
+    for patch in made.patches:
+        masks = made.opened("cloud_masks", patch)
+        assert "shadow_mask" in masks.cube.layers
+        # The small network takes this dark ground for shadow.
+        assert masks.cube.read("shadow_mask").any()
+    assert not {"raw_bands", "cloud_masks"} & {*stale(look(config))}
+    about = package / "model_6b_l1c.json"
+    about.write_text(about.read_text(encoding="utf-8").replace("0.1", "0.11"), encoding="utf-8")
+    csmask._digest.cache_clear()
+    assert {"raw_bands", "cloud_masks"} & {*stale(look(config))} == {"cloud_masks"}
