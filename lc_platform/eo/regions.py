@@ -21,6 +21,8 @@ NODES = 16
 """Steps of the lattice in the blending distance."""
 _VERTICES = 16
 """Of a border, that are searched as one."""
+_BLOCK = 16
+"""Nodes along the side of a block, of which one place tells where no border is near."""
 
 
 def blended(distances: NDArray[np.floating[Any]], blend: float) -> NDArray[np.float64]:
@@ -133,10 +135,7 @@ class Weights:
         corners = np.stack([cells, cells + (1 << 32), cells + 1, cells + (1 << 32) + 1])
         nodes, node = np.unique(corners, return_inverse=True)
         node = node.reshape(corners.shape)
-        row = nodes.astype(np.int32).astype(np.int64)  # the lower 32 bits, with their sign
-        column = (nodes - row) >> 32
-        distances = self.borders.distances(column * spacing, row * spacing, self.blend)
-        values = blended(distances, self.blend)
+        values = blended(self._distances(*_unpacked(nodes), spacing), self.blend)
         found = np.empty((len(values), *columns.shape), np.float32)
         for one, of_region in zip(found, values, strict=True):
             if (of_region == of_region[0]).all():
@@ -147,3 +146,34 @@ class Weights:
             north = northwest + across * (northeast - northwest)
             one[...] = south + up * (north - south)
         return found
+
+    def _distances(
+        self, column: NDArray[np.int64], row: NDArray[np.int64], spacing: float
+    ) -> NDArray[np.float64]:
+        """Return how far nodes are from each region's border, (region, node), as
+        `Borders.distances` does with the blending distance as its reach.
+
+        All nodes of a block are as far as matters where its centre is further than that from all
+        borders by more than half the block's diagonal; only those of other blocks are searched.
+        """
+        packed, block = np.unique((column // _BLOCK << 32) + row // _BLOCK, return_inverse=True)
+        block = block.reshape(column.shape)
+        half = (_BLOCK - 1) / 2
+        x, y = ((at * _BLOCK + half) * spacing for at in _unpacked(packed))
+        reach = self.blend + half * spacing * 1.5
+        of_centres = self.borders.distances(x, y, reach)
+        within = np.flatnonzero((of_centres > 0).any(axis=0))
+        far = np.zeros(len(packed), np.bool_)
+        far[within] = (abs(of_centres[:, within]) >= reach).all(axis=0)
+        found = np.copysign(self.blend, of_centres)[:, block]
+        near = np.flatnonzero(~far[block])
+        found[:, near] = self.borders.distances(
+            column[near] * spacing, row[near] * spacing, self.blend
+        )
+        return found
+
+
+def _unpacked(packed: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the upper and the lower 32 bits, with their signs."""
+    low = packed.astype(np.int32).astype(np.int64)
+    return (packed - low) >> 32, low
