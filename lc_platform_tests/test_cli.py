@@ -95,8 +95,8 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert re.search(r"^patch grid: 1 of 1 \(\d+\.\d s\)$", ended.out, re.MULTILINE)
     assert re.search(r"^imagery and features 2021: 2 of 2 \(", ended.out, re.MULTILINE)
     # Two patches with nine assets each, and the grid, the model, its evaluation, the mosaic,
-    # its areas, its objects and its report.
-    assert re.search(r"^25 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
+    # its areas, its objects, its report and its catalogue.
+    assert re.search(r"^26 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
     assert re.search(r"Dagster itself took \d+\.\d\d s of that for each patch, 2 in", ended.out)
     land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
     assert f"Map of 2021:   {land_cover}" in ended.out
@@ -124,13 +124,13 @@ def test_a_run_says_what_it_has_made_and_what_was_current(lc: Command, small: Si
     file = small.folder / "lc.yaml"
     assert lc("run", "-c", file).status == 0
     again = lc("run", "-c", file)
-    assert re.search(r"^Nothing had to be made: all 25 artefacts are current \(\d+ s\)\.$",
+    assert re.search(r"^Nothing had to be made: all 26 artefacts are current \(\d+ s\)\.$",
                      again.out, re.MULTILINE)  # fmt: skip
-    assert "25 artefacts made" not in again.out
+    assert "26 artefacts made" not in again.out
     (small.store / "mosaic/2021/land_cover.tif").unlink()
     small.configure(model={"num_iterations": 4, "min_data_in_leaf": 5})
     changed = lc("run", "-c", file)  # a model, its evaluation, two predictions, the mosaic, ...
-    assert "10 artefacts made, 15 were current already, in " in changed.out
+    assert "11 artefacts made, 15 were current already, in " in changed.out
 
 
 def test_status_names_the_patches_that_failed(lc: Command, small: Site) -> None:
@@ -242,7 +242,7 @@ def test_verify_names_a_record_that_is_no_json_and_the_run_makes_it_again(
     assert ended.status == 1
     for one in records:
         assert f"{one}: is no JSON object, as the record of an artefact is" in ended.out
-    assert "25 artefacts read, 2 damaged." in ended.out
+    assert "26 artefacts read, 2 damaged." in ended.out
     assert "`lc-platform run` makes them again." in ended.out
     assert "2 artefacts made, " in lc("run", "-c", file, "--select", "predictions").out
     assert lc("verify", "-c", file).status == 0

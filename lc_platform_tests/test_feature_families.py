@@ -11,6 +11,7 @@ from lc_platform.products.features import FeatureStack
 from lc_platform_tests.graphs import Platform, configured, why
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_is_made_of_the_season_alone(tmp_path: Path) -> None:
     platform = Platform(

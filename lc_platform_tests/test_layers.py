@@ -17,6 +17,7 @@ from lc_platform_tests.seams import SIDE, SOUTH, WEST, differences, ground, made
 from lc_platform_tests.sources.layers.rasters import raster
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_is_made_with_the_terrain_and_a_raster_of_half_of_the_area(tmp_path: Path) -> None:
     config = configured(

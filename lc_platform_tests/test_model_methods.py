@@ -20,6 +20,7 @@ from lc_platform_tests.artefacts.snapshots import run
 from lc_platform_tests.graphs import YEAR, settings
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_is_made_by_several_classifiers_and_the_report_says_which(tmp_path: Path) -> None:
     few = {"n_estimators": 8, "min_samples_leaf": 3}

@@ -69,7 +69,7 @@ def test_a_judged_sample_gives_the_areas_of_the_next_run_their_intervals(
     assert "1: the reference sample has changed" in status.out
     again = lc("run", "-c", written)
     assert again.status == 0, again.err
-    assert "2 artefacts made" in again.out  # areas and the report; nothing else is made of it
+    assert "3 artefacts made" in again.out  # areas, the report and the catalogue
     assert f"Areas:         {areas}" in again.out
     mailed = tmp_path / "mailed.html"
     reported = lc("report", "-c", written, "--year", YEAR, "-o", mailed)

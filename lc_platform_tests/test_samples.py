@@ -49,6 +49,7 @@ def learnt(made: Site) -> dict[str, Any]:
     return {p: opened(made, "training_samples", p) for p in names(made.store, "training_samples")}
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_a_map_is_made_of_points_alone_and_judged_by_those_of_its_year(tmp_path: Path) -> None:
     made = site(tmp_path, patches=3)

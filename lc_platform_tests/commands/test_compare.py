@@ -76,6 +76,7 @@ PUBLISHED = ("neither", "mask", "filter", "both", "chosen-dates")
 EXAMPLES = Path(__file__).parents[2] / "docs" / "comparison"
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_the_published_comparison_of_clouds_is_one_command(lc: Command, tmp_path: Path) -> None:
     """The configurations of docs/experiments.md, on less ground and by a lighter classifier."""

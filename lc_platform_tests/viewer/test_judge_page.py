@@ -237,7 +237,7 @@ def test_two_people_judge_thirty_points_by_keyboard_and_a_run_makes_the_areas(
 
     ran = lc("run", "-c", written)
     assert ran.status == 0, ran.err
-    assert "2 artefacts made" in ran.out  # the areas, and the report that shows them
+    assert "3 artefacts made" in ran.out  # the areas, and the report that shows them
     store = Path(config.storage_url)
     told = json.loads((store / f"area_statistics/{YEAR}.json").read_text())
     assert told["sample"]["judged"] == POINTS
