@@ -28,6 +28,7 @@ from shapely.geometry.base import BaseGeometry
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, layers
+from lc_platform.config.input_files import is_there
 from lc_platform.eo import polygons
 from lc_platform.errors import PlatformError
 
@@ -301,8 +302,7 @@ def _download(url: str, file: Path) -> None:
 def _layers(path: str | Path, key: str) -> list[Layer]:
     """Return the layers of a file that have a geometry, at least one."""
     text = str(path)
-    remote = "://" in text or text.startswith("/vsi")
-    if not remote and not Path(text).exists():
+    if not is_there(text):
         raise BoundaryError(f"{key}: {text} is not there. Give a file or URL that GDAL reads.")
     try:
         found = layers(text)

@@ -18,6 +18,7 @@ from rasterio.warp import transform_bounds
 
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, batches
 from lc_platform.config.colors import chosen
+from lc_platform.config.input_files import is_there
 from lc_platform.config.reference import plain_text
 from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
 from lc_platform.sources.protocol import SourceError
@@ -78,7 +79,7 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
     Raises SourceError, which says what to do, where the file is not there, is no map of classes,
     or has no such attribute.
     """
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if not is_there(path):
         raise SourceError(f"{path} is not there. Give the reference map's file")
     try:
         found = layers_of(path, None)

@@ -97,6 +97,17 @@ def digest(path: str) -> str | None:
     return found.hexdigest()[:_LENGTH]
 
 
+def is_elsewhere(path: str) -> bool:
+    """Return whether a path is none of this machine's file system: a URL, or what GDAL opens by a
+    prefix of its own."""
+    return "://" in path or path.startswith("/vsi")
+
+
+def is_there(path: str) -> bool:
+    """Return whether a file of this machine is there; also where it is none of this machine."""
+    return is_elsewhere(path) or Path(path).exists()
+
+
 def local(path: str) -> Path | None:
     """Return the file on this machine that a path names, or the one that holds what it names;
     None where there is none."""
@@ -106,7 +117,7 @@ def local(path: str) -> Path | None:
             return next((p for p in (Path(inside), *Path(inside).parents) if p.is_file()), None)
     if path.startswith("file://"):
         path = path.removeprefix("file://")
-    if "://" in path or path.startswith("/vsi") or not Path(path).exists():
+    if is_elsewhere(path) or not Path(path).exists():
         return None
     return Path(path)
 

@@ -37,6 +37,7 @@ from lc_platform.config.fields import (
     Whole,
 )
 from lc_platform.config.imagery import Imagery
+from lc_platform.config.input_files import is_elsewhere
 from lc_platform.config.map import Map
 from lc_platform.config.model import (
     PATH,
@@ -337,7 +338,7 @@ class Config(Section):
         Raises ConfigError naming ``key`` where a variable is not set.
         """
         expanded = expand(path, key)
-        if "://" in expanded or expanded.startswith("/vsi"):
+        if is_elsewhere(expanded):
             return expanded
         if key.endswith("catalog") and expanded in CATALOGS:
             return expanded

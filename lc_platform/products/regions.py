@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, layers
-from lc_platform.config.input_files import local
+from lc_platform.config.input_files import is_there
 from lc_platform.cube import Window, first_pixel, whole
 from lc_platform.eo.polygons import (
     cleaned,
@@ -228,7 +228,7 @@ def regions_of(options: RegionOptions, grids: Sequence[GeoBox]) -> tuple[Regions
 def _layer(options: RegionOptions) -> Layer:
     name, attribute = options.file.written, options.attribute
     path = options.file.located
-    if "://" not in path and not path.startswith("/vsi") and local(path) is None:
+    if not is_there(path):
         raise DataError(f"{KEY}.path: {name} is not there. Give the file of the regions")
     try:
         found = [layer for layer in layers(path) if layer.may_have_polygons]

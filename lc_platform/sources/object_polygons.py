@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,7 @@ from rasterio.features import rasterize
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
-from lc_platform.config.input_files import InputFile, digest
+from lc_platform.config.input_files import InputFile, digest, is_there
 from lc_platform.sources.placed_polygons import PlacedLayer, ground
 from lc_platform.sources.polygon_index import READ_ERRORS, indexed, layers_of
 from lc_platform.sources.protocol import SourceError
@@ -97,7 +96,7 @@ def open_objects(file: InputFile, attribute: str | None) -> ObjectPolygons:
     several layers that could be meant, no CRS, or not the attribute.
     """
     path, name = file.located, file.written
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if not is_there(path):
         raise SourceError(f"{_KEY}: {name} is not there. Give the file of polygons")
     try:
         layers = [one for one in layers_of(path, digest(path)) if one.may_have_polygons]

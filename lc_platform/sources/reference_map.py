@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import geopandas
 from odc.geo.geobox import GeoBox
 
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
-from lc_platform.config.input_files import digest
+from lc_platform.config.input_files import digest, is_there
 from lc_platform.eo.rasterize import ReferenceRaster, burn
 from lc_platform.sources.polygon_index import READ_ERRORS, layers_of
 from lc_platform.sources.protocol import Source, SourceError
@@ -64,7 +63,7 @@ def open_reference(options: ReferenceOptions, source: Source) -> Reference:
     if options.file is None:
         return _SimulatedReference(options, source)
     path = options.file.located
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if not is_there(path):
         raise SourceError(f"reference.path: {path} is not there. Give the reference map's file")
     try:
         found = layers_of(path, digest(path))

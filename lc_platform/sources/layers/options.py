@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from lc_platform.config import Config, Simulation
@@ -152,8 +151,3 @@ def _options(config: Config, layer: FeatureLayer, key: str) -> LayerOptions:
         terrain=layer.terrain,
         network=Network(imagery.connections, imagery.requests_per_minute, imagery.retries),
     )
-
-
-def is_there(path: str) -> bool:
-    """Return whether a file of this machine is there; also where it is none of this machine."""
-    return "://" in path or path.startswith("/vsi") or Path(path).exists()

@@ -13,9 +13,9 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.area import vector_layers
 from lc_platform.area.vector_layers import NotVectorError, VectorFileError
-from lc_platform.config.input_files import digest
+from lc_platform.config.input_files import digest, is_there
 from lc_platform.eo import polygons
-from lc_platform.sources.layers.options import LayerOptions, is_there
+from lc_platform.sources.layers.options import LayerOptions
 from lc_platform.sources.passes import in_degrees
 from lc_platform.sources.polygon_index import READ_ERRORS
 from lc_platform.sources.protocol import SourceError

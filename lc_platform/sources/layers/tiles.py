@@ -19,9 +19,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lc_platform.area.coordinates import CoordinatesError, usable
+from lc_platform.config.input_files import is_there
 from lc_platform.eo import embeddings
 from lc_platform.sources import raster_files
-from lc_platform.sources.layers.options import LayerOptions, is_there
+from lc_platform.sources.layers.options import LayerOptions
 from lc_platform.sources.network.remote_files import RemoteFile, RemoteFiles
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.stac.pixels import unsigned

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 from pystac.utils import make_absolute_href
 
+from lc_platform.config.input_files import is_elsewhere
+
 _FILE = "file://"
 
 
@@ -26,11 +28,11 @@ def located(href: str, document: str | None = None) -> str:
     """
     if href.startswith(_FILE):
         return _existing(Path("/"), "/" + href.removeprefix(_FILE).partition("/")[2])
-    if "://" in href or href.startswith("/vsi"):
+    if is_elsewhere(href):
         return href
     if document is not None and document.startswith(_FILE):
         document = located(document)
-    if document is not None and ("://" in document or document.startswith("/vsi")):
+    if document is not None and is_elsewhere(document):
         return str(make_absolute_href(href, document))
     return _existing(Path.cwd() if document is None else Path(document).parent, href)
 
