@@ -63,6 +63,11 @@ class VectorFileError(PlatformError, ValueError):
     """A vector file cannot be used; the message names it and says why."""
 
 
+class LayerChoiceError(ValueError):
+    """None of a file's layers is the one that is meant, or several are; the message is a sentence
+    whose subject, the file, the reader puts before it."""
+
+
 def layers(path: str) -> list[Layer]:
     """Return the layers of a file, a folder or a zip that have a geometry, in their order.
 
@@ -84,6 +89,33 @@ def layers(path: str) -> list[Layer]:
             return [one for member in _members(path) for one in layers(member)]
         return [_layer(path, str(name), str(kind)) for name, kind in found if kind is not None]
     raise NotVectorError(str(problem)) from problem
+
+
+def having(several: Sequence[Layer], attribute: str) -> list[Layer]:
+    """Return those of a file's layers that have an attribute, at least one.
+
+    several  layers of polygons
+    Raises LayerChoiceError, which names the attributes that they have, where none has it.
+    """
+    found = [layer for layer in several if attribute in layer.fields]
+    if not found:
+        there = sorted({field for layer in several for field in layer.fields})
+        raise LayerChoiceError(
+            f"has no polygons with the attribute {attribute}. It has {', '.join(there) or 'none'}"
+        )
+    return found
+
+
+def the_only(several: Sequence[Layer]) -> Layer:
+    """Return the one layer of polygons. Raises LayerChoiceError where there is none, or several."""
+    if not several:
+        raise LayerChoiceError("has no layer of polygons. Give a file that has one")
+    if len(several) > 1:
+        raise LayerChoiceError(
+            f"has several layers that could be meant ({', '.join(one.name for one in several)}). "
+            "Give a file that has one"
+        )
+    return several[0]
 
 
 def _layer(dataset: str, name: str, kind: str) -> Layer:

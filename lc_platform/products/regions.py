@@ -15,7 +15,15 @@ from pyproj import CRS
 from shapely.geometry.base import BaseGeometry
 
 from lc_platform.area.coordinates import CoordinatesError, usable
-from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, layers
+from lc_platform.area.vector_layers import (
+    Layer,
+    LayerChoiceError,
+    NotVectorError,
+    VectorFileError,
+    having,
+    layers,
+    the_only,
+)
 from lc_platform.config.input_files import is_there
 from lc_platform.cube import Window, first_pixel, whole
 from lc_platform.eo.polygons import (
@@ -237,19 +245,14 @@ def _layer(options: RegionOptions) -> Layer:
             f"{KEY}.path: {name} cannot be read as a vector file ({error}). Give polygons, for "
             "example as a GeoPackage"
         ) from error
-    having = [layer for layer in found if attribute in layer.fields]
-    if not having:
-        there = sorted({field for layer in found for field in layer.fields})
-        raise DataError(
-            f"{KEY}.attribute: {name} has no polygons with the attribute {attribute}. It has "
-            f"{', '.join(there) or 'none'}"
-        )
-    if len(having) > 1:
-        raise DataError(
-            f"{KEY}.path: {name} has several layers that could be meant "
-            f"({', '.join(layer.name for layer in having)}). Give a file that has one"
-        )
-    return having[0]
+    try:
+        found = having(found, attribute)
+    except LayerChoiceError as error:
+        raise DataError(f"{KEY}.attribute: {name} {error}") from error
+    try:
+        return the_only(found)
+    except LayerChoiceError as error:
+        raise DataError(f"{KEY}.path: {name} {error}") from error
 
 
 def of_all(

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from lc_platform.area.vector_layers import NotVectorError, layers
+from lc_platform.area.vector_layers import LayerChoiceError, NotVectorError, having, layers
 from lc_platform.config.input_files import InputFile
 from lc_platform.cube import Window
 from lc_platform.eo.polygons import polygonal
@@ -67,14 +67,10 @@ def read_units(file: InputFile, attribute: str, crs: Any) -> Units:
         raise DataError(
             f"areas.units: {file.written} cannot be read as a vector file ({error}). Check the path"
         ) from error
-    having = [layer for layer in found if attribute in layer.fields]
-    if not having:
-        there = sorted({name for layer in found for name in layer.fields})
-        raise DataError(
-            f"areas.unit_name: {file.written} has no polygons with the attribute {attribute}. It "
-            f"has {', '.join(there) or 'none'}"
-        )
-    table = having[0].read()
+    try:
+        table = having(found, attribute)[0].read()
+    except LayerChoiceError as error:
+        raise DataError(f"areas.unit_name: {file.written} {error}") from error
     if table.crs is None:
         raise DataError(f"areas.units: {file.written} has no CRS. Give it the one it is drawn in")
     table = table.to_crs(crs)

@@ -15,7 +15,13 @@ from rasterio.enums import MergeAlg
 from rasterio.features import rasterize
 
 from lc_platform.area.coordinates import CoordinatesError, usable
-from lc_platform.area.vector_layers import NotVectorError, VectorFileError
+from lc_platform.area.vector_layers import (
+    LayerChoiceError,
+    NotVectorError,
+    VectorFileError,
+    having,
+    the_only,
+)
 from lc_platform.config.input_files import InputFile, digest, is_there
 from lc_platform.sources.placed_polygons import PlacedLayer, ground
 from lc_platform.sources.polygon_index import READ_ERRORS, indexed, layers_of
@@ -105,23 +111,17 @@ def open_objects(file: InputFile, attribute: str | None) -> ObjectPolygons:
             f"{_KEY}: {name} cannot be read as a vector file ({error}). Give polygons, for example "
             "as a GeoPackage; this file may be damaged"
         ) from error
-    if attribute is not None:
-        fields = sorted({field for layer in layers for field in layer.fields})
-        layers = [layer for layer in layers if attribute in layer.fields]
-        if not layers:
-            raise SourceError(
-                f"map.object_id: {name} has no polygons with the attribute {attribute}. It has "
-                f"{', '.join(fields) or 'none'}"
-            )
-    if not layers:
-        raise SourceError(f"{_KEY}: {name} has no layer of polygons. Give a file that has one")
-    if len(layers) > 1:
-        raise SourceError(
-            f"{_KEY}: {name} has several layers that could be meant "
-            f"({', '.join(layer.name for layer in layers)}). Give a file that has one"
-        )
     attributes = [] if attribute is None else [attribute]
-    (found,) = indexed(layers, attributes, digest(path), _KEY, tally=False)
+    try:
+        for one in attributes:
+            layers = having(layers, one)
+    except LayerChoiceError as error:
+        raise SourceError(f"map.object_id: {name} {error}") from error
+    try:
+        layer = the_only(layers)
+    except LayerChoiceError as error:
+        raise SourceError(f"{_KEY}: {name} {error}") from error
+    (found,) = indexed([layer], attributes, digest(path), _KEY, tally=False)
     try:
         crs = usable(found.crs, found.extent, f"{_KEY}: {name}")
     except CoordinatesError as error:
