@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from lc_platform.catalogue import canonical_band
 from lc_platform.cube import Window, first_pixel, shifted, windows
 from lc_platform.eo import cloud_network, clouds, csmask, hls_fmask
 from lc_platform.eo.radiometry import calibrate
+from lc_platform.products.detector_options import shadow_pixels
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, detector_grid
 from lc_platform.runtime.bounded_cache import BoundedCache
@@ -494,13 +494,12 @@ def detector_of(raw_bands: AcquisitionStack, options: DetectionOptions) -> Detec
         )
     if options.method == "unet":
         assert options.network is not None
-        reach = math.ceil(options.shadow_reach / options.resolution) if options.shadows else 0
         return UNet(
             raw_bands,
             options.network,
             options.resolution,
             options.dilation,
-            reach,
+            shadow_pixels(options),
             options.threads,
         )
     if options.method == "scl":

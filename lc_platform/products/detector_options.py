@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lc_platform.catalogue import canonical_band
 from lc_platform.config import Clouds, Config
 from lc_platform.eo import csmask
 from lc_platform.eo.clouds import DETECTOR_BANDS, detector_margin
+
+if TYPE_CHECKING:
+    from lc_platform.products.options import DetectionOptions
 
 ARCHIVE_BANDS = {"scl": ("SCL",), "fmask": ("Fmask",), "provider": ("CLP", "CLM")}
 """Bands of the archive that a method takes its masks from."""
@@ -33,9 +36,15 @@ class DetectorGrid:
         return {**found, "tiled": True} if self.tiled else found
 
 
+def shadow_pixels(options: Clouds | DetectionOptions) -> int:
+    """Return how many of the detector's pixels a shadow may lie from its cloud; 0 where no shadows
+    are looked for."""
+    return math.ceil(options.shadow_reach / options.resolution) if options.shadows else 0
+
+
 def detector_grid(clouds: Clouds) -> DetectorGrid | None:
     """Return the grid of a section `clouds`; None where its method needs no imagery of its own."""
-    margin = math.ceil(clouds.shadow_reach / clouds.resolution) if clouds.shadows else 0
+    margin = shadow_pixels(clouds)
     if clouds.method == "s2cloudless":
         margin += detector_margin(clouds.average_over, clouds.dilation)
     elif clouds.method == "unet":

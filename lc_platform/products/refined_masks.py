@@ -8,7 +8,6 @@ each observation takes a few bits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,7 @@ from lc_platform.products.cloud_detectors import (
     probability_on_map,
     tiles,
 )
+from lc_platform.products.detector_options import shadow_pixels
 from lc_platform.products.options import DetectionOptions
 from lc_platform.products.raw_bands import AcquisitionStack, detector_grid
 from lc_platform.runtime.overlap import read_ahead
@@ -102,9 +102,7 @@ class RefinedMasks:
     def _reach(self) -> int:
         """Pixels around what lies under the map in which clouds are known: the detector's own
         margin lies beyond, and one pixel more."""
-        if not self.options.shadows:
-            return 0
-        return math.ceil(self.options.shadow_reach / self.options.resolution)
+        return shadow_pixels(self.options)
 
     def _of_detector(self, window: Window, beyond: int = 0) -> Window:
         """Return where a window of the grid under the map, and so many pixels around it, lie on the
