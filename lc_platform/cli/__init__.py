@@ -6,7 +6,6 @@ import gc
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lc_platform.cli import comparison, configuration, init, licences, sample_table, serving
-from lc_platform.cli.console import ConfigFile, err, out
+from lc_platform.cli.console import ConfigFile, err, out, written
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.map_files import map_files, see_it
@@ -74,7 +73,7 @@ def demo(
     """Make a land-cover map from the simulated archive: no account, no network."""
     from lc_platform.commands import demo as demonstration
 
-    with _written(folder):
+    with written(folder):
         config = _stoppable(partial(demonstration.prepare, folder))
     _end_if_asked()
     report = _run(config, workers=workers)
@@ -176,17 +175,6 @@ def plan(
     more = len(found.without) - _FAILURES_SHOWN
     if more > 0:
         err.print(f"  and none of {more} more patches and years")
-
-
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """Say of a folder that nothing can be written there."""
-    try:
-        yield
-    except OSError as error:
-        raise PlatformError(
-            f"{folder}: cannot be written ({error.strerror}). Give a folder that can be"
-        ) from error
 
 
 def _nothing_yet(config: Path) -> str:

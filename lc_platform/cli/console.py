@@ -1,7 +1,9 @@
-"""Where the commands print, and the option that most of them take."""
+"""Where the commands print, the option that most of them take, and what those say that write."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 from rich.console import Console
 
 from lc_platform.config import ENVIRONMENT_VARIABLE
+from lc_platform.errors import PlatformError
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -21,3 +24,14 @@ ConfigFile = Annotated[
         "-c", "--config", envvar=ENVIRONMENT_VARIABLE, help="The configuration file (YAML)."
     ),
 ]
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Say of a folder that nothing can be written there. Raises PlatformError for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(
+            f"{folder}: cannot be written ({error.strerror}). Give a folder that can be"
+        ) from error

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lc_platform.cli.console import err, out
+from lc_platform.cli.console import err, out, written
 from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, load, template
 from lc_platform.errors import PlatformError
 
@@ -81,20 +81,16 @@ def init(
 def _write(folder: Path, text: str, source: str) -> None:
     from lc_platform.commands import new_configuration as new
 
-    try:
+    with written(folder):
         file = new.write(folder, text)
         out.print(f"{file} is written; edit it.", markup=False)
         config = load(file)
         if source == "simulated":
             from lc_platform.commands import demo as demonstration
 
-            written = demonstration.write_reference(config)
-            if written is not None:
-                out.print(f"{written} is the reference it names.", markup=False)
-    except OSError as error:
-        raise PlatformError(
-            f"{folder}: cannot be written ({error.strerror}). Give a folder that can be"
-        ) from error
+            reference = demonstration.write_reference(config)
+            if reference is not None:
+                out.print(f"{reference} is the reference it names.", markup=False)
     named = shlex.quote(str(file))
     out.print(f"Look at it:  lc-platform check -c {named}", markup=False)
     out.print(f"Then:  lc-platform run -c {named}", markup=False)
@@ -200,10 +196,8 @@ def _area(new: Any, source: str, given: str | None, proposal: Any, asking: bool)
     template_s = extent is None and given is None
     if extent is not None:
         default = " ".join(f"{one:.5f}" for one in extent)
-    elif source == "simulated":
-        default = "14.991 46.695 15.089 46.762"
     else:
-        default = "14.46 45.93 14.56 46.0"
+        default = " ".join(map(str, new.usual_box(source)))
     if template_s and not asking:
         return None
     question = "Area (a file; west south east north; or longitude latitude of a place)"

@@ -17,6 +17,7 @@ from lc_platform.area.boundary import from_bbox, from_file
 from lc_platform.commands.reference_proposal import Proposal
 from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import FILE, MODELINE, stored_schema
+from lc_platform.config.keys import EXAMPLES
 
 SIDE = 10.0
 """Kilometres along the side of the box around a place."""
@@ -98,6 +99,13 @@ def around(longitude: float, latitude: float, side: float = SIDE) -> list[float]
     east = north / cos(radians(latitude))
     box = (longitude - east, latitude - north, longitude + east, latitude + north)
     return [round(one, 5) for one in box]
+
+
+def usual_box(source: str) -> Sequence[float]:
+    """Return the box of a source's template, or of the examples where that has none: west, south,
+    east, north in degrees."""
+    found: Sequence[float] = yaml.safe_load(template(source))["aoi"].get("bbox")
+    return found or EXAMPLES["aoi.bbox"]
 
 
 def years_of(text: str) -> list[int]:
