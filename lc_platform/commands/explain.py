@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -149,9 +150,14 @@ def _dependent(key: Key, config: Config) -> tuple[tuple[str, ...], tuple[str, ..
     data: set[str] = set()
     appearance: set[str] = set()
     compared = False
-    for unchanged, changed in _changed(key, config):
+    unchanged, several = _changed(key, config)
+    try:
+        before = _counted(unchanged) if several else {}
+    except _IMPOSSIBLE:
+        several = []
+    for changed in several:
         try:
-            before, after = _counted(unchanged), _counted(changed)
+            after = _counted(changed)
         except _IMPOSSIBLE:
             continue
         compared = True
@@ -178,24 +184,21 @@ def _counted(config: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _changed(key: Key, config: Config) -> Iterator[tuple[Config, Config]]:
-    """Yield pairs of configurations that differ in a key alone, or in a section that is there for
-    it: such as load, and where there are none, such as would not."""
+def _changed(key: Key, config: Config) -> tuple[Config, list[Config]]:
+    """Return a configuration, and those that differ from it in a key alone, or in a section that
+    is there for it: such as load, and where there are none, such as would not."""
     parts = key.path.split(".")
     data = {name: one for name, one in effective(config).items() if one is not None}
-    loads = False
+    others = list(_others(key, _within(data, parts)))
     written_out = parse(data, config.folder)
-    for value in _others(key, _within(data, parts)):
-        try:
-            yield written_out, parse(_with(data, parts, value), config.folder)
-        except ConfigError:
-            continue
-        loads = True
-    if not loads:
-        for value in _others(key, _within(data, parts)):
-            copy = _copied(config, parts, value)
-            if copy is not None:
-                yield config, copy
+    loaded = []
+    for value in others:
+        with suppress(ConfigError):
+            loaded.append(parse(_with(data, parts, value), config.folder))
+    if loaded:
+        return written_out, loaded
+    copies = [_copied(config, parts, value) for value in others]
+    return config, [copy for copy in copies if copy is not None]
 
 
 def _within(data: Any, parts: Sequence[str]) -> Any:
