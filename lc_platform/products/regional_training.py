@@ -91,7 +91,7 @@ class RegionalTraining:
         without: NDArray[np.uint32] | None = None,
         blocks: Mapping[str, Blocks] | None = None,
     ) -> Regional:
-        """Train a classifier for each region; see `cross_validation.fitted`.
+        """Train a classifier for each region; see `classifier_training.fitted`.
 
         kept  those of a fold: a region that has too few of them (`unlearnt`) is told apart by a
               classifier of all of them; all samples where None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -205,10 +205,6 @@ class Documents:
             for asset in self.assets
             for where in self.inventory.partitions(asset)
         }
-
-    def paths(self) -> Iterator[str]:
-        """Yield the paths of all items."""
-        yield from self._paths
 
 
 PARQUET = "geoparquet-items"
