@@ -49,6 +49,17 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def network_package(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a package of small cloud networks; the test is skipped where none can run."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from lc_platform_tests.cloud_networks import small_networks
+
+    with small_networks(tmp_path) as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is cached for the user, such as copies of references, goes into a folder of the tests,

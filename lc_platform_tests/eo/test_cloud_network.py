@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,17 +69,6 @@ def test_a_tile_without_data_has_no_say_and_a_whole_one_is_left_as_it_is() -> No
     assert cloud_network.completed(whole) is whole
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a package of small networks."""
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    from lc_platform_tests.cloud_networks import small_networks
-
-    with small_networks(tmp_path) as folder:
-        yield folder
-
-
 SMALL = NetworkName("l1c", 4)
 
 
@@ -94,7 +82,7 @@ def scene(bands: int, size: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_pixels_are_the_same_in_any_window_and_on_any_number_of_threads() -> None:
     first, size = 2 * STEP, 3 * STEP + TILE
     image = scene(4, size)
@@ -117,26 +105,28 @@ def test_pixels_are_the_same_in_any_window_and_on_any_number_of_threads() -> Non
 
 
 @pytest.mark.slow
-def test_the_hash_is_of_the_network_and_of_what_its_input_is_scaled_by(package: Path) -> None:
+def test_the_hash_is_of_the_network_and_of_what_its_input_is_scaled_by(
+    network_package: Path,
+) -> None:
     found = csmask.digest(SMALL)
     assert found != csmask.digest(NetworkName("l1c", 6))
-    about = package / "model_4b_l1c.json"
+    about = network_package / "model_4b_l1c.json"
     about.write_text(about.read_text(encoding="utf-8").replace("0.2", "0.3"), encoding="utf-8")
     csmask._digest.cache_clear()
     assert csmask.digest(SMALL) != found
 
 
 @pytest.mark.slow
-def test_a_network_of_other_tiles_is_refused(package: Path) -> None:
-    about = package / "model_4b_l1c.json"
+def test_a_network_of_other_tiles_is_refused(network_package: Path) -> None:
+    about = network_package / "model_4b_l1c.json"
     about.write_text(about.read_text(encoding="utf-8").replace("256", "512"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"model_4b_l1c.json .* tiles of \[512, 512\]"):
         csmask.network_file(SMALL)
 
 
 @pytest.mark.slow
-def test_a_package_without_the_network_is_told(package: Path) -> None:
-    (package / "model_4b_l1c.onnx").unlink()
+def test_a_package_without_the_network_is_told(network_package: Path) -> None:
+    (network_package / "model_4b_l1c.onnx").unlink()
     with pytest.raises(Exception, match=r"has no model_4b_l1c.onnx. Release 1.0 has it"):
         csmask.network_file(SMALL)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,17 +37,6 @@ BANDS = ("B02", "B03", "B04", "B08", "B11", "B12", "B8A")
 DAYS = list(range(20, 360, 40))
 ROWS, COLUMNS = 4, 8
 """Pixels of 80 m under the map."""
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a package of small networks."""
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    from lc_platform_tests.cloud_networks import small_networks
-
-    with small_networks(tmp_path) as folder:
-        yield folder
 
 
 @cache
@@ -88,7 +76,7 @@ def detected(first: int, columns: int, **changed: Any) -> CloudMasks:
     return CloudMasks(cloud_masks.detect(raw, DetectionOptions(**asked)).load())
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 @pytest.mark.parametrize("asked", [{}, REFINED], ids=["alone", "refined"])
 def test_neighbouring_patches_have_the_masks_of_one_patch_twice_their_size(
     asked: dict[str, Any],
@@ -104,7 +92,7 @@ def test_neighbouring_patches_have_the_masks_of_one_patch_twice_their_size(
             assert 0.01 < joined.mean() < 0.9, layer
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_a_pixel_is_valid_where_it_is_neither_cloud_nor_shadow_nor_without_data() -> None:
     for asked in ({}, REFINED):
         masks = detected(0, COLUMNS, **asked)
@@ -117,7 +105,7 @@ def test_a_pixel_is_valid_where_it_is_neither_cloud_nor_shadow_nor_without_data(
         assert found["valid"].any()
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_the_networks_shadows_are_hidden_with_those_that_are_projected() -> None:
     alone, both = (
         detected(0, COLUMNS, dilation=0, **asked)
@@ -129,7 +117,7 @@ def test_the_networks_shadows_are_hidden_with_those_that_are_projected() -> None
     np.testing.assert_array_equal(both.cloud(), alone.cloud())
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_a_large_map_has_the_same_masks_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     one = detected(0, COLUMNS)
     monkeypatch.setattr("lc_platform.products.cloud_detectors.TILE", 24)
@@ -155,7 +143,7 @@ def options_of(config: Config) -> tuple[AcquisitionOptions, DetectionOptions]:
     return AcquisitionOptions.of(config), DetectionOptions.of(config)
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_six_bands_are_read_where_shortwave_infrared_is_acquired_and_else_four() -> None:
     for bands, count in ((("B02", "B11", "B12"), 6), (("B02", "B11"), 4)):
         acquisition, detection = options_of(configured(bands=bands))
@@ -163,9 +151,9 @@ def test_six_bands_are_read_where_shortwave_infrared_is_acquired_and_else_four()
         assert detection.network == NetworkName("l1c", count)
 
 
-def test_another_file_of_the_network_gives_another_version(package: Path) -> None:
+def test_another_file_of_the_network_gives_another_version(network_package: Path) -> None:
     before = options_of(configured())[1].counted("data")
-    (package / "model_6b_l1c.onnx").write_bytes(b"another")
+    (network_package / "model_6b_l1c.onnx").write_bytes(b"another")
     csmask._digest.cache_clear()
     after = options_of(configured())[1].counted("data")
     assert before["clouds"].pop("network") != after["clouds"].pop("network")
@@ -260,9 +248,9 @@ def test_real_scenes_have_the_classes_that_the_package_itself_finds(
 
 
 @pytest.mark.proof
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("network_package")
 def test_a_run_makes_a_networks_masks_which_are_stale_where_the_network_is_another(
-    package: Path, tmp_path: Path
+    network_package: Path, tmp_path: Path
 ) -> None:
     config = ground(
         tmp_path,
@@ -281,7 +269,7 @@ def test_a_run_makes_a_networks_masks_which_are_stale_where_the_network_is_anoth
         # The small network takes this dark ground for shadow.
         assert masks.cube.read("shadow_mask").any()
     assert not {"raw_bands", "cloud_masks"} & {*stale(look(config))}
-    about = package / "model_6b_l1c.json"
+    about = network_package / "model_6b_l1c.json"
     about.write_text(about.read_text(encoding="utf-8").replace("0.1", "0.11"), encoding="utf-8")
     csmask._digest.cache_clear()
     assert {"raw_bands", "cloud_masks"} & {*stale(look(config))} == {"cloud_masks"}
