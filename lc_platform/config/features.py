@@ -14,6 +14,7 @@ from lc_platform.config.fields import (
     Text,
     Truth,
     Whole,
+    check_named_once,
     fraction,
 )
 from lc_platform.config.indices import IndexEntry, IndexInput, index_entry
@@ -167,9 +168,7 @@ class Features(Section):
     def _each_once(cls, families: tuple[str, ...]) -> tuple[str, ...]:
         if not families:
             raise ValueError("at least one family is needed. Write for example [series]")
-        twice = sorted({one for one in families if families.count(one) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        check_named_once(families)
         return families
 
     @field_validator("padding")
@@ -261,8 +260,5 @@ class Features(Section):
     @field_validator("indices")
     @classmethod
     def _named_once(cls, indices: tuple[IndexEntry, ...]) -> tuple[IndexEntry, ...]:
-        names = [indices_of.parse(index, ()).name for index in indices]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        check_named_once([indices_of.parse(index, ()).name for index in indices])
         return indices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -109,6 +110,17 @@ def fraction(value: Any) -> Any:
             f"{value:g} is not a fraction between 0 and 1. For {value:g} %, write {value / 100:g}"
         )
     return value
+
+
+def check_named_once(names: Sequence[str], key: str = "") -> None:
+    """Raises ValueError where a name is there several times.
+
+    key  that the message begins with, where it is not that of the field
+    """
+    twice = sorted({one for one in names if names.count(one) > 1})
+    if twice:
+        before = f"{key}: " if key else ""
+        raise ValueError(f"{before}{', '.join(twice)} is named more than once. Name it once")
 
 
 def check_multiple(key: str, value: float, of_key: str, of: float) -> None:

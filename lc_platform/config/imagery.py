@@ -21,7 +21,15 @@ from lc_platform.catalogue import (
     data_type_of,
     is_hls,
 )
-from lc_platform.config.fields import Fraction, Number, PositiveWhole, Section, Text, Whole
+from lc_platform.config.fields import (
+    Fraction,
+    Number,
+    PositiveWhole,
+    Section,
+    Text,
+    Whole,
+    check_named_once,
+)
 from lc_platform.config.problems import nearest
 
 _RESERVED = ("detector", "bands", "data_mask", "time", "band", "x", "y", "spatial_ref")
@@ -118,9 +126,7 @@ class AuxiliaryImagery(Section):
                 f"bands: at least one band is needed. Write for example "
                 f"[{', '.join(self._usual.bands[:2])}], or remove the key"
             )
-        twice = sorted({band for band in self.bands if self.bands.count(band) > 1})
-        if twice:
-            raise ValueError(f"bands: {', '.join(twice)} is named more than once. Name it once")
+        check_named_once(self.bands, "bands")
         for band in self.bands:
             if band == self.quality_band:
                 raise ValueError(
@@ -220,9 +226,7 @@ class Imagery(Section):
         bands = tuple(canonical_band(band) for band in bands)
         if not bands:
             raise ValueError("at least one band is needed. Write for example [B04, B08]")
-        twice = sorted({band for band in bands if bands.count(band) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is named more than once. Name it once")
+        check_named_once(bands)
         return bands
 
     @field_validator("max_cloud_cover")
