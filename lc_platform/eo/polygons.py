@@ -354,6 +354,26 @@ def square_kilometres(geometry: BaseGeometry, crs: CRS) -> float:
     return float(flat.area) / 1e6
 
 
+def overlaps(
+    polygons: Sequence[BaseGeometry], tree: shapely.STRtree
+) -> Iterator[tuple[int, int, BaseGeometry, float]]:
+    """Yield the pairs of polygons that touch: the positions of both, the first one ascending, the
+    ground that they share, and its share of the smaller, 0 to 1.
+
+    tree  of the polygons
+    """
+    left, right = tree.query(np.array(polygons, dtype=object), predicate="intersects")
+    for one, other in sorted(zip(left.tolist(), right.tolist(), strict=True)):
+        if one < other:
+            shared = polygonal(polygons[one].intersection(polygons[other]))
+            smaller = min(polygons[one].area, polygons[other].area)
+            yield one, other, shared, shared.area / smaller
+
+
+SLIVER = 0.01
+"""Share of the smaller of two polygons that may overlap, as borders drawn twice do."""
+
+
 def same_crs(one: CRS, other: CRS) -> bool:
     """Return whether coordinates, longitude before latitude, mean the same in both."""
     return bool(one.equals(other, ignore_axis_order=True))

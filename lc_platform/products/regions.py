@@ -27,7 +27,9 @@ from lc_platform.area.vector_layers import (
 from lc_platform.config.input_files import is_there
 from lc_platform.cube import Window, first_pixel, whole
 from lc_platform.eo.polygons import (
+    SLIVER,
     cleaned,
+    overlaps,
     polygonal,
     reprojected_near,
     same_crs,
@@ -39,8 +41,6 @@ from lc_platform.errors import DataError
 from lc_platform.products.region_options import KEY, RegionOptions
 from lc_platform.products.training_samples import Samples
 
-_SLIVER = 0.01
-"""Share of the smaller of two regions that may overlap, as borders drawn twice do."""
 _STEP = 1000.0
 """Metres between two vertices of a border that is brought to another CRS, so that they do not
 depend on where it is needed; the chord is then some centimetres from the line."""
@@ -110,13 +110,8 @@ class Regions:
         """Raises DataError where two regions overlap by more than borders do that are drawn
         twice."""
         tree = shapely.STRtree(self.polygons)
-        left, right = tree.query(np.array(self.polygons, dtype=object), predicate="intersects")
-        for one, other in sorted(zip(left.tolist(), right.tolist(), strict=True)):
-            if one >= other:
-                continue
-            shared = polygonal(self.polygons[one].intersection(self.polygons[other]))
-            share = shared.area / min(self.polygons[one].area, self.polygons[other].area)
-            if share > _SLIVER:
+        for one, other, shared, share in overlaps(self.polygons, tree):
+            if share > SLIVER:
                 raise DataError(
                     f"{KEY}: regions {self.names[one]} and {self.names[other]} overlap on "
                     f"{square_kilometres(shared, self.crs):.4g} km2, {share:.0%} of the smaller. "

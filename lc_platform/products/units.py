@@ -17,11 +17,8 @@ from shapely.geometry.base import BaseGeometry
 from lc_platform.area.vector_layers import LayerChoiceError, NotVectorError, having, layers
 from lc_platform.config.input_files import InputFile
 from lc_platform.cube import Window
-from lc_platform.eo.polygons import polygonal
+from lc_platform.eo.polygons import SLIVER, overlaps, polygonal
 from lc_platform.errors import DataError
-
-_SLIVER = 0.01
-"""Share of the smaller of two units that may overlap, as borders drawn twice do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,19 +94,14 @@ def read_units(file: InputFile, attribute: str, crs: Any) -> Units:
 def _overlaps(names: list[str], polygons: list[BaseGeometry], tree: Any) -> list[str]:
     """Return what is to be told of units that overlap a little."""
     warnings = []
-    left, right = tree.query(polygons, predicate="intersects")
-    for one, other in sorted(zip(left.tolist(), right.tolist(), strict=True)):
-        if one >= other:
-            continue
-        shared = polygons[one].intersection(polygons[other]).area
-        share = shared / min(polygons[one].area, polygons[other].area)
-        words = f"{names[one]} and {names[other]} overlap on {shared / 1e4:.4g} ha"
-        if share > _SLIVER:
+    for one, other, shared, share in overlaps(polygons, tree):
+        words = f"{names[one]} and {names[other]} overlap on {shared.area / 1e4:.4g} ha"
+        if share > SLIVER:
             raise DataError(
                 f"areas.units: {words}, {share:.0%} of the smaller. Ground would count twice: give "
                 "units that do not overlap"
             )
-        if shared > 0:
+        if shared.area > 0:
             warnings.append(f"{words}, which count for {names[one]}")
     if len(warnings) > 5:
         warnings = [*warnings[:5], f"{len(warnings) - 5} more pairs of units overlap a little"]
