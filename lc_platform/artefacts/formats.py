@@ -52,7 +52,7 @@ from lc_platform.products.report import Report
 from lc_platform.products.training_samples import Samples
 from lc_platform.products.wrong_labels import WrongLabels
 from lc_platform.storage import raster_cube, trees, zarr_cube
-from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError, damaged
 from lc_platform.storage.file_sets import content_and_writing, of_one_writing
 from lc_platform.storage.staging import PART
 from lc_platform.storage.store import Store
@@ -351,10 +351,7 @@ class EvaluationFormat(ReadWhole):
         try:
             return Evaluation(json.loads(content))
         except ValueError as error:
-            raise DamagedArtefactError(
-                f"{store.path(key)}/{METRICS}: is damaged ({error}). Materialize evaluation again",
-                key,
-            ) from error
+            raise damaged(f"{store.path(key)}/{METRICS}", error, "evaluation", key) from error
 
 
 class MosaicFormat:
@@ -393,9 +390,7 @@ def _check_table(file: BinaryIO, path: str, key: str, asset: str = "it") -> None
         for part in range(parts.num_row_groups):
             parts.read_row_group(part)
     except (pa.ArrowException, OSError) as error:
-        raise DamagedArtefactError(
-            f"{path}: is damaged ({error}). Materialize {asset} again", key
-        ) from error
+        raise damaged(path, error, asset, key) from error
 
 
 class AreaStatisticsFormat:
@@ -417,10 +412,7 @@ class AreaStatisticsFormat:
             found = AreaStatistics(json.loads(content))
             found.rows, found.summary  # noqa: B018 - whether what is read of it is there
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(beside)}: is damaged ({error}). Materialize area_statistics again",
-                key,
-            ) from error
+            raise damaged(store.path(beside), error, "area_statistics", key) from error
         return found
 
     def check(self, store: Store, key: str) -> None:
@@ -473,9 +465,7 @@ class ChangeFormat:
             found = ChangeStatistics(json.loads(content))
             found.rows, found.summary  # noqa: B018 - whether what is read of it is there
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(beside)}: is damaged ({error}). Materialize change again", key
-            ) from error
+            raise damaged(store.path(beside), error, "change", key) from error
         return found
 
     def check(self, store: Store, key: str) -> None:
@@ -527,9 +517,7 @@ class CatalogFormat:
         try:
             return dict(json.loads(text))
         except (ValueError, TypeError) as error:
-            raise DamagedArtefactError(
-                f"{store.path(key)}/{name}: is damaged ({error}). Materialize catalog again", key
-            ) from error
+            raise damaged(f"{store.path(key)}/{name}", error, "catalog", key) from error
 
     def check(self, store: Store, key: str) -> None:
         """Read the catalog, its collections and the tables of their items."""

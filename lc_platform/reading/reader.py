@@ -25,7 +25,7 @@ from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
 from lc_platform.reading.artefacts import GRID, Artefacts, read_by
 from lc_platform.reading.errors import NotFoundError, nearest
-from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
+from lc_platform.storage.errors import MissingArtefactError, damaged
 from lc_platform.storage.store import Store
 
 if TYPE_CHECKING:
@@ -225,9 +225,7 @@ class Reader:
             else:
                 found = pd.read_parquet(io.BytesIO(content))
         except (pa.ArrowException, ValueError, OSError) as error:
-            raise DamagedArtefactError(
-                f"{self.store.path(path)}: is damaged ({error}). Materialize {asset} again", path
-            ) from error
+            raise damaged(self.store.path(path), error, asset, path) from error
         return found
 
     def model(self, year: int) -> LandCoverModel:

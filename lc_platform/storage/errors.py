@@ -40,6 +40,14 @@ class DamagedArtefactError(StorageError):
         self.key = key
 
 
+def damaged(path: str, error: Exception, asset: str, key: str) -> DamagedArtefactError:
+    """Return what to tell of a file of an asset that cannot be read, and why it cannot.
+
+    key  of the artefact
+    """
+    return DamagedArtefactError(f"{path}: is damaged ({error}). Materialize {asset} again", key)
+
+
 class ReplacedError(OSError):
     """An object was replaced by another one while it was read."""
 
