@@ -27,6 +27,12 @@ ABSENT = _Absent.ABSENT
 """A value that an artefact's version is made without."""
 
 
+def if_any(value: Any) -> Any:
+    """Return what versions are made of an option that has no say where it is nothing: zero, empty
+    or None."""
+    return value or ABSENT
+
+
 @dataclass(frozen=True)
 class Counted:
     """That an option counts, and under which name."""

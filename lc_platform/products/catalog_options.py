@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lc_platform.config.options import ABSENT, Options, appearance, option
+from lc_platform.config.options import ABSENT, Options, appearance, if_any, option
 from lc_platform.cube import Legend
 from lc_platform.eo.season import CALENDAR_YEAR, Season
 
 
 def _classes(classes: Legend) -> list[list[Any]]:
     return [[value, name, color] for value, (name, color) in classes.items()]
-
-
-def _if_any(value: Any) -> Any:
-    return value or ABSENT
 
 
 def _of_season(season: Season) -> Any:
@@ -31,10 +27,8 @@ class CatalogOptions(Options):
     """Of the map; empty where it is not known."""
     classes: Legend = option(appearance("reference.classes", value=_classes), default_factory=dict)
     season: Season = option(appearance("season", value=_of_season), default=CALENDAR_YEAR)
-    padding: int = option(appearance("features.padding", value=_if_any), default=0)
+    padding: int = option(appearance("features.padding", value=if_any), default=0)
     """Days before and after the season whose imagery is acquired too."""
-    archives: Mapping[str, str] = option(
-        appearance("archives", value=_if_any), default_factory=dict
-    )
+    archives: Mapping[str, str] = option(appearance("archives", value=if_any), default_factory=dict)
     """What the addresses of the items of a STAC API begin with, by the name of the auxiliary
     collection, that of the main one under an empty name; without archives that are no API."""

@@ -36,6 +36,7 @@ from lc_platform.config.options import (
     Options,
     appearance,
     data,
+    if_any,
     option,
 )
 from lc_platform.cube import Legend
@@ -85,10 +86,6 @@ def _content_if_given(file: InputFile | None) -> Any:
 
 def _network_if_given(name: NetworkName | None) -> Any:
     return ABSENT if name is None else csmask.digest(name)
-
-
-def _if_any(count: int) -> Any:
-    return count or ABSENT
 
 
 def _if_others(bands: tuple[str, ...]) -> Any:
@@ -384,7 +381,7 @@ class TrainingOptions(Options):
         data("sampling.test_fraction", value=_if_given), default=None
     )
     """Share of the patches that have samples, chosen by the seed; None where there are folds."""
-    folds: int = option(data("validation.folds", value=_if_any), default=_VALIDATION.folds)
+    folds: int = option(data("validation.folds", value=if_any), default=_VALIDATION.folds)
     """0 where one set of patches is held out."""
     block_size: float | None = option(data("validation.block_size", value=_if_given), default=None)
     """Metres along the side of the squares of ground that stay in one fold; None where that is a
