@@ -113,11 +113,11 @@ def test_a_year_that_is_there_costs_a_search(
             marks=pytest.mark.slow,
         ),
         (Refuse(500), 1),
-        (Refuse(503, retry_after=50), 1),
+        pytest.param(Refuse(503, retry_after=50), 1, marks=pytest.mark.slow),
         (Reset(), 1),
-        (Cut(), 1),
+        pytest.param(Cut(), 1, marks=pytest.mark.slow),
         pytest.param(Slow(4.0), 1, marks=pytest.mark.slow),
-        (Damaged(), 1),
+        pytest.param(Damaged(), 1, marks=pytest.mark.slow),
     ],
     ids=["429 storm", "500", "503", "reset", "cut body", "slow", "invalid TIFF"],
 )
@@ -151,7 +151,7 @@ def test_a_token_that_expires_on_the_way_is_renewed(
     [
         (Refuse(403, "Insufficient processing units", "ACCESS_INSUFFICIENT_PROCESSING_UNITS"),
          QuotaError),
-        (Refuse(500), TransientSourceError),
+        pytest.param(Refuse(500), TransientSourceError, marks=pytest.mark.slow),
     ],
     ids=["quota", "500 that stays"],
 )  # fmt: skip

@@ -127,7 +127,7 @@ def test_missing_values_are_zero_for_a_model_that_never_saw_one() -> None:
     np.testing.assert_array_equal(found, booster.predict(zeros, raw_score=True))
 
 
-@pytest.mark.parametrize("parameters", [BINARY, MULTICLASS])
+@pytest.mark.parametrize("parameters", [BINARY, pytest.param(MULTICLASS, marks=pytest.mark.slow)])
 def test_300_features_are_walked(parameters: dict[str, Any]) -> None:
     booster = trained(parameters | {"max_bin": 60}, features=300, rounds=30, samples=600)
     assert_equal_to_lightgbm(booster, pixels(777, 300, seed=2))

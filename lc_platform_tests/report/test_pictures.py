@@ -80,7 +80,7 @@ def test_classes_in_fields_keep_their_colours() -> None:
     assert colors <= {tuple(c) for c in COLORS.tolist()}
 
 
-@pytest.mark.parametrize("count", [2, 10])
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_confusion_matrix_is_drawn_and_shown_small(count: int) -> None:
     names = [f"class {i} " + "of a long name " * 3 for i in range(count)]
     matrix = RNG.integers(0, 10**6, (count, count))
