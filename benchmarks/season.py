@@ -17,9 +17,17 @@ from benchmarks.report import Table, ratios, seconds
 from benchmarks.settings import Settings
 from benchmarks.turns import timed
 from lc_platform.config import SENTINEL2_BANDS
-from lc_platform.eo import composites, harmonics, indices, phenology, season_statistics, whittaker
+from lc_platform.eo import (
+    composites,
+    harmonics,
+    indices,
+    phenology,
+    season_statistics,
+    texture,
+    whittaker,
+)
 from lc_platform.eo.indices import normalized_difference
-from lc_platform.products.feature_families import Statistics
+from lc_platform.products.feature_families import Statistics, Texture
 
 SMOOTHING = 100.0
 PIXELS = 64
@@ -43,6 +51,7 @@ def run(settings: Settings) -> list[Table]:
         season.harmonics(),
         season.percentiles(),
         season.phenology(),
+        season.texture(),
         season.expression(),
     ]
     return [
@@ -262,6 +271,38 @@ class Season:
 
             took = self._turns(theirs, ours)
         return self._row("phenology, double logistic", "zeit-cdts", took)
+
+    def texture(self) -> Row:
+        """Of the first clear NDVI, as many pixels less the margin."""
+        family = Texture()
+        clearest = int(self.valid.sum(axis=(1, 2)).argmax())
+        grey = texture.grey_levels(self.ndvi[clearest, 0], 0, 1, family.levels)
+        given, came = self.folder / "grey.npy", self.folder / "texture.npy"
+        np.save(given, np.maximum(grey, 0).astype(np.uint8))
+        image = np.maximum(grey, 0)[None]
+
+        def ours() -> NDArray[np.float32]:
+            return texture.measure(image, family.levels, family.window, threads=1)
+
+        found = ours()[:, 0]
+        names = [{"angular_second_moment": "ASM"}.get(one, one) for one in texture.MEASURES]
+        with peer.SEASON.worker(1, self.folder) as worker:
+
+            def theirs() -> float:
+                took: float = worker.call(
+                    "texture",
+                    grey=str(given),
+                    levels=family.levels,
+                    window=family.window,
+                    measures=names,
+                    into=str(came),
+                )
+                agreement.near("texture", found, np.load(came), 1e-4)
+                return took
+
+            took = self._turns(theirs, ours)
+        name = f"texture, {len(names)} measures of {family.window} x {family.window} pixels"
+        return self._row(name, "scikit-image", took)
 
     def expression(self) -> Row:
         """EVI of all acquisitions, in one kernel and by numpy's operators."""

@@ -1,5 +1,5 @@
-"""geomad's and whittaker-eilers' side of the benchmarks, as their users write it. Runs in their
-environment."""
+"""geomad's, whittaker-eilers' and scikit-image's side of the benchmarks, as their users write it.
+Runs in their environment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 import geomad  # type: ignore[import-not-found]
 import numpy as np
 import whittaker_eilers  # type: ignore[import-not-found]
+from skimage.feature import graycomatrix, graycoprops  # type: ignore[import-not-found]
 
 from benchmarks.worker import serve
 
@@ -38,5 +39,24 @@ def whittaker(values: str, weights: str, smoothing: float, into: str) -> float:
     return took
 
 
+def texture(grey: str, levels: int, window: int, measures: list[str], into: str) -> float:
+    """Seconds of the texture (measure, y, x) of grey levels (y, x) with a margin, which is
+    stored."""
+    image = np.load(grey)
+    rows, columns = (side - window + 1 for side in image.shape)
+    angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
+    found = np.empty((len(measures), rows, columns))
+    started = time.perf_counter()
+    for y, x in np.ndindex(rows, columns):
+        matrix = graycomatrix(
+            image[y : y + window, x : x + window], [1], angles, levels, symmetric=True, normed=True
+        )
+        for i, measure in enumerate(measures):
+            found[i, y, x] = graycoprops(matrix, measure).mean()
+    took = time.perf_counter() - started
+    np.save(into, found)
+    return took
+
+
 if __name__ == "__main__":
-    serve({one.__name__: one for one in (geometric_median, whittaker)})
+    serve({one.__name__: one for one in (geometric_median, whittaker, texture)})

@@ -69,6 +69,12 @@ def shifted(window: Window, by: int) -> Window:
     return slice(rows.start + by, rows.stop + by), slice(columns.start + by, columns.stop + by)
 
 
+def wider(window: Window, by: int) -> Window:
+    """Return a window and a number of pixels more on each side."""
+    rows, columns = window
+    return slice(rows.start - by, rows.stop + by), slice(columns.start - by, columns.stop + by)
+
+
 def within(window: Window, shape: Shape) -> Window:
     """Return the part of a window's own rows and columns that lies within 0 and ``shape``."""
     rows, columns = (

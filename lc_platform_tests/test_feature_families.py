@@ -20,7 +20,7 @@ def test_a_map_is_made_of_the_season_alone(tmp_path: Path) -> None:
             2,
             1,
             features={
-                "families": ["statistics", "harmonics", "phenology"],
+                "families": ["statistics", "harmonics", "phenology", "texture"],
                 "indices": ["NDVI", {"EVI2": "2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)"}],
                 "statistics": {"percentiles": [10, 90]},
                 "harmonics": {"order": 1, "of": ["EVI2"]},
@@ -33,7 +33,7 @@ def test_a_map_is_made_of_the_season_alone(tmp_path: Path) -> None:
     stack: FeatureStack = platform.opened("features", platform.patches[0])
     card = platform.opened("model").card
     assert card["features"] == list(stack.names)
-    assert {"EVI2_p10", "EVI2_cos1", "NDVI_start"} <= set(stack.names)
+    assert {"EVI2_p10", "EVI2_cos1", "NDVI_start", "NDVI_entropy"} <= set(stack.names)
     assert not any(name.endswith("_001") for name in stack.names)
     classes = platform.classes(platform.patches[0])
     seen = ~np.isnan(stack.read()).all(axis=0)

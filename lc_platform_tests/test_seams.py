@@ -78,7 +78,8 @@ def check_equal(
         tuple(slice(side.start - margin, side.stop + margin) for side in window)
         for window in ((slice(0, rows), slice(0, columns)), here)
     )
-    assert own["features"].margin == own["masks"].margin == margin
+    assert own["features"].margin == margin
+    assert own["masks"].margin == own["raw"].map_margin >= margin
     keys = whole["raw"].keys
     common = [keys.index(key) for key in own["raw"].keys]
     # What shows the one patch and not this one: its granules here are too cloudy.
@@ -142,11 +143,21 @@ def test_where_granules_meet_of_which_one_is_too_cloudy_neighbours_are_mapped_as
     assert len({*map(frozenset, seen.values())}) == (1 if way else 2)
 
 
-@pytest.mark.parametrize("way", [{}, POSTPROCESSING], ids=["plain", "postprocessed"])
+TEXTURED = {
+    "families": ["statistics", "texture"],
+    "texture": {"of": ["NDVI", "B08"], "limits": {"B08": [0, 0.6]}, "window": 7},
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "of"),
+    [({}, {}), (POSTPROCESSING, {}), ({}, TEXTURED), (POSTPROCESSING, TEXTURED)],
+    ids=["plain", "postprocessed", "textured", "textured and postprocessed"],
+)
 def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(
-    way: dict[str, Any], tmp_path: Path
+    way: dict[str, Any], of: dict[str, Any], tmp_path: Path
 ) -> None:
-    sections: dict[str, Any] = {"map": way, "features": {"min_valid_fraction": 0}}
+    sections: dict[str, Any] = {"map": way, "features": {"min_valid_fraction": 0, **of}}
     small = configured(tmp_path, **sections)
     large = configured(tmp_path, 1, 1, aoi={"patch_size": 2 * METRES}, **sections)
     (one,), _ = area.patches(SplitOptions.of(large))
@@ -158,8 +169,11 @@ def test_neighbouring_patches_are_mapped_as_one_patch_twice_their_size(
     assert set(LAYERS) <= set(whole["map"].layers)
     margin = Postprocessing.of(small).margin
     assert (margin > 0) == bool(way)
+    assert ("NDVI_entropy" in whole["features"].names) == bool(of)
     for patch in patches:
-        check_equal(whole, one, computed(small, patch, whole["model"]), patch, margin)
+        own = computed(small, patch, whole["model"])
+        assert own["masks"].margin == margin + (3 if of else 0)
+        check_equal(whole, one, own, patch, margin)
 
 
 @pytest.mark.proof

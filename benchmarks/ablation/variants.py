@@ -83,6 +83,7 @@ def _features() -> Sequence[Variant]:
         Variant(FEATURES, "series: whittaker", series(method="whittaker"), _SEASONS),
         Variant(FEATURES, "series, harmonics", families("series", "harmonics"), _SEASONS),
         Variant(FEATURES, "series, phenology", families("series", "phenology"), _SEASONS),
+        Variant(FEATURES, "series, texture", families("series", "texture"), _SEASONS),
         Variant(FEATURES, "every 32 days", {"features": {"interval": 32}}, _SEASONS),
         Variant(
             FEATURES, "elevation, slope, aspect, curvature", {"features": {"layers": [whole]}},

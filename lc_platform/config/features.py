@@ -27,7 +27,7 @@ from lc_platform.eo.season import Season
 _Signals = tuple[Text, ...]
 HALF_A_YEAR = 182
 """The most days of padding: more would reach into the season of the year after the next."""
-FAMILIES = ("series", "statistics", "harmonics", "phenology")
+FAMILIES = ("series", "statistics", "harmonics", "phenology", "texture")
 
 
 class SeriesFeatures(Section):
@@ -127,6 +127,62 @@ class PhenologyFeatures(Section):
     """Whittaker's lambda, the weight of the squared second differences by the day."""
 
 
+class TextureFeatures(Section):
+    """How grey levels lie beside one another in a window (Haralick et al. 1973), of the median of
+    the season's valid observations."""
+
+    of: _Signals = ("NDVI",)
+    """Bands and indices."""
+    limits: dict[Text, tuple[Number, Number]] = Field(default_factory=dict)
+    """The values between which the grey levels are, by band or index: {B08: [0, 0.6], S1_VV: [-25,
+    0]}; 0 to 1 where none are given. What lies beyond has the first level, or the last."""
+    window: Whole = Field(5, ge=3, le=31)
+    """Pixels along the side of the square around a pixel, an odd number. Each patch acquires a
+    margin for it: 2 pixels on each side for 5."""
+    levels: Whole = Field(32, ge=2, le=256)
+    """Grey levels."""
+    measures: tuple[
+        Literal[
+            "contrast",
+            "dissimilarity",
+            "homogeneity",
+            "entropy",
+            "angular_second_moment",
+            "correlation",
+        ],
+        ...,
+    ] = ("contrast", "homogeneity", "entropy")
+    """contrast, dissimilarity, homogeneity, entropy, angular_second_moment, correlation of the
+    levels of neighbours, each the mean of four directions."""
+
+    @field_validator("window")
+    @classmethod
+    def _has_a_middle(cls, window: int) -> int:
+        if window % 2 == 0:
+            raise ValueError(
+                f"{window} pixels have none in their middle. Give an odd number, {window - 1} or "
+                f"{window + 1}"
+            )
+        return window
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        for name, (low, high) in self.limits.items():
+            if name not in self.of:
+                raise ValueError(
+                    f"limits: {name} is not among the bands and indices that texture is made of "
+                    f"({', '.join(self.of)}).{nearest(name, self.of)} Add it to "
+                    "features.texture.of, or remove it"
+                )
+            if not low < high:
+                raise ValueError(
+                    f"limits: the first of {name} ({low:g}) must be below the second ({high:g})"
+                )
+        if not self.measures:
+            raise ValueError("measures: there is none. Give at least one, such as entropy")
+        return self
+
+
 class Features(Section):
     """The features of the classifier."""
 
@@ -141,9 +197,11 @@ class Features(Section):
     constants by {SAVI: {L: 0.25}}; any other normalized difference by its bands: {NDRE: [B8A,
     B05]}; any expression over bands: {X: (B08 - B04) / (B03 + 0.5)}, its constants named by {X:
     {formula: B08 - c * B04, c: 0.5}}."""
-    families: tuple[Literal["series", "statistics", "harmonics", "phenology"], ...] = ("series",)
-    """What features are made of: series on dates, statistics, harmonics and phenology of the
-    season."""
+    families: tuple[Literal["series", "statistics", "harmonics", "phenology", "texture"], ...] = (
+        "series",
+    )
+    """What features are made of: series on dates; statistics, harmonics and phenology of the
+    season; texture around a pixel."""
     interval: Whole = Field(16, ge=1, le=366)
     """Days between the dates of the features, from the season's first."""
     padding: Whole = 0
@@ -153,6 +211,7 @@ class Features(Section):
     statistics: StatisticsFeatures = StatisticsFeatures()
     harmonics: HarmonicsFeatures = HarmonicsFeatures()
     phenology: PhenologyFeatures = PhenologyFeatures()
+    texture: TextureFeatures = TextureFeatures()
     layers: tuple[FeatureLayer, ...] = ()
     """Rasters that have no season: terrain, soil, climate, embeddings."""
     min_valid_fraction: Fraction = 0.0
@@ -231,11 +290,14 @@ class Features(Section):
                 self._check_known(f"{name}.{key}", getattr(getattr(self, name), key), signals)
         if "series" in self.families:
             self._check_known("series.envelope", self.series.envelope, dated)
-        for key in ("percentiles", "measures"):
-            given = getattr(self.statistics, key)
+        for name, key, given in (
+            ("statistics", "percentiles", self.statistics.percentiles),
+            ("statistics", "measures", self.statistics.measures),
+            ("texture", "measures", self.texture.measures),
+        ):
             if len(set(given)) < len(given):
                 raise ValueError(
-                    f"features.statistics.{key}: one of them is there twice, so that two features "
+                    f"features.{name}.{key}: one of them is there twice, so that two features "
                     "would have one name. Remove one"
                 )
         if "statistics" in self.families and not (

@@ -11,19 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from lc_platform.cube import MAIN, Layer, Window, selected, shifted, whole
+from lc_platform.cube import MAIN, Layer, Window, selected, shifted, whole, wider
 from lc_platform.eo import indices as spectral
 from lc_platform.eo.indices import Index
 from lc_platform.eo.radiometry import calibrate
+from lc_platform.errors import DataError
 from lc_platform.products.auxiliary_features import AuxiliaryFeatures
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.feature_families import (
     Families,
     Observations,
     Series,
+    Texture,
+    chosen,
     compute_undated,
     described,
+    names_without_date,
     series_of,
+    texture_of,
     undated_names,
 )
 from lc_platform.products.raw_bands import AcquisitionStack
@@ -39,7 +44,8 @@ _ROWS = 8
 
 
 class Observed(NamedTuple):
-    """What the features of a window are computed from."""
+    """What the features of a window are computed from. All but what has no season reaches beyond
+    the window by the margin of its texture."""
 
     numbers: NDArray[Any]
     """(time, band, y, x), digital numbers of the main collection."""
@@ -52,6 +58,21 @@ class Observed(NamedTuple):
     same."""
     static: Sequence[NDArray[np.float32]] = ()
     """(feature, y, x) of each raster that has no season, NaN where missing."""
+
+    def without(self, margin: int) -> Observed:
+        """Return it without so many pixels on each side."""
+        if not margin:
+            return self
+        rows, columns = (slice(margin, length - margin) for length in self.valid.shape[1:])
+        return self._replace(
+            numbers=self.numbers[..., rows, columns],
+            valid=self.valid[:, rows, columns],
+            auxiliary=[
+                (numbers[..., rows, columns], valid[:, rows, columns])
+                for numbers, valid in self.auxiliary
+            ],
+            weights=None if self.weights is None else self.weights[:, rows, columns],
+        )
 
 
 class Computed(NamedTuple):
@@ -92,7 +113,26 @@ class LazyFeatures:
 
     @property
     def grids(self) -> Mapping[str, GeoBox]:
-        return {MAIN: self.raw_bands.map_grid}
+        return {MAIN: self.grid}
+
+    @cached_property
+    def grid(self) -> GeoBox:
+        """The patch's grid and the features' margin around it."""
+        return self.raw_bands.geobox.pad(self.margin) if self.margin else self.raw_bands.geobox
+
+    @cached_property
+    def margin(self) -> int:
+        """Pixels beyond the patch that there are features of: where their texture is whole. Raises
+        DataError where the imagery does not reach as far."""
+        margin = self.raw_bands.map_margin - self._reach
+        if margin < 0:
+            raise DataError(
+                f"{self.raw_bands.name}: texture (features.texture) is made from a margin around "
+                f"the patch, {self._reach} px wide, and that of raw_bands is "
+                f"{self.raw_bands.map_margin} px. Materialize raw_bands, cloud_masks and features "
+                "of this patch again"
+            )
+        return margin
 
     @property
     def main_names(self) -> tuple[str, ...]:
@@ -111,14 +151,22 @@ class LazyFeatures:
 
     @cached_property
     def undated_names(self) -> tuple[str, ...]:
-        """The names of the features without a date: collection by collection, and then layer by
-        layer."""
-        of_season = (n for one in self._signals for n in undated_names(self.families, one))
+        """The names of the features without a date: of the season, and then layer by layer."""
+        of_season = names_without_date(self.families, self._signals)
         return (*of_season, *(n for one in self.static for n in one.features))
 
     @cached_property
     def _series(self) -> Series | None:
         return series_of(self.families)
+
+    @cached_property
+    def _texture(self) -> Texture | None:
+        return texture_of(self.families)
+
+    @property
+    def _reach(self) -> int:
+        """Pixels beyond a window that its texture is made from."""
+        return 0 if self._texture is None else self._texture.margin
 
     @property
     def converges(self) -> bool:
@@ -173,7 +221,7 @@ class LazyFeatures:
             "also": [one.described for one in self.auxiliary],
             **self._about_undated,
             "made_of": versions(self.raw_bands, self.cloud_masks),
-            **({"margin": margin} if (margin := self.raw_bands.map_margin) else {}),
+            **({"margin": self.margin} if self.margin else {}),
         }
 
     @property
@@ -192,7 +240,7 @@ class LazyFeatures:
         ``select`` leaves of it."""
         if layer not in self.layers:
             raise KeyError(layer)
-        here = whole(self.raw_bands.map_grid) if window is None else window
+        here = whole(self.grid) if window is None else window
         found = self.computed(self.observed(here))
         values = found.series if layer == SERIES else found.undated
         return selected(values, self.layers[layer].dims, select)
@@ -205,8 +253,8 @@ class LazyFeatures:
 
     def observed(self, window: Window) -> Observed:
         """Return what the features of a window of the cube are computed of."""
-        grid = self.raw_bands.map_grid[window]
-        window, times = shifted(window, -self.raw_bands.map_margin), self.used.tolist()
+        grid, times = self.grid[window], self.used.tolist()
+        window = wider(shifted(window, -self.margin), self._reach)
         weights = None
         if self._series is not None and self._series.weighs:
             weights = 1 - np.nan_to_num(self.cloud_masks.probability(window, times), nan=0.0)
@@ -220,6 +268,7 @@ class LazyFeatures:
 
     def computed(self, seen: Observed) -> Computed:
         """Return the features of what was ``observed``."""
+        around, seen = seen, seen.without(self._reach)
         height, width = seen.valid.shape[1:]
         dates = len(self.targets)
         series = np.empty((dates, len(self.names), height, width), np.float32)
@@ -259,12 +308,54 @@ class LazyFeatures:
                     rest = rest[count:]
 
         parallel_for(rows, height, _ROWS, self.threads)
-        if seen.static:
-            static = np.concatenate(seen.static)
-            of_season, out = np.split(undated, [len(undated) - len(static)])
+        of_pixels = sum(len(undated_names(self.families, one)) for one in self._signals)
+        static = np.concatenate(seen.static) if seen.static else undated[:0]
+        _, textures, out = np.split(undated, [of_pixels, len(undated) - len(static)])
+        if self._texture is not None:
+            self._textured(self._texture, around, textures)
+        if len(static):
             np.copyto(out, static)
-            out[:, _unseen(series, of_season)] = np.nan
+            out[:, _unseen(series, undated[: -len(static)])] = np.nan
         return Computed(series, undated, sum(unconverged))
+
+    def _textured(self, texture: Texture, seen: Observed, out: NDArray[np.float32]) -> None:
+        """Write the texture of each collection's signals to ``out`` (feature, y, x)."""
+        for i, signals in enumerate(self._signals):
+            which = chosen(texture, signals)
+            if not which:
+                continue
+            medians = np.empty((len(which), *seen.valid.shape[1:]), np.float32)
+
+            def rows(
+                part: slice, i: int = i, which: Sequence[int] = which, to: Any = medians
+            ) -> None:
+                own = self._some_signals(i, seen, part, which)
+                to[:, part] = texture.composite(own.during(self._of_season(own.days)))
+
+            parallel_for(rows, medians.shape[1], _ROWS, self.threads)
+            found = texture.compute(medians, [signals[at] for at in which], self.threads)
+            here, out = np.split(out, [len(which) * len(texture.features)])
+            here[:] = np.swapaxes(found, 0, 1).reshape(here.shape)
+
+    def _some_signals(
+        self, collection: int, seen: Observed, part: slice, which: Sequence[int]
+    ) -> Observations:
+        """Return a collection's observations of some rows and signals, by their positions; the
+        main one's position is 0."""
+        if collection:
+            numbers, valid = seen.auxiliary[collection - 1]
+            one = self.auxiliary[collection - 1]
+            return one.observations(numbers[:, :, part], valid[:, part]).of(which)
+        count = len(self.bands)
+        bands = tuple(self.bands[at] for at in which if at < count)
+        indices = tuple(self.indices[at - count] for at in which if at >= count)
+        needed = spectral.required_bands(indices, bands)
+        places = [self._needed.index(band) for band in needed]
+        calibration = self.raw_bands.calibration(needed, self.used.tolist())
+        reflectance = calibrate(seen.numbers[:, places, part], *calibration)
+        named = {band: reflectance[:, i] for i, band in enumerate(needed)}
+        values = _stacked(reflectance, named, bands, indices)
+        return Observations(values, seen.valid[:, part], self.raw_bands.days[self.used])
 
     @property
     def _end(self) -> int:
@@ -282,13 +373,7 @@ class LazyFeatures:
         """Return (time, signal, y, x) of the main collection."""
         if not self.indices and self._needed == self.bands:
             return reflectance
-        shape = (len(reflectance), len(self.main_names), *reflectance.shape[2:])
-        signals = np.empty(shape, np.float32)
-        for i, band in enumerate(self.bands):
-            signals[:, i] = named[band]
-        for i, index in enumerate(self.indices, len(self.bands)):
-            signals[:, i] = spectral.compute(index, named)
-        return signals
+        return _stacked(reflectance, named, self.bands, self.indices)
 
     def _composed(
         self,
@@ -307,6 +392,23 @@ class LazyFeatures:
         )
         out[:] = self._main_signals(bands, {b: bands[:, i] for i, b in enumerate(self._needed)})
         return failed
+
+
+def _stacked(
+    reflectance: NDArray[np.float32],
+    named: Mapping[str, NDArray[np.float32]],
+    bands: Sequence[str],
+    indices: Sequence[Index],
+) -> NDArray[np.float32]:
+    """Return bands, and then indices, (time, signal, y, x), of reflectance (time, band, y, x) and
+    its bands by name."""
+    shape = (len(reflectance), len(bands) + len(indices), *reflectance.shape[2:])
+    signals = np.empty(shape, np.float32)
+    for i, band in enumerate(bands):
+        signals[:, i] = named[band]
+    for i, index in enumerate(indices, len(bands)):
+        signals[:, i] = spectral.compute(index, named)
+    return signals
 
 
 def _unseen(series: NDArray[np.float32], undated: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ a line in `FAMILIES`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -40,7 +40,7 @@ class Observations(NamedTuple):
 
 
 class Family(Protocol):
-    """Features without a date, of single bands and indices."""
+    """Features without a date, of a pixel's single bands and indices."""
 
     name: ClassVar[str]
     """In the configuration."""
@@ -247,11 +247,67 @@ class Phenology:
         )
 
 
+@dataclass(frozen=True)
+class Texture:
+    """How grey levels around a pixel lie beside one another, of the season's median."""
+
+    name: ClassVar[str] = "texture"
+    of: tuple[str, ...] = ("NDVI",)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Between which the levels are, by the band or the index."""
+    window: int = 5
+    """Pixels along its side."""
+    levels: int = 32
+    measures: tuple[str, ...] = ("contrast", "homogeneity", "entropy")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is made of a band or an index, named after it."""
+        return self.measures
+
+    @property
+    def margin(self) -> int:
+        """Pixels beyond an area that its texture depends on."""
+        from lc_platform.eo import texture
+
+        return texture.margin(self.window)
+
+    def composite(self, seen: Observations) -> NDArray[np.float32]:
+        """Return the medians of the observations, (signal, y, x), NaN where there are none."""
+        from lc_platform.eo import composites
+
+        if not len(seen.days):
+            return np.full(seen.values.shape[1:], np.nan, np.float32)
+        edges = np.array([seen.days[0], seen.days[-1] + 1], np.int32)
+        found, _ = composites.compose(
+            seen.values, seen.valid, seen.days, edges, "median", threads=1
+        )
+        medians: NDArray[np.float32] = found[0]
+        return medians
+
+    def compute(
+        self, composite: NDArray[np.float32], signals: Sequence[str], threads: int
+    ) -> NDArray[np.float32]:
+        """Return (feature, signal, y, x), NaN where missing, of a `composite` of the signals that
+        reaches ``margin`` pixels further on each side."""
+        from lc_platform.eo import texture
+
+        grey = np.empty(composite.shape, np.int16)
+        for i, name in enumerate(signals):
+            low, high = self.limits.get(name, TEXTURE_LIMITS)
+            grey[i] = texture.grey_levels(composite[i], low, high, self.levels)
+        found = texture.measure(grey, self.levels, self.window, threads=threads)
+        picked: NDArray[np.float32] = found[[texture.MEASURES.index(one) for one in self.measures]]
+        return picked
+
+
+TEXTURE_LIMITS = (0.0, 1.0)
+"""Of bands and indices of which none are given."""
 FAMILIES: Mapping[str, type[Any]] = {
-    one.name: one for one in (Series, Statistics, Harmonics, Phenology)
+    one.name: one for one in (Series, Statistics, Harmonics, Phenology, Texture)
 }
 """By name, in the order of their features."""
-Families = tuple[Series | Family, ...]
+Families = tuple[Series | Texture | Family, ...]
 
 
 def described(families: Families) -> list[dict[str, Any]]:
@@ -265,7 +321,7 @@ def of_description(families: Sequence[Mapping[str, Any]]) -> Families:
     for one in families:
         kind = FAMILIES[one["family"]]
         given = {of.name: one[of.name] for of in fields(kind) if of.name in one}
-        found.append(kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}))
+        found.append(kind(**_frozen(given)))
     return tuple(found)
 
 
@@ -274,24 +330,41 @@ def series_of(families: Families) -> Series | None:
     return next((one for one in families if isinstance(one, Series)), None)
 
 
+def texture_of(families: Families) -> Texture | None:
+    """Return the family of texture, None where there is none."""
+    return next((one for one in families if isinstance(one, Texture)), None)
+
+
 def undated_of(families: Families) -> tuple[Family, ...]:
-    """Return the families whose features have no date."""
-    return tuple(one for one in families if not isinstance(one, Series))
+    """Return the families whose features have no date and are of the pixel alone."""
+    return tuple(one for one in families if not isinstance(one, Series | Texture))
 
 
-def chosen(family: Family, signals: Sequence[str]) -> list[int]:
+def chosen(family: Family | Texture, signals: Sequence[str]) -> list[int]:
     """Return which signals, by their positions, a family is made of."""
     return [i for i, name in enumerate(signals) if not family.of or name in family.of]
 
 
 def undated_names(families: Families, signals: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the features without a date of a collection's signals, in order."""
-    return tuple(
-        f"{signals[i]}_{feature}"
-        for family in undated_of(families)
-        for i in chosen(family, signals)
-        for feature in family.features
+    """Return the names of the features without a date of a collection's signals, but for texture,
+    in order."""
+    return tuple(one for family in undated_of(families) for one in _names(family, signals))
+
+
+def names_without_date(families: Families, collections: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the names of the features without a date of the signals of collections, in order:
+    those of the pixel alone, collection by collection, then their texture."""
+    texture = texture_of(families)
+    return (
+        *(name for signals in collections for name in undated_names(families, signals)),
+        *(name for of in collections if texture is not None for name in _names(texture, of)),
     )
+
+
+def _names(family: Family | Texture, signals: Sequence[str]) -> Iterator[str]:
+    for i in chosen(family, signals):
+        for feature in family.features:
+            yield f"{signals[i]}_{feature}"
 
 
 def compute_undated(
@@ -314,5 +387,13 @@ def compute_undated(
         part[:] = np.swapaxes(found, 0, 1).reshape(count, *found.shape[2:])
 
 
-def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(one) if isinstance(one, tuple) else one for name, one in about.items()}
+def _plain(about: Any) -> Any:
+    if isinstance(about, Mapping):
+        return {name: _plain(one) for name, one in about.items()}
+    return list(about) if isinstance(about, tuple) else about
+
+
+def _frozen(about: Any) -> Any:
+    if isinstance(about, Mapping):
+        return {name: _frozen(one) for name, one in about.items()}
+    return tuple(about) if isinstance(about, list) else about

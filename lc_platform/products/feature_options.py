@@ -16,8 +16,8 @@ from lc_platform.products.feature_families import (
     Families,
     Series,
     described,
+    names_without_date,
     series_of,
-    undated_names,
 )
 from lc_platform.products.options import CLIPPED
 from lc_platform.sources.layers.options import LayerOptions, counted
@@ -96,4 +96,4 @@ def season_names(options: FeatureOptions, season: Season, year: int) -> tuple[st
     series = series_of(options.families)
     days = [] if series is None else (series.targets(season, year, options.interval) + 1).tolist()
     dated = (f"{name}_{day:03d}" for day in days for of in collections for name in of)
-    return (*dated, *(name for of in collections for name in undated_names(options.families, of)))
+    return (*dated, *names_without_date(options.families, collections))

@@ -227,7 +227,7 @@ def build(
     """
     computed = on_the_fly(raw_bands, cloud_masks, options)
     stored = options.stored
-    geobox, margin = raw_bands.geobox, raw_bands.map_margin
+    geobox, margin = raw_bands.geobox, computed.margin
     names, targets = computed.names, computed.targets
 
     def blocks(summary: Summary) -> Iterator[Block]:
@@ -242,7 +242,7 @@ def build(
         picture = Thumbnail(geobox.shape, 1)
         missing, unconverged = 0.0, 0
         lacking = np.zeros(len(computed.static))
-        tiles = tracked(raw_bands.map_grid.shape, options.window)
+        tiles = tracked(computed.grid.shape, options.window)
         for tile, observed in read_ahead(computed.observed, tiles):
             found = computed.computed(observed)
             here = shifted(tile, -margin)

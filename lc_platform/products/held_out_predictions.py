@@ -19,6 +19,7 @@ from lc_platform.cube import (
     Window,
     first_pixel,
     tracked,
+    wider,
 )
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.handle import PatchYearHandle
@@ -121,7 +122,7 @@ def hold_out(
             if here.any():
                 polygons = reference.polygons(tile)
                 named["fold"][here] = folds_in(model, patch, geobox, polygons, tile)[here]
-                wide = _wider(tile, options.postprocessing.margin)
+                wide = wider(tile, options.postprocessing.margin)
                 values = read(wide)
                 weights = None if regions is None else regions.read(wide)
                 corner = top + wide[0].start, left + wide[1].start
@@ -148,11 +149,6 @@ def hold_out(
         attributes={"patch": patch, "year": features.year, "model_version": model.version},
         legend=options.classes,
     )
-
-
-def _wider(window: Window, by: int) -> Window:
-    rows, columns = window
-    return slice(rows.start - by, rows.stop + by), slice(columns.start - by, columns.stop + by)
 
 
 def _mapped(

@@ -51,7 +51,7 @@ from lc_platform.products.detector_options import (
     detector_grid,
     network_bands,
 )
-from lc_platform.products.postprocessing_options import Postprocessing
+from lc_platform.products.postprocessing_options import Postprocessing, map_margin
 from lc_platform.products.region_options import RegionOptions
 from lc_platform.products.region_options import counted as counted_regions
 from lc_platform.sources.point_options import counted
@@ -262,7 +262,7 @@ class AcquisitionOptions(Options):
             detector=detector_grid(clouds),
             detector_bands=detector_bands(config),
             resolution=config.aoi.resolution,
-            map_margin=Postprocessing.of(config).margin,
+            map_margin=map_margin(config),
             exclude=imagery.exclude,
             connections=imagery.connections,
             season=config.season.span,

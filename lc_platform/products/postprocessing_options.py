@@ -10,6 +10,17 @@ from lc_platform.config import Config
 from lc_platform.config.options import ABSENT
 
 
+def map_margin(config: Config) -> int:
+    """Return how many pixels beyond a patch its map depends on: by what is done with the
+    probabilities of classes, and before that by the texture of features."""
+    features, margin = config.features, Postprocessing.of(config).margin
+    if "texture" not in features.families:
+        return margin
+    from lc_platform.eo import texture
+
+    return margin + texture.margin(features.texture.window)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Postprocessing:
     """What is done with the probabilities of classes until they are the map; by default nothing."""

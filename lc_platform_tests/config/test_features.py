@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from lc_platform.config import ConfigError, parse
-from lc_platform.products.feature_families import Harmonics, Phenology, Series, Statistics
+from lc_platform.products.feature_families import (
+    Harmonics,
+    Phenology,
+    Series,
+    Statistics,
+    Texture,
+)
 from lc_platform.products.feature_options import families_of
 from lc_platform_tests.graphs import settings
 
@@ -21,17 +27,19 @@ def configured(**features: Any) -> Any:
 
 def test_families_are_options_of_the_same_names() -> None:
     config = configured(
-        families=["phenology", "series", "statistics", "harmonics"],
+        families=["phenology", "series", "statistics", "harmonics", "texture"],
         series={"method": "whittaker", "envelope": ["NDVI"], "dates": ["04-01", "07-15"]},
         statistics={"percentiles": [5, 95], "of": ["NDVI"]},
         harmonics={"order": 3},
         phenology={"curve": "double_logistic", "seasons": 2},
+        texture={"of": ["NDVI", "B08"], "limits": {"B08": [0, 0.6]}, "measures": ["entropy"]},
     )
     assert families_of(config.features) == (
         Series("whittaker", ("04-01", "07-15"), envelope=("NDVI",)),
         Statistics(("NDVI",), (5.0, 95.0)),
         Harmonics(order=3),
         Phenology(curve="double_logistic", seasons=2),
+        Texture(("NDVI", "B08"), {"B08": (0.0, 0.6)}, measures=("entropy",)),
     )
     assert families_of(configured().features) == (Series(),)
 
@@ -49,7 +57,35 @@ def test_what_composites_are_chosen_by_is_acquired() -> None:
     [
         ({"families": []}, "features.families: at least one family is needed."),
         ({"families": ["series", "series"]}, "features.families: series is named more than once."),
-        ({"families": ["texture"]}, "features.families[0]: 'texture' is not known. It is one of"),
+        ({"families": ["textures"]}, "features.families[0]: 'textures' is not known. It is one of"),
+        (
+            {"texture": {"window": 7}},
+            "features.texture: this family is not among features.families",
+        ),
+        (
+            {"families": ["texture"], "texture": {"window": 4}},
+            "features.texture.window: 4 pixels have none in their middle. Give an odd number, 3 or",
+        ),
+        (
+            {"families": ["texture"], "texture": {"of": ["NDVI", "B99"]}},
+            "features.texture.of: B99 is not among the features' bands and indices",
+        ),
+        (
+            {"families": ["texture"], "texture": {"limits": {"B08": [0, 1]}}},
+            "features.texture.limits: B08 is not among the bands and indices that texture is made",
+        ),
+        (
+            {"families": ["texture"], "texture": {"limits": {"NDVI": [1, 0]}}},
+            "features.texture.limits: the first of NDVI (1) must be below the second (0)",
+        ),
+        (
+            {"families": ["texture"], "texture": {"measures": ["entropy", "entropy"]}},
+            "features.texture.measures: one of them is there twice, so that two features would",
+        ),
+        (
+            {"families": ["texture"], "texture": {"measures": []}},
+            "features.texture.measures: there is none. Give at least one, such as entropy",
+        ),
         ({"harmonics": {"order": 1}}, "features.harmonics: this family is not among features.fam"),
         (
             {"families": ["statistics"], "statistics": {"percentiles": [50, 50]}},

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lc_platform.eo import indices
+from lc_platform.cube import InMemoryCube
+from lc_platform.eo import indices, texture
 from lc_platform.eo.series_layout import date_of
 from lc_platform.errors import DataError
 from lc_platform.products import features
@@ -19,6 +20,7 @@ from lc_platform.products.feature_families import (
     Phenology,
     Series,
     Statistics,
+    Texture,
     described,
     of_description,
 )
@@ -217,6 +219,86 @@ def test_auxiliary_bands_are_features_of_the_season_too() -> None:
     )
 
 
+TEXTURE = Texture(
+    of=("NDVI", "B08", "S1_VV"),
+    limits={"B08": (0.0, 0.5), "S1_VV": (0.0, 1.0)},
+    window=3,
+    levels=16,
+    measures=("entropy", "contrast"),
+)
+
+
+def with_margin(
+    raw: AcquisitionStack, masks: CloudMasks, margin: int
+) -> tuple[AcquisitionStack, CloudMasks]:
+    """The same, of a patch without the outermost pixels."""
+    about = {"margin": margin, "map_margin": margin}
+    return tuple(  # type: ignore[return-value]
+        type(one)(replace(one.cube, attributes={**one.cube.attributes, **about}))  # type: ignore[type-var]
+        for one in (raw, masks)
+    )
+
+
+def test_texture_is_of_the_season_median_around_a_pixel() -> None:
+    raw, masks = season((9, 8))
+    seen = masks.valid().copy()
+    seen[:, 4, 3] = False
+    masks = held.masks(raw, seen)
+    stack = built(*with_margin(raw, masks, 2), families=(Series(), TEXTURE))
+    assert stack.names[12:] == ("B08_entropy", "B08_contrast", "NDVI_entropy", "NDVI_contrast")
+    assert stack.margin == 1
+    assert stack.geobox.shape == (5, 4)
+    red, nir = reflectance(raw)
+    medians = [
+        np.ma.median(np.ma.array(one, mask=~seen), axis=0).filled(np.nan)
+        for one in (nir, (nir - red) / (nir + red))
+    ]
+    grey = [
+        texture.grey_levels(one.astype(np.float32), 0, high, 16)
+        for one, high in zip(medians, (0.5, 1), strict=True)
+    ]
+    expected = texture.measure(np.stack(grey), 16, 3)
+    found = stack.read((slice(-1, 6), slice(-1, 5)))[12:].reshape(2, 2, 7, 6)
+    np.testing.assert_array_equal(found[:, 0], expected[3])
+    np.testing.assert_array_equal(found[:, 1], expected[0])
+    missing = np.isnan(found).any(axis=(0, 1))
+    assert np.argwhere(missing).tolist() == [[3, 2]]
+
+
+def test_texture_of_auxiliary_bands_is_after_all_that_is_of_the_pixel_alone() -> None:
+    from lc_platform.products.auxiliary_features import AuxiliaryBands
+
+    raw, masks = season((40, 21), times=12)
+    numbers = np.random.default_rng(5).integers(100, 9000, (9, 1, 40, 21))
+    both = held.beside(raw, "S1", numbers, list(range(10, 100, 10)), ["VV"])
+    both, masks = with_margin(both, held.masks(both, masks.valid()), 1)
+    chosen = {"families": (*EVERY, TEXTURE), "auxiliary": (AuxiliaryBands("S1", ("VV",)),)}
+    stack = built(both, masks, **chosen)
+    assert stack.names[-8:] == (
+        "S1_VV_p50", "S1_VV_mean", "B08_entropy", "B08_contrast", "NDVI_entropy", "NDVI_contrast",
+        "S1_VV_entropy", "S1_VV_contrast",
+    )  # fmt: skip
+    assert stack.margin == 0
+    median = np.median(numbers[:, 0] * np.float32(1e-4), axis=0).astype(np.float32)
+    expected = texture.measure(texture.grey_levels(median, 0, 1, 16)[None], 16, 3)
+    np.testing.assert_array_equal(named(stack)["S1_VV_entropy"], expected[3, 0])
+    np.testing.assert_array_equal(stack.read(), built(both, masks, window=16, **chosen).read())
+    recipe = features.build(both, masks, replace(SETTINGS, stored=False, **chosen)).load()  # type: ignore[arg-type]
+    assert isinstance(recipe, InMemoryCube)
+    computed = FeatureStack(features.recomputed(recipe.attributes, both, masks))
+    window = slice(3, 17), slice(5, 20)
+    np.testing.assert_array_equal(computed.read(window), stack.read(window))
+
+
+def test_texture_needs_imagery_around_a_patch() -> None:
+    with pytest.raises(
+        DataError,
+        match=r"patch 33N-r000-c000, 2018: texture \(features\.texture\) is made from a margin "
+        r"around the patch, 1 px wide, and that of raw_bands is 0 px\. Materialize raw_bands, clo",
+    ):
+        built(*season(), families=(Series(), TEXTURE))
+
+
 def test_fewer_observations_than_coefficients_are_refused() -> None:
     raw, masks = season(times=6)
     with pytest.raises(
@@ -228,5 +310,9 @@ def test_fewer_observations_than_coefficients_are_refused() -> None:
 
 
 def test_families_are_read_as_they_were_described() -> None:
-    families = (*EVERY[1:], Series("whittaker", ("04-01",), 5.0, ("NDVI",), "cloud_probability"))
+    families = (
+        *EVERY[1:],
+        TEXTURE,
+        Series("whittaker", ("04-01",), 5.0, ("NDVI",), "cloud_probability"),
+    )
     assert of_description(described(families)) == families
