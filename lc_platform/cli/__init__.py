@@ -5,22 +5,31 @@ from __future__ import annotations
 import gc
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lc_platform.cli import comparison, configuration, init, licences, sample_table, serving
+from lc_platform.cli import (
+    comparison,
+    configuration,
+    imports,
+    init,
+    licences,
+    sample_table,
+    serving,
+)
 from lc_platform.cli.console import ConfigFile, err, out, written
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.map_files import map_files, see_it
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
+from lc_platform.cli.stopping import end_if_asked, stoppable
 from lc_platform.config import (
     DEMO_FOLDER,
     FILE_NAME,
@@ -29,7 +38,6 @@ from lc_platform.config import (
 )
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
-from lc_platform.runtime.interruption import StopRequested
 from lc_platform.runtime.progress import at
 
 app = typer.Typer(
@@ -42,7 +50,6 @@ _FAILURES_SHOWN = 5
 """Failures that are listed of an asset and year; similar ones count once."""
 _CAUSES_SHOWN = 20
 """Failures that are listed of a run, likewise."""
-_Result = TypeVar("_Result")
 
 
 def _version(wanted: bool) -> None:
@@ -74,17 +81,17 @@ def demo(
     from lc_platform.commands import demo as demonstration
 
     with written(folder):
-        config = _stoppable(partial(demonstration.prepare, folder))
-    _end_if_asked()
+        config = stoppable(partial(demonstration.prepare, folder))
+    end_if_asked()
     report = _run(config, workers=workers)
-    _end_if_asked()
+    end_if_asked()
     if report.succeeded:
         _show(map_files(config))
         for year in config.years:
             metrics = _metrics(config, year)
             judged: Sequence[str] = metrics["test_patches"]
-            truth = _stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
-            _end_if_asked()
+            truth = stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
+            end_if_asked()
             out.print(
                 "Overall accuracy on ground that training has not seen: "
                 f"{metrics['overall_accuracy']:.3f} against the reference with its errors, "
@@ -249,7 +256,7 @@ def check(
     """Check whether the work can begin: the configuration, the area, the reference and its classes,
     the archive, the store, Dagster's records."""
     configuration = load(config)
-    found = _stoppable(partial(_inspected, configuration, deployment=deployment))
+    found = stoppable(partial(_inspected, configuration, deployment=deployment))
     for fact in found.facts:
         out.print(fact, markup=False)
     for warning in found.warnings:
@@ -320,7 +327,7 @@ def verify(
                 out.print(f"{one.asset} {one.partition}: {one.problem}", markup=False)
 
     try:
-        _stoppable(work, display)
+        stoppable(work, display)
     finally:
         of = f"of {len(found.artefacts)} " if read < len(found.artefacts) else ""
         out.print(f"{read} {of}artefacts read, {problems} damaged.")
@@ -347,7 +354,7 @@ def sample(
     asked: dict[str, Any] = {"standard_error": standard_error, "points": points, "seed": seed}
     asked |= {"allocation": allocation, "again": again}
     work = partial(sampling.sample, load(config), year, **asked)
-    sample_table.show(_stoppable(work), year, f"lc-platform run -c {shlex.quote(str(config))}", out)
+    sample_table.show(stoppable(work), year, f"lc-platform run -c {shlex.quote(str(config))}", out)
 
 
 @app.command()
@@ -406,7 +413,7 @@ def report(
     def work() -> reporting.Reports:
         return reporting.report(configuration, display.outcomes, year or (), output)
 
-    made = _stoppable(work, display)
+    made = stoppable(work, display)
     for warning in made.warnings:
         err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
     _list_failures(grouped(made.run.failures), _CAUSES_SHOWN)
@@ -435,7 +442,7 @@ def compare(
             configurations, display.outcomes, folder, years=year or (), workers=workers
         )
 
-    found = _stoppable(work, display)
+    found = stoppable(work, display)
     for name, run in found.runs.items():
         for warning in [*run.warnings, *([run.stopped] if run.stopped else [])]:
             err.print(f"[yellow]warning[/yellow]: {name}: {escape(warning)}")
@@ -451,36 +458,11 @@ def compare(
 
 
 app.add_typer(configuration.app, name="config")
+app.add_typer(imports.app, name="import")
 app.command()(licences.licences)
 app.command()(serving.metrics)
 app.command()(serving.ui)
 app.command("map")(serving.web_map)
-
-
-def _stoppable(work: Callable[[], _Result], display: Display | None = None) -> _Result:
-    """Return the result of some work, with its progress shown; a signal stops it."""
-    display = display or Display(out)
-
-    def shown() -> _Result:
-        with display:
-            return work()
-
-    def on_signal(_: int) -> None:
-        at = display.doing or "the current step"
-        display.note(
-            f"Stopping: {at} is being finished. Ctrl+C again ends at once; what is finished stays."
-        )
-
-    try:
-        return signals.stoppable(shown, on_signal)
-    except StopRequested:
-        raise typer.Exit(signals.status()) from None
-
-
-def _end_if_asked() -> None:
-    """Exit if there was a signal that the work before has not noticed."""
-    if signals.Ended.signal:
-        raise typer.Exit(signals.status())
 
 
 def _run(config: Config, **asked: Any) -> Any:
@@ -491,7 +473,7 @@ def _run(config: Config, **asked: Any) -> Any:
     def work() -> running.Report:
         return running.run(config, display.outcomes, **asked)
 
-    report = _stoppable(work, display)
+    report = stoppable(work, display)
     for warning in report.warnings:
         err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
     out.print(summary(report))

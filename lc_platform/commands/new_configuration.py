@@ -133,12 +133,14 @@ def text_of(
     area: Mapping[str, Any] | None,
     years: Sequence[int],
     reference: Proposal | None,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """Return the commented configuration that answers give.
 
     folder     that it is for: paths of files in it are relative to it
     area       keys of `aoi`, see `area_of`; None for the template's
     reference  None for the template's
+    known      keys of sections that nobody is asked for, which go before all others
     Raises ConfigError where it would not load.
     """
     plain = yaml.safe_load(template(archive.source))
@@ -154,6 +156,8 @@ def text_of(
         answers["reference"] = {**section, "path": _within(folder, section["path"])}
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder.resolve().name):
         answers["name"] = folder.resolve().name
+    for name, certain in (known or {}).items():
+        answers[name] = {**answers.get(name, plain[name]), **certain}
     text = template(archive.source, answers)
     parse(yaml.safe_load(text), folder)
     return text

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from lc_platform.catalogue import CATALOGS
 from lc_platform.config.fields import (
     Fraction,
     Metres,
@@ -28,7 +29,7 @@ class Clouds(Section):
 
     method: Literal["s2cloudless", "unet", "scl", "fmask", "provider"] = "s2cloudless"
     """s2cloudless needs L1C, scl L2A, fmask HLS; unet, a network of the extra `unet`, takes L1C or
-    L2A; provider takes the masks of source sentinel_hub."""
+    L2A; provider takes the masks CLM and CLP of source sentinel_hub, or of what was imported."""
     threshold: Fraction = 0.4
     """The cloud probability, between 0 and 1, above which a pixel is cloud."""
     average_over: Whole = Field(4, ge=0)
@@ -106,10 +107,13 @@ class Clouds(Section):
                 f"{imagery.collection} is not L2A. Take clouds.method: s2cloudless, or "
                 "imagery.collection: sentinel-2-l2a"
             )
-        if self.method == "provider" and imagery.source != "sentinel_hub":
+        if self.method == "provider" and (
+            imagery.source == "simulated" or imagery.catalog in CATALOGS
+        ):
             raise ValueError(
-                "clouds.method: provider takes the masks of source sentinel_hub, and the source is "
-                f"{imagery.source}. Take s2cloudless for L1C, scl for L2A"
+                "clouds.method: provider takes the masks of source sentinel_hub, or of a catalog "
+                f"that has CLM and CLP, and {imagery.catalog or imagery.source} has none. Take "
+                "s2cloudless for L1C, scl for L2A"
             )
         if self.method in ("s2cloudless", "unet") or self.refined:
             check_multiple("clouds.resolution", self.resolution, "aoi.resolution", resolution)

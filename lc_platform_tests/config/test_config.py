@@ -372,7 +372,11 @@ REFUSED = [
         "L2A, which has no B10. Take clouds.method: scl, or imagery.collection: sentinel-2-l1c.",
     ),
     ("{clouds: {method: scl}}", "clouds.method: scl reads the scene classification of L2A"),
-    ("{clouds: {method: provider}}", "clouds.method: provider takes the masks of source sentinel_"),
+    (
+        "{imagery: {catalog: earth-search}, clouds: {method: provider}}",
+        "clouds.method: provider takes the masks of source sentinel_hub, or of a catalog that has "
+        "CLM and CLP, and earth-search has none. Take s2cloudless for L1C, scl for L2A.",
+    ),
     ("{imagery: {simulation: {seed: 1}}}", "imagery.simulation: is for source simulated, and the"),
     # bands and indices
     ("{imagery: {bands: []}}", "imagery.bands: at least one band is needed. Write for example"),

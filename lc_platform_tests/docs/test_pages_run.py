@@ -26,6 +26,7 @@ from lc_platform.report.facts import OF_ASSETS, OF_EVERY_ASSET
 from lc_platform.runtime import signals
 from lc_platform_tests.docs.snippets import HOW_TO, TUTORIAL, Block, blocks_of, commands_in, merged
 from lc_platform_tests.sites import EVERYWHERE, SHAPE, SIDE, Site, metres
+from lc_platform_tests.sources.eopatches.folders import bbox, reflectance, write
 from lc_platform_tests.sources.stac.catalogs import band, item, write_catalog, write_tiff
 from lc_platform_tests.stac_server import stac_server
 
@@ -176,7 +177,21 @@ def test_a_schedule_is_turned_on_as_the_tutorial_says(demo: Reader) -> None:
 
 @pytest.mark.parametrize("page", sorted(HOW_TO.glob("*.md")), ids=lambda page: page.stem)
 def test_a_how_to_does_what_it_says(demo: Reader, page: Path) -> None:
+    if page.stem == "from-eo-learn":
+        eopatches(demo.folder / "eopatches")
     demo.read(page)
+
+
+def eopatches(folder: Path) -> None:
+    """What a reader has of eo-learn: two EOPatches side by side, with clouds and a map."""
+    shape = (32, 40)
+    stripes = np.indices(shape)[1][..., None].astype(np.uint8) // 8 % 2 + 1
+    for column in range(2):
+        numbers = reflectance(column, shape, bands=6)
+        cloud = np.zeros((*numbers.shape[:3], 1), np.uint8)
+        place = bbox(600000 + 400 * column, shape=shape)
+        features = {"data/BANDS": numbers, "mask/CLM": cloud, "mask_timeless/LULC": stripes}
+        write(folder / f"eopatch_{column}", features, box=place)
 
 
 def test_every_example_of_the_reader_works(demo: Reader) -> None:
