@@ -18,6 +18,7 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
+from lc_platform.area import shapefile
 from lc_platform.errors import PlatformError
 
 _BATCH = 65536
@@ -72,23 +73,26 @@ def layers(path: str) -> list[Layer]:
     """Return the layers of a file, a folder or a zip that have a geometry, in their order.
 
     The list is empty where a file has tables alone. Raises NotVectorError where it is no vector
-    file, and VectorFileError where it is a GeoParquet file that cannot be read.
+    file, and VectorFileError where it is a GeoParquet file that cannot be read, or a shapefile
+    that is not whole.
     """
+    if (problem := shapefile.problem(path)) is not None:
+        raise VectorFileError(problem)
     if _is_parquet(path):
         return [_parquet_layer(path)]
-    problem: Exception = NotVectorError(f"{path} has no layers")
+    failure: Exception = NotVectorError(f"{path} has no layers")
     for dataset in (path, *_members(path)):
         try:
             found = pyogrio.list_layers(dataset)
         except (DataSourceError, DataLayerError) as error:
-            problem = error
+            failure = error
             continue
         if not len(found):
             continue
         if dataset != path:
             return [one for member in _members(path) for one in layers(member)]
         return [_layer(path, str(name), str(kind)) for name, kind in found if kind is not None]
-    raise NotVectorError(str(problem)) from problem
+    raise NotVectorError(str(failure)) from failure
 
 
 def having(several: Sequence[Layer], attribute: str) -> list[Layer]:

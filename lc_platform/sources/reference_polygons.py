@@ -167,7 +167,9 @@ class PolygonReference:
                 before, after = (
                     polygons.square_kilometres(g, sheet.layer.crs) for g in (drawn[i], whole)
                 )
-                repaired.append(f"{found.number[i] + 1} (area {before:.6g} -> {after:.6g} km2)")
+                repaired.append(
+                    f"{found.number[i] + 1} (area {round(before, 7):g} -> {round(after, 7):g} km2)"
+                )
         for what, features in (
             ("have no polygonal part and are left out", left_out),
             ("are not valid and are repaired", repaired),
