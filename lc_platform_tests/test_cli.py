@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -105,6 +106,10 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert f"Picture:       {picture}" in ended.out
     assert picture.is_file()
     assert f"Metrics:       {small.store}/evaluation/2021/metrics.json" in ended.out
+    metrics = json.loads((small.store / "evaluation/2021/metrics.json").read_text("utf-8"))
+    low, high = metrics["intervals"]["overall_accuracy"]
+    shown = f"Accuracy:      {metrics['overall_accuracy']:.3f} ({low:.3f} to {high:.3f}) of the"
+    assert shown in ended.out
     report = small.store / "evaluation" / "2021" / "report.html"
     assert f"Report:        {report}" in ended.out
     assert report.read_text("utf-8").startswith("<!DOCTYPE html>")

@@ -26,7 +26,7 @@ from lc_platform.cli import (
 from lc_platform.cli.console import ConfigFile, err, out, written
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
-from lc_platform.cli.map_files import map_files, see_it
+from lc_platform.cli.map_files import map_files, metrics_of, see_it
 from lc_platform.cli.plan_tables import AMOUNTS, amounts, notes_on, table_of
 from lc_platform.cli.run_summary import summary
 from lc_platform.cli.stopping import end_if_asked, stoppable
@@ -88,14 +88,12 @@ def demo(
     if report.succeeded:
         _show(map_files(config))
         for year in config.years:
-            metrics = _metrics(config, year)
-            judged: Sequence[str] = metrics["test_patches"]
+            judged: Sequence[str] = metrics_of(config, year)["test_patches"]
             truth = stoppable(partial(demonstration.accuracy_against_truth, config, year, judged))
             end_if_asked()
             out.print(
-                "Overall accuracy on ground that training has not seen: "
-                f"{metrics['overall_accuracy']:.3f} against the reference with its errors, "
-                f"{truth:.3f} against the truth."
+                f"The simulated reference has errors, as real ones have: of the truth {truth:.3f} "
+                f"is right in {year}."
             )
         file = folder / FILE_NAME
         _show([see_it(config, file)])
@@ -510,15 +508,6 @@ def _searches(total: int, results: Iterable[Any]) -> Iterator[Any]:
 def _show(lines: Iterable[str]) -> None:
     for line in lines:
         out.print(line, markup=False)
-
-
-def _metrics(config: Config, year: int) -> Any:
-    from lc_platform.artefacts import layout
-    from lc_platform.artefacts.formats import EvaluationFormat
-    from lc_platform.storage.store import Store
-
-    key = layout.key("evaluation", year=year)
-    return EvaluationFormat().open(Store.of(config), key).metrics
 
 
 def main() -> None:

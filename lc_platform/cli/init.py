@@ -65,32 +65,41 @@ def init(
     if not asking and (source or "simulated") not in ("stac", "sentinel_hub"):
         source = None if catalog else source or "simulated"
     if not asking and not any((catalog, area, years, reference)):
-        _write(folder, template(source or "simulated"), source or "simulated")
+        plain = source or "simulated"
+        _write(folder, template(plain), plain, own_reference=False)
         return
     archive = _archive(new, source, catalog, asking)
     if attribute is not None and reference is None and not asking:
         raise PlatformError("--attribute: is of --reference, which is not given. Give both")
-    proposal = _reference(folder, archive.source, reference, attribute, asking)
+    proposal = _reference(new, folder, archive.source, reference, attribute, asking)
     where = _area(new, archive.source, area, proposal, asking)
     default = str(new.last_full_year())
     when = _asked("Years", years, default, new.years_of, asking)
     text = new.text_of(folder, archive, area=where, years=when, reference=proposal)
-    _write(folder, text, archive.source)
+    _write(folder, text, archive.source, own_reference=proposal is not None)
 
 
-def _write(folder: Path, text: str, source: str) -> None:
+def _write(folder: Path, text: str, source: str, *, own_reference: bool) -> None:
     from lc_platform.commands import new_configuration as new
 
     with written(folder):
         file = new.write(folder, text)
         out.print(f"{file} is written; edit it.", markup=False)
         config = load(file)
-        if source == "simulated":
+        if source == "simulated" and not own_reference:
             from lc_platform.commands import demo as demonstration
 
             reference = demonstration.write_reference(config)
             if reference is not None:
                 out.print(f"{reference} is the reference it names.", markup=False)
+        elif source == "simulated":
+            err.print("[yellow]warning[/yellow]:", end=" ")
+            err.print(
+                "the simulated archive shows a landscape of its own. With a reference that it has "
+                "not written, the map shows that all works, and is right no more often than by "
+                "guessing. For a map of your area take another archive",
+                markup=False,
+            )
     named = shlex.quote(str(file))
     out.print(f"Look at it:  lc-platform check -c {named}", markup=False)
     out.print(f"Then:  lc-platform run -c {named}", markup=False)
@@ -128,7 +137,12 @@ def _archive(new: Any, source: str | None, catalog: str | None, asking: bool) ->
 
 
 def _reference(
-    folder: Path, source: str, given: Path | None, attribute: str | None, asking: bool
+    new: Any,
+    folder: Path,
+    source: str,
+    given: Path | None,
+    attribute: str | None,
+    asking: bool,
 ) -> Any:
     """Return the proposal of a reference; None where there is none yet."""
     from lc_platform.commands import reference_proposal as proposing
@@ -137,8 +151,7 @@ def _reference(
         text = text.strip().strip("'\"")
         if text in ("", _NONE):
             return None
-        path = text if "://" in text else str(Path(text).expanduser().resolve())
-        return proposing.propose(path, attribute)
+        return proposing.propose(new.path_of(text), attribute)
 
     default = _NONE if source == "simulated" else _likely(folder)
     question = "Reference map (a vector file or a raster; none: later)"
@@ -148,9 +161,11 @@ def _reference(
     if found is None:
         return None
     if asking and attribute is None and len(found.attributes) > 1:
-        several = ", ".join(f"{name} ({n} values)" for name, n in found.attributes.items())
+        out.print("Attributes that may hold the class:")
+        for name, values in found.attributes.items():
+            out.print(f"  {name}  {values}", markup=False)
         found = _asked(
-            f"Attribute that holds the class ({several})",
+            "Attribute that holds the class",
             None,
             found.attribute,
             lambda name: proposing.propose(found.path, name),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lc_platform.config import Config
 
 
 def map_files(config: Config) -> Iterator[str]:
-    """Yield a line for each file, or kind of file, of the maps of all years."""
+    """Yield a line for each file, or kind of file, of the maps of all years, and one for the
+    accuracy of each map."""
     from lc_platform.artefacts import layout
     from lc_platform.artefacts.formats import MosaicFormat
     from lc_platform.products.mosaic import LAND_COVER, PICTURE
@@ -28,9 +30,34 @@ def map_files(config: Config) -> Iterator[str]:
         for words, key in (("Areas: ", areas), ("Change:", change), ("Report:", report)):
             if store.exists(key):
                 yield f"{words}        {store.path(key)}"
+        yield f"Accuracy:      {_accuracy(metrics_of(config, year))}"
         yield f"Metrics:       {store.path(evaluation)}/{layout.METRICS}"
         statistics = store.path(f"observation_stats/{year}")
         yield f"Figures:       {store.path(evaluation)}/*.png, {statistics}/*.png"
+
+
+def metrics_of(config: Config, year: int) -> Mapping[str, Any]:
+    """Return the metrics of a year's map. Raises StorageError where there are none."""
+    from lc_platform.artefacts import layout
+    from lc_platform.artefacts.formats import EvaluationFormat
+    from lc_platform.storage.store import Store
+
+    key = layout.key("evaluation", year=year)
+    return EvaluationFormat().open(Store.of(config), key).metrics
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> str:
+    """Return the overall accuracy with its interval, in words."""
+    right = metrics["overall_accuracy"]
+    if right is None:
+        return "not known, since no pixel of the reference could be judged"
+    intervals = metrics.get("intervals") or {}
+    low, high = intervals.get("overall_accuracy") or (None, None)
+    between = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    return (
+        f"{right:.3f}{between} of the reference's pixels are right, on ground "
+        "that training has not seen"
+    )
 
 
 def see_it(config: Config, file: Path) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from math import cos, radians
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -72,16 +73,29 @@ def area_of(text: str) -> dict[str, Any]:
             f"{text}: {len(numbers)} numbers are no area. Give four, west south east north, or "
             "two, longitude latitude, in degrees; or a file"
         )
-    path = text.strip().strip("'\"")
-    if "://" not in path:
-        path = str(Path(path).expanduser().resolve())
-        if not Path(path).exists():
-            raise ConfigError(
-                f"{text}: there is no such file. Give a file, four numbers (west south east north) "
-                "or two (longitude latitude), in degrees"
-            )
+    path = path_of(text)
+    if "://" not in path and not Path(path).exists():
+        raise ConfigError(
+            f"{text}: there is no such file. Give a file, four numbers (west south east north) "
+            "or two (longitude latitude), in degrees"
+        )
     from_file(path)
     return {"boundary": path}
+
+
+def path_of(text: str) -> str:
+    """Return the whole path of a file, or a URL, that somebody has typed, or has dropped on the
+    terminal: in quotes, with blanks after backslashes, or as file://."""
+    text = text.strip().strip("'\"")
+    if text.startswith("file://"):
+        text = unquote(urlsplit(text).path)
+    if "://" in text:
+        return text
+    file = Path(text).expanduser()
+    if not file.exists() and "\\" in text:
+        plain = Path(re.sub(r"\\(.)", r"\1", text)).expanduser()
+        file = plain if plain.exists() else file
+    return str(file.resolve())
 
 
 def around(longitude: float, latitude: float, side: float = SIDE) -> list[float]:
@@ -148,6 +162,8 @@ def text_of(
     if area is not None:
         aoi = {k: v for k, v in plain["aoi"].items() if k not in ("boundary", "bbox", "crs")}
         own = {key: _within(folder, v) if key == "boundary" else v for key, v in area.items()}
+        if "bbox" in own:
+            own["clip"] = True  # By default a box is mapped to the ends of its patches.
         answers["aoi"] = {**own, **aoi, "crs": "utm", "patch_size": _patch_size(area)}
     if archive.catalog is not None:
         answers["imagery"] = {**plain["imagery"], "catalog": _within(folder, archive.catalog)}

@@ -16,6 +16,8 @@ import rasterio
 from rasterio.errors import RasterioIOError
 from rasterio.warp import transform_bounds
 
+from lc_platform.area.coordinates import CoordinatesError, usable
+from lc_platform.area.shapefile import companion
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, batches
 from lc_platform.config.colors import chosen
 from lc_platform.config.input_files import is_there
@@ -31,17 +33,35 @@ _COUNTED = 1000
 """Values after which an attribute is none of classes."""
 _SIDE = 2048
 """Pixels along a side that a raster's values are looked for on."""
+_EXAMPLES = 3
+"""Values of an attribute that are shown of it."""
 _DBF_NAME = 10
 """Letters of the name of an attribute that a shapefile keeps."""
 _LIKELY = re.compile(
     r"class|cover|lulc|land|use|code|crop|type|species|categ|clc|label|raba|nutz|klass|klasa|"
-    r"класс|тип|код|покров|культур|угод|вид",
+    r"kult|schl|класс|тип|код|покров|культур|угод|вид",
     re.IGNORECASE,
 )
 _NO_LABEL = re.compile(
-    r"(no|not)[ _-]?(data|label|class\w*)|nodata|unknown|unclassified|undefined|n/?a|none|null",
+    r"(no|not)[ _-]?(data|label|class\w*)|nodata|unknown|unclassified|undefined|n/?a|none|null|"
+    r"k\. ?a\.|keine angaben?|unbekannt|nicht klassifiziert|ni podatkov|neznano|sans objet|inconnu|"
+    r"desconocido|sin datos?|нет данных|неизвестно",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Values:
+    """What stands in an attribute."""
+
+    number: int
+    """Of different values."""
+    commonest: tuple[str, ...]
+    """A few of them, those first that most features have."""
+
+    def __str__(self) -> str:
+        more = ", ..." if self.number > len(self.commonest) else ""
+        return f"{self.number} values: {', '.join(self.commonest)}{more}"
 
 
 @dataclass(frozen=True)
@@ -58,9 +78,8 @@ class Proposal:
     ignore: tuple[int | str, ...]
     extent: tuple[float, float, float, float] | None
     """West, south, east, north in degrees; None where it is not known."""
-    attributes: Mapping[str, int] = field(default_factory=dict)
-    """The attributes that may hold classes, those first that rather do, and their values'
-    number."""
+    attributes: Mapping[str, Values] = field(default_factory=dict)
+    """The attributes that may hold classes, those first that rather do."""
     complete: bool = True
     """False where a part of a large raster was looked at."""
 
@@ -77,7 +96,7 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
 
     attribute  of a vector file; by default the one that most likely holds classes
     Raises SourceError, which says what to do, where the file is not there, is no map of classes,
-    or has no such attribute.
+    does not say where on Earth it lies, or has no such attribute.
     """
     if not is_there(path):
         raise SourceError(f"{path} is not there. Give the reference map's file")
@@ -85,7 +104,9 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
         found = layers_of(path, None)
     except NotVectorError:
         return _of_raster(path, attribute)
-    except (VectorFileError, *READ_ERRORS) as error:
+    except VectorFileError as error:
+        raise SourceError(str(error)) from error
+    except READ_ERRORS as error:
         raise SourceError(f"{path} cannot be read ({error}). It may be damaged") from error
     polygons = [layer for layer in found if layer.may_have_polygons]
     if not polygons:
@@ -102,6 +123,13 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
 
 def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Proposal:
     counts, features = _counts(layers)
+    if not features:
+        raise SourceError(f"{path} is empty: it has no feature. Give a file of polygons")
+    if not counts and Path(path).suffix.lower() == ".shp" and not companion(path, ".dbf"):
+        raise SourceError(
+            f"{path} has no attributes, since no .dbf is beside it. A shapefile is several files "
+            "of one name: copy it too"
+        )
     if wanted is not None:
         attribute = _named(path, wanted, layers)
         if len(counts[attribute]) > _CLASSES:
@@ -114,7 +142,7 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
         key=lambda name: (
             not _LIKELY.search(name),
             len(counts[name]) == features,
-            not _are_whole(counts[name]),
+            not _are_codes(counts[name]),
             len(counts[name]),
         ),
     )
@@ -134,8 +162,14 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
             f"{path}: the attribute {attribute} has no value. Give another: "
             f"{', '.join(_fields(layers))}"
         )
-    attributes = {name: len(counts[name]) for name in likely}
-    return Proposal(path, None, attribute, classes, ignore, _extent(having), attributes)
+    attributes = {name: Values(len(counts[name]), _commonest(counts[name])) for name in likely}
+    extent = _extent(path, having)
+    return Proposal(path, None, attribute, classes, ignore, extent, attributes)
+
+
+def _commonest(values: Counter[str]) -> tuple[str, ...]:
+    named = [text for one, _ in values.most_common() if (text := plain_text(one))]
+    return tuple(named[:_EXAMPLES])
 
 
 def _fields(layers: Iterable[Layer]) -> list[str]:
@@ -193,19 +227,24 @@ def _are_whole(values: Iterable[str]) -> bool:
     return all(re.fullmatch(r"0|-?[1-9][0-9]*", one) for one in values)
 
 
+def _are_codes(values: Iterable[str]) -> bool:
+    """Return whether values are of digits, such as 10, 010 or 2.1.1, which say nothing."""
+    return all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)*", one) for one in values)
+
+
 def _names(
     layers: Sequence[Layer], attribute: str, counts: Mapping[str, Counter[str]]
 ) -> dict[str, str]:
     """Return the name of each value, of another attribute of text that has one name for each."""
     values = counts[attribute]
-    if not _are_whole(values):
+    if not _are_codes(values):
         return {}
     candidates = [
         name
         for name, of in counts.items()
         if name != attribute
-        and len(of) == len(values)
-        and not any(map(_are_whole, ([v] for v in of)))
+        and len(values) <= len(of) <= MOST_CLASSES
+        and not any(map(_are_codes, ([v] for v in of)))
     ]
     pairs: dict[str, dict[str, set[str]]] = {name: {} for name in candidates}
     for layer in layers:
@@ -218,9 +257,11 @@ def _names(
                         for value, text in set(zip(own, other, strict=True)):
                             pairs[name].setdefault(value, set()).add(text)
     for of in pairs.values():
-        known = {value: next(iter(texts)) for value, texts in of.items() if len(texts) == 1}
-        if set(known) >= set(values) and len(set(known.values())) == len(known):
-            return {value: plain_text(known[value]) for value in values}
+        # Features without a value may have any name, or none.
+        alone = [of[v] for v in values if len(of.get(v, ())) == 1]
+        known = [plain_text(text) for texts in alone for text in texts - {NO_VALUE}]
+        if len(known) == len(values) == len(set(known)) and all(known):
+            return dict(zip(values, known, strict=True))
     return {}
 
 
@@ -260,22 +301,28 @@ def _value(text: str) -> int | str:
     return int(text) if _are_whole([text]) else text
 
 
-def _extent(layers: Sequence[Layer]) -> tuple[float, float, float, float] | None:
+def _extent(path: str, layers: Sequence[Layer]) -> tuple[float, float, float, float]:
+    """Return west, south, east, north in degrees. Raises SourceError where it is not known."""
     import pyogrio
 
     boxes = []
     for layer in layers:
-        if layer.crs is None:
-            return None
         if layer.geometry is not None:
             bounds = layer.read().total_bounds
         else:
             info = pyogrio.read_info(layer.dataset, layer=layer.name, force_total_bounds=True)
             bounds = info["total_bounds"]
-        if bounds is not None and np.isfinite(bounds).all():
-            boxes.append(transform_bounds(layer.crs, "EPSG:4326", *bounds))
+        found = bounds is not None and bool(np.isfinite(bounds).all())
+        try:
+            crs = usable(layer.crs, bounds if found else None, path)
+        except CoordinatesError as error:
+            raise SourceError(str(error)) from error
+        if found:
+            boxes.append(transform_bounds(crs, "EPSG:4326", *bounds))
     if not boxes:
-        return None
+        raise SourceError(
+            f"{path} has no polygon: none of its features has a geometry. Give a file of polygons"
+        )
     west, south, east, north = zip(*boxes, strict=True)
     return min(west), min(south), max(east), max(north)
 

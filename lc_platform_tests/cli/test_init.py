@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lc_platform import config
-from lc_platform.commands.new_configuration import area_of, around, years_of
+from lc_platform.commands.new_configuration import area_of, around, path_of, years_of
 from lc_platform.config.json_schema import FILE
 from lc_platform.errors import PlatformError
 from lc_platform_tests.command_line import Command
-from lc_platform_tests.commands.reference_files import polygons
+from lc_platform_tests.commands.reference_files import ODD, odd_shapefile, polygons
 from lc_platform_tests.terminal import CTRL_C, started
 
 
@@ -30,6 +30,23 @@ def test_options_say_all_where_nothing_is_asked(lc: Command, tmp_path: Path) -> 
     assert found.reference.attribute == "lulc"
     assert found.located(found.reference.path or "", "reference.path") == reference
     assert lc("config", "check", tmp_path / "new map" / config.FILE_NAME).status == 0
+
+
+def test_an_odd_shapefile_becomes_a_configuration_of_its_own_area(
+    lc: Command, tmp_path: Path
+) -> None:
+    odd = odd_shapefile(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    ended = lc("init", "new", "--source", "simulated", "--reference", ODD)
+    assert ended.status == 0, ended.err
+    assert "shows a landscape of its own" in " ".join(ended.err.split())
+    assert {file: file.read_bytes() for file in before} == before
+    found = config.load(tmp_path / "new" / config.FILE_NAME)
+    assert list(found.class_names.values()) == ["Acker", "Grünland", "Straße / Siedlung"]
+    assert found.located(found.reference.path or "", "reference.path") == str(odd)
+    assert found.aoi.clipped
+    # The corners of the squares' box in degrees, each by itself, by pyproj.
+    assert found.aoi.bbox == pytest.approx((16.63077, 48.20776, 16.65875, 48.22645), abs=2e-5)
 
 
 def test_without_an_area_it_is_that_of_the_reference(lc: Command, tmp_path: Path) -> None:
@@ -58,6 +75,15 @@ def test_an_option_that_is_no_answer_leaves_nothing(
     assert ended.status == 1
     assert said in ended.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_is_dropped_on_the_terminal_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "Straße (1).gpkg"
+    file.touch()
+    escaped = str(file).replace(" ", "\\ ").replace("(", "\\(").replace(")", "\\)")
+    for typed_as in (str(file), f" '{file}' ", f'"{file}"', escaped, file.as_uri()):
+        assert path_of(typed_as) == str(file), typed_as
+    assert path_of("s3://bucket/r.gpkg") == "s3://bucket/r.gpkg"
 
 
 def test_answers_are_read_in_the_forms_that_people_write() -> None:
@@ -97,6 +123,17 @@ def test_at_a_terminal_it_asks_and_what_it_writes_is_ready_to_be_checked(tmp_pat
     with started("config", "check", "new/lc-platform.yaml", terminal=True, folder=folder) as check:
         assert check.ended(120) == 0, check.words
     assert {one.name for one in file.parent.iterdir()} == {config.FILE_NAME, FILE}
+
+
+@pytest.mark.slow
+def test_what_it_proposes_of_an_odd_shapefile_passes_the_check(lc: Command, tmp_path: Path) -> None:
+    odd_shapefile(tmp_path)
+    assert lc("init", "new", "--source", "simulated", "--reference", ODD).status == 0
+    checked = lc("check", "-c", f"new/{config.FILE_NAME}")
+    assert checked.status == 0, checked.err
+    for name in ("Acker on", "Grünland on", "Straße / Siedlung on"):
+        assert name in checked.out
+    assert "new: ready" in checked.out
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import open_reference
 from lc_platform.sources.reference_options import ReferenceOptions
 from lc_platform.storage.raster_cube import palette
-from lc_platform_tests.commands.reference_files import polygons
+from lc_platform_tests.commands.reference_files import odd_shapefile, polygons
 from lc_platform_tests.config.configurations import SIMULATED, configured
 
 
@@ -52,6 +52,29 @@ def test_codes_take_their_names_from_the_attribute_that_has_one_for_each(tmp_pat
     assert found.ignore == (0,)
     assert len({one["color"] for one in found.classes}) == 2
     assert found.extent == pytest.approx((14, 46, 14.04, 46.01), abs=1e-6)
+
+
+def test_codes_with_leading_zeros_are_named_though_what_has_no_code_has_names(
+    tmp_path: Path,
+) -> None:
+    path = str(odd_shapefile(tmp_path))
+    found = propose(path)
+    assert found.attribute == "SCHL_NR"
+    named = {1: ("Acker", ["010"]), 2: ("Grünland", ["020"]), 3: ("Straße / Siedlung", ["030"])}
+    assert read(path) == named
+    by_name = propose(path, "kult_art")
+    assert [one["name"] for one in by_name.classes] == ["Acker", "Grünland", "Straße / Siedlung"]
+    assert by_name.ignore == ("k.A.",)
+    # 9 polygons are grassland, 8 cropland, 5 built up, and 1 is not known.
+    assert str(found.attributes["SCHL_NR"]) == "3 values: 020, 010, 030"
+    assert str(found.attributes["KULT_ART"]) == "4 values: Grünland, Acker, Straße / Siedlung, ..."
+
+
+def test_codes_without_one_name_for_each_stay_codes(tmp_path: Path) -> None:
+    two_names = polygons(tmp_path / "a.gpkg", code=["01", "02", "02"], name=["a", "b", "c"])
+    assert read(two_names, "code") == {1: ("01", ["01"]), 2: ("02", ["02"])}
+    no_name = polygons(tmp_path / "b.gpkg", code=["01", "02", None], name=["a", None, "b"])
+    assert read(no_name, "code") == {1: ("01", ["01"]), 2: ("02", ["02"])}
 
 
 @pytest.mark.parametrize("ending", ["shp", "gpkg", "parquet"])
@@ -118,9 +141,39 @@ def test_what_cannot_be_understood_says_what_to_do(tmp_path: Path) -> None:
     )
     points.to_file(tmp_path / "p.gpkg")
     says(str(tmp_path / "p.gpkg"), "points with a class are samples: give them as sampling.points")
+    squares = geopandas.read_file(polygons(tmp_path / "s.gpkg", name=["a", "b"]))
+    squares.iloc[:0].to_file(tmp_path / "empty.gpkg", geometry_type="Polygon")
+    says(str(tmp_path / "empty.gpkg"), "empty.gpkg is empty: it has no feature")
+    squares.set_geometry([None, None]).to_file(tmp_path / "bare.gpkg", geometry_type="Polygon")
+    says(str(tmp_path / "bare.gpkg"), "none of its features has a geometry")
+    squares.set_crs("EPSG:31287", allow_override=True).to_file(tmp_path / "degrees.shp")
+    says(str(tmp_path / "degrees.shp"), "which looks like degrees. State the CRS")
     says(raster(tmp_path / "c.tif", [[1, 2]], "float32"), "convert it: gdal_translate -ot Int16")
     says(raster(tmp_path / "d.tif", [[0.5, 2]], "float32"), "as of a measure or a probability")
     says(raster(tmp_path / "e.tif", [[1, 2]], count=3), "has 3 bands .* gdal_translate -b 1 e.tif")
+
+
+def test_a_shapefile_that_is_not_whole_says_what_it_lacks(tmp_path: Path) -> None:
+    def says(words: str) -> None:
+        with pytest.raises(SourceError, match=words):
+            propose(str(path))
+
+    path = odd_shapefile(tmp_path)
+    projection = path.with_suffix(".prj")
+    projection.write_text("Lambert, I think")
+    says(r"has no CRS. Assign the one it was drawn in")
+    projection.unlink()
+    says(r"has no CRS. Assign the one it was drawn in")
+    table = path.with_suffix(".dbf")
+    whole = table.read_bytes()
+    table.write_bytes(whole[:500])
+    says(rf"dbf ends after 500 of {len(whole) - 1} bytes. Get all files of the shapefile again")
+    table.unlink()
+    says("no attributes, since no .dbf is beside it")
+    path.with_suffix(".shx").unlink()
+    says("has no .shx beside it")
+    path.write_bytes(path.read_bytes()[:900])
+    says("shp ends after 900 of")
 
 
 def test_a_reference_of_several_bands_is_read_from_the_first_and_told_of(tmp_path: Path) -> None:
