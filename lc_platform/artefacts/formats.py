@@ -507,7 +507,7 @@ class CatalogFormat:
     def write(self, store: Store, key: str, value: Catalog) -> int:
         with trees.tree(store, key, CATALOG) as folder:
             value.summary.facts["items"] = value.write(folder)
-            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            return trees.size(folder)
 
     def open(self, store: Store, key: str) -> StoredCatalog:
         return StoredCatalog(self._document(store, key, CATALOG))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from lc_platform.products.map_styles import qml, sld
 from lc_platform.products.mosaic import STYLE_OGC, STYLE_QGIS
 from lc_platform.stac import extensions
 from lc_platform.stac.described import COLLECTIONS
+from lc_platform.stac.encoding import encoded
 from lc_platform.stac.footprints import box
 from lc_platform.stac.geoparquet import Table
 from lc_platform.stac.inventory import Inventory
@@ -142,29 +144,9 @@ class Documents:
         there are. Items are written while they are made."""
         count = 0
         for asset in self.assets:
-            (folder / asset).mkdir()
-            table, first = Table(), None
-            encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-            for path, item in self.items.of(asset):
-                first = first or item
-                # As text: of tens of thousands of files objects for paths take their time.
-                with open(f"{folder}{path[len(self.root) :]}", "wb") as file:  # noqa: PTH123
-                    file.write(encoded(item).encode())
-                table.add(item)
-            assert first is not None
-            collection = self._collection(asset, first, self._summaries(asset, first))
-            collection["assets"] = {
-                PARQUET: {
-                    "href": f"./{ITEMS}",
-                    "type": extensions.PARQUET,
-                    "title": "The items as stac-geoparquet",
-                    "roles": ["collection-mirror"],
-                },
-                **(self._styles() if asset in _MAPS else {}),
-            }
-            table.write(folder / asset / ITEMS, collection)
-            _write(folder / asset / COLLECTION, collection)
-            count += len(table)
+            with Table() as table:
+                self._write_collection(folder, asset, table)
+                count += len(table)
         if self.options.classes:
             (folder / STYLES).mkdir()
             classes = self.options.classes
@@ -172,6 +154,27 @@ class Documents:
             (folder / STYLES / STYLE_OGC).write_text(sld(classes), encoding="utf-8")
         _write(folder / CATALOG, self.of_all())
         return count
+
+    def _write_collection(self, folder: Path, asset: str, table: Table) -> None:
+        (folder / asset).mkdir()
+        first = None
+        for path, item in self.items.of(asset):
+            first = first or item
+            _put(f"{folder}{path[len(self.root) :]}", encoded(item).encode())
+            table.add(item)
+        assert first is not None
+        collection = self._collection(asset, first, self._summaries(asset, first))
+        collection["assets"] = {
+            PARQUET: {
+                "href": f"./{ITEMS}",
+                "type": extensions.PARQUET,
+                "title": "The items as stac-geoparquet",
+                "roles": ["collection-mirror"],
+            },
+            **(self._styles() if asset in _MAPS else {}),
+        }
+        table.write(folder / asset / ITEMS, collection)
+        _write(folder / asset / COLLECTION, collection)
 
     def _styles(self) -> dict[str, Any]:
         """The assets that show the map's classes, by which a map is coloured in other programs."""
@@ -215,5 +218,15 @@ def _years(years: list[int]) -> list[str]:
     return [str(year) for year in dict.fromkeys((years[0], years[-1]))]
 
 
+def _put(path: str, content: bytes) -> None:
+    """Write a new file: of tens of thousands, Python's file objects take their time."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+    finally:
+        os.close(file)
+
+
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")

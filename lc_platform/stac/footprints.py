@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from lc_platform.eo.polygons import normalized
+from lc_platform.stac.encoding import SharedObject
 
 _DIGITS = 7
 """Of degrees: a centimetre on the ground."""
@@ -20,12 +22,22 @@ _SEAM = 1e-6
 """Degrees within which an edge lies at the antimeridian."""
 
 
-def footprint(geometry: BaseGeometry) -> dict[str, Any]:
+class Footprint(SharedObject):
+    """Ground as GeoJSON."""
+
+    @cached_property
+    def wkb(self) -> bytes:
+        """As WKB."""
+        found: bytes = shapely.to_wkb(shapely.geometry.shape(self))
+        return found
+
+
+def footprint(geometry: BaseGeometry) -> Footprint:
     """Return a polygon in degrees as GeoJSON, cut where it crosses 180 degrees (RFC 7946, section
     3.1.9), its outer rings counterclockwise."""
     shape = shapely.orient_polygons(shapely.simplify(normalized(geometry), _TOLERANCE))
     found: dict[str, Any] = shapely.geometry.mapping(shape)
-    return {"type": found["type"], "coordinates": _rounded(found["coordinates"])}
+    return Footprint(type=found["type"], coordinates=_rounded(found["coordinates"]))
 
 
 def _rounded(coordinates: Any) -> Any:

@@ -196,8 +196,11 @@ class Inventory:
             except PlatformError:
                 return None  # who reads the imagery is told
 
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="catalog") as pool:
-            found = dict(zip(places, pool.map(read, places), strict=True))
+        if self.store.local:  # small files, which threads would but wait for one another to parse
+            found = {where: read(where) for where in places}
+        else:
+            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="catalog") as pool:
+                found = dict(zip(places, pool.map(read, places), strict=True))
         return {where: about for where, about in found.items() if about is not None}
 
 

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from lc_platform.artefacts.layout import PATCH, YEAR, Partition, dimensions
 from lc_platform.cube import same_grid
@@ -16,6 +16,7 @@ from lc_platform.stac import extensions
 from lc_platform.stac.archive_items import MAIN, item_links
 from lc_platform.stac.bands import Bands, bands_of, projection
 from lc_platform.stac.described import COLLECTIONS
+from lc_platform.stac.encoding import SharedList, SharedObject
 from lc_platform.stac.footprints import box, footprint
 from lc_platform.stac.inventory import Inventory, Stored, modified
 
@@ -23,8 +24,18 @@ _OWN = "lc_platform"
 """What fields of no extension begin with."""
 _GROUND = {"model": "training_samples", "evaluation": "held_out_predictions"}
 """The asset on whose patches an artefact of all patches lies, where that is not the predictions."""
-_READ_AT_ONCE = 256
+_READ_AT_ONCE = 64
 """Patches whose imagery's metadata is held at the same time."""
+_ACQUISITIONS = 16384
+"""Acquisitions that are described and held at the same time."""
+
+
+class _Acquisition(NamedTuple):
+    """An acquisition, as the items of its patches have it."""
+
+    facts: SharedObject
+    links: Mapping[str, SharedObject]
+    """To its own items in the archive, by their addresses."""
 
 
 class Items:
@@ -41,6 +52,9 @@ class Items:
         self._bands: dict[str, tuple[Bands, int]] = {}
         self._times: dict[tuple[str, int | None], tuple[datetime, datetime]] = {}
         self._projections: dict[tuple[str, int], dict[str, Any]] = {}
+        self._extensions: dict[tuple[Any, ...], list[str]] = {}
+        # Neighbours are of the same acquisitions, and the grid goes from neighbour to neighbour.
+        self._acquisition = lru_cache(_ACQUISITIONS)(self._describe_acquisition)
 
     def folder(self, asset: str, year: int | None) -> str:
         """Return the folder of a collection's items of a year, a path in the store."""
@@ -133,11 +147,26 @@ class Items:
                 for one in files
             },
         }
-        found["stac_extensions"] = extensions.used_by(found)
+        of_patches = where.patch is not None
+        found["stac_extensions"] = (
+            self._used_by(asset, found) if of_patches else extensions.used_by(found)
+        )
         return found
 
+    def _used_by(self, asset: str, item: Mapping[str, Any]) -> list[str]:
+        """The extensions of an item: the same of all that have the same fields, for the bands are
+        the asset's."""
+        fields = (
+            asset,
+            *item["properties"],
+            *((name, *of) for name, of in item["assets"].items()),
+        )
+        if fields not in self._extensions:
+            self._extensions[fields] = SharedList(extensions.used_by(item))
+        return self._extensions[fields]
+
     def _asset(self, stored: Stored, folder: str, bands: Bands, *, checked: bool) -> dict[str, Any]:
-        at, file = posixpath.split(stored.key)
+        at, _, file = stored.key.rpartition("/")
         of_cube = stored.file is None
         found: dict[str, Any] = {
             "href": self.link(folder, at, file),
@@ -198,7 +227,8 @@ class Items:
                 margin = (bands.grid.shape[0] - own.shape[0]) // 2
                 if not same_grid(own.pad(margin) if margin else own, bands.grid):
                     bands = Bands(bands.by_asset)
-            self._bands[asset] = bands, margin
+            shared = {file: SharedList(of) for file, of in bands.by_asset.items()}
+            self._bands[asset] = Bands(shared, bands.grid), margin
         bands, margin = self._bands[asset]
         if bands.grid is None:
             return bands, {}
@@ -234,30 +264,54 @@ class Items:
             (one, about.get("collection", ""), about.get("acquisitions", ()))
             for one, about in imagery.get("collections", {}).items()
         ]
-        told, links, platforms = [], {}, set()
+        told: list[SharedObject] = []
+        links: dict[str, SharedObject] = {}
+        platforms: set[str] = set()
         for short, collection, acquisitions in (of_main, *auxiliary):
             for one in acquisitions:
-                items = [str(item) for item in one.get("items", ())]
-                facts = {
-                    "key": one["key"],
-                    "collection": collection,
-                    "datetime": _moment(one["datetime"]),
-                    "items": items,
-                }
-                for fact in ("platform", "cloud_cover"):
-                    if one.get(fact) is not None:
-                        facts[fact] = one[fact]
+                found = self._acquisition(
+                    short,
+                    collection,
+                    one["key"],
+                    one["datetime"],
+                    tuple(map(str, one.get("items", ()))),
+                    one.get("platform"),
+                    one.get("cloud_cover"),
+                )
+                told.append(found.facts)
+                links |= found.links
                 if one.get("platform"):
                     platforms.add(str(one["platform"]))
-                told.append(facts)
-                for href, item in zip(
-                    item_links(self.options.archives, items, short), items, strict=False
-                ):
-                    links[href] = _link("derived_from", href, extensions.GEOJSON) | {"title": item}
-        found: dict[str, Any] = {f"{_OWN}:acquisitions": told} if told else {}
+        fields: dict[str, Any] = {f"{_OWN}:acquisitions": told} if told else {}
         if len(platforms) == 1:
-            found["platform"] = platforms.pop()
-        return found, list(links.values())
+            fields["platform"] = platforms.pop()
+        return fields, list(links.values())
+
+    def _describe_acquisition(
+        self,
+        short: str,
+        collection: str,
+        key: str,
+        when: str,
+        items: tuple[str, ...],
+        platform: str | None,
+        cloud_cover: float | None,
+    ) -> _Acquisition:
+        facts = {
+            "key": key,
+            "collection": collection,
+            "datetime": moment(datetime.fromisoformat(when)),
+            "items": list(items),
+            "platform": platform,
+            "cloud_cover": cloud_cover,
+        }
+        links: dict[str, SharedObject] = {
+            href: SharedObject(_link("derived_from", href, extensions.GEOJSON) | {"title": item})
+            for href, item in zip(
+                item_links(self.options.archives, items, short), items, strict=False
+            )
+        }
+        return _Acquisition(SharedObject({k: v for k, v in facts.items() if v is not None}), links)
 
     def _of_all(self, asset: str, where: Partition) -> dict[str, Any]:
         """The fields of an artefact that is made of all patches together."""
@@ -275,19 +329,15 @@ class Items:
 
 def name(asset: str, where: Partition) -> str:
     """Return the id of an item, which is that of no other of its collection."""
-    parts = (where.patch or asset, where.year)
-    return "-".join(str(part) for part in parts if part is not None)
+    of = where.patch or asset
+    return of if where.year is None else f"{of}-{where.year}"
 
 
+@lru_cache(4096)
 def moment(when: datetime) -> str:
     """Return a time as RFC 3339 has it, to the second; one without a zone is UTC."""
     when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     return when.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
-
-
-@lru_cache(4096)
-def _moment(text: str) -> str:
-    return moment(datetime.fromisoformat(text))
 
 
 def _link(rel: str, href: str, kind: str = extensions.JSON) -> dict[str, Any]:

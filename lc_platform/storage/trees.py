@@ -37,6 +37,15 @@ def tree(store: Store, key: str, main: str) -> Iterator[Path]:
             _send(store, store.plain(key), Path(folder), main)
 
 
+def size(folder: Path | str) -> int:
+    """Return the bytes of the files in a folder and in those within it."""
+    with os.scandir(folder) as entries:
+        return sum(
+            size(one.path) if one.is_dir(follow_symlinks=False) else one.stat().st_size
+            for one in entries
+        )
+
+
 def _send(store: Store, base: str, folder: Path, main: str) -> None:
     written = {
         os.path.relpath(Path(at) / name, folder): Path(at) / name
