@@ -89,14 +89,14 @@ def configuration() -> str:
         head, *rest = of if top else [None, *of]
         if head is not None:
             page.append(f"{_text(head.text)}\n")
-        page.append(table(("key", "type", "unit", "default", "what it is"), map(_row, rest)))
+        page.append(table(("key", "what it is", "default", "unit", "type"), map(_row, rest)))
     return "\n".join(page)
 
 
 def _row(key: Key) -> tuple[str, ...]:
     name = f"[]{{#{anchor(key.path)}}}{code(key.path)}"
     default = key.default if key.default == "required" else code(key.default)
-    return name, key.kind, key.unit, default, _text(key.text)
+    return name, _text(key.text), default, key.unit, key.kind
 
 
 def anchor(path: str) -> str:
@@ -147,8 +147,9 @@ def command_line() -> str:
         page.append(f"## {name}\n")
         page.append(f"`lc-platform {' '.join(filter(None, (name, '[OPTIONS]', usage)))}`\n")
         page.append(_text(inspect.cleandoc(command.help or "")) + "\n")
-        rows = [(*_option(p), _text(p.help or "")) for p in command.params]
-        page.append(table(("option", "default", "what it does"), rows))
+        options = [(_option(p), _text(p.help or "")) for p in command.params]
+        rows = [(names, text, default) for (names, default), text in options]
+        page.append(table(("option", "what it does", "default"), rows))
     return "\n".join(page)
 
 
@@ -305,14 +306,14 @@ def _metric(one: Any) -> MetricOf:
 def metrics() -> str:
     """Return the page of the metrics."""
     rows = [
-        (code(one.name), one.kind, ", ".join(map(code, one.labels)), _text(one.text))
+        (code(one.name), _text(one.text), ", ".join(map(code, one.labels)), one.kind)
         for one in exported()
     ]
     return "\n".join([
         "# Metrics\n",
         "`lc-platform metrics` serves these for Prometheus under `/metrics`; "
         "`infra/dashboards/` has a Grafana dashboard of them.\n",
-        table(("metric", "type", "labels", "what it counts"), rows),
+        table(("metric", "what it counts", "labels", "type"), rows),
     ])  # fmt: skip
 
 

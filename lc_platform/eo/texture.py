@@ -24,7 +24,7 @@ MEASURES = (
     "correlation",
 )
 """The statistics of a matrix p whose entries sum to one: contrast, the sum of p (i - j)^2;
-dissimilarity, of p |i - j|; homogeneity, of p / (1 + (i - j)^2); entropy, of -p ln p; angular
+dissimilarity, of p abs(i - j); homogeneity, of p / (1 + (i - j)^2); entropy, of -p ln p; angular
 second moment, of p^2; and the correlation of i and j, which is 1 where all levels are the same."""
 LARGEST_WINDOW = 31
 """Pixels along its side."""
