@@ -12,7 +12,7 @@ import shapely
 import yaml
 
 import lc_platform
-from lc_platform.config import Config
+from lc_platform.config import Config, parse
 from lc_platform.config.model import REGIONS
 from lc_platform.platform import Platform
 from lc_platform.products.regions import read_regions
@@ -80,6 +80,31 @@ def test_a_map_of_two_regions_is_that_of_one_patch_and_shows_no_edge(tmp_path: P
     across = (west[:, 1:] < 0.5) & (west[:, :-1] >= 0.5)
     assert across.sum() == 96
     assert steps[across].mean() < 1.25 * steps.mean()
+
+
+@pytest.mark.slow
+@pytest.mark.proof
+def test_a_map_of_two_regions_is_made_by_networks(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="could not import torch")
+    pytest.importorskip("onnxruntime")
+    small = {"epochs": 3, "channels": 32, "heads": 4, "units": 32}
+    folder = tmp_path / "four"
+    told = json.loads(_in_patches(folder, SIDE // 2).model_dump_json(exclude_unset=True))
+    told["model"] = {"of": {"ltae": small, "discriminant": 1}, REGIONS: _regions(folder)}
+    config = parse(told, folder)
+    report = run(config)
+    assert report.succeeded, report.failures
+    opened = lc_platform.open(config)
+    assert [one["name"] for one in opened.model(YEAR).card["regions"]] == ["Alps / west", "plain"]
+    stored = folder / "data" / "model" / str(YEAR)
+    assert {"model.onnx", "model_1.onnx"} <= {one.name for one in stored.glob("*.onnx")}
+    metrics = json.loads(
+        (stored.parents[1] / "evaluation" / str(YEAR) / "metrics.json").read_text()
+    )
+    assert metrics["overall_accuracy"] > 0.5
+    page = next(folder.rglob("report.html")).read_text(encoding="utf-8")
+    assert "Each of 2 regions has a classifier of its own" in page
+    assert "Lightweight temporal self-attention" in page
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from lc_platform.artefacts.formats import ModelFormat
 from lc_platform.config.input_files import InputFile
+from lc_platform.config.model import NETWORK_DEFAULTS
 from lc_platform.errors import DataError
 from lc_platform.products.features import FeatureStack
 from lc_platform.products.held_out_predictions import hold_out
@@ -199,6 +201,60 @@ def test_a_model_that_is_stored_maps_as_the_one_that_was_trained(
     (folder / "model_hills.txt").write_text("tree\n")
     with pytest.raises(DamagedArtefactError, match="Materialize model again"):
         ModelFormat().open(store, "model/2018")
+
+
+_SMALL = {"epochs": 15, "learning_rate": 0.02, "batch_size": 64}
+_LTAE = {**NETWORK_DEFAULTS["ltae"], **_SMALL, "channels": 32, "heads": 4, "units": 32}
+_TEMPCNN = {**NETWORK_DEFAULTS["tempcnn"], **_SMALL, "filters": 16, "units": 32, "dropout": 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("tempcnn", _TEMPCNN),
+        ("ltae", _LTAE),
+        ("combined", {"ltae": {"weight": 2, **_LTAE}, "discriminant": {"weight": 1}}),
+    ],
+)
+def test_networks_of_regions_are_files_of_their_own_and_map_without_what_trained_them(
+    method: Any, parameters: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="could not import torch")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    key = "members" if method == "combined" else "parameters"
+    model = _trained(_options(tmp_path), method=method, **{key: parameters})
+    # Forest is 3 on the coast and -3 in the hills, and meadow is 0 in both.
+    values = np.array([[[3.0, 0.0, -3.0, 0.0]], [[0.0] * 4]], np.float32)
+    coast = np.array([[1.0, 1.0, 0.0, 0.0]], np.float32)
+    found = model.predict(values, weights=np.stack([coast, 1 - coast]))
+    assert found.classes.tolist() == [[20, 3, 20, 3]]
+    store = Store(str(tmp_path))
+    ModelFormat().write(store, "model/2018", model)
+    folder = tmp_path / "model" / "2018"
+    expected = {f"{name}{of}.onnx" for name in ("model", "fold_0", "fold_1") for of in ("", "_1")}
+    assert {one.name for one in folder.glob("*.onnx")} == expected
+    assert "file:model_1.onnx" in (folder / "model_hills.txt").read_text()
+    hills = onnxruntime.InferenceSession(folder / "model_1.onnx")
+    (told,) = hills.run(None, {hills.get_inputs()[0].name: values[:, 0].T})
+    assert told.argmax(axis=1).tolist()[2:] == [1, 0]
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    read = ModelFormat().open(store, "model/2018")
+    assert read.version == model.version
+    ground = _ground()
+    whole = predict(_stack(WHOLE, ground), model, ASKED).load()
+    again = predict(_stack(WHOLE, ground), read, ASKED).load()
+    own = predict(_stack(GRIDS["p02"], ground[:, :32, 64:96]), read, ASKED).load()
+    for layer in ("class", "applicability", "probability_20"):
+        np.testing.assert_array_equal(again.read(layer), whole.read(layer))
+        np.testing.assert_array_equal(own.read(layer), whole.read(layer)[:32, 64:96])
+    labels = np.full((32, 32), 3, np.uint8)
+    held = hold_out(
+        _stack(GRIDS["p02"], ground[:, :32, 64:96]), cubes.reference(labels, geobox=GRIDS["p02"]),
+        read, HeldOutOptions(classes=SHOWN, window=16),
+    ).load()  # fmt: skip
+    assert set(np.unique(held.read("class"))) <= {3, 20, 200}
 
 
 def test_held_out_ground_is_told_by_a_model_of_its_fold_and_region(model: LandCoverModel) -> None:
