@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from lc_platform.errors import PlatformError
 
 if TYPE_CHECKING:
     from lc_platform.commands.import_eopatches import Imported
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 app = typer.Typer(
     help="Take over what other programs have made.", no_args_is_help=True, add_completion=False
@@ -80,9 +83,20 @@ def eopatches(
     if clouds is not None and no_clouds:
         raise PlatformError("--clouds and --no-clouds: one says that there is a mask. Give one")
     names = tuple(canonical_band(one.strip()) for one in bands.split(",") if one.strip())
-    if not names or len(set(names)) < len(names):
+    if not names or len(set(names)) < len(names) or not all(map(_NAME.fullmatch, names)):
         raise PlatformError(
-            f"--bands {bands}: each channel has a name of its own. Write B02,B03,B04,B08,B11,B12"
+            f"--bands {bands}: each channel has a name of its own, of letters, digits, _ and -. "
+            "Write B02,B03,B04,B08,B11,B12"
+        )
+    if taken := {"SCL", "CLM", "CLP"} & set(names):
+        raise PlatformError(
+            f"--bands {bands}: {taken.pop()} is a mask, and no band of the imagery. Call the "
+            "channel something else, and name masks by --clouds"
+        )
+    if not _NAME.fullmatch(collection):
+        raise PlatformError(
+            f"--collection {collection}: a name has letters, digits, _ and -. Write sentinel-2-l1c "
+            "or sentinel-2-l2a"
         )
     selection = Selection(
         bands=names,
@@ -103,13 +117,13 @@ def eopatches(
 
 def _show(found: Imported) -> None:
     out.print(
-        f"{found.eopatches} EOPatches with {found.acquisitions} acquisitions are imported, as "
-        f"{found.data_type} of which 1 is a reflectance of {found.scale:g}. Clouds: "
-        f"clouds.method: {found.method}.",
+        f"Imported: {_count(found.eopatches, 'EOPatch', 'EOPatches')} with "
+        f"{_count(found.acquisitions, 'acquisition')}, in {found.data_type}, of which 1 is a "
+        f"reflectance of {found.scale:g}. clouds.method is {found.method}.",
         markup=False,
     )
     if found.left_out:
-        out.print(f"{found.left_out} acquisitions have no data, and are left out.")
+        out.print(f"Left out: {_count(found.left_out, 'acquisition')} without data.")
     if found.reference is not None:
         classes = ", ".join(str(one["name"]) for one in found.reference.classes)
         out.print(f"Classes of the reference: {classes}.", markup=False)
@@ -123,3 +137,7 @@ def _show(found: Imported) -> None:
     out.print(f"{found.file} is written; edit it.", markup=False)
     out.print(f"Look at it:  lc-platform check -c {named}", markup=False)
     out.print(f"Then:  lc-platform run -c {named}", markup=False)
+
+
+def _count(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or f'{one}s'}"

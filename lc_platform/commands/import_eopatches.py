@@ -11,7 +11,6 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import pandas
 import shapely
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
@@ -29,6 +28,7 @@ from lc_platform.eo.indices import parse
 from lc_platform.errors import PlatformError, some
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.eopatches.eopatch import EOPatch, found_in
+from lc_platform.sources.passes import in_degrees
 from lc_platform.sources.protocol import SourceError
 
 ARCHIVE, AREA, REFERENCE = "archive", "area.gpkg", "reference.tif"
@@ -147,8 +147,8 @@ def _written(
 ) -> Iterator[_Place]:
     """Write the imagery of each EOPatch; yield where those lie that had any."""
     found.problems.clear()
-    for eopatch in track(eopatches, "EOPatches", len(eopatches)):
-        with at("importing", eopatch.name):
+    for number, eopatch in enumerate(eopatches, 1):
+        with at(f"EOPatch {number} of {len(eopatches)}", eopatch.name):
             try:
                 imagery = Imagery(eopatch, selection, found.method)
                 if (imagery.data_type, imagery.scale) != (found.data_type, found.scale):
@@ -157,7 +157,8 @@ def _written(
                         f"EOPatches before are {found.data_type}. Import it into a folder of its "
                         "own, or save it again like the others"
                     )
-                count = archive.add(eopatch.name, imagery.geobox, imagery.acquisitions())
+                acquisitions = track(imagery.acquisitions(), "acquisitions", len(imagery))
+                count = archive.add(eopatch.name, imagery.geobox, acquisitions)
             except SourceError as error:
                 found.problems.append(str(error))
                 continue
@@ -171,19 +172,14 @@ def _written(
 def _write_area(places: Sequence[_Place], file: Path) -> None:
     """Write the ground of EOPatches as polygons, in their own CRS where they have one CRS."""
     codes = {place.eopatch.crs for place in places}
-    parts = [
-        geopandas.GeoDataFrame(
-            {"eopatch": [place.eopatch.name]},
-            geometry=[shapely.box(*place.eopatch.box)],
-            crs=place.eopatch.crs,
-        )
-        for place in places
-    ]
-    if len(codes) > 1:
-        parts = [one.to_crs("EPSG:4326") for one in parts]
-    joined = parts[0] if len(parts) == 1 else pandas.concat(parts)
+    names = [place.eopatch.name for place in places]
+    if len(codes) == 1:
+        ground, crs = [shapely.box(*place.eopatch.box) for place in places], codes.pop()
+    else:
+        ground, crs = [in_degrees(place.grid.extent) for place in places], "EPSG:4326"
     file.parent.mkdir(parents=True, exist_ok=True)
-    joined.to_file(file, engine="pyogrio")
+    table = geopandas.GeoDataFrame({"eopatch": names}, geometry=ground, crs=crs)
+    table.to_file(file, engine="pyogrio")
 
 
 def _known(
@@ -266,7 +262,7 @@ def _not_on_the_map_s_grid(places: Sequence[_Place]) -> list[str]:
 
 
 def _fits(place: _Place, resolution: float, crs: str) -> bool:
-    if crs == "utm" and (_metres(place.eopatch.crs) != 1.0 or not _is_utm(place.eopatch.crs)):
+    if crs == "utm" and not _is_in_its_zone(place):
         return False
     step, grid = place.grid.resolution, place.grid
     rows, columns = grid.shape
@@ -276,5 +272,8 @@ def _fits(place: _Place, resolution: float, crs: str) -> bool:
     return bool(drift < _HAIR * resolution and off < _HAIR)
 
 
-def _is_utm(crs: str) -> bool:
-    return CRS(crs).utm_zone is not None
+def _is_in_its_zone(place: _Place) -> bool:
+    """Whether the CRS is that of the UTM zone that the middle of an EOPatch lies in."""
+    zone = CRS(place.eopatch.crs).utm_zone
+    longitude = in_degrees(place.grid.extent).centroid.x
+    return zone is not None and zone[:-1] == str(int((longitude + 180) // 6) + 1)

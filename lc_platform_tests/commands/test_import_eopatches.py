@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pystac
 import pytest
@@ -48,7 +49,8 @@ LEVEL_2A = ("--collection", "sentinel-2-l2a")
 
 def take_over(lc: Command, *arguments: str | Path, bands: str = BANDS) -> Ended:
     given = LEVEL_2A if "--collection" not in arguments else ()
-    return lc("import", "eopatches", *arguments, "--to", "new", "--bands", bands, *given)
+    named = () if "--bands" in arguments else ("--bands", bands)
+    return lc("import", "eopatches", *arguments, "--to", "new", *named, *given)
 
 
 def archive(data_type: Any = "float32", collection: str = "sentinel-2-l2a") -> StacArchive:
@@ -67,7 +69,7 @@ def pixels(
 
 def test_every_pixel_of_every_acquisition_is_read_as_it_was(lc: Command, tmp_path: Path) -> None:
     numbers = reflectance()
-    patch = write(tmp_path / "eop", {"data/BANDS": numbers, "mask/CLM": CLOUD})
+    patch = write(tmp_path / "eop #1 50%", {"data/BANDS": numbers, "mask/CLM": CLOUD})
     ended = take_over(lc, patch)
     assert ended.status == 0, ended.err
     assert ended.err == ""
@@ -141,7 +143,7 @@ def test_a_pixel_without_data_is_that_of_the_mask_or_else_one_of_zeros(
     write(tmp_path / "told" / "eop", {**features, "mask/IS_DATA": told})
     ended = take_over(lc, "zeros")
     assert ended.status == 0, ended.err
-    assert "1 acquisitions have no data, and are left out." in ended.out
+    assert "Left out: 1 acquisition without data." in ended.out
     _, data = pixels(["B03", "B04"])
     assert len(data) == len(TIMES) - 1
     assert np.argwhere(~data).tolist() == [[0, 0, 0], [0, 0, 1]]
@@ -240,6 +242,25 @@ def test_an_eopatch_in_degrees_is_read_at_each_pixel_s_centre(lc: Command, tmp_p
         np.testing.assert_array_equal(values[:, 0, 0, 0], numbers[:, row, column, 0])
 
 
+def test_eopatches_of_two_zones_are_each_read_in_their_own(lc: Command, tmp_path: Path) -> None:
+    zones = {32633: ORIGIN[0], 32634: 400_000}  # 16.3 and 19.7 degrees east
+    for zone, west in zones.items():
+        features = {"data/BANDS": reflectance(zone), "mask/CLM": CLOUD}
+        write(tmp_path / "eops" / f"eop_{zone}", features, box=bbox(west, epsg=zone))
+    ended = take_over(lc, "eops")
+    assert (ended.status, ended.err) == (0, "")
+    assert config.load("new/lc-platform.yaml").aoi.crs == "utm"
+    area = geopandas.read_file("new/area.gpkg")
+    assert len(area) == 2
+    for zone, west in zones.items():
+        grid = GeoBox(SHAPE, Affine(10, 0, west, 0, -10, ORIGIN[1]), f"EPSG:{zone}")
+        values, data = pixels(["B03"], grid)
+        assert data.all()
+        np.testing.assert_array_equal(values[:, 0], reflectance(zone)[..., 0])
+        own = area[area.eopatch == f"eop_{zone}"].to_crs(zone)
+        assert own.total_bounds == pytest.approx((west, 4_999_940, west + 80, ORIGIN[1]), abs=0.1)
+
+
 def test_pixels_off_the_map_s_grid_are_told_of(lc: Command, tmp_path: Path) -> None:
     features = {"data/BANDS": reflectance(), "mask/CLM": CLOUD}
     write(tmp_path / "eop", features, box=bbox(ORIGIN[0] + 3))
@@ -257,7 +278,7 @@ def test_what_was_never_written_is_left_out(lc: Command, tmp_path: Path) -> None
     (patch / "data/BANDS.zarr/2.0.0.0").unlink()
     ended = take_over(lc, "eop")
     assert ended.status == 0, ended.err
-    assert "1 acquisitions have no data" in ended.out
+    assert "Left out: 1 acquisition without" in ended.out
     assert len(archive().search(GRID.extent, *YEAR)) == len(TIMES) - 1
     shutil.rmtree("new")
     (patch / "mask/CLM.zarr/1.0.0.0").unlink()
@@ -479,6 +500,10 @@ def test_a_map_that_is_none_is_named_and_the_others_are_there(lc: Command, tmp_p
         (("eop", "--clouds", "CLD"), "it has no feature CLD"),
         (("eop", "--data-mask", "VALID"), "it has no feature VALID"),
         (("eop", "--clouds", "CLM", "--no-clouds"), "Give one"),
+        (("eop", "--collection", "../sentinel-2"), "a name has letters, digits, _ and -"),
+        (("eop", "--bands", "B02,B03,B02"), "each channel has a name of its own"),
+        (("eop", "--bands", "B02,../B03,B04"), "each channel has a name of its own"),
+        (("eop", "--bands", "B02,B03,SCL"), "SCL is a mask, and no band"),
     ],
 )
 def test_what_is_asked_for_and_is_not_there_is_told(

@@ -238,8 +238,13 @@ def _is_eopatch(folder: Path) -> bool:
 
 def _listed(folder: Path) -> Iterator[Path]:
     """Yield what is in a folder, without what is hidden, in order of its name."""
-    if folder.is_dir():
-        yield from sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    try:
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise SourceError(
+            f"{folder}: cannot be read ({error.strerror}). Give it the right to be read"
+        ) from error
+    yield from (one for one in found if not one.name.startswith("."))
 
 
 def _split(name: str, endings: Iterable[str]) -> tuple[str, str]:
