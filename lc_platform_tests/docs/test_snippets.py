@@ -57,15 +57,22 @@ def test_every_python_is_python() -> None:
         ast.parse(block.code, str(block))
 
 
-def test_every_link_to_a_file_leads_to_one() -> None:
+def headings(page: Path) -> set[str]:
+    """The names under which a page's headings are linked to."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_to_a_file_leads_to_one_and_to_a_heading_of_it() -> None:
     wrong = []
     for page in snippets.pages():
-        for target in re.findall(r"\]\(([^)#\s]+?)(?:#[\w-]+)?\)", page.read_text("utf-8")):
-            place = (page.parent / target).resolve()
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            target, _, heading = link.partition("#")
+            place = (page.parent / target).resolve() if target else page
             if "://" in target or snippets.GENERATED in place.parents:
                 continue
-            if not place.exists():
-                wrong.append(f"{page.name}: {target}")
+            if not place.exists() or (heading and heading not in headings(place)):
+                wrong.append(f"{page.name}: {link}")
     assert wrong == []
 
 
