@@ -48,6 +48,15 @@ _NO_LABEL = re.compile(
     r"desconocido|sin datos?|нет данных|неизвестно",
     re.IGNORECASE,
 )
+_USUAL_COLORS = {
+    "#0072b2": r"water|wasser|gewäss|vod[aen]|\beau|agua|вод[аоны]",
+    "#117733": r"forest|wood|tree|wald|forst|gozd|forêt|bosque|\bлес",  # noqa: RUF001
+    "#8fd19e": r"grass|meadow|pasture|wiese|weide|grünland|travnik|pašnik|prairie|prado|луг|трав",
+    "#e69f00": r"crop|arable|field|acker|feld|njiv|cultur|cultivo|пашн|поля",
+    "#d55e00": r"built|urban|settle|artific|siedlung|stra(ß|ss)e|gebäude|bebau|pozid|urbain|застр",
+    "#ddcc77": r"\bbare|rock|sand|fels|kahl|\bgol[ae]|\bskal",
+}
+"""What maps usually show in a colour. People of any colour vision tell these six apart."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +289,8 @@ def _classes(
             alike.setdefault(plain_text(names.get(one, one)), []).append(one)
     first = [values[0] for values in alike.values()]
     own_ids = _are_whole(first) and all(1 <= int(one) <= _CLASSES for one in first)
-    shown = chosen([colors.get(one) for one in first])
+    named = [names.get(one, one) for one in first]
+    shown = chosen([colors.get(one) for one in first] if colors else _usual_colors(named))
     classes = tuple(
         {
             "id": int(values[0]) if own_ids else i,
@@ -291,6 +301,20 @@ def _classes(
         for i, ((name, values), color) in enumerate(zip(alike.items(), shown, strict=True), 1)
     )
     return classes, tuple(_value(one) for one in ignore)
+
+
+def _usual_colors(names: Sequence[str]) -> list[str | None]:
+    """Return the colour that maps usually show each class in; None where a name says nothing, or
+    another class has that colour already."""
+    found: list[str | None] = []
+    for name in names:
+        places = {
+            color: told.start()
+            for color, words in _USUAL_COLORS.items()
+            if color not in found and (told := re.search(words, plain_text(name), re.IGNORECASE))
+        }
+        found.append(min(places, key=places.__getitem__, default=None))
+    return found
 
 
 def _number(value: str) -> float:

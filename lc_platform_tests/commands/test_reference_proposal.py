@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from lc_platform.commands.reference_proposal import propose
+from lc_platform.config.colors import difference
 from lc_platform.sources import open_source
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_map import open_reference
@@ -68,6 +70,21 @@ def test_codes_with_leading_zeros_are_named_though_what_has_no_code_has_names(
     # 9 polygons are grassland, 8 cropland, 5 built up, and 1 is not known.
     assert str(found.attributes["SCHL_NR"]) == "3 values: 020, 010, 030"
     assert str(found.attributes["KULT_ART"]) == "4 values: Grünland, Acker, Straße / Siedlung, ..."
+
+
+def test_classes_have_the_colours_that_maps_usually_show_them_in(tmp_path: Path) -> None:
+    names = ["Wald", "Gewässer", "Grünland", "Acker", "Straße / Siedlung", "Fels", "Laubwald", "x"]
+    found = {
+        one["name"]: one["color"] for one in propose(polygons(tmp_path / "a.gpkg", n=names)).classes
+    }
+    red, green, blue = zip(*(bytes.fromhex(found[name][1:]) for name in names), strict=True)
+    # Of two kinds of forest the first by name is green.
+    water, forest, built = map(names.index, ("Gewässer", "Laubwald", "Straße / Siedlung"))
+    assert blue[water] > max(red[water], green[water])
+    assert green[forest] > max(red[forest], blue[forest])
+    assert red[built] > max(green[built], blue[built])
+    for one, other in combinations(found.values(), 2):
+        assert difference(one, other) >= 15, (one, other)
 
 
 def test_codes_without_one_name_for_each_stay_codes(tmp_path: Path) -> None:
