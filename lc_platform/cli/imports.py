@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lc_platform.catalogue import canonical_band
+from lc_platform.catalogue import canonical_band, is_hls
 from lc_platform.cli.console import err, out, written
 from lc_platform.cli.stopping import stoppable
 from lc_platform.errors import PlatformError
@@ -98,6 +98,12 @@ def eopatches(
             f"--collection {collection}: a name has letters, digits, _ and -. Write sentinel-2-l1c "
             "or sentinel-2-l2a"
         )
+    if is_hls(collection) or collection.startswith("sentinel-1"):
+        raise PlatformError(
+            f"--collection {collection}: what is imported is optical imagery with masks of clouds "
+            "beside it, and neither radar nor HLS, whose clouds are told by its band Fmask. Take "
+            "those from their archives, or give another name"
+        )
     selection = Selection(
         bands=names,
         collection=collection,
@@ -118,8 +124,8 @@ def eopatches(
 def _show(found: Imported) -> None:
     out.print(
         f"Imported: {_count(found.eopatches, 'EOPatch', 'EOPatches')} with "
-        f"{_count(found.acquisitions, 'acquisition')}, in {found.data_type}, of which 1 is a "
-        f"reflectance of {found.scale:g}. clouds.method is {found.method}.",
+        f"{_count(found.acquisitions, 'acquisition')}, stored as {found.data_type}: a number of 1 "
+        f"is a reflectance of {found.scale:g}. clouds.method is {found.method}.",
         markup=False,
     )
     if found.left_out:

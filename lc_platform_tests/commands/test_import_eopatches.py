@@ -501,6 +501,8 @@ def test_a_map_that_is_none_is_named_and_the_others_are_there(lc: Command, tmp_p
         (("eop", "--data-mask", "VALID"), "it has no feature VALID"),
         (("eop", "--clouds", "CLM", "--no-clouds"), "Give one"),
         (("eop", "--collection", "../sentinel-2"), "a name has letters, digits, _ and -"),
+        (("eop", "--collection", "hls2-s30"), "neither radar nor HLS"),
+        (("eop", "--collection", "sentinel-1-grd"), "neither radar nor HLS"),
         (("eop", "--bands", "B02,B03,B02"), "each channel has a name of its own"),
         (("eop", "--bands", "B02,../B03,B04"), "each channel has a name of its own"),
         (("eop", "--bands", "B02,B03,SCL"), "SCL is a mask, and no band"),
