@@ -25,7 +25,7 @@ YEARS = [2021, 2022, 2023]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    data = graphs.settings(2, 2)
+    data = graphs.settings(1, 2)
     data |= {"years": YEARS, "change": {"enabled": True, "series": "none"}}
     folder = tmp_path_factory.mktemp("change")
     (folder / "lc-platform.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")

