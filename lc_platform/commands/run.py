@@ -31,6 +31,7 @@ from lc_platform.errors import PlatformError
 from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.misaligned import misaligned
 from lc_platform.monitoring.run_failures import Failure, failures_in
+from lc_platform.monitoring.sunless import sunless
 from lc_platform.platform import Platform
 from lc_platform.runtime.interruption import StopRequested, checkpoint
 from lc_platform.runtime.processes import LostWorkerError, Workers
@@ -397,8 +398,8 @@ def _run(
         """Make a year; return why it could not be finished, if it could not."""
         here = [Partition(key, year) for key in keys]
         any_made = stage(f"imagery and features {year}", chunks("patch_year", here))
-        report.warnings += implausible(worker.snapshot(), year)
-        report.warnings += misaligned(worker.snapshot(), year)
+        for look in (implausible, sunless, misaligned):
+            report.warnings += look(worker.snapshot(), year)
         if not any_made:
             return f"no patch of {year} could be made"
         if not stage(f"model {year}", [Task("training", of("training"), (Partition(year=year),))]):

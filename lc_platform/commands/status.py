@@ -16,9 +16,10 @@ from lc_platform.monitoring.implausible import implausible
 from lc_platform.monitoring.local_archive import changed
 from lc_platform.monitoring.misaligned import misaligned
 from lc_platform.monitoring.partition_status import Known, PartitionStatus
+from lc_platform.monitoring.sunless import sunless
 from lc_platform.platform import Platform
 
-_WARNINGS = {"raw_bands": implausible, "alignment": misaligned}
+_WARNINGS = {"raw_bands": implausible, "cloud_masks": sunless, "alignment": misaligned}
 """What a person should look at in the artefacts of an asset and year."""
 
 

@@ -88,7 +88,8 @@ class OnnxModel:
         width = int(np.prod(sides)) if all(isinstance(s, int) for s in sides) else None
         if width is not None and width != len(self.feature_names):
             raise ValueError(
-                f"it reads {width} features, and its card has {len(self.feature_names)}"
+                f"it reads {width} features, and its card has {len(self.feature_names)}. Give in "
+                "its card the features that it was trained on, in the order of its input"
             )
         tables = [
             one for one in session.get_outputs() if one.type in _TYPES and len(one.shape) == 2
@@ -104,7 +105,8 @@ class OnnxModel:
         asked = (named or tables)[0]
         if isinstance(asked.shape[1], int) and asked.shape[1] != len(self.class_ids):
             raise ValueError(
-                f"it tells {asked.shape[1]} classes apart, and its card has {len(self.class_ids)}"
+                f"it tells {asked.shape[1]} classes apart, and its card has {len(self.class_ids)}. "
+                "Give in its card the classes that it was trained on, in the order of its output"
             )
         return session, given[0], asked
 

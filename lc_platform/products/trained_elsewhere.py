@@ -84,8 +84,13 @@ def read(trained: InputFile, card: InputFile, classes: Mapping[int, str]) -> Tra
             network.check()
             return TrainedElsewhere(network, of, trained.written)
         text = content.decode()
-        if onnx_model.kept_apart(text):
-            raise ValueError("its network lies in a file beside it. Give that one (model.onnx)")
+        if networks := onnx_model.kept_apart(text):
+            beside = " and ".join(networks)
+            raise ValueError(
+                f"its network lies beside it, and is what is read. Give that file ({beside})"
+                if len(networks) == 1
+                else f"it combines networks that lie beside it ({beside}). Give one of them"
+            )
         if regional.parts(text) is not None or text.lstrip().startswith('{\n  "regional_files"'):
             raise ValueError(
                 "it is of several regions, of which only their polygons say where each has a say. "

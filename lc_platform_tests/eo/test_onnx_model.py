@@ -80,8 +80,14 @@ def test_features_and_classes_in_another_order_are_put_in_order_and_prepared() -
             onnx_files.with_unknown_operation(7, 3, domain="org.example"),
             r"has an operation .* lacks \(.*Wavelet",
         ),
-        (onnx_files.linear(WEIGHTS[:5]), "reads 5 features, and its card has 7"),
-        (onnx_files.linear(WEIGHTS[:, :2]), "tells 2 classes apart, and its card has 3"),
+        (
+            onnx_files.linear(WEIGHTS[:5]),
+            r"reads 5 features, and its card has 7\. Give in its card",
+        ),
+        (
+            onnx_files.linear(WEIGHTS[:, :2]),
+            r"tells 2 classes apart, and its card has 3\. Give in its",
+        ),
         (onnx_files.with_labels_alone(7), r"none of its outputs \(label tensor\(int64\)\)"),
     ],
 )

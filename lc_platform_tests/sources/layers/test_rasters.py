@@ -281,4 +281,7 @@ def test_a_version_is_of_the_content_and_of_the_year(tmp_path: Path) -> None:
     raster(tmp_path / "aef_2021.tif", np.full((1, 9, 9), 7, np.int16))
     assert counted([options.of_year(2020)]) == one
     assert counted([options.of_year(2021)]) != other
+    raster(tmp_path / "aef_2020.tif", np.full((1, 9, 9), 2020, np.float32))
+    assert counted([options.of_year(2020)]) != one
+    raster(tmp_path / "aef_2020.tif", np.full((1, 9, 9), 2020, np.int16))
     assert counted([layer(tmp_path / "aef_{year}.tif", resampling="cubic").of_year(2020)]) != one
