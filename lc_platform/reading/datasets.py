@@ -13,13 +13,19 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.windows import Window as RasterWindow
 
+from lc_platform.artefacts.layout import Partition, key
 from lc_platform.cube import MAIN, Cube, Layer, Legend, Window, shifted
 from lc_platform.products.cloud_masks import CloudMasks
 from lc_platform.products.handle import without_margin
 from lc_platform.products.layers import decoded
+from lc_platform.products.mosaic import LAND_COVER
 from lc_platform.products.raw_bands import AcquisitionStack
+from lc_platform.reading.artefacts import Artefacts
 from lc_platform.reading.errors import NotFoundError, nearest
 from lc_platform.reading.lazy import LazyArray, variable
+from lc_platform.reading.open_artefacts import of_one_version
+from lc_platform.storage import raster_cube
+from lc_platform.storage.file_sets import of_one_writing
 from lc_platform.storage.raster_cube import opened_file
 from lc_platform.storage.raster_opener import ByteRanges
 from lc_platform.storage.store import Store
@@ -146,29 +152,64 @@ def of_masks(masks: CloudMasks, legends: Legends) -> xr.Dataset:
     return of_cube(masks.cube, legends).assign_coords(acquisition=("time", keys))
 
 
-def of_maps(store: Store, key: str, files: Mapping[str, str], legend: Legend) -> xr.Dataset:
-    """Return a year's maps on one grid, each under the name of its file.
+def of_maps(artefacts: Artefacts, where: Partition) -> xr.Dataset:
+    """Return a year's maps on one grid, each under the name of its file: of one writing.
 
-    files  their paths, by name
+    Raises MissingArtefactError where they are not made yet.
     """
+    store, path = artefacts.store, key("mosaic", year=where.year)
+
+    def read() -> tuple[xr.Dataset, list[str | None]]:
+        files = artefacts.files("mosaic", where)
+        objects = {
+            name: None if store.local else ByteRanges(store.fs, physical)
+            for name, physical in files.items()
+            if name.endswith(".tif")
+        }
+        found = _maps(store, path, files, objects, artefacts.legend)
+        return found, [one.writing() for one in objects.values() if one is not None]
+
+    return of_one_version(lambda: of_one_writing(store, path, read))
+
+
+def _maps(
+    store: Store,
+    path: str,
+    files: Mapping[str, str],
+    objects: Mapping[str, ByteRanges | None],
+    legend: Legend,
+) -> xr.Dataset:
     found, grid = {}, None
-    for file, physical in files.items():
-        if not file.endswith(".tif"):
-            continue
-        ranges = None if store.local else ByteRanges(store.fs, physical)
-        name = file.removesuffix(".tif")
-        with opened_file(store, key, physical, ranges) as raster:
+    about: dict[str, str] = {}
+    stored = _legend(store, path, files)
+    for file, ranges in objects.items():
+        name, physical = file.removesuffix(".tif"), files[file]
+        of_classes = file == LAND_COVER
+        with opened_file(store, path, physical, ranges) as raster:
             grid = GeoBox(raster.shape, raster.transform, raster.crs.to_string())
             layer = Layer((), raster.dtypes[0])
-            tags = raster.tags() if name == "land_cover" else {}
-        read = partial(_map_window, store, key, physical, ranges)
-        how = decoded("class" if name == "land_cover" else name, layer, legend)
+            tags = raster.tags()
+        how = decoded("class" if of_classes else name, layer, stored or legend)
+        read = partial(_map_window, store, path, physical, ranges)
         array = LazyArray(grid.shape, how.dtype, partial(_decoded, how.decode, read))
         found[name] = variable(grid.dimensions, array, how.attributes)
-        if name == "land_cover":
+        if of_classes:
             about = {k: v for k, v in tags.items() if k in ("year", "model_version", "patches")}
     assert grid is not None
     return xr.Dataset(found, xr_coords(grid), about)
+
+
+def _legend(store: Store, path: str, files: Mapping[str, str]) -> Legend:
+    """The classes as the map has them beside it; none where it has none."""
+    physical = files.get(f"{LAND_COVER}.aux.xml")
+    if physical is None:
+        return {}
+    try:
+        with store.reaching(store.path(path)):
+            content = store.content(physical)
+    except FileNotFoundError as error:
+        raise store.unreadable(path, physical, f"{LAND_COVER} has lost its classes") from error
+    return raster_cube.legends(content).get(1, {})
 
 
 def _decoded(decode: Any, read: Any, lead: Sequence[list[int]], window: Window) -> NDArray[Any]:
@@ -178,13 +219,13 @@ def _decoded(decode: Any, read: Any, lead: Sequence[list[int]], window: Window) 
 
 def _map_window(
     store: Store,
-    key: str,
+    path: str,
     physical: str,
     ranges: ByteRanges | None,
     _lead: Sequence[list[int]],
     window: Window,
 ) -> NDArray[Any]:
-    with opened_file(store, key, physical, ranges) as raster:
+    with opened_file(store, path, physical, ranges) as raster:
         values: NDArray[Any] = raster.read(1, window=RasterWindow.from_slices(*window))
     return values
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,9 +13,14 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from lc_platform.cube import Window
+from lc_platform.eo.onnx_model import MissingPackageError
 
 Read = Callable[[Sequence[list[int]], Window], NDArray[Any]]
 """Gives the values (dims..., y, x) at positions along each dim before (y, x), in a window."""
+
+
+Chunks = Mapping[str, int] | Literal["auto"]
+"""By dim, how many of it are read together."""
 
 
 class LazyArray(BackendArray):
@@ -61,3 +67,18 @@ def variable(dims: Sequence[str], array: LazyArray, attributes: dict[str, Any]) 
     lazy: Any = indexing.LazilyIndexedArray(array)
     lazy = indexing.CopyOnWriteArray(lazy)
     return xr.Variable(dims, lazy, attributes, {"grid_mapping": "spatial_ref"})
+
+
+def in_chunks(dataset: xr.Dataset, chunks: Chunks | None) -> xr.Dataset:
+    """Return a dataset whose pixels dask reads, chunk by chunk; as it is where ``chunks`` is None.
+
+    Raises MissingPackageError where there is no dask.
+    """
+    if chunks is None:
+        return dataset
+    if find_spec("dask") is None:
+        raise MissingPackageError(
+            "chunks: dask, which reads in chunks, is not installed: `pip install dask`. Without "
+            "chunks, select what is needed before it is computed"
+        )
+    return dataset.chunk(chunks)

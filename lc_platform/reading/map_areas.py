@@ -24,8 +24,7 @@ from lc_platform.cube import Legend
 from lc_platform.eo import polygons
 from lc_platform.products.mosaic import LAND_COVER
 from lc_platform.reading.artefacts import Artefacts
-from lc_platform.reading.pixels import of_one_version
-from lc_platform.storage.errors import DamagedArtefactError
+from lc_platform.reading.open_artefacts import of_one_version
 from lc_platform.storage.raster_cube import opened_file
 
 _MOST = 4096 * 4096
@@ -105,14 +104,9 @@ def _of_statistics(told: Mapping[str, Any]) -> ClassArea:
 def _counted(
     artefacts: Artefacts, where: Partition, path: str, boxes: Sequence[Box] | None
 ) -> CountedPixels:
-    store = artefacts.store
-    before = store.physical(path)
-    try:
-        files = artefacts.files("mosaic", where)
-        with opened_file(store, path, files[LAND_COVER]) as raster:
-            return count(raster, boxes)
-    except DamagedArtefactError as error:
-        raise store.unreadable(path, before, str(error)) from error
+    files = artefacts.files("mosaic", where)
+    with opened_file(artefacts.store, path, files[LAND_COVER]) as raster:
+        return count(raster, boxes)
 
 
 @dataclass(frozen=True)

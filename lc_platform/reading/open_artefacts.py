@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lc_platform.runtime.bounded_cache import BoundedCache
+from lc_platform.storage.errors import UnavailableError
 from lc_platform.storage.store import Store
 
 _MOST = 64
 """Artefacts that stay open: they hold no pixels, and a few kilobytes of what they say of
 themselves."""
 _Opened = TypeVar("_Opened")
+_Read = TypeVar("_Read")
 
 
 def file_state(store: Store, key: str) -> object:
@@ -23,6 +25,14 @@ def file_state(store: Store, key: str) -> object:
         now = path.stat()
         return str(path), now.st_ino, now.st_mtime_ns
     return store.state(key)
+
+
+def of_one_version(read: Callable[[], _Read]) -> _Read:
+    """Return what is read; once more where an artefact was replaced while it was."""
+    try:
+        return read()
+    except UnavailableError:
+        return read()
 
 
 class OpenArtefacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -16,6 +16,7 @@ from lc_platform.products.handle import PatchYearHandle
 from lc_platform.reading import story
 from lc_platform.reading.artefacts import Artefacts
 from lc_platform.reading.nearby import NearbyCube, around
+from lc_platform.reading.open_artefacts import of_one_version
 from lc_platform.reading.places import Pixel
 from lc_platform.reading.story import MapPixel, ReferencePixel, Story
 from lc_platform.storage.errors import UnavailableError
@@ -140,14 +141,6 @@ class Pixels:
             _part(reference, missing),
             list(dict.fromkeys(missing)),
         )
-
-
-def of_one_version(read: Callable[[], _Read]) -> _Read:
-    """Return what is read; once more where an artefact was replaced while it was."""
-    try:
-        return read()
-    except UnavailableError:
-        return read()
 
 
 def _part(asked: Future[_Read], missing: list[str]) -> _Read | None:

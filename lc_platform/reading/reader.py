@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from lc_platform.products.model import LandCoverModel
+    from lc_platform.reading.lazy import Chunks
     from lc_platform.reading.map_areas import MapAreas
     from lc_platform.reading.pixels import Pixels
     from lc_platform.reading.places import Pixel, Places
@@ -143,11 +144,13 @@ class Reader:
         year: int | None = None,
         *,
         collection: str | None = None,
+        chunks: Chunks | None = None,
     ) -> xr.Dataset:
         """Return an asset's rasters, of a patch, a year, or both, as they are partitioned.
 
         patch       its key
         collection  of ``raw_bands``: the name of an auxiliary collection; the main one where None
+        chunks      ``{"time": 8, "y": 256}`` or ``"auto"``: read by dask, so much of a dim together
 
         No pixel is read before it is used. Dims are those of the asset (time, band; date, feature)
         before y and x, which are the centres of the pixels in units of the CRS; ``spatial_ref``
@@ -159,24 +162,23 @@ class Reader:
         last day; with `features.padding` there are acquisitions before and after.
 
         What is opened is one version of the artefact: where that is replaced meanwhile, reading
-        raises UnavailableError, and never gives a mixture.
+        raises UnavailableError, and never gives a mixture. MissingPackageError: there is no dask.
 
         Example: ``reader.dataset("raw_bands", patch, 2023).reflectance.sel(band="B08")``
         """
+        from lc_platform.reading.lazy import in_chunks
+
+        return in_chunks(self._dataset(asset, patch, year, collection), chunks)
+
+    def _dataset(
+        self, asset: str, patch: str | None, year: int | None, collection: str | None
+    ) -> xr.Dataset:
         from lc_platform.reading import datasets
 
         where = self.artefacts.partition(asset, patch, year)
-        path = key(asset, where.patch, where.year)
         if asset == "mosaic":
-            from lc_platform.artefacts.formats import formats
-
-            files = self.artefacts.opened(
-                asset, where, lambda: formats()[asset].open(self.store, path)
-            )
-            legend = self.artefacts.stored_legends(f"{path}/land_cover.tif").get(
-                1, self.artefacts.legend
-            )
-            return datasets.of_maps(self.store, path, files, legend)
+            return datasets.of_maps(self.artefacts, where)
+        path = key(asset, where.patch, where.year)
         if path.endswith(".tif"):
             raster = self.artefacts.raster(asset, where)
             return datasets.of_cube(raster, self.artefacts.legends(path, raster))
@@ -244,12 +246,12 @@ class Reader:
         found: Mapping[str, Any] = self.artefacts.value("evaluation", year).metrics
         return found
 
-    def land_cover(self, year: int) -> xr.DataArray:
+    def land_cover(self, year: int, *, chunks: Chunks | None = None) -> xr.DataArray:
         """Return the map of a year, (y, x), class ids, 0 where there is no data; see `dataset`.
 
         Example: ``reader.land_cover(2023).plot.imshow()``
         """
-        return self.dataset("mosaic", year=year)["land_cover"]
+        return self.dataset("mosaic", year=year, chunks=chunks)["land_cover"]
 
     def to_stac(self, years: Sequence[int] | None = None) -> pystac.Catalog:
         """Return what is there now as a STAC catalog, with a collection for each asset and an item
@@ -410,7 +412,7 @@ class Reader:
 
         Example: ``reader.series(reader.patches.geometry.iloc[0], "NDVI", 2023)``
         """
-        from lc_platform.reading.pixels import of_one_version
+        from lc_platform.reading.open_artefacts import of_one_version
 
         return of_one_version(lambda: self._series(polygon, index, year))
 
@@ -508,7 +510,7 @@ class Reader:
 
     @property
     def grid_state(self) -> object:
-        """What differs where the patch grid that is kept here is another one."""
+        """What differs where the grid that is kept is another. Example: ``reader.grid_state``"""
         return self.artefacts.grid_state
 
     def refresh(self) -> None:

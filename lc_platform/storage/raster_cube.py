@@ -213,7 +213,8 @@ def opened_file(
     ranges  of its object, where it lies in an object store and they are open already
 
     What was read is to be used when the block has ended well. Raises DamagedArtefactError where the
-    file is damaged, UnavailableError where the store cannot be reached.
+    file is damaged, UnavailableError where it was replaced meanwhile, or where the store cannot be
+    reached.
     """
     if ranges is None and not store.local:
         ranges = ByteRanges(store.fs, physical)
@@ -227,10 +228,8 @@ def opened_file(
             raise RasterioError(str(opening.failure))
     except (RasterioError, CPLE_BaseError) as error:
         why = (opening and opening.failure) or error
-        name = PurePosixPath(physical).name
-        raise store.fault(store.path(key), why) or DamagedArtefactError(
-            f"{store.path(key)}: {name} is damaged ({_first(why)}). Materialize it again", key
-        ) from why
+        problem = f"{PurePosixPath(physical).name} is damaged ({_first(why)})"
+        raise store.fault(store.path(key), why) or store.unreadable(key, physical, problem) from why
 
 
 def _first(error: BaseException) -> BaseException:

@@ -165,9 +165,10 @@ class Store:
         return kind(f"{path}: {found.words}")
 
     def unreadable(self, key: str, physical: str, problem: str) -> StorageError:
-        """What to say where the version of a key that lies at a physical path cannot be read: it
-        was replaced meanwhile, which another try mends, or it is damaged."""
-        if self.physical(key) != physical:
+        """What to say where the version of a key that lies at a physical path, or a file in it,
+        cannot be read: it was replaced meanwhile, which another try mends, or it is damaged."""
+        now = self.physical(key)
+        if physical != now and not physical.startswith(f"{now}/"):
             return UnavailableError(_REPLACED.format(self.path(key)))
         return DamagedArtefactError(f"{self.path(key)}: {problem}. Materialize it again", key)
 

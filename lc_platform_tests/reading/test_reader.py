@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -22,11 +23,21 @@ from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.layout import key
 from lc_platform.config import FILE_NAME
 from lc_platform.eo.indices import normalized_difference
+from lc_platform.eo.onnx_model import MissingPackageError
 from lc_platform.errors import PlatformError
 from lc_platform.platform import Platform
+from lc_platform.products.mosaic import Mosaic
+from lc_platform.products.options import MosaicOptions
+from lc_platform.reading import datasets, lazy
 from lc_platform.reading.errors import NotFoundError
+from lc_platform.reading.reader import Reader
 from lc_platform.reading.series import PolygonError
-from lc_platform.storage.errors import MissingArtefactError
+from lc_platform.storage import raster_cube
+from lc_platform.storage.errors import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    UnavailableError,
+)
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import ZarrCube
@@ -374,6 +385,79 @@ def test_a_rewritten_year_is_never_a_mixture(made: tuple[Path, PatchGrid], tmp_p
     after = reader.dataset("predictions", patch.key, YEAR)
     assert set(np.unique(after["class"])) == {0, 1}
     assert after["class"].attrs["flag_colors"].split()[1:] == ["#010203"]
+
+
+def replaced_map(store: Store, grid: PatchGrid, legend: dict[int, tuple[str, str]]) -> None:
+    """Put other predictions, and the map that is joined of them, in place of those that are
+    there."""
+    maps = {}
+    for one in grid.patches:
+        here = stores.Partition(one.key, YEAR)
+        stores.put(store, "predictions", here, stores.predicted(one, YEAR, legend))
+        maps[one.key] = RasterCube(store, key("predictions", one.key, YEAR))
+    options = MosaicOptions(classes=legend, crs=None, area=None, polygons=False)
+    joined = Mosaic(YEAR, grid.patches, maps, {}, options)
+    stores.put(store, "mosaic", stores.Partition(year=YEAR), joined)
+
+
+def test_a_map_that_is_replaced_is_the_old_one_or_the_new_one_or_says_so(
+    made: tuple[Path, PatchGrid], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, grid = made
+    shutil.copytree(folder / "data", tmp_path / "data", symlinks=True)
+    reader = lc_platform.open(tmp_path / "data")
+    before = reader.land_cover(YEAR)
+    replaced_map(reader.store, grid, {3: ("field", "#010203")})
+    with pytest.raises(UnavailableError, match=r"mosaic/.*: was replaced while it was read"):
+        before.load()
+    # Between the listing of its files and the first one that is opened.
+    original, times = raster_cube.opened_file, iter([{4: ("lake", "#040506")}])
+
+    def late(store: Store, *arguments: Any) -> Any:
+        if legend := next(times, None):
+            replaced_map(store, grid, legend)
+        return original(store, *arguments)
+
+    monkeypatch.setattr(datasets, "opened_file", late)
+    after = reader.land_cover(YEAR)
+    assert after.attrs["flag_meanings"].split()[1:] == ["lake"]
+    assert set(np.unique(after)) == {0, 4}
+
+
+def test_a_damaged_map_is_told_of_as_damaged_and_not_as_replaced(
+    made: tuple[Path, PatchGrid], tmp_path: Path
+) -> None:
+    shutil.copytree(made[0] / "data", tmp_path / "data", symlinks=True)
+    reader = lc_platform.open(tmp_path / "data")
+    (tmp_path / "data" / "mosaic" / str(YEAR) / "confidence.tif").write_bytes(b"II*\0")
+    with pytest.raises(DamagedArtefactError, match=r"confidence\.tif is damaged .*again"):
+        reader.land_cover(YEAR)
+
+
+def test_chunks_are_read_by_dask_and_give_what_is_there(
+    reader: Any, grid: PatchGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = grid.patches[0].key
+    asked = {"time": 3, "y": 10, "x": 16}
+    chunked = reader.dataset("raw_bands", patch, YEAR, chunks=asked).reflectance
+    assert chunked.data.chunksize == (3, len(chunked.band), 10, 16)
+    plain = reader.dataset("raw_bands", patch, YEAR).reflectance
+    assert plain.chunks is None
+    xr.testing.assert_equal(chunked.max("time").compute(), plain.load().max("time"))
+    assert reader.land_cover(YEAR, chunks="auto").chunks is not None
+    monkeypatch.setattr(lazy, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError, match=r"chunks: dask, .* `pip install dask`"):
+        reader.land_cover(YEAR, chunks="auto")
+
+
+def test_all_that_a_reader_offers_has_an_example_and_says_its_types() -> None:
+    offered = {n: one for n, one in vars(Reader).items() if not n.startswith("_")}
+    assert len(offered) > 15
+    for name, one in offered.items():
+        assert "Example: ``" in (one.__doc__ or ""), name
+        call = getattr(one, "fget", None) or getattr(one, "func", one)
+        arguments = set(inspect.signature(call).parameters) - {"self"}
+        assert arguments | {"return"} == set(call.__annotations__), name
 
 
 @pytest.mark.slow
