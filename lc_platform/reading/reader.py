@@ -510,7 +510,7 @@ class Reader:
 
     @property
     def grid_state(self) -> object:
-        """What differs where the grid that is kept is another. Example: ``reader.grid_state``"""
+        """What differs where the patch grid that is kept here is another one."""
         return self.artefacts.grid_state
 
     def refresh(self) -> None:
