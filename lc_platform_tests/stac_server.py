@@ -231,6 +231,8 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
             if path.startswith("/sas/token/"):
                 return _json(served.token())
             asked = {name: values[0] for name, values in parse_qs(query).items()}
+            told = {"code": "NotFound", "description": "there is no such thing here"}
+            missing = _json(told, 404)
             match path.rstrip("/").split("/")[1:]:
                 case ["api"]:
                     return _json(self._landing_page())
@@ -240,9 +242,11 @@ def _handler(served: StacServer) -> type[BaseHTTPRequestHandler]:
                     return _json({"collections": [*served.collections.values()], "links": []})
                 case ["api", "collections", id_] if id_ in served.collections:
                     return _json(served.collections[id_])
+                case ["api", "collections", id_, "items", item] if id_ in served.collections:
+                    return next((_json(one) for one in served.items if one["id"] == item), missing)
                 case ["api", "search"] if self.command in served.methods:
                     return self._search(json.loads(body) if self.command == "POST" else asked)
-            return _json({"code": "NotFound", "description": "there is no such thing here"}, 404)
+            return missing
 
         def _file(self, path: Path) -> Answer:
             if not path.is_file():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lc_platform.cube import Cube, Origin
 from lc_platform.errors import PlatformError
-from lc_platform.products.raw_bands import SUN
+from lc_platform.products.raw_bands import ADDRESSES, SUN
 from lc_platform.runtime.progress import track
 from lc_platform.sources.protocol import Acquisition, BandContent
 
@@ -153,6 +153,8 @@ def archive_facts(acquisition: Acquisition, grids: Mapping[str, Sequence[str]]) 
         "cloud_cover": acquisition.cloud_cover,
         "properties": dict(acquisition.properties),
     }
+    if any(acquisition.addresses):
+        facts[ADDRESSES] = list(acquisition.addresses)
     if acquisition.sun is not None:
         facts |= dict(zip(SUN, acquisition.sun, strict=True))
     bands = dict.fromkeys(band for of in grids.values() for band in of)

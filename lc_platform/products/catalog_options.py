@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lc_platform.config.options import ABSENT, Options, appearance, if_any, option
+from lc_platform.config.options import ABSENT, NotCounted, Options, appearance, if_any, option
 from lc_platform.cube import Legend
 from lc_platform.eo.season import CALENDAR_YEAR, Season
 
@@ -32,3 +32,8 @@ class CatalogOptions(Options):
     archives: Mapping[str, str] = option(appearance("archives", value=if_any), default_factory=dict)
     """What the addresses of the items of a STAC API begin with, by the name of the auxiliary
     collection, that of the main one under an empty name; without archives that are no API."""
+    catalogs: Mapping[str, str] = option(
+        NotCounted("of whom reads it: an archive of files may lie elsewhere on each machine"),
+        default_factory=dict,
+    )
+    """The URLs or paths of static catalogs, likewise."""

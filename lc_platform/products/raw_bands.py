@@ -26,6 +26,8 @@ the map's neighbourhoods are whole; absent where there are none."""
 
 SUN = ("sun_azimuth", "sun_elevation")
 """Among an acquisition's facts: where the sun stood, degrees, where the archive says it."""
+ADDRESSES = "addresses"
+"""Likewise: by which references a catalog of files leads to its items, see `Acquisition`."""
 
 Times = slice | Sequence[int]
 

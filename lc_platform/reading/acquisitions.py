@@ -11,8 +11,8 @@ import pandas as pd
 
 from lc_platform.config import Config
 from lc_platform.products.cloud_masks import CloudMasks
-from lc_platform.products.raw_bands import AcquisitionStack
-from lc_platform.stac.archive_items import archives, item_links
+from lc_platform.products.raw_bands import ADDRESSES, AcquisitionStack
+from lc_platform.stac.archive_items import ArchiveItems
 
 
 def acquisitions(
@@ -43,7 +43,7 @@ def acquisitions(
             "valid_fraction": shares("valid_fraction"),
             "cloud_fraction": shares("cloud_fraction"),
             "used": unknown if used is None else np.isin(raw_bands.keys, list(used)),
-            "link": np.array([item_link(config, one.get("items") or ()) for one in facts], object),
+            "link": np.array(item_links(config, facts), object),
         },
         pd.DatetimeIndex(raw_bands.datetimes, name="time"),
     )
@@ -53,8 +53,12 @@ def _number(value: Any) -> float:
     return np.nan if value is None else float(value)
 
 
-def item_link(config: Config | None, items: Sequence[str]) -> str | None:
-    """Return the address of an acquisition's first item in a STAC API; None where the archive is
-    none, or where its address could tell a secret."""
-    links = item_links(archives(config), items[:1])
-    return links[0] if links else None
+def item_links(config: Config | None, facts: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """Return the URL of each acquisition's first item in its archive; None where it has none, or
+    where it could tell a secret.
+
+    facts  of the acquisitions, as the imagery has them
+    """
+    archives = ArchiveItems.of(config)
+    links = [archives.links(one.get("items") or (), one.get(ADDRESSES) or ()) for one in facts]
+    return [of[0] if of and "://" in (of[0] or "") else None for of in links]

@@ -344,8 +344,8 @@ class Reader:
         Columns: ``acquisition`` (its key), ``platform``, ``cloud_cover`` (percent, as the archive
         says), the shares of the patch's pixels that have data (``data_fraction``), that show the
         ground (``valid_fraction``) and that are cloudy (``cloud_fraction``), NaN where that is not
-        known; ``used``, whether the features are made of it; and ``link``, the address of its
-        first item in a STAC API. Raises MissingArtefactError where the imagery is not made yet.
+        known; ``used``, whether the features are made of it; and ``link``, the URL of its first
+        item in its archive. Raises MissingArtefactError where the imagery is not made yet.
 
         Example: ``reader.acquisitions(patch, 2023).valid_fraction``
         """
@@ -359,13 +359,10 @@ class Reader:
 
     def item_links(self, patch: str, year: int) -> dict[str, str | None]:
         """Return ``link`` of `acquisitions` by key. Example: ``reader.item_links(patch, 2023)``"""
-        from lc_platform.reading.acquisitions import item_link
+        from lc_platform.reading.acquisitions import item_links
 
         imagery = self.artefacts.imagery(self.artefacts.partition("raw_bands", patch, year))
-        return {
-            str(one["key"]): item_link(self.config, one.get("items") or ())
-            for one in imagery.acquisitions
-        }
+        return dict(zip(imagery.keys, item_links(self.config, imagery.acquisitions), strict=True))
 
     def areas(
         self, year: int, boxes: Sequence[tuple[float, float, float, float]] | None = None

@@ -120,6 +120,9 @@ class Acquisition:
     )
     """Gives the acquisition of those granules alone that have at most so much cloud, in percent;
     None where the archive tells nothing of single granules."""
+    addresses: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """By which the archive's own catalog of files leads to each of ``items``, from where it lies
+    itself; empty of one that it leads elsewhere for. None at all of other archives."""
     sun: tuple[float, float] | None = field(default=None, compare=False)
     """Azimuth and elevation of the sun in degrees, the mean of the granules'; None where the
     archive does not say it."""

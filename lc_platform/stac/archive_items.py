@@ -2,55 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from typing import Self
+from urllib.parse import quote, urljoin, urlsplit
 
 from lc_platform.catalogue import PRESETS
-from lc_platform.config import Config
+from lc_platform.config import Config, ConfigError
 
 MAIN = ""
 """Stands for the main collection."""
 
 
-def archives(config: Config | None) -> Mapping[str, str]:
-    """Return what the addresses of items begin with, by the name of the auxiliary collection, that
-    of the main one under `MAIN`: of those that lie in a STAC API, and whose address cannot tell a
-    secret. An item of a static catalog lies where only the catalog says, and has none."""
-    if config is None:
-        return {}
+@dataclass(frozen=True)
+class ArchiveItems:
+    """Where the items of archives lie: of those whose address cannot tell a secret."""
+
+    apis: Mapping[str, str] = field(default_factory=dict)
+    """What the addresses of a STAC API's items begin with, by the name of the auxiliary collection,
+    that of the main one under `MAIN`."""
+    catalogs: Mapping[str, str] = field(default_factory=dict)
+    """The URLs or paths of static catalogs, likewise: of an item its acquisition says by which
+    reference the catalog leads to it."""
+
+    @classmethod
+    def of(cls, config: Config | None) -> Self:
+        """Return where those of a configuration lie; nothing is known without one."""
+        apis: dict[str, str] = {}
+        catalogs: dict[str, str] = {}
+        for name, catalog, collection in () if config is None else _of_stac(config):
+            address = PRESETS[catalog].url if catalog in PRESETS else catalog
+            if not address.endswith(".json"):
+                if _is_told(address):
+                    address = address.rstrip("/")
+                    apis[name] = f"{address}/collections/{quote(collection, safe='')}/items/"
+            elif "://" not in address or _is_told(address):
+                assert config is not None
+                try:
+                    catalogs[name] = config.located(address, "imagery.catalog")
+                except ConfigError:  # a variable that only those who acquire have
+                    continue
+        return cls(apis, catalogs)
+
+    def links(
+        self, items: Sequence[str], addresses: Sequence[str] = (), collection: str = MAIN
+    ) -> list[str | None]:
+        """Return the address of each of an acquisition's items; None of those that have none.
+
+        addresses   as the acquisition says them, where it says any
+        collection  the name of an auxiliary one
+        """
+        if (begins := self.apis.get(collection)) is not None:
+            return [begins + _quoted(str(item)) for item in items]
+        root = self.catalogs.get(collection)
+        if root is None or len(addresses) != len(items):
+            return [None] * len(items)
+        return [_from(root, address) if address else None for address in addresses]
+
+
+def _of_stac(config: Config) -> Iterator[tuple[str, str, str]]:
     imagery = config.imagery
-    of = [(MAIN, imagery.source, imagery.catalog, imagery.collection)]
-    of += [
-        (one.name, imagery.auxiliary_source(one), one.catalog or imagery.catalog, one.collection)
-        for one in imagery.also
-    ]
-    found = {
-        name: _items(catalog or "", collection)
-        for name, source, catalog, collection in of
-        if source == "stac"
-    }
-    return {name: begins for name, begins in found.items() if begins is not None}
+    if imagery.source == "stac":
+        yield MAIN, imagery.catalog or "", imagery.collection
+    for one in imagery.also:
+        if imagery.auxiliary_source(one) == "stac":
+            yield one.name, one.catalog or imagery.catalog or "", one.collection
 
 
-def _items(catalog: str, collection: str) -> str | None:
-    address = PRESETS[catalog].url if catalog in PRESETS else catalog
+def _is_told(address: str) -> bool:
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or parts.path.endswith(".json"):
-        return None
-    if parts.username or parts.query or "$" in address:
-        return None
-    return f"{address.rstrip('/')}/collections/{quote(collection, safe='')}/items/"
+    known = parts.scheme in ("http", "https") and "$" not in address
+    return known and not parts.username and not parts.query
 
 
-def item_links(of: Mapping[str, str], items: Iterable[str], collection: str = MAIN) -> list[str]:
-    """Return the addresses of an acquisition's items; none where their archive has none.
-
-    of          what `archives` gives
-    collection  the name of an auxiliary one
-    """
-    begins = of.get(collection)
-    return [] if begins is None else [begins + _quoted(str(item)) for item in items]
+def _from(root: str, address: str) -> str:
+    if "://" in root:
+        return urljoin(root, quote(address))
+    return posixpath.normpath(posixpath.join(posixpath.dirname(root), address))
 
 
 @lru_cache(16384)

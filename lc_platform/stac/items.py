@@ -12,8 +12,9 @@ from lc_platform.artefacts.layout import PATCH, YEAR, Partition, dimensions
 from lc_platform.cube import same_grid
 from lc_platform.products.catalog import COLLECTION
 from lc_platform.products.catalog_options import CatalogOptions
+from lc_platform.products.raw_bands import ADDRESSES
 from lc_platform.stac import extensions
-from lc_platform.stac.archive_items import MAIN, item_links
+from lc_platform.stac.archive_items import MAIN, ArchiveItems
 from lc_platform.stac.bands import Bands, bands_of, projection
 from lc_platform.stac.described import COLLECTIONS
 from lc_platform.stac.encoding import SharedList, SharedObject
@@ -49,6 +50,7 @@ class Items:
         self.inventory = inventory
         self.options = options
         self.root = root
+        self._archives = ArchiveItems(options.archives, options.catalogs)
         self._bands: dict[str, tuple[Bands, int]] = {}
         self._times: dict[tuple[str, int | None], tuple[datetime, datetime]] = {}
         self._projections: dict[tuple[str, int], dict[str, Any]] = {}
@@ -275,6 +277,7 @@ class Items:
                     one["key"],
                     one["datetime"],
                     tuple(map(str, one.get("items", ()))),
+                    tuple(one.get(ADDRESSES, ())),
                     one.get("platform"),
                     one.get("cloud_cover"),
                 )
@@ -294,6 +297,7 @@ class Items:
         key: str,
         when: str,
         items: tuple[str, ...],
+        addresses: tuple[str, ...],
         platform: str | None,
         cloud_cover: float | None,
     ) -> _Acquisition:
@@ -307,9 +311,8 @@ class Items:
         }
         links: dict[str, SharedObject] = {
             href: SharedObject(_link("derived_from", href, extensions.GEOJSON) | {"title": item})
-            for href, item in zip(
-                item_links(self.options.archives, items, short), items, strict=False
-            )
+            for href, item in zip(self._archives.links(items, addresses, short), items, strict=True)
+            if href is not None
         }
         return _Acquisition(SharedObject({k: v for k, v in facts.items() if v is not None}), links)
 

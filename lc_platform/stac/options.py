@@ -6,7 +6,7 @@ from lc_platform.config import Config
 from lc_platform.cube import Legend
 from lc_platform.eo.season import Season
 from lc_platform.products.catalog_options import CatalogOptions
-from lc_platform.stac.archive_items import archives
+from lc_platform.stac.archive_items import ArchiveItems
 
 
 def options_of(config: Config | None, classes: Legend, season: Season) -> CatalogOptions:
@@ -18,10 +18,12 @@ def options_of(config: Config | None, classes: Legend, season: Season) -> Catalo
     """
     if config is None:
         return CatalogOptions(classes=classes, season=season)
+    archives = ArchiveItems.of(config)
     return CatalogOptions(
         name=config.name,
         classes=classes,
         season=season,
         padding=config.features.padding,
-        archives=archives(config),
+        archives=archives.apis,
+        catalogs=archives.catalogs,
     )

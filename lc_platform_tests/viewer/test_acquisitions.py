@@ -20,7 +20,7 @@ from lc_platform.area.grid import Patch, PatchGrid
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import key
 from lc_platform.reading import acquisition_index
-from lc_platform.reading.acquisitions import item_link
+from lc_platform.reading.acquisitions import item_links
 from lc_platform.reading.reader import Reader
 from lc_platform.storage.store import Store
 from lc_platform.viewer.app import create_app
@@ -180,14 +180,15 @@ def test_only_what_was_acquired_since_is_listed_again(
     [
         ("https://stac.example/v1", "https://stac.example/v1/collections/c-1/items/S2A%2F1"),
         ("earth-search", "https://earth-search.aws.element84.com/v1/collections/c-1/items/S2A%2F1"),
-        ("https://stac.example/catalog.json", None),
+        ("https://stac.example/all/catalog.json", "https://stac.example/items/S2A%231.json"),
         ("archive/catalog.json", None),
+        ("https://${HOST}/all/catalog.json", None),
         ("https://me:secret@stac.example/v1", None),
         ("https://stac.example/v1?token=secret", None),
         ("https://${HOST}/v1", None),
     ],
 )
-def test_items_of_an_api_have_an_address_without_secrets(
+def test_items_have_a_url_where_it_tells_no_secret(
     catalog: str, link: str | None, tmp_path: Path
 ) -> None:
     classes = [{"id": 1, "name": "land", "color": "#22aa44"}]
@@ -195,8 +196,9 @@ def test_items_of_an_api_have_an_address_without_secrets(
     imagery = {"source": "stac", "catalog": catalog, "collection": "c-1"}
     data = settings(imagery=imagery, reference=reference)
     found = config.parse(data, tmp_path)
-    assert item_link(found, ["S2A/1", "S2A/2"]) == link
-    assert item_link(found, []) is None
+    addresses = ["../items/S2A#1.json", "../items/S2A#2.json"]
+    facts = {"items": ["S2A/1", "S2A/2"], "addresses": addresses}
+    assert item_links(found, [facts, {"items": []}]) == [link, None]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from lc_platform.sources.protocol import Acquisition, Cost, Ledger, Pixels, Sour
 from lc_platform.sources.stac.bands import Bands, common_calibration
 from lc_platform.sources.stac.documents import Documents
 from lc_platform.sources.stac.granules import by_preference, granules_on
-from lc_platform.sources.stac.hrefs import located, resolve
+from lc_platform.sources.stac.hrefs import located, relative, resolve
 from lc_platform.sources.stac.items import NOT_STAC, Granule, Items, merged, parsed
 from lc_platform.sources.stac.pixels import Layer, Read, read_layer
 from lc_platform.sources.stac.signing import Signing
@@ -302,7 +302,9 @@ class StacArchive:
         suns = [sun_of(of) for of in properties]
         found = as_acquisition(key, granules, clouds, facts, _coverage(granules, area), suns)
         bands = Bands(found.key, granules, self._hosted, self._files)
-        return replace(found, bands=bands, of_granules=of_granules)
+        own = (relative(one.item.get_self_href(), self.catalog) for one in granules)
+        addresses = tuple(own) if self._api is None else ()
+        return replace(found, bands=bands, of_granules=of_granules, addresses=addresses)
 
     def _read_layers(self, layers: Sequence[Layer], geobox: GeoBox) -> list[Read]:
         # Threads wait for a server together; files of this machine are read faster without.

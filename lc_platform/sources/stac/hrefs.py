@@ -7,9 +7,10 @@ pystac takes a path for a URL, and loses what follows ``#`` and ``?`` in it. A f
 from __future__ import annotations
 
 import os
+import posixpath
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pystac.utils import make_absolute_href
 
@@ -35,6 +36,20 @@ def located(href: str, document: str | None = None) -> str:
     if document is not None and is_elsewhere(document):
         return str(make_absolute_href(href, document))
     return _existing(Path.cwd() if document is None else Path(document).parent, href)
+
+
+def relative(href: str | None, document: str) -> str:
+    """Return the reference by which a document, at a URL or path, leads to another: one of the same
+    server, or of this machine. Empty where it is elsewhere, or has a query, which may be a
+    signature."""
+    if href is None or is_elsewhere(href) != is_elsewhere(document):
+        return ""
+    if not is_elsewhere(document):
+        return Path(os.path.relpath(href, Path(document).parent)).as_posix()
+    to, of = urlsplit(href), urlsplit(document)
+    if to.query or (to.scheme, to.netloc) != (of.scheme, of.netloc):
+        return ""
+    return posixpath.relpath(to.path, posixpath.dirname(of.path) or "/")
 
 
 def resolve(document: dict[str, Any], href: str) -> None:
