@@ -235,12 +235,12 @@ def metadata() -> str:
         unit = "percent" if fact.unit == SHARE else fact.unit
         of_record = "" if shown == name else f" (in a record {code(name)}, 0 to 1)"
         assets = [f"[{one}](#asset-{one})" for one, names in OF_ASSETS.items() if name in names]
-        rows.append((code(shown) + of_record, unit, _text(fact.what), ", ".join(assets) or "all"))
+        rows.append((code(shown) + of_record, _text(fact.what), unit, ", ".join(assets) or "all"))
     return "\n".join([
         "# Metadata\n",
         "These stand on the page of an asset's partition in Dagster's UI, and in the artefact's "
         "record below `.records/`. An artefact has those that apply to it.\n",
-        table(("key", "unit", "what it says", "of"), rows),
+        table(("key", "what it says", "unit", "of"), rows),
     ])  # fmt: skip
 
 
