@@ -96,6 +96,18 @@ def test_an_expression_is_what_python_computes(text: str) -> None:
     assert close.mean() > 0.9
 
 
+@pytest.mark.parametrize("shape", [(), (0, 4, 5), (3,), (1, 1), (5, 7, 9), (2, 40_001), (700, 201)])
+def test_bands_of_any_size_are_computed_wherever_they_lie(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(2)
+    index = indices.parse({"X": "2 * B08 / (B04 + B02 - B08)"}, ())
+    table = rng.random((*shape[:1], 3, *shape[1:])).astype(np.float32)
+    beside = {band: table[:, i] if shape else table[i] for i, band in enumerate(index.bands)}
+    nir, red, blue = (beside[band] for band in ("B08", "B04", "B02"))
+    found = indices.compute(index, beside)
+    assert found.shape == shape
+    np.testing.assert_array_equal(found, np.float32(2) * nir / (red + blue - nir))
+
+
 def test_what_has_no_value_is_missing() -> None:
     values = {"B08": np.array([0.0, 4.0], np.float32), "B04": np.array([0.0, 0.0], np.float32)}
     for text in ("B08 / B04", "(B04 - B08) ** 0.5 / B08"):
