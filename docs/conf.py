@@ -45,6 +45,7 @@ python_use_unqualified_type_names = True
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["pages.css"]
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}

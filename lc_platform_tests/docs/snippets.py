@@ -18,6 +18,8 @@ from lc_platform_tests.rooms import PROJECT
 
 DOCS = PROJECT / "docs"
 GENERATED = DOCS / "reference"
+BUILT = PROJECT / "build" / "docs"
+"""Where `.ci/run` builds the site."""
 TUTORIAL = DOCS / "tutorial"
 HOW_TO = DOCS / "how-to"
 """The folders whose blocks are run."""

@@ -12,13 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from lc_platform_tests.docs.snippets import DOCS
-from lc_platform_tests.rooms import PROJECT
+from lc_platform_tests.docs.snippets import BUILT, DOCS
 
 pytestmark = pytest.mark.slow
-
-BUILT = PROJECT / "build" / "docs"
-"""Where `.ci/run` has built it."""
 
 
 @pytest.fixture(scope="module")
