@@ -64,6 +64,7 @@ def _again(cube: InMemoryCube) -> LazyCube:
 def imagery(of: Patch, year: int = YEAR, days: Sequence[int] = (10, 200)) -> LazyCube:
     """Two acquisitions of a patch, of an item each."""
     numbers = np.full((len(days), 2, *of.shape), 1000)
+    numbers[:, 1] += np.arange(numbers[:, 1].size).reshape(numbers[:, 1].shape)
     found = stack(numbers, days, ("B04", "B08"), year=year, geobox=of.geobox, patch=of.key)
     cube = found.cube
     assert isinstance(cube, InMemoryCube)

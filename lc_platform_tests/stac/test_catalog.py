@@ -25,11 +25,15 @@ import lc_platform
 from lc_platform.artefacts.formats import formats
 from lc_platform.artefacts.layout import Partition, key
 from lc_platform.artefacts.records import Records
+from lc_platform.products.raw_bands import AcquisitionStack
 from lc_platform.reading.errors import NotFoundError
 from lc_platform.reading.reader import Reader
+from lc_platform.stac import imagery
+from lc_platform.stac.imagery import ImageryDriver
 from lc_platform.storage import listing
 from lc_platform.storage.errors import DamagedArtefactError, MissingArtefactError
 from lc_platform.storage.store import Store
+from lc_platform.storage.zarr_cube import ZarrCube
 from lc_platform_tests.stac import catalogs
 from lc_platform_tests.stac.catalogs import ARCHIVE, YEAR
 
@@ -142,9 +146,9 @@ def test_a_pixel_leads_from_the_map_to_the_items_of_its_acquisitions(
     of_map = hrefs(only(catalog, "mosaic"), "derived_from")
     assert str(folder / "predictions/33N-r0-c0-2018.json") in of_map
     assert str(folder / "raw_bands/33N-r0-c1-2018.json") in of_map
-    imagery = pystac.Item.from_file(folder / "raw_bands/33N-r0-c1-2018.json")
+    of_patch = pystac.Item.from_file(folder / "raw_bands/33N-r0-c1-2018.json")
     # 10 and 200 days after 1 January 2018, as an API of the archive has its items.
-    assert hrefs(imagery, "derived_from") == [
+    assert hrefs(of_patch, "derived_from") == [
         f"{ARCHIVE}S2A_20180111T120000_0",
         f"{ARCHIVE}S2A_20180720T120000_1",
     ]
@@ -209,10 +213,31 @@ def test_odc_stac_loads_the_map_as_rasterio_reads_it(catalog: pystac.Catalog, st
         assert loaded.odc.geobox.affine == raster.transform
 
 
+@pytest.mark.parametrize("chunks", [None, {"x": 16, "y": 16}])
+def test_odc_stac_loads_a_year_of_raw_bands_as_the_store_has_them(
+    catalog: pystac.Catalog, store: Store, chunks: dict[str, int] | None
+) -> None:
+    child = catalog.get_child("raw_bands")
+    assert child is not None
+    items = [one for item in child.get_items() for one in imagery.acquisitions(item)]
+    loaded = odc.stac.load(items, ["B04", "nir"], driver=ImageryDriver(), chunks=chunks)
+    # Two patches beside each other, which were seen at the same two times.
+    assert loaded.B04.shape == (2, 32, 64)
+    assert loaded.B04.dtype == np.uint16
+    west = AcquisitionStack(ZarrCube(store, key("raw_bands", "33N-r0-c0", YEAR)))
+    assert [str(one)[:10] for one in loaded.time.values] == ["2018-01-11", "2018-07-20"]
+    everywhere = (slice(0, 32), slice(0, 32))
+    stored = west.digital_numbers(everywhere, slice(None), ["B04", "B08"])
+    np.testing.assert_array_equal(loaded.B04.values[:, :, :32], stored[:, 0])
+    np.testing.assert_array_equal(loaded.nir.values[:, :, :32], stored[:, 1])
+    with pytest.raises(ValueError, match="item mosaic-2018: is of mosaic, and has no acqui"):
+        imagery.acquisitions(only(catalog, "mosaic"))
+
+
 def test_xarray_opens_imagery_by_the_address_of_its_item(catalog: pystac.Catalog) -> None:
     href = only(catalog, "raw_bands").get_assets()["data"].get_absolute_href()
-    imagery = xr.open_zarr(href, consolidated=True)
-    red = float(imagery.bands.sel(band="B04").isel(time=0).mean())
+    opened = xr.open_zarr(href, consolidated=True)
+    red = float(opened.bands.sel(band="B04").isel(time=0).mean())
     assert red == pytest.approx(0.1)  # 1000 * 1e-4
 
 
