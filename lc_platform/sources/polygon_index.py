@@ -169,7 +169,8 @@ def layers_of(path: str, digest: str | None) -> list[Layer]:
         found.extend(layers(path))
         (folder / _ABOUT).write_text(json.dumps([asdict(layer) for layer in found]))
 
-    kept = _cached(["layers", digest, path], write)
+    # Under another name than before shapefiles were asked whether they are whole.
+    kept = _cached(["whole layers", digest, path], write)
     if kept is None or found:
         return found or layers(path)
     about = json.loads((kept / _ABOUT).read_text())

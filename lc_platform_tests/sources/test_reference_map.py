@@ -222,6 +222,15 @@ def test_a_file_that_is_neither_polygons_nor_raster_is_refused(tmp_path: Path) -
     assert message.endswith("Give one that is; this one may be damaged")
 
 
+@pytest.mark.parametrize("ending", [".shp", ".dbf"])
+def test_a_shapefile_that_is_cut_off_is_refused_by_the_part(tmp_path: Path, ending: str) -> None:
+    path = polygons(tmp_path / "lulc.shp", [box(i, 0, 1, 1) for i in range(50)], kind=[30] * 50)
+    part = path.with_suffix(ending)
+    content = part.read_bytes()
+    part.write_bytes(content[: len(content) // 2])
+    assert refusal(path).startswith(f"reference.path: {part} ends after {len(content) // 2} of ")
+
+
 def test_a_truncated_vector_file_is_refused_by_name(tmp_path: Path) -> None:
     shapes = [box(i % 20, i // 20, 1, 1) for i in range(4000)]
     path = polygons(tmp_path / "lulc.gpkg", shapes, kind=[30] * 4000)
