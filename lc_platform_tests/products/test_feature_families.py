@@ -261,6 +261,11 @@ def test_texture_is_of_the_season_median_around_a_pixel() -> None:
     found = stack.read((slice(-1, 6), slice(-1, 5)))[12:].reshape(2, 2, 7, 6)
     np.testing.assert_array_equal(found[:, 0], expected[3])
     np.testing.assert_array_equal(found[:, 1], expected[0])
+    wide = with_margin(raw, masks, 2)
+    recipe = features.build(*wide, replace(SETTINGS, stored=False, families=(Series(), TEXTURE)))
+    computed = FeatureStack(features.recomputed(recipe.load().attributes, *wide))
+    edge = slice(-1, 3), slice(2, 5)
+    np.testing.assert_array_equal(computed.read(edge), stack.read(edge))
     missing = np.isnan(found).any(axis=(0, 1))
     assert np.argwhere(missing).tolist() == [[3, 2]]
 
