@@ -157,7 +157,12 @@ class Artefacts:
         file = self._file or FILE_NAME
         command = " ".join(["lc-platform run", f"--select {asset}", *select, f"-c {file}"])
         path = self.store.path(key(asset, where.patch, where.year))
-        return MissingArtefactError(f"{asset}{of}: is not made yet ({path}). Make it: `{command}`")
+        moved = ""
+        if asset == "patch_grid" and self.config is not None:
+            moved = ". Where the store was moved, say in `storage` where it lies now"
+        return MissingArtefactError(
+            f"{asset}{of}: is not made yet ({path}). Make it: `{command}`{moved}"
+        )
 
     @staticmethod
     def if_made(open_it: Callable[[], _Result]) -> _Result | None:

@@ -85,7 +85,7 @@ class _Bands:
         name, _ = band
         href = item.assets[name].href.rpartition("#")[0]
         if href not in self._opened:
-            self._opened[href] = xr.open_zarr(href, mask_and_scale=False)
+            self._opened[href] = xr.open_zarr(href, mask_and_scale=False, chunks={})
         imagery = self._opened[href].bands
         about = item.properties
         rows, columns = about["proj:shape"]
@@ -93,7 +93,7 @@ class _Bands:
         values = imagery.sel(band=name).isel(time=about[f"{_OWN}:position"]).variable
         (described,) = item.assets[name].extra_fields["bands"]
         return xr.DataArray(
-            values.to_base_variable().copy(deep=False).data,
+            values.data,
             xr_coords(geobox),
             geobox.dimensions,
             attrs={"nodata": norm_nodata(described.get("nodata"))},

@@ -21,6 +21,7 @@ import yaml
 import lc_platform
 from lc_platform.area.grid import PatchGrid
 from lc_platform.artefacts.layout import key
+from lc_platform.artefacts.records import Records
 from lc_platform.config import FILE_NAME
 from lc_platform.eo.indices import normalized_difference
 from lc_platform.eo.onnx_model import MissingPackageError
@@ -432,6 +433,39 @@ def test_a_damaged_map_is_told_of_as_damaged_and_not_as_replaced(
     (tmp_path / "data" / "mosaic" / str(YEAR) / "confidence.tif").write_bytes(b"II*\0")
     with pytest.raises(DamagedArtefactError, match=r"confidence\.tif is damaged .*again"):
         reader.land_cover(YEAR)
+
+
+def test_a_configuration_whose_store_was_moved_says_where_it_looked_and_what_to_do(
+    made: tuple[Path, PatchGrid], tmp_path: Path
+) -> None:
+    file = tmp_path / FILE_NAME
+    shutil.copy(made[0] / FILE_NAME, file)
+    opened = lc_platform.open(file)
+    for ask in (lambda: opened.patches, opened.to_stac, lambda: opened.at(15.0, 46.7, YEAR)):
+        with pytest.raises(MissingArtefactError) as told:
+            ask()
+        text = str(told.value)
+        assert str(tmp_path / "data" / "patch_grid.parquet") in text
+        assert f"lc-platform run --select patch_grid -c {file}" in text
+        assert text.endswith("Where the store was moved, say in `storage` where it lies now")
+    moved = yaml.safe_load(file.read_text("utf-8")) | {"storage": str(made[0] / "data")}
+    file.write_text(yaml.safe_dump(moved), encoding="utf-8")
+    assert list(lc_platform.open(file).patches.index) == made[1].keys
+
+
+def test_what_is_being_written_is_not_counted_and_what_a_newer_release_wrote_is_named(
+    made: tuple[Path, PatchGrid], tmp_path: Path
+) -> None:
+    shutil.copytree(made[0] / "data", tmp_path / "data", symlinks=True)
+    reader = lc_platform.open(tmp_path / "data")
+    first, second = made[1].keys
+    with Records(reader.store).changing("raw_bands", stores.Partition(first, YEAR)):
+        assert reader.status().loc[("raw_bands", YEAR)].tolist() == [2, 1, 1]
+    newer = tmp_path / "data" / "raw_bands" / str(YEAR) / f"{second}.zarr" / "zarr.json"
+    newer.write_text('{"zarr_format": 4}', encoding="utf-8")
+    with pytest.raises(DamagedArtefactError, match=rf"{second}\.zarr.*[Mm]aterialize"):
+        reader.dataset("raw_bands", second, YEAR)
+    assert reader.dataset("raw_bands", first, YEAR).sizes["y"] > 0
 
 
 def test_chunks_are_read_by_dask_and_give_what_is_there(

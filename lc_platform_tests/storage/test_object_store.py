@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.fs
 import pyarrow.parquet
+import pystac
 import pytest
 import rasterio
 import xarray as xr
@@ -71,6 +72,7 @@ from lc_platform_tests.graphs import YEAR, configured
 from lc_platform_tests.judged_maps import JudgedMap, map_of_three
 from lc_platform_tests.reading import stores
 from lc_platform_tests.servers import BUCKET, KEYS, SeaweedFS, free_ports
+from lc_platform_tests.stac import catalogs
 from lc_platform_tests.storage.artefacts import (
     FORMATS,
     artefact,
@@ -1036,6 +1038,38 @@ def test_what_was_damaged_in_a_year_is_acquired_again(site: Site, tmp_path: Path
     site.made(archive)
     assert set(archive.asked) == {"A02"}
     same(site.stack(), fresh(tmp_path, archive.acquisitions))
+
+
+def test_a_catalog_in_a_bucket_leads_to_files_that_others_read(
+    store: Store, server: SeaweedFS, tmp_path: Path
+) -> None:
+    """As a copy of the bucket shows, in which nothing of the platform is used."""
+    assert catalogs.write(store, catalogs.make(store)) == 6
+    root = str(store.root.path)
+    for path in store.fs.find(root):
+        target = tmp_path / path.removeprefix(f"{root}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(store.fs.cat_file(path))
+    catalog = pystac.Catalog.from_file(tmp_path / "catalog" / str(catalogs.YEAR) / "catalog.json")
+    assert catalogs.validate(catalog) == 6
+    items = {item.collection_id: item for item in catalog.get_items(recursive=True)}
+    files = [asset.get_absolute_href() for one in items.values() for asset in one.assets.values()]
+    assert len(files) > 6
+    assert all(Path(str(file)).exists() for file in files)
+    of_map = items["mosaic"].assets["land_cover"].get_absolute_href()
+    with rasterio.open(of_map) as raster:
+        assert set(np.unique(raster.read(1))) == {0, 1, 3}
+    imagery = xr.open_zarr(str(items["raw_bands"].assets["data"].get_absolute_href()))
+    assert float(imagery.bands.isel(band=0, time=0).mean()) == pytest.approx(0.1)
+    # The same from the bucket itself.
+    where = {"endpoint": server.endpoint, "profile": "owner", "region": "us-east-1"}
+    now = lc_platform.open(str(store.root), object_store=where).to_stac()
+    mosaic = now.get_child("mosaic")
+    assert mosaic is not None
+    (item,) = mosaic.get_items()
+    href = str(item.assets["land_cover"].get_absolute_href())
+    assert href == f"{store.root}/mosaic/{catalogs.YEAR}/land_cover.tif"
+    assert item.properties == items["mosaic"].properties
 
 
 def test_what_lies_in_a_bucket_is_opened_lazily(
