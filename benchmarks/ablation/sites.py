@@ -134,7 +134,7 @@ def _series(data: Path, folder: Path) -> Site:
         2016,
         imagery=imagery,
         clouds={"method": "scl"},
-        features={"indices": []},
+        features={"indices": [], "phenology": {"of": ["ndvi"]}, "texture": {"of": ["ndvi"]}},
         statistics={"index": "none"},
     )
     return Site(
