@@ -24,6 +24,7 @@ from lc_platform.commands.compare import compare
 from lc_platform.commands.demo import write_reference
 from lc_platform.commands.run import Outcome
 from lc_platform.config import Config
+from lc_platform.config.problems import ConfigError
 from lc_platform.cube import Window
 from lc_platform.eo import accuracy, bootstrap
 from lc_platform.eo.bootstrap import ScoreIntervals
@@ -104,8 +105,15 @@ class Trial:
     def measured(self, variants: Sequence[Variant]) -> dict[str, Measured | str]:
         """Make variants beside the defaults, where they are not there; return by key how each
         differs, or why it could not be made."""
-        settings = {one.key: self._settings(one) for one in variants}
+        settings: dict[str, Mapping[str, Any]] = {}
         failed: dict[str, str] = {}
+        for one in variants:
+            try:
+                self._config(one.key, self._settings(one), self.site.seeds[0])
+            except ConfigError as error:
+                failed[one.key] = str(error).splitlines()[0]
+            else:
+                settings[one.key] = self._settings(one)
         for seed in self.site.seeds if settings else ():
             failed |= self._made(settings, seed)
         found: dict[str, Measured | str] = {**failed}
@@ -149,6 +157,10 @@ class Trial:
         told = deepcopy(dict(self.site.settings))
         for section, changed in settings.items():
             told[section] = {**told.get(section, {}), **changed}
+        features = told.get("features", {})
+        for family in features.get("families", ()):
+            if family in self.site.families:
+                features[family] = dict(self.site.families[family])
         told["sampling"] = {**told.get("sampling", {}), "seed": seed}
         return told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Site:
     judged_by: str
     """What predictions are compared with."""
     by_truth: bool = False
+    families: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a family of features is given here, where a variant has it."""
 
 
 def sites(data: Path, folder: Path) -> dict[str, Callable[[], Site]]:
@@ -134,7 +136,7 @@ def _series(data: Path, folder: Path) -> Site:
         2016,
         imagery=imagery,
         clouds={"method": "scl"},
-        features={"indices": [], "phenology": {"of": ["ndvi"]}, "texture": {"of": ["ndvi"]}},
+        features={"indices": []},
         statistics={"index": "none"},
     )
     return Site(
@@ -142,6 +144,7 @@ def _series(data: Path, folder: Path) -> Site:
         told,
         (42,),
         "the polygons of the land-use map",
+        families={"phenology": {"of": ["ndvi"]}, "texture": {"of": ["ndvi"]}},
     )
 
 
