@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,8 @@ CLASSES = {1: ("forêt & bois", "#1b5e35"), 3: ("水", "#2f6fd0")}
 ARCHIVE = "https://stac.example.org/v1/collections/sentinel-2-l2a/items/"
 OPTIONS = CatalogOptions(name="Two patches", classes=CLASSES, archives={"": ARCHIVE})
 SCHEMAS = "LC_PLATFORM_STAC_SCHEMAS"
-"""Names a folder of the extensions' schemas by their addresses without https://; where it is set,
-they are validated too."""
+"""Names a wheel of `eopf`, or a zip file like it, in which the schemas of most extensions are:
+``.../extensions/raster_v2.0.0.json``. Where it is set, they are validated too."""
 
 
 def grid() -> PatchGrid:
@@ -107,14 +108,28 @@ class _Offline(JsonSchemaSTACValidator):  # type: ignore[misc]
     """The validator of pystac, with those extensions' schemas that a folder has."""
 
     def validate_extension(self, stac_dict: Any, stac_object_type: Any, *args: Any) -> str | None:
-        address = str(args[1]).removeprefix("https://")
-        folder = os.environ.get(SCHEMAS)
-        if folder is None or not (Path(folder) / address).is_file():
-            return None
-        schema = json.loads((Path(folder) / address).read_text("utf-8"))
-        self.schema_cache[str(args[1])] = schema
+        address = str(args[1])
+        if address not in self.schema_cache:
+            schema = _schema(address)
+            if schema is None:
+                return None
+            self.schema_cache[address] = schema
         found: str | None = super().validate_extension(stac_dict, stac_object_type, *args)
         return found
+
+
+def _schema(address: str) -> dict[str, Any] | None:
+    """The schema of an extension, where there is one without a network."""
+    wheel = os.environ.get(SCHEMAS)
+    name = "_".join(address.split("/")[-3:-1])
+    if not wheel:
+        return None
+    with zipfile.ZipFile(wheel) as file:
+        for path in file.namelist():
+            if path.endswith(f"/extensions/{name}.json"):
+                found: dict[str, Any] = json.loads(file.read(path))
+                return found
+    return None
 
 
 def validate(catalog: pystac.Catalog) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -36,6 +37,7 @@ from lc_platform.storage.store import Store
 from lc_platform.storage.zarr_cube import ZarrCube
 from lc_platform_tests.stac import catalogs
 from lc_platform_tests.stac.catalogs import ARCHIVE, YEAR
+from lc_platform_tests.stac.extension_fields import problems
 
 LEVELS = ["patch_grid", "raw_bands", "predictions", "mosaic"]
 
@@ -111,6 +113,21 @@ def test_items_have_the_fields_that_their_extensions_require(
         assert properties["proj:code"] == "EPSG:32633"
         assert properties["proj:shape"] == [32, 96 if "mosaic" in path else 32]
         assert properties["proj:transform"] == [10.0, 0.0, 5e5, 0.0, -10.0, 5e6]
+
+
+def test_fields_of_extensions_stand_where_they_may_and_have_values_that_they_take(
+    documents: dict[str, dict[str, Any]],
+) -> None:
+    items = [one for one in documents.values() if one["type"] == "Feature"]
+    assert [problem for one in items for problem in problems(one)] == []
+    wrong = copy.deepcopy(documents["mosaic/mosaic-2018.json"])
+    wrong["properties"] |= {"proj:shape": [32.0, 96], "raster:scale": 1, "proj:epsg": 32633}
+    wrong["assets"]["land_cover"]["bands"][0]["classification:classes"][1]["name"] = "forêt"
+    told = [problem.removeprefix("mosaic-2018: ") for problem in problems(wrong)]
+    assert [one.partition(" is [{")[0] for one in told] == [
+        "proj:shape is [32.0, 96]", "raster:scale stands in properties",
+        "proj:epsg is of no extension", "classification:classes",
+    ]  # fmt: skip
 
 
 def test_classes_have_values_names_titles_and_colours(catalog: pystac.Catalog) -> None:
