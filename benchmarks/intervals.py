@@ -132,7 +132,7 @@ def run(_: Settings) -> list[Table]:
 
 
 def _scores() -> Table:
-    ground, sizes = blocks_of_ground(), (15, 30, 60, 120)
+    ground, sizes = blocks_of_ground(), (bootstrap.FEWEST_BLOCKS, 30, 60, 120)
     held = [score_coverage(ground, blocks, DRAWS) for blocks in sizes]
     return Table(
         "score-intervals",

@@ -462,7 +462,7 @@ class Platform:
         )
 
     def report_options(self) -> ReportOptions:
-        config, points = self.config, self.config.sampling.points
+        config = self.config
         return ReportOptions(
             name=config.name,
             settings=differing(config),
@@ -472,7 +472,7 @@ class Platform:
                 config.imagery.collection,
                 *(one.collection for one in config.imagery.also),
             ),
-            reference=config.reference.path or (points.path if points is not None else ""),
+            reference=config.reference_file,
             excluded=config.imagery.exclude,
             cloud_method=config.clouds.method,
             season=config.season.span,

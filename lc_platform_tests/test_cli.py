@@ -98,7 +98,9 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     # Two patches with nine assets each, and the grid, the model, its evaluation, the mosaic,
     # its areas, its objects, its report and its catalogue.
     assert re.search(r"^26 artefacts made, in \d+ s, 0 failed\. ", ended.out, re.MULTILINE)
-    assert re.search(r"Dagster itself took \d+\.\d\d s of that for each patch, 2 in", ended.out)
+    assert re.search(
+        r"Dagster itself took \d+\.\d\d s of that for each patch \(2 patches\)\.", ended.out
+    )
     land_cover = small.store / "mosaic" / "2021" / "land_cover.tif"
     assert f"Map of 2021:   {land_cover}" in ended.out
     assert land_cover.is_file()
@@ -108,8 +110,19 @@ def test_a_run_says_in_plain_lines_what_it_does_and_where_the_map_is(
     assert f"Metrics:       {small.store}/evaluation/2021/metrics.json" in ended.out
     metrics = json.loads((small.store / "evaluation/2021/metrics.json").read_text("utf-8"))
     low, high = metrics["intervals"]["overall_accuracy"]
-    shown = f"Accuracy:      {metrics['overall_accuracy']:.3f} ({low:.3f} to {high:.3f}) of the"
-    assert shown in ended.out
+    blocks = metrics["intervals"]["blocks"]
+    assert blocks < 15
+    assert (
+        f"Accuracy:      {metrics['overall_accuracy']:.3f} ({low:.3f} to {high:.3f}, from {blocks} "
+        "blocks only) of the"
+    ) in ended.out
+    pixels = {row["name"]: sum(counts) for row, counts in zip(
+        metrics["classes"], metrics["confusion_matrix"], strict=True
+    )}  # fmt: skip
+    most = max(pixels, key=lambda name: pixels[name])
+    share = pixels[most] / sum(pixels.values())
+    assert f"Guessing:      {share:.3f} would be right if all of it were {most}\n" in ended.out
+    assert "simulated" not in ended.out
     report = small.store / "evaluation" / "2021" / "report.html"
     assert f"Report:        {report}" in ended.out
     assert report.read_text("utf-8").startswith("<!DOCTYPE html>")

@@ -11,11 +11,13 @@ from lc_platform.config import Config
 
 
 def map_files(config: Config) -> Iterator[str]:
-    """Yield a line for each file, or kind of file, of the maps of all years, and one for the
-    accuracy of each map."""
+    """Yield a line for each file, or kind of file, of the maps of all years, the accuracy of each
+    map and what it is to be compared with, and whether the imagery is simulated."""
     from lc_platform.artefacts import layout
     from lc_platform.artefacts.formats import MosaicFormat
     from lc_platform.products.mosaic import LAND_COVER, PICTURE
+    from lc_platform.report.baseline import baseline
+    from lc_platform.report.simulated import of_simulated_imagery
     from lc_platform.storage.store import Store
 
     store = Store.of(config)
@@ -30,10 +32,15 @@ def map_files(config: Config) -> Iterator[str]:
         for words, key in (("Areas: ", areas), ("Change:", change), ("Report:", report)):
             if store.exists(key):
                 yield f"{words}        {store.path(key)}"
-        yield f"Accuracy:      {_accuracy(metrics_of(config, year))}"
+        metrics = metrics_of(config, year)
+        yield f"Accuracy:      {_accuracy(metrics)}"
+        if guess := baseline(metrics):
+            yield f"Guessing:      {guess.share:.3f} would be right if all of it were {guess.name}"
         yield f"Metrics:       {store.path(evaluation)}/{layout.METRICS}"
         statistics = store.path(f"observation_stats/{year}")
         yield f"Figures:       {store.path(evaluation)}/*.png, {statistics}/*.png"
+    if words := of_simulated_imagery(config.imagery.source, config.reference_file):
+        yield f"Beware:        {words}"
 
 
 def metrics_of(config: Config, year: int) -> Mapping[str, Any]:
@@ -47,13 +54,17 @@ def metrics_of(config: Config, year: int) -> Mapping[str, Any]:
 
 
 def _accuracy(metrics: Mapping[str, Any]) -> str:
-    """Return the overall accuracy with its interval, in words."""
+    """Return the overall accuracy with its interval, in words, and of how few blocks that is."""
+    from lc_platform.eo.bootstrap import FEWEST_BLOCKS
+
     right = metrics["overall_accuracy"]
     if right is None:
         return "not known, since no pixel of the reference could be judged"
     intervals = metrics.get("intervals") or {}
     low, high = intervals.get("overall_accuracy") or (None, None)
-    between = "" if low is None else f" ({low:.3f} to {high:.3f})"
+    blocks = intervals.get("blocks") or FEWEST_BLOCKS
+    few = f", from {blocks} blocks only" if blocks < FEWEST_BLOCKS else ""
+    between = "" if low is None else f" ({low:.3f} to {high:.3f}{few})"
     return (
         f"{right:.3f}{between} of the reference's pixels are right, on ground "
         "that training has not seen"

@@ -19,5 +19,8 @@ def summary(report: Report) -> str:
     per_patch, count = report.orchestration()
     if not count:
         return text
-    each = "patch" if len(report.years) == 1 else "patch in each year"
-    return f"{text} Dagster itself took {per_patch:.2f} s of that for each {each}, {count} in all."
+    if len(report.years) > 1:
+        each = f"patch in each year ({count} of these)"
+    else:
+        each = f"patch ({count} {'patch' if count == 1 else 'patches'})"
+    return f"{text} Dagster itself took {per_patch:.2f} s of that for each {each}."

@@ -21,8 +21,6 @@ from lc_platform.sources.simulated import SimulatedArchive
 from lc_platform.storage.raster_cube import RasterCube
 from lc_platform.storage.store import Store
 
-REFERENCE = "reference.gpkg"
-
 
 def prepare(folder: Path) -> Config:
     """Write the demo's configuration and reference into a folder; existing files are kept."""

@@ -379,6 +379,13 @@ class Config(Section):
         return tuple(indices_of.parse(i, self.imagery.bands) for i in self.features.indices)
 
     @property
+    def reference_file(self) -> str:
+        """Where classes are learnt from, as the file names it: the reference map, or else points.
+        Empty of the simulated archive's own reference."""
+        points = self.sampling.points
+        return self.reference.path or (points.path if points is not None else "")
+
+    @property
     def points_are_the_reference(self) -> bool:
         """Whether there is no reference map, so that all that is known of the ground are points
         that users bring."""

@@ -152,6 +152,19 @@ def scores(matrix: NDArray[Any]) -> Scores:
         )
 
 
+def no_information_rate(matrix: NDArray[np.integer[Any]]) -> tuple[int, float] | None:
+    """Return the position of the reference's most frequent class and its share of the pixels, 0 to
+    1: how often it would be right to say this class everywhere. None without a pixel.
+
+    matrix  (reference class, predicted class), counts
+    """
+    support = matrix.sum(axis=1)
+    if not support.sum():
+        return None
+    position = int(support.argmax())
+    return position, float(support[position] / support.sum())
+
+
 def shares(
     matrix: NDArray[np.integer[Any]], by: Literal["reference", "map"]
 ) -> NDArray[np.float64]:

@@ -19,6 +19,9 @@ from lc_platform.eo.accuracy import Scores, scores
 
 _TOGETHER = 1 << 22
 """Numbers of a set of draws that are worked on at once."""
+FEWEST_BLOCKS = 15
+"""Blocks from which on it is measured how often intervals hold (docs/accuracy.md); those from fewer
+are not to be relied on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

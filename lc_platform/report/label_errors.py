@@ -70,7 +70,7 @@ def _map(table: Any, grids: Mapping[str, GeoBox], card: Mapping[str, Any], year:
         axes.set_aspect(1 / max(np.cos(np.radians(middle)), 0.05))
     axes.set(
         title=f"Labels that are probably wrong, {year}: {card['wrong_polygons']:,} of "
-        f"{card['judged_polygons']:,} polygons",
+        f"{card['judged_polygons']:,} judged polygons",
         xlabel="longitude",
         ylabel="latitude",
     )

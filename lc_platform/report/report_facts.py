@@ -18,6 +18,7 @@ from lc_platform.artefacts.versions import Snapshot
 from lc_platform.errors import some
 from lc_platform.products.alignment import Alignment
 from lc_platform.products.options import ReportOptions
+from lc_platform.report.baseline import baseline
 from lc_platform.storage.raster_cube import opened_file
 from lc_platform.storage.store import Store
 
@@ -140,9 +141,17 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
         did = (
             "left out of training" if wrong.get("treatment") == "leave_out" else "kept in training"
         )
+        guess = baseline(of.metrics)
+        means_nothing = (
+            " The classifiers that judged them are right no more often than by always saying "
+            f"{guess.name}, so that this list means nothing."
+            if guess is not None and not guess.is_surpassed
+            else ""
+        )
         said.append(
-            f"Labels that are probably wrong: {wrong.get('wrong_polygons', 0)} of "
-            f"{wrong.get('judged_polygons', 0)} polygons, {did}; evaluation/{of.year}/"
-            "label_errors.gpkg lists them."
+            f"Labels that are probably wrong: {wrong.get('wrong_polygons', 0)} of the "
+            f"{wrong.get('judged_polygons', 0)} polygons that were judged, {did}; evaluation/"
+            f"{of.year}/label_errors.gpkg lists them. Polygons without a class, or without a "
+            f"training sample, are not judged.{means_nothing}"
         )
     return said

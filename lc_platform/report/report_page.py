@@ -15,6 +15,7 @@ from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
 from lc_platform.cube import Summary
+from lc_platform.eo.bootstrap import FEWEST_BLOCKS
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.eo.series_layout import date_of
 from lc_platform.products.mosaic import (
@@ -29,8 +30,10 @@ from lc_platform.products.options import ReportOptions
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.report import Report
 from lc_platform.report import report_figures as draw
+from lc_platform.report.baseline import baseline
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
+from lc_platform.report.simulated import of_simulated_imagery
 
 SCORES = {
     "overall_accuracy": "overall accuracy",
@@ -61,6 +64,7 @@ def write_report(of: Contents, options: ReportOptions) -> Report:
         "year": of.year,
         "made": datetime.now(UTC).date().isoformat(),
         "area": _area(of, options),
+        "simulated": of_simulated_imagery(options.source, options.reference),
         "seen": _seen(seen),
         "observed": _observed(of, classes),
         "settings": dict(options.settings),
@@ -223,6 +227,8 @@ def _accuracy(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "has_intervals": bool(intervals),
         "confidence": intervals.get("confidence"),
         "blocks": intervals.get("blocks"),
+        "fewest_blocks": FEWEST_BLOCKS,
+        "guess": baseline(metrics),
         "figure": _shown(draw.scores(metrics["per_class"], of_classes)),
         "random": metrics.get("random_split"),
         "by_blocks": metrics.get("block_split"),
@@ -330,24 +336,29 @@ def _alignment(of: Contents) -> dict[str, Any] | None:
         ("acquisition", "acquisitions"),
         ("reference", "imagery and the reference"),
     ):
-        found = [
+        compared = [
             one
             for alignment in of.alignments.values()
             for one in alignment.comparisons
-            if one.comparison == kind and one.known and one.blocks > 1
+            if one.comparison == kind
         ]
+        found = [one for one in compared if one.known and one.blocks > 1]
         if found:
-            distances = [one.distance for one in found]
+            largest = max(found, key=lambda one: one.distance)
             rows.append(
                 {
                     "name": words,
                     "count": len(found),
-                    "median": float(np.median(distances)),
-                    "largest": max(distances),
-                    "metres": max(float(np.hypot(o.dy_metres, o.dx_metres)) for o in found),
+                    "unknown": len(compared) - len(found),
+                    "median": float(np.median([one.distance for one in found])),
+                    "largest": largest.distance,
+                    "uncertainty": largest.uncertainty_pixels,
+                    "metres": float(np.hypot(largest.dy_metres, largest.dx_metres)),
                     "beyond": sum(one.beyond_half_a_pixel for one in found),
                 }
             )
+        elif compared:
+            rows.append({"name": words, "count": 0, "unknown": len(compared)})
     problems = [
         f"{patch}: {words}"
         for patch, alignment in sorted(of.alignments.items())
@@ -358,7 +369,7 @@ def _alignment(of: Contents) -> dict[str, Any] | None:
         "rows": rows,
         "problems": problems[:12],
         "more": max(0, len(problems) - 12),
-        "figure": _shown(draw.shifts(of.alignments)) if rows else None,
+        "figure": _shown(draw.shifts(of.alignments)) if any(row["count"] for row in rows) else None,
     }
 
 

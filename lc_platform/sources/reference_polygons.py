@@ -170,16 +170,18 @@ class PolygonReference:
                 repaired.append(
                     f"{found.number[i] + 1} (area {round(before, 7):g} -> {round(after, 7):g} km2)"
                 )
-        for what, features in (
-            ("have no polygonal part and are left out", left_out),
-            ("are not valid and are repaired", repaired),
-        ):
+        for one, several, features in (
+            ("has no polygonal part and is left out", "have no polygonal part and are left out",
+             left_out),
+            ("is not valid and is repaired", "are not valid and are repaired", repaired),
+        ):  # fmt: skip
             if features:
                 _log.warning(
-                    "reference.path: %s: features %s %s",
+                    "reference.path: %s: %s no. %s %s",
                     self._path,
+                    "feature" if len(features) == 1 else "features",
                     some(features, _NAMED),
-                    what,
+                    one if len(features) == 1 else several,
                 )
 
 

@@ -25,6 +25,12 @@ def test_rows_are_the_reference_and_columns_the_prediction() -> None:
     assert counts.matrix.dtype == np.int64
 
 
+def test_the_most_frequent_class_is_that_of_the_reference_and_not_of_the_map() -> None:
+    counts = counts_of({(1, 200): 2, (4, 200): 5, (200, 200): 3})
+    assert accuracy.no_information_rate(counts.matrix) == (1, 0.5)
+    assert accuracy.no_information_rate(accuracy.Confusion.empty(IDS).matrix) is None
+
+
 def test_a_pixel_without_reference_is_not_counted() -> None:
     counts = counts_of({(0, 1): 4, (0, 0): 5, (1, 1): 1})
     assert counts.matrix.sum() == 1

@@ -220,6 +220,10 @@ def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     found = page(made, metrics=metrics)
     assert found.row("overall accuracy") == ["overall accuracy", "0.959", "0.940 to 0.970"]
     assert "bootstrap over 12 blocks" in found.text
+    assert "There are only 12 blocks: intervals from fewer than 15" in found.text
+    assert "validation.block_size" in found.text
+    enough = {**metrics, "intervals": {**metrics["intervals"], "blocks": 15}}
+    assert "There are only" not in page(made, metrics=enough).text
     water = next(row for row in found.rows if row[0] == "water" and len(row) == 6)
     assert water[-1] == "0.810 to 0.930"
     assert found.row("the map, on all reference pixels")[1] == "0.0123"
@@ -265,8 +269,64 @@ def test_what_lies_elsewhere_is_told_with_its_words(made: JudgedMap) -> None:
         "reference", "imagery", "reference", None, 2.0, -1.0, 20.0, -10.0, 0.1, 9, True
     )
     found = page(made, alignments={"p": Alignment("p", YEAR, [one])})
-    assert found.row("imagery and the reference")[1:] == ["1", "2.24", "2.24", "22.4", "1"]
+    assert found.row("imagery and the reference")[1:] == [
+        "1", "2.24", "2.24 +- 0.10", "22.4", "1", "0",
+    ]  # fmt: skip
     assert "p: the imagery lies 2.2 pixels +- 0.1 (20.0 m south and 10.0 m west)" in found.text
+
+
+def test_a_shift_that_cannot_be_told_is_counted_as_such(made: JudgedMap) -> None:
+    far = Comparison("reference", "imagery", "reference", None, 3.0, 4.0, 30.0, 40.0, 2.5, 9, False)
+    none = Comparison(
+        "reference", "imagery", "reference", None, *4 * [float("nan")], float("inf"), 0, False
+    )
+    found = page(made, alignments={"p": Alignment("p", YEAR, [far]),
+                                   "q": Alignment("q", YEAR, [none])})  # fmt: skip
+    assert found.row("imagery and the reference")[1:] == [
+        "1", "5.00", "5.00 +- 2.50", "50.0", "0", "1",
+    ]  # fmt: skip
+    found = page(made, alignments={"q": Alignment("q", YEAR, [none])})
+    assert found.row("imagery and the reference")[1:] == ["0", "", "", "", "", "1"]
+    assert "No patch has enough clear ground and edges to say" in found.text
+
+
+def test_accuracy_stands_beside_that_of_the_most_frequent_class(made: JudgedMap) -> None:
+    # 720 of 1,220 pixels are of the first class.
+    name = CLASSES[0]["name"]
+    found = page(made)
+    words = (
+        f"Always saying {name}, the most frequent class of these pixels, would be right in 0.590"
+    )
+    assert f"{words} of them." in found.text
+    assert "no more often" not in found.text
+    assert f"always {name}: 0.590" in found.text
+    found = page(made, metrics=METRICS | {"overall_accuracy": 0.59})
+    assert f"{words} of them: the map is right no more often." in found.text
+    assert "says nothing of other ground" in found.text
+
+
+def test_labels_that_look_wrong_mean_nothing_where_accuracy_is_that_of_guessing(
+    made: JudgedMap,
+) -> None:
+    card = CARD | {"wrong_labels": {"wrong_polygons": 76, "judged_polygons": 140}}
+    assert "means nothing" not in page(made, card=card).text
+    found = page(made, card=card, metrics=METRICS | {"overall_accuracy": 0.2})
+    assert "76 of the 140 polygons that were judged" in found.text
+    assert "so that this list means nothing" in found.text
+
+
+def test_simulated_imagery_is_said_to_be_invented_at_the_top(made: JudgedMap) -> None:
+    for reference, words in (
+        ("parcels.shp", "an invented landscape, of which the reference knows nothing"),
+        ("", "an invented landscape, for a demonstration"),
+        ("reference.gpkg", "an invented landscape, for a demonstration"),
+    ):
+        text = page(made, replace(OPTIONS, reference=reference)).text
+        assert "from simulated sentinel-2-l1c" in text
+        assert text.index(words) < text.index("Area and data")
+    text = page(made, replace(OPTIONS, source="stac", reference="parcels.shp")).text
+    assert "invented" not in text
+    assert "simulated" not in text
 
 
 def test_change_is_told_by_transition(made: JudgedMap) -> None:
@@ -309,7 +369,7 @@ def test_what_was_left_out_is_told_with_the_reason(made: JudgedMap) -> None:
         "Training pixels without soil: 12.3 % of water, 100 % of forest.",
         "Acquisitions left out by the configuration: 20230301",
         "class water: too few",
-        "3 of 80 polygons, kept in training",
+        "3 of the 80 polygons that were judged, kept in training",
     ):
         assert words in found.text
 
@@ -370,5 +430,6 @@ def test_what_the_map_is_asked_about_and_training_has_not_shown_is_told_by_class
     (tmp_path / "applicability.json").write_text(json.dumps(shares))
     found = page(of, mosaic=mosaic, observed=())
     assert "15.2 % of the map lies outside" in found.text or "15.3 %" in found.text
+    assert "Inside does not mean right" in found.text
     assert ["built-up", "100.0 %"] in found.rows
     assert "Most of it is in patch p1 (40.0 %)." in found.text

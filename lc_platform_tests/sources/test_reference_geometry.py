@@ -161,13 +161,25 @@ def test_repairs_and_what_encloses_nothing_are_named_once_with_their_areas(
     reference.burnt(GRID)
     left_out, repaired = [record.getMessage() for record in caplog.records]
     assert left_out == (
-        f"reference.path: {path}: features 2 have no polygonal part and are left out"
+        f"reference.path: {path}: feature no. 2 has no polygonal part and is left out"
     )
     # 10,000 m2 twice, 3,600 m2 of it in both; on the ground 1 / 0.9996^2 of that.
     assert repaired == (
-        f"reference.path: {path}: features 4 (area 0.020016 -> 0.0164131 km2) are not valid and "
-        "are repaired"
+        f"reference.path: {path}: feature no. 4 (area 0.020016 -> 0.0164131 km2) is not valid and "
+        "is repaired"
     )
+
+
+def test_several_repaired_features_are_told_by_their_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    twice = shapely.MultiPolygon([box(2, 2, 10, 10), box(6, 6, 10, 10)])
+    path = polygons(tmp_path / "r.gpkg", [twice, box(0, 0, 2, 2), twice], kind=[80, 30, 80])
+    opened(path).burnt(GRID)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"reference.path: {path}: features no. 1 (area ")
+    assert ", 3 (area " in told
+    assert told.endswith(" are not valid and are repaired")
 
 
 @pytest.mark.parametrize(

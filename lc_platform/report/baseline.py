@@ -1,0 +1,35 @@
+"""What a map's accuracy is to be compared with: saying the most frequent class everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lc_platform.eo import accuracy
+
+
+class Baseline(NamedTuple):
+    """The most frequent class of the reference pixels that a map is judged by."""
+
+    name: str
+    share: float
+    """Of these pixels, 0 to 1: the accuracy of a map that has this class everywhere."""
+    is_surpassed: bool
+    """Whether the map's overall accuracy is above the share."""
+
+
+def baseline(metrics: Mapping[str, Any]) -> Baseline | None:
+    """Return what the overall accuracy of an evaluation is to be compared with; None where no pixel
+    was judged.
+
+    metrics  as metrics.json has them
+    """
+    found = accuracy.no_information_rate(np.array(metrics["confusion_matrix"], np.int64))
+    if found is None:
+        return None
+    position, share = found
+    return Baseline(
+        metrics["classes"][position]["name"], share, metrics["overall_accuracy"] > share
+    )
