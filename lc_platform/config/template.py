@@ -1,7 +1,8 @@
 """The commented configuration that `lc-platform init` writes: every key that the schema has.
 
 A source's file in `templates` holds what is chosen for it; descriptions, defaults and the other
-keys, commented out, come from the schema.
+keys, commented out, come from the schema. Its comments are the head, but for one above a key that
+is answered.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def template(source: str, answers: Mapping[str, Any] | None = None) -> str:
     if source != "simulated":  # whose classes are its landscape's
         given["reference"]["classes"] = EXAMPLES["reference.classes"]
     given |= answers or {}
-    head = "".join(re.findall(r"^#.*\n", chosen, re.MULTILINE))
+    head = "".join(
+        comment
+        for comment, key in re.findall(r"((?:^#.*\n)+)(?:(\w+):)?", chosen, re.MULTILINE)
+        if key not in (answers or {})
+    )
     lines: list[str] = []
     for key in keys_of():
         if not key.is_required or key.section is not None:
