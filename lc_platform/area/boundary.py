@@ -203,6 +203,21 @@ def from_bbox(bbox: Sequence[float]) -> Boundary:
     return Boundary(polygons.box_in_degrees(west, south, east, north), CRS.from_epsg(4326))
 
 
+def swapped(bbox: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return a box with its latitudes in the place of its longitudes.
+
+    bbox  west, south, east, north in degrees
+    """
+    west, south, east, north = bbox
+    return south, west, north, east
+
+
+def swap_question(bbox: Sequence[float]) -> str:
+    """Return the question whether a box is swapped, with the box that is meant then."""
+    meant = ", ".join(map(str, swapped(bbox)))
+    return f"Are latitude and longitude of aoi.bbox swapped? Then write [{meant}]"
+
+
 def from_country(
     name: str, *, source: str | Path | None = None, cache: Path | None = None
 ) -> Boundary:

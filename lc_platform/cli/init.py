@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lc_platform.cli.console import err, out, written
-from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, load, template
+from lc_platform.config import CATALOGS, SOURCES, load, template
 from lc_platform.errors import PlatformError
 
 _Answer = TypeVar("_Answer")
@@ -58,9 +58,7 @@ def init(
         raise PlatformError(f"--source {source}: there are {', '.join(SOURCES)}")
     if catalog is not None and source not in (None, "stac"):
         raise PlatformError(f"--catalog: is of source stac, and the source is {source}")
-    file = folder / FILE_NAME
-    if file.exists():
-        raise PlatformError(f"{file}: is there already. Give another folder, or edit it")
+    new.file_in(folder)
     asking = not yes and sys.stdin.isatty() and sys.stdout.isatty()
     if not asking and (source or "simulated") not in ("stac", "sentinel_hub"):
         source = None if catalog else source or "simulated"
@@ -73,8 +71,7 @@ def init(
         raise PlatformError("--attribute: is of --reference, which is not given. Give both")
     proposal = _reference(new, folder, archive.source, reference, attribute, asking)
     where = _area(new, archive.source, area, proposal, asking)
-    default = str(new.last_full_year())
-    when = _asked("Years", years, default, new.years_of, asking)
+    when = _years(new, archive.source, years, proposal, asking)
     text = new.text_of(folder, archive, area=where, years=when, reference=proposal)
     _write(folder, text, archive.source, own_reference=proposal is not None)
 
@@ -153,17 +150,26 @@ def _reference(
             return None
         return proposing.propose(new.path_of(text), attribute)
 
-    default = _NONE if source == "simulated" else _likely(folder)
-    question = "Reference map (a vector file or a raster; none: later)"
-    if source == "simulated":
-        question = "Reference map (none: the simulated landscape's own)"
+    files = _likely(folder) if asking and given is None else []
+    if len(files) > 1:
+        out.print("Files here that may be the reference map:")
+        for file in files:
+            out.print(f"  {file}", markup=False)
+    default = str(files[0]) if len(files) == 1 else _NONE
+    without = "the simulated landscape's own, of ten classes" if source == "simulated" else "later"
+    question = f"Reference map (a vector file or a raster; {_NONE}: {without})"
     found = _asked(question, None if given is None else str(given), default, read, asking)
     if found is None:
+        if asking and source == "simulated":
+            names = ", ".join(new.usual_classes(source))
+            out.print(f"Classes of the simulated landscape: {names}", markup=False)
         return None
     if asking and attribute is None and len(found.attributes) > 1:
         out.print("Attributes that may hold the class:")
         for name, values in found.attributes.items():
-            out.print(f"  {name}  {values}", markup=False)
+            named = name == found.attribute and found.names_from
+            names = f"; the names are taken from {named}" if named else ""
+            out.print(f"  {name}  {values}{names}", markup=False)
         found = _asked(
             "Attribute that holds the class",
             None,
@@ -175,16 +181,16 @@ def _reference(
     return found
 
 
-def _likely(folder: Path) -> str:
-    """Return the one file here that may be a reference."""
+def _likely(folder: Path) -> list[Path]:
+    """Return the files here that may be a reference."""
     kinds = ("*.gpkg", "*.shp", "*.geojson", "*.parquet", "*.tif", "*.fgb")
     places = dict.fromkeys(one.resolve() for one in (folder, Path.cwd()) if one.is_dir())
-    found = [file for place in places for kind in kinds for file in sorted(place.glob(kind))]
-    return str(found[0]) if len(found) == 1 else _NONE
+    return [file for place in places for kind in kinds for file in sorted(place.glob(kind))]
 
 
 def _show(proposal: Any) -> None:
     of = f" of its attribute {proposal.attribute}" if proposal.attribute else ""
+    of += f", with names from {proposal.names_from}" if proposal.names_from else ""
     out.print(f"Classes of {Path(proposal.path).name}, by the values{of}:", markup=False)
     table = Table("", "id", "name", "values", box=None)
     for one in proposal.classes[:_SHOWN]:
@@ -216,4 +222,16 @@ def _area(new: Any, source: str, given: str | None, proposal: Any, asking: bool)
     if template_s and not asking:
         return None
     question = "Area (a file; west south east north; or longitude latitude of a place)"
-    return _asked(question, given, default, new.area_of, asking)
+    return _asked(question, given, default, lambda text: new.area_of(text, extent), asking)
+
+
+def _years(new: Any, source: str, given: str | None, proposal: Any, asking: bool) -> Any:
+    year = new.usual_year(source, proposal)
+    dated = None if proposal is None else proposal.dated
+    question = "Years"
+    if dated is not None:
+        says = f"the reference's {dated.by} says {dated.year}"
+        question += f" ({says})"
+        if not asking and given is None and dated.year == year:
+            out.print(f"Year {year}, since {says}.", markup=False)
+    return _asked(question, given, str(year), new.years_of, asking)

@@ -20,6 +20,7 @@ from pyproj import CRS
 from lc_platform.acquisition.read_plan import plans
 from lc_platform.acquisition.search import NoAcquisitionError
 from lc_platform.area import patches as area
+from lc_platform.area.boundary import swap_question, swapped
 from lc_platform.area.grid import Patch
 from lc_platform.area.options import SplitOptions
 from lc_platform.artefacts.layout import Partition
@@ -311,17 +312,8 @@ def _swapped(config: Config) -> Config | None:
     """The configuration with latitude and longitude of its box exchanged; None without a box."""
     if config.aoi.bbox is None:
         return None
-    west, south, east, north = config.aoi.bbox
-    aoi = config.aoi.model_copy(update={"bbox": (south, west, north, east)})
+    aoi = config.aoi.model_copy(update={"bbox": swapped(config.aoi.bbox)})
     return config.model_copy(update={"aoi": aoi})
-
-
-def _question(config: Config) -> str:
-    swapped = _swapped(config)
-    box = list(swapped.aoi.bbox or ()) if swapped else []
-    return (
-        f"Are latitude and longitude of aoi.bbox swapped? Then write [{', '.join(map(str, box))}]"
-    )
 
 
 def _swapped_by_crs(config: Config) -> str | None:
@@ -341,7 +333,7 @@ def _swapped_by_crs(config: Config) -> str | None:
         return None
     return (
         f"aoi.bbox: {list(config.aoi.bbox)} lies where {config.aoi.crs} is not used. "
-        f"{_question(config)}"
+        f"{swap_question(config.aoi.bbox)}"
     )
 
 
@@ -402,9 +394,9 @@ def _overlap(platform: Platform, patches: Sequence[Patch], found: Inputs) -> Non
     )
     why = untrainable(config, labels)
     if why is not None and labels.complete:
-        swapped = _swapped(config)
-        if not labels.labelled and swapped is not None and _is_covered(platform, swapped):
-            why += f". {_question(config)}"
+        box, meant = config.aoi.bbox, _swapped(config)
+        if not labels.labelled and box and meant is not None and _is_covered(platform, meant):
+            why += f". {swap_question(box)}"
         found.problems.append(why)
     elif why is not None:
         found.warnings.append(f"{why}. {looked} of {labels.of} patches were looked at")

@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from lc_platform.area.boundary import from_bbox, from_file
+from lc_platform.area.boundary import from_bbox, from_file, swap_question, swapped
+from lc_platform.catalogue import first_year
 from lc_platform.commands.reference_proposal import Proposal
 from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import FILE, MODELINE, stored_schema
@@ -56,12 +57,30 @@ def archive_of(text: str) -> Archive:
     )
 
 
-def area_of(text: str) -> dict[str, Any]:
+def area_of(text: str, extent: Sequence[float] | None = None) -> dict[str, Any]:
     """Return the keys of `aoi` that say where: of a file with a boundary, of a box (west, south,
     east, north) or of a place (longitude, latitude), in degrees.
 
-    Raises ConfigError, or BoundaryError of a file that gives no area.
+    extent  of the reference: west, south, east, north in degrees; None where it is not known
+
+    Raises ConfigError, also of a box that lies on the reference only with its latitudes and
+    longitudes exchanged, or BoundaryError of a file that gives no area.
     """
+    found = _area_of(text)
+    box = found.get("bbox")
+    if box and extent and not _meet(box, extent) and _meet(swapped(box), extent):
+        raise ConfigError(
+            f"{text}: lies far from the reference ({' '.join(f'{one:.3f}' for one in extent)}). "
+            f"{swap_question(box)}"
+        )
+    return found
+
+
+def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(one[i] <= other[i + 2] and other[i] <= one[i + 2] for i in (0, 1))
+
+
+def _area_of(text: str) -> dict[str, Any]:
     numbers = [float(one) for one in re.findall(_NUMBER, text)]
     if re.fullmatch(rf"[\[(\s]*{_NUMBER}(?:[\s,;]+{_NUMBER})*[\])\s]*", text):
         if len(numbers) == 2:
@@ -122,6 +141,11 @@ def usual_box(source: str) -> Sequence[float]:
     return found or EXAMPLES["aoi.bbox"]
 
 
+def usual_classes(source: str) -> list[str]:
+    """Return the names of the classes of a source's template."""
+    return list(parse(yaml.safe_load(template(source))).class_names.values())
+
+
 def years_of(text: str) -> list[int]:
     """Return the years of a list, or of a span such as 2020-2022. Raises ConfigError."""
     found: set[int] = set()
@@ -135,9 +159,26 @@ def years_of(text: str) -> list[int]:
     return sorted(found)
 
 
-def last_full_year() -> int:
-    """Return the last year of which all is over."""
-    return datetime.now(UTC).year - 1
+def usual_year(source: str, reference: Proposal | None) -> int:
+    """Return the year that the reference says of itself, where a source's template has imagery of
+    it; else the last year of which all is over."""
+    last = datetime.now(UTC).year - 1
+    collection = yaml.safe_load(template(source))["imagery"].get("collection", "")
+    if reference is None or reference.dated is None:
+        return last
+    year = reference.dated.year
+    return year if (first_year(collection) or year) <= year <= last else last
+
+
+def file_in(folder: Path) -> Path:
+    """Return the configuration's file in a folder. Raises ConfigError where it is there already."""
+    file = folder / FILE_NAME
+    if file.exists():
+        raise ConfigError(
+            f"{file}: is there already. Give another folder, or edit it: every key may be changed "
+            "in that file, such as years"
+        )
+    return file
 
 
 def text_of(
@@ -205,9 +246,7 @@ def write(folder: Path, text: str) -> Path:
 
     Raises ConfigError where there is one already, and OSError where nothing can be written.
     """
-    file = folder / FILE_NAME
-    if file.exists():
-        raise ConfigError(f"{file}: is there already. Give another folder, or edit it")
+    file = file_in(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _appear(folder / FILE, stored_schema())
     _appear(file, MODELINE + text)

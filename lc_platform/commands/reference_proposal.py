@@ -59,6 +59,29 @@ _USUAL_COLORS = {
 """What maps usually show in a colour. People of any colour vision tell these six apart."""
 
 
+_NAMED_YEAR = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?(?!\d)"
+)
+"""A year, or a date without hyphens, in the name of a file."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_DATE = re.compile(
+    r"((?:19|20)\d\d)[-/.]\d\d?[-/.]\d\d?(?:[T ].*)?|\d\d?[/.]\d\d?[/.]((?:19|20)\d\d)"
+)
+_OF_TIME = re.compile(
+    r"year|date|jahr|datum|stand|leto|ann[eé]e|a[nñ]o|год|дата",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Dated:
+    """The year that a reference says of itself."""
+
+    year: int
+    by: str
+    """What says it, such as ``attribute STAND``."""
+
+
 @dataclass(frozen=True)
 class Values:
     """What stands in an attribute."""
@@ -89,6 +112,10 @@ class Proposal:
     """West, south, east, north in degrees; None where it is not known."""
     attributes: Mapping[str, Values] = field(default_factory=dict)
     """The attributes that may hold classes, those first that rather do."""
+    names_from: str | None = None
+    """The attribute whose values are the classes' names, where it is not `attribute`."""
+    dated: Dated | None = None
+    """None where neither its file's name nor an attribute says a year."""
     complete: bool = True
     """False where a part of a large raster was looked at."""
 
@@ -164,7 +191,7 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
             )
         attribute = likely[0]
     having = [layer for layer in layers if attribute in layer.fields]
-    names = _names(having, attribute, counts)
+    names_from, names = _names(having, attribute, counts)
     classes, ignore = _classes(counts[attribute], names, {})
     if not classes:
         raise SourceError(
@@ -173,7 +200,17 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
         )
     attributes = {name: Values(len(counts[name]), _commonest(counts[name])) for name in likely}
     extent = _extent(path, having)
-    return Proposal(path, None, attribute, classes, ignore, extent, attributes)
+    return Proposal(
+        path,
+        None,
+        attribute,
+        classes,
+        ignore,
+        extent,
+        attributes,
+        names_from,
+        _dated(path, counts),
+    )
 
 
 def _commonest(values: Counter[str]) -> tuple[str, ...]:
@@ -243,11 +280,12 @@ def _are_codes(values: Iterable[str]) -> bool:
 
 def _names(
     layers: Sequence[Layer], attribute: str, counts: Mapping[str, Counter[str]]
-) -> dict[str, str]:
-    """Return the name of each value, of another attribute of text that has one name for each."""
+) -> tuple[str | None, dict[str, str]]:
+    """Return the other attribute of text that has one name for each value, and the names by value;
+    None and nothing where there is none."""
     values = counts[attribute]
     if not _are_codes(values):
-        return {}
+        return None, {}
     candidates = [
         name
         for name, of in counts.items()
@@ -265,13 +303,36 @@ def _names(
                         other = map(word, batch.column(name).to_pylist())
                         for value, text in set(zip(own, other, strict=True)):
                             pairs[name].setdefault(value, set()).add(text)
-    for of in pairs.values():
+    for name, of in pairs.items():
         # Features without a value may have any name, or none.
         alone = [of[v] for v in values if len(of.get(v, ())) == 1]
         known = [plain_text(text) for texts in alone for text in texts - {NO_VALUE}]
         if len(known) == len(values) == len(set(known)) and all(known):
-            return dict(zip(values, known, strict=True))
-    return {}
+            return name, dict(zip(values, known, strict=True))
+    return None, {}
+
+
+def _dated(path: str, counts: Mapping[str, Counter[str]]) -> Dated | None:
+    """Return the only year in a file's name, or the only one of an attribute of dates, or of years
+    by its name."""
+    if len(named := set(_NAMED_YEAR.findall(Path(path).stem))) == 1:
+        return Dated(int(named.pop()), "file name")
+    for name, values in counts.items():
+        found = {_year(one, years=bool(_OF_TIME.search(name))) for one in values}
+        if len(values) <= _COUNTED and len(found) == 1 and (year := found.pop()) is not None:
+            return Dated(year, f"attribute {name}")
+    return None
+
+
+def _year(text: str, *, years: bool) -> int | None:
+    """Return the year of a date.
+
+    years  whether a number of four digits is one
+    """
+    if years and _YEAR.fullmatch(text):
+        return int(text)
+    found = _DATE.fullmatch(text)
+    return int(found[1] or found[2]) if found else None
 
 
 def _classes(
@@ -413,7 +474,8 @@ def _of_raster(path: str, attribute: str | None) -> Proposal:
     if not classes:
         raise SourceError(f"{path} has no value but 0 and no data. Give a map of classes")
     zero: tuple[int | str, ...] = (0,) if unnamed_zero else ()
-    return Proposal(path, None, None, classes, (*zero, *ignore), extent, complete=complete)
+    ignored, dated = (*zero, *ignore), _dated(path, {})
+    return Proposal(path, None, None, classes, ignored, extent, dated=dated, complete=complete)
 
 
 def _values(raster: Any) -> tuple[Counter[float], bool]:

@@ -44,9 +44,43 @@ def test_an_odd_shapefile_becomes_a_configuration_of_its_own_area(
     found = config.load(tmp_path / "new" / config.FILE_NAME)
     assert list(found.class_names.values()) == ["Acker", "Grünland", "Straße / Siedlung"]
     assert found.located(found.reference.path or "", "reference.path") == str(odd)
+    assert found.years == (2021,)  # as the file's name says
     assert found.aoi.clipped
     # The corners of the squares' box in degrees, each by itself, by pyproj.
     assert found.aoi.bbox == pytest.approx((16.63077, 48.20776, 16.65875, 48.22645), abs=2e-5)
+
+
+def test_the_classes_that_the_comments_name_are_those_of_the_file(
+    lc: Command, tmp_path: Path
+) -> None:
+    reference = polygons(tmp_path / "r.gpkg", lulc=[3, 4, 4])
+    for folder, options in (("own", ("--reference", reference)), ("archive's", ())):
+        assert lc("init", tmp_path / folder, "--source", "simulated", *options).status == 0
+    text = {
+        folder: (tmp_path / folder / config.FILE_NAME).read_text("utf-8")
+        for folder in ("own", "archive's")
+    }
+    assert "the ten of the simulated landscape" in text["archive's"]
+    assert "the ten of the simulated landscape" not in text["own"]
+    assert all("an invented landscape" in one for one in text.values())
+
+
+def test_a_place_with_latitude_and_longitude_swapped_is_asked_about(
+    lc: Command, tmp_path: Path
+) -> None:
+    reference = polygons(tmp_path / "r.gpkg", lulc=[3, 4, 4])
+    options = ("--source", "stac", "--reference", reference, "--area")
+    ended = lc("init", tmp_path / "new", *options, "46.005 14.015")
+    assert ended.status == 1
+    said = " ".join(ended.err.split())
+    assert "Are latitude and longitude of aoi.bbox swapped? Then write [" in said
+    assert not (tmp_path / "new").exists()
+    meant = said.split("Then write ")[1].split("]")[0]
+    assert lc("init", tmp_path / "new", *options, f"{meant}]").status == 0
+    west, south, east, north = config.load(tmp_path / "new" / config.FILE_NAME).aoi.bbox or ()
+    assert (west + east) / 2 == pytest.approx(14.015, abs=1e-4)
+    assert (south + north) / 2 == pytest.approx(46.005, abs=1e-4)
+    assert lc("init", tmp_path / "beside", *options, "16 48").status == 0
 
 
 def test_without_an_area_it_is_that_of_the_reference(lc: Command, tmp_path: Path) -> None:
@@ -108,21 +142,41 @@ def test_at_a_terminal_it_asks_and_what_it_writes_is_ready_to_be_checked(tmp_pat
     with started("init", "new", terminal=True, folder=folder) as session:
         typed(session, "Imagery archive", "landsat")
         typed(session, "there is no such archive", "simulated")
-        typed(session, "Reference map", "parcels 2022.shp")
+        session.until("Reference map", 120)
+        typed(session, "parcels 2023.shp]", "parcels 2022.shp")
         typed(session, "is not there", "parcels 2023.shp")
         if session.says("Attribute that holds", 5):
             os.write(session._terminal, b"\n")
         typed(session, "Area", "15.04 46.73 15.06 46.75")
-        typed(session, "Years", "2023")
+        typed(session, "file name says 2023) [2023]", "")
         assert session.ended(120) == 0, session.words
         assert "хлеб" in session.words
     file = folder / "new" / config.FILE_NAME
     found = config.load(file)
     assert sorted(found.class_names.values()) == ["лес", "хлеб"]
     assert found.reference.attribute == "KULTURA"
+    assert found.years == (2023,)
     with started("config", "check", "new/lc-platform.yaml", terminal=True, folder=folder) as check:
         assert check.ended(120) == 0, check.words
     assert {one.name for one in file.parent.iterdir()} == {config.FILE_NAME, FILE}
+
+
+@pytest.mark.slow
+def test_who_takes_no_reference_for_the_simulated_archive_is_told_of_its_classes(
+    tmp_path: Path,
+) -> None:
+    for name in ("a.gpkg", "b.gpkg"):
+        polygons(tmp_path / name, lulc=[3, 4, 4])
+    with started("init", "new", terminal=True, folder=tmp_path) as session:
+        typed(session, "Imagery archive", "simulated")
+        typed(session, "[none]", "")
+        typed(session, "Area", "")
+        typed(session, "Years", "2023")
+        assert session.ended(120) == 0, session.words
+        question = session.words.index("Reference map (")
+        assert "b.gpkg" in session.words[:question]
+        assert "of ten classes" in session.words[question:]
+        assert "winter cropland" in session.words[question:]
 
 
 @pytest.mark.slow

@@ -87,6 +87,33 @@ def test_classes_have_the_colours_that_maps_usually_show_them_in(tmp_path: Path)
         assert difference(one, other) >= 15, (one, other)
 
 
+@pytest.mark.parametrize(
+    ("file", "columns", "said"),
+    [
+        ("Feldblöcke 2021 (final).gpkg", {}, (2021, "file name")),
+        ("parcels_20190615.gpkg", {}, (2019, "file name")),
+        ("2018-2021.gpkg", {}, None),
+        ("epsg32633 1234567.gpkg", {}, None),
+        ("a.gpkg", {"STAND": ["2021-06-01", "2021-07-01", None]}, (2021, "attribute STAND")),
+        ("a.gpkg", {"seen": ["3.6.2020", "01.07.2020", "1.7.2020"]}, (2020, "attribute seen")),
+        ("a.gpkg", {"year": [2020.0, 2020.0, 2020.0]}, (2020, "attribute year")),
+        ("a.gpkg", {"year": [2020, 2021, 2021]}, None),
+        ("a.gpkg", {"parcel": [2020, 2020, 2020]}, None),
+    ],
+)
+def test_a_reference_says_of_which_year_it_is(
+    tmp_path: Path, file: str, columns: dict[str, Any], said: tuple[int, str] | None
+) -> None:
+    dated = propose(polygons(tmp_path / file, lulc=[3, 4, 4], **columns)).dated
+    assert (dated and (dated.year, dated.by)) == said
+
+
+def test_it_says_which_attribute_names_are_taken_from(tmp_path: Path) -> None:
+    path = polygons(tmp_path / "a.gpkg", code=["01", "02", "02"], name=["a", "b", "b"])
+    assert propose(path, "code").names_from == "name"
+    assert propose(path, "name").names_from is None
+
+
 def test_codes_without_one_name_for_each_stay_codes(tmp_path: Path) -> None:
     two_names = polygons(tmp_path / "a.gpkg", code=["01", "02", "02"], name=["a", "b", "c"])
     assert read(two_names, "code") == {1: ("01", ["01"]), 2: ("02", ["02"])}
