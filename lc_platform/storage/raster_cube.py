@@ -216,7 +216,9 @@ def opened_file(
     file is damaged, UnavailableError where it was replaced meanwhile, or where the store cannot be
     reached.
     """
-    if ranges is None and not store.local:
+    if store.local:
+        physical = os.path.realpath(physical)  # Else another version may stand there at an error.
+    elif ranges is None:
         ranges = ByteRanges(store.fs, physical)
     opening = None if ranges is None else Opening(ranges)
     try:
