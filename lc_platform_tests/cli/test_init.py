@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lc_platform import config
 from lc_platform.commands.new_configuration import area_of, around, path_of, years_of
@@ -14,6 +16,7 @@ from lc_platform.config.json_schema import FILE
 from lc_platform.errors import PlatformError
 from lc_platform_tests.command_line import Command
 from lc_platform_tests.commands.reference_files import ODD, odd_shapefile, polygons
+from lc_platform_tests.docs.snippets import TUTORIAL, merged
 from lc_platform_tests.terminal import CTRL_C, started
 
 
@@ -89,6 +92,31 @@ def test_without_an_area_it_is_that_of_the_reference(lc: Command, tmp_path: Path
     assert ended.status == 0, ended.err
     found = config.load(tmp_path / "new" / config.FILE_NAME)
     assert found.aoi.bbox == pytest.approx((14, 46, 14.03, 46.01), abs=1e-5)
+
+
+def test_a_rehearsal_becomes_a_map_by_the_keys_that_the_tutorial_names(
+    lc: Command, tmp_path: Path
+) -> None:
+    reference = polygons(tmp_path / "parcels 2021.gpkg", lulc=[3, 4, 4])
+    assert lc("init", "new", "--source", "simulated", "--reference", reference).status == 0
+    file = tmp_path / "new" / config.FILE_NAME
+    rehearsal = config.load(file)
+    page = (TUTORIAL / "2-own-area.md").read_text("utf-8").split("## From a rehearsal")[1]
+    settings = yaml.safe_load(file.read_text("utf-8"))
+    changed = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    settings = merged(settings, changed)
+    removed = re.findall(r"`(\w+)\.(\w+)`", page.split("Remove ")[1].split(", which")[0])
+    assert len(removed) == 3
+    for section, key in removed:
+        del settings[section][key]
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    checked = lc("config", "check", file)
+    assert checked.status == 0, checked.err
+    found = config.load(file)
+    assert (found.imagery.source, found.imagery.catalog) == ("stac", "earth-search")
+    assert found.aoi == rehearsal.aoi
+    assert found.years == rehearsal.years == (2021,)
+    assert found.reference == rehearsal.reference
 
 
 @pytest.mark.parametrize(

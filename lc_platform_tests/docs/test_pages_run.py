@@ -242,6 +242,14 @@ def archive(folder: Path) -> None:
     write_catalog(folder / "archive", items)
 
 
+def keys_of_metrics(page: Path) -> set[str]:
+    """The keys of metrics.json that a page's table names."""
+    table = page.read_text("utf-8").split("metrics.json`")[1].split("\n\n")[1]
+    return {
+        key for row in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    }
+
+
 def test_an_own_area_is_mapped_from_a_stac_api_as_the_tutorial_says(tmp_path: Path) -> None:
     archive(tmp_path)
     with stac_server(tmp_path / "archive") as server, working_in(tmp_path):
@@ -257,6 +265,8 @@ def test_an_own_area_is_mapped_from_a_stac_api_as_the_tutorial_says(tmp_path: Pa
         assert server.requests
     assert (tmp_path / "my-area-2023.html").stat().st_size > 10_000
     assert (tmp_path / "my-area/data/mosaic/2023/land_cover.tif").exists()
+    metrics = lc_platform.open(tmp_path / "my-area").metrics(2023)
+    assert set(metrics) >= keys_of_metrics(TUTORIAL / "2-own-area.md")
 
 
 def test_sentinel_hub_is_planned_as_the_tutorial_says(tmp_path: Path) -> None:
