@@ -23,7 +23,7 @@ from lc_platform.cli import (
     sample_table,
     serving,
 )
-from lc_platform.cli.console import ConfigFile, err, out, written
+from lc_platform.cli.console import ConfigFile, err, out, tell_problem, warn, written
 from lc_platform.cli.display import Display
 from lc_platform.cli.failures import SimilarFailures, grouped
 from lc_platform.cli.map_files import map_files, metrics_of, see_it
@@ -176,7 +176,7 @@ def plan(
     for line in notes_on(found):
         out.print(line, markup=False)
     for key, y in found.without[:_FAILURES_SHOWN]:
-        err.print(f"[yellow]warning[/yellow]: {key} {y}: the archive has no acquisition")
+        warn(f"{key} {y}: the archive has no acquisition")
     more = len(found.without) - _FAILURES_SHOWN
     if more > 0:
         err.print(f"  and none of {more} more patches and years")
@@ -209,11 +209,9 @@ def status(config: ConfigFile) -> None:
     finally:
         gc.enable()
     if home := closed_home(configuration):
-        err.print("[yellow]warning[/yellow]:", end=" ")
-        err.print(
+        warn(
             f"{home}: Dagster's records cannot be read, as nothing can be written there. What "
             "failed is not told",
-            markup=False,
         )
     if all(row.is_untouched for row in rows):
         out.print(_nothing_yet(config), markup=False)
@@ -258,11 +256,9 @@ def check(
     for fact in found.facts:
         out.print(fact, markup=False)
     for warning in found.warnings:
-        err.print("[yellow]warning[/yellow]:", end=" ")
-        err.print(warning, markup=False)
+        warn(warning)
     for problem in found.problems:
-        err.print("[red]error[/red]:", end=" ")
-        err.print(problem, markup=False)
+        tell_problem(problem)
     if found.problems:
         count = len(found.problems)
         out.print(f"{configuration.name}: not ready, {count} {'error' if count == 1 else 'errors'}")
@@ -413,7 +409,7 @@ def report(
 
     made = stoppable(work, display)
     for warning in made.warnings:
-        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+        warn(warning)
     _list_failures(grouped(made.run.failures), _CAUSES_SHOWN)
     for one, file in made.files.items():
         out.print(f"Report of {one}:   {file}", markup=False)
@@ -443,10 +439,10 @@ def compare(
     found = stoppable(work, display)
     for name, run in found.runs.items():
         for warning in [*run.warnings, *([run.stopped] if run.stopped else [])]:
-            err.print(f"[yellow]warning[/yellow]: {name}: {escape(warning)}")
+            warn(f"{name}: {warning}")
         _list_failures(grouped(run.failures), _CAUSES_SHOWN)
     for warning in found.warnings:
-        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+        warn(warning)
     for table in comparison.tables(found):
         out.print(table)
     for line in comparison.lines(found):
@@ -473,7 +469,7 @@ def _run(config: Config, **asked: Any) -> Any:
 
     report = stoppable(work, display)
     for warning in report.warnings:
-        err.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+        warn(warning)
     out.print(summary(report))
     if report.notes:
         out.print(report.notes, markup=False)
@@ -515,6 +511,5 @@ def main() -> None:
     try:
         app()
     except PlatformError as error:
-        err.print("[red]error[/red]:", end=" ")
-        err.print(str(error), markup=False)
+        tell_problem(str(error))
         raise SystemExit(1) from None

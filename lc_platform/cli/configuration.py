@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lc_platform.cli.console import err, out
+from lc_platform.cli.console import out, tell_problem, warn
 from lc_platform.config import ENVIRONMENT_VARIABLE, Config, ConfigError, current, load
 
 app = typer.Typer(
@@ -118,11 +118,9 @@ def check(
         print(json.dumps({**told, "warnings": warnings}, indent=1, ensure_ascii=False))
     else:
         for warning in warnings:
-            err.print("[yellow]warning[/yellow]:", end=" ")
-            err.print(warning, markup=False)
+            warn(warning)
         for problem in problems:
-            err.print("[red]error[/red]:", end=" ")
-            err.print(problem, markup=False)
+            tell_problem(problem)
         count = len(problems)
         said = f"{count} {'error' if count == 1 else 'errors'}" if problems else "valid"
         out.print(f"{file}: {said}", markup=False)

@@ -26,6 +26,18 @@ ConfigFile = Annotated[
 ]
 
 
+def warn(words: str) -> None:
+    """Print a warning; brackets in it stay what they are."""
+    err.print("[yellow]warning[/yellow]:", end=" ")
+    err.print(words, markup=False)
+
+
+def tell_problem(words: str) -> None:
+    """Print what is wrong, likewise."""
+    err.print("[red]error[/red]:", end=" ")
+    err.print(words, markup=False)
+
+
 @contextmanager
 def written(folder: Path) -> Iterator[None]:
     """Say of a folder that nothing can be written there. Raises PlatformError for an OSError."""

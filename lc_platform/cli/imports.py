@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lc_platform.catalogue import canonical_band, is_hls
-from lc_platform.cli.console import err, out, written
+from lc_platform.cli.console import out, tell_problem, warn, written
 from lc_platform.cli.stopping import stoppable
 from lc_platform.errors import PlatformError
 
@@ -134,11 +134,9 @@ def _show(found: Imported) -> None:
         classes = ", ".join(str(one["name"]) for one in found.reference.classes)
         out.print(f"Classes of the reference: {classes}.", markup=False)
     for warning in found.warnings:
-        err.print("[yellow]warning[/yellow]:", end=" ")
-        err.print(warning, markup=False)
+        warn(warning)
     for problem in found.problems:
-        err.print("[red]error[/red]:", end=" ")
-        err.print(problem, markup=False)
+        tell_problem(problem)
     named = shlex.quote(str(found.file))
     out.print(f"{found.file} is written; edit it.", markup=False)
     out.print(f"Look at it:  lc-platform check -c {named}", markup=False)

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lc_platform.cli.console import err, out, written
+from lc_platform.cli.console import err, out, warn, written
 from lc_platform.config import CATALOGS, SOURCES, load, template
 from lc_platform.errors import PlatformError
 
@@ -90,12 +90,10 @@ def _write(folder: Path, text: str, source: str, *, own_reference: bool) -> None
             if reference is not None:
                 out.print(f"{reference} is the reference it names.", markup=False)
         elif source == "simulated":
-            err.print("[yellow]warning[/yellow]:", end=" ")
-            err.print(
+            warn(
                 "the simulated archive shows a landscape of its own. With a reference that it has "
                 "not written, the map shows that all works, and is right no more often than by "
                 "guessing. For a map of your area take another archive",
-                markup=False,
             )
     named = shlex.quote(str(file))
     out.print(f"Look at it:  lc-platform check -c {named}", markup=False)
@@ -203,11 +201,9 @@ def _show(proposal: Any) -> None:
     if proposal.ignore:
         out.print(f"No label: {', '.join(map(str, proposal.ignore))}", markup=False)
     if not proposal.complete:
-        err.print("[yellow]warning[/yellow]:", end=" ")
-        err.print(
+        warn(
             "the raster is large, and a part of its pixels was looked at: rare values may be "
             "missing, which `lc-platform check` names",
-            markup=False,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lc_platform.cli.console import ConfigFile, err, out
+from lc_platform.cli.console import ConfigFile, out, warn
 from lc_platform.config import ENVIRONMENT_VARIABLE, MAP_PATH, load
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
@@ -58,7 +58,7 @@ def ui(
 
     ports.expect_free(host, port)
     for warning in running.check(configuration):
-        err.print(f"[yellow]warning[/yellow]: {warning}")
+        warn(warning)
     home = dagster_home(configuration)
     environment = {
         **os.environ,
@@ -134,8 +134,7 @@ def web_map(
 
         reader = opened(source)
         if doubt := server.doubt(reader):
-            err.print("[yellow]warning[/yellow]:", end=" ")
-            err.print(doubt, markup=False)
+            warn(doubt)
         app = server.app_of(
             reader, dagster=dagster, user_header=user_header, hosts=allow_host or ()
         )
