@@ -413,11 +413,11 @@ def _patch(
         Affine(resolution, 0.0, west * resolution, 0.0, -resolution, north * resolution),
         name,
     )
-    if crs.utm_zone is not None:
-        zone = grid = str(crs.utm_zone).zfill(3)
+    if (zone := zone_of(crs)) is not None:
+        grid = zone
     else:
         grid = re.sub(r"[^A-Za-z0-9]", "", name.removeprefix("EPSG:"))
-        zone = _utm_zone(
+        zone = utm_zone(
             *_lon_lat(name, (west + east) / 2 * resolution, (south + north) / 2 * resolution)
         )
     return Patch(f"{grid}-r{row:0{digits}d}-c{column:0{digits}d}", geobox, zone, row, column)
@@ -452,7 +452,13 @@ def _lon_lat(crs: str, x: float, y: float) -> tuple[float, float]:
     return float(lon), float(lat)
 
 
-def _utm_zone(longitude: float, latitude: float) -> str:
+def zone_of(crs: CRS) -> str | None:
+    """Return the UTM zone that a CRS is of, such as 33N or 05S; None of any other CRS."""
+    return None if crs.utm_zone is None else str(crs.utm_zone).zfill(3)
+
+
+def utm_zone(longitude: float, latitude: float) -> str:
+    """Return the UTM zone that a place in degrees is mapped in."""
     number = int((longitude + 180) % 360 // 6) + 1
     return f"{number:02d}{'N' if latitude >= 0 else 'S'}"
 

@@ -27,6 +27,7 @@ from lc_platform.commands.eopatch_imagery import (
 )
 from lc_platform.sources.passes import in_degrees
 from lc_platform.stac import extensions
+from lc_platform.stac.bands import projection
 from lc_platform.stac.footprints import box, footprint
 from lc_platform.storage import raster_cube
 
@@ -162,9 +163,7 @@ class ImageryArchive:
         ground = in_degrees(grid.extent)
         properties: dict[str, Any] = {
             "datetime": _moment(acquired.when),
-            "proj:code": str(grid.crs),
-            "proj:shape": list(grid.shape),
-            "proj:transform": list(grid.affine)[:6],
+            **projection(grid),
         }
         if self.collection.startswith("sentinel-2"):
             properties["constellation"] = "sentinel-2"

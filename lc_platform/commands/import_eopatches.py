@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from rasterio.warp import transform_bounds
 
+from lc_platform.area.grid import utm_zone, zone_of
 from lc_platform.catalogue import DataType
 from lc_platform.commands import new_configuration as new
 from lc_platform.commands.eopatch_archive import ImageryArchive
@@ -25,6 +26,7 @@ from lc_platform.commands.reference_proposal import Proposal, propose
 from lc_platform.config import FILE_NAME
 from lc_platform.config.imagery import Imagery as ImagerySection
 from lc_platform.eo.indices import parse
+from lc_platform.eo.polygons import METRES_PER_DEGREE
 from lc_platform.errors import PlatformError, some
 from lc_platform.runtime.progress import at, track
 from lc_platform.sources.eopatches.eopatch import EOPatch, found_in
@@ -32,8 +34,6 @@ from lc_platform.sources.passes import in_degrees
 from lc_platform.sources.protocol import SourceError
 
 ARCHIVE, AREA, REFERENCE = "archive", "area.gpkg", "reference.tif"
-_DEGREE = 111_320.0
-"""Metres of a degree of latitude."""
 _LARGE, _PATCH = 2000, 1000
 """Pixels along the side of a large area, and of its patches."""
 _LARGEST_OF_SMALL, _SMALLEST = 256, 16
@@ -233,7 +233,7 @@ def _metres(crs: str) -> float | None:
 def _resolution(places: Sequence[_Place]) -> float:
     """Return the side of a pixel of the first EOPatch in metres, rounded to what is meant."""
     first = places[0]
-    side = abs(float(first.grid.resolution.y)) * (_metres(first.eopatch.crs) or _DEGREE)
+    side = abs(float(first.grid.resolution.y)) * (_metres(first.eopatch.crs) or METRES_PER_DEGREE)
     whole = round(side)
     return float(whole) if whole and abs(side / whole - 1) < _NEARLY else round(side, 1)
 
@@ -244,7 +244,7 @@ def _extent(places: Sequence[_Place], resolution: float) -> tuple[float, float]:
     boxes = np.array([transform_bounds(p.eopatch.crs, "EPSG:4326", *p.eopatch.box) for p in places])
     (west, south), (east, north) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     height, width = north - south, (east - west) * cos(radians((north + south) / 2))
-    return height * _DEGREE / resolution, width * _DEGREE / resolution
+    return height * METRES_PER_DEGREE / resolution, width * METRES_PER_DEGREE / resolution
 
 
 def _not_on_the_map_s_grid(places: Sequence[_Place]) -> list[str]:
@@ -274,6 +274,7 @@ def _fits(place: _Place, resolution: float, crs: str) -> bool:
 
 def _is_in_its_zone(place: _Place) -> bool:
     """Whether the CRS is that of the UTM zone that the middle of an EOPatch lies in."""
-    zone = CRS(place.eopatch.crs).utm_zone
-    longitude = in_degrees(place.grid.extent).centroid.x
-    return zone is not None and zone[:-1] == str(int((longitude + 180) // 6) + 1)
+    zone = zone_of(CRS(place.eopatch.crs))
+    middle = in_degrees(place.grid.extent).centroid
+    # Pixels of 33N and of 33S are the same: their northings differ by ten thousand kilometres.
+    return zone is not None and zone[:-1] == utm_zone(middle.x, middle.y)[:-1]

@@ -20,13 +20,14 @@ from lc_platform.commands.reference_proposal import Proposal
 from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import FILE, MODELINE, stored_schema
 from lc_platform.config.keys import EXAMPLES
+from lc_platform.eo.polygons import METRES_PER_DEGREE
 
 SIDE = 10.0
 """Kilometres along the side of the box around a place."""
 _SMALL = 20.0
 """Kilometres: a smaller area is split into smaller patches, so that there are several."""
 _SMALL_PATCH = 2560
-_DEGREE = 111.32
+_DEGREE = METRES_PER_DEGREE / 1000
 """Kilometres of a degree of latitude."""
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 

@@ -166,6 +166,17 @@ def utc(when: datetime) -> datetime:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
+NO_GEOJSON = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    shapely.errors.ShapelyError,
+)
+"""What shapely raises of something that is no GeoJSON geometry."""
+
+
 def footprint(geometry: object) -> shapely.Geometry:
     """Return what an item's geometry covers, from its GeoJSON, in longitudes from -180 to 180.
 
@@ -173,14 +184,7 @@ def footprint(geometry: object) -> shapely.Geometry:
     """
     try:
         drawn = shapely.geometry.shape(geometry)
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        shapely.errors.ShapelyError,
-    ):
+    except NO_GEOJSON:
         return shapely.Polygon()
     return polygons.normalized(drawn)
 

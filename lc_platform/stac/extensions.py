@@ -11,6 +11,8 @@ from lc_platform.cube import Legend
 
 VERSION = "1.1.0"
 """Of STAC."""
+OWN = "lc_platform"
+"""What fields of no extension begin with."""
 _SCHEMAS = "https://stac-extensions.github.io"
 PROJECTION = f"{_SCHEMAS}/projection/v2.0.0/schema.json"
 RASTER = f"{_SCHEMAS}/raster/v2.0.0/schema.json"

@@ -15,7 +15,7 @@ from odc.geo.xr import xr_coords
 from odc.loader import reader_driver
 from odc.loader.types import RasterBandMetadata, RasterGroupMetadata, norm_nodata
 
-_OWN = "lc_platform"
+from lc_platform.stac.extensions import OWN
 
 
 def acquisitions(item: pystac.Item) -> list[pystac.Item]:
@@ -25,7 +25,7 @@ def acquisitions(item: pystac.Item) -> list[pystac.Item]:
     Raises ValueError for an item of another collection.
     """
     data = item.assets.get("data")
-    told = item.properties.get(f"{_OWN}:acquisitions")
+    told = item.properties.get(f"{OWN}:acquisitions")
     if item.collection_id != "raw_bands" or data is None or told is None:
         raise ValueError(
             f"item {item.id}: is of {item.collection_id}, and has no acquisitions. Take the items "
@@ -41,7 +41,7 @@ def acquisitions(item: pystac.Item) -> list[pystac.Item]:
             item.geometry,
             item.bbox,
             pystac.utils.str_to_datetime(one["datetime"]),
-            {**grid, f"{_OWN}:acquisition": one["key"], f"{_OWN}:position": position},
+            {**grid, f"{OWN}:acquisition": one["key"], f"{OWN}:position": position},
             stac_extensions=list(item.stac_extensions),
             collection="raw_bands",
         )
@@ -90,7 +90,7 @@ class _Bands:
         about = item.properties
         rows, columns = about["proj:shape"]
         geobox = GeoBox((rows, columns), Affine(*about["proj:transform"]), about["proj:code"])
-        values = imagery.sel(band=name).isel(time=about[f"{_OWN}:position"]).variable
+        values = imagery.sel(band=name).isel(time=about[f"{OWN}:position"]).variable
         (described,) = item.assets[name].extra_fields["bands"]
         return xr.DataArray(
             values.data,

@@ -21,8 +21,6 @@ from lc_platform.stac.encoding import SharedList, SharedObject
 from lc_platform.stac.footprints import box, footprint
 from lc_platform.stac.inventory import Inventory, Stored, modified
 
-_OWN = "lc_platform"
-"""What fields of no extension begin with."""
 _GROUND = {"model": "training_samples", "evaluation": "held_out_predictions"}
 """The asset on whose patches an artefact of all patches lies, where that is not the predictions."""
 _READ_AT_ONCE = 64
@@ -120,7 +118,7 @@ class Items:
             properties["updated"] = moment(written)
         for dimension, value in ((PATCH, where.patch), (YEAR, where.year)):
             if value is not None:
-                properties[f"{_OWN}:{dimension}"] = value
+                properties[f"{extensions.OWN}:{dimension}"] = value
         bands, grid = self._described(asset, where)
         properties |= grid
         links = [
@@ -285,7 +283,7 @@ class Items:
                 links |= found.links
                 if one.get("platform"):
                     platforms.add(str(one["platform"]))
-        fields: dict[str, Any] = {f"{_OWN}:acquisitions": told} if told else {}
+        fields: dict[str, Any] = {f"{extensions.OWN}:acquisitions": told} if told else {}
         if len(platforms) == 1:
             fields["platform"] = platforms.pop()
         return fields, list(links.values())
@@ -325,8 +323,8 @@ class Items:
             there = {one.patch for one in self.inventory.partitions("predictions")
                      if one.year == where.year}  # fmt: skip
             missing = [patch for patch in self.inventory.patches if patch not in there]
-            found[f"{_OWN}:patches"] = len(there & set(self.inventory.patches))
-            found[f"{_OWN}:missing_patches"] = missing
+            found[f"{extensions.OWN}:patches"] = len(there & set(self.inventory.patches))
+            found[f"{extensions.OWN}:missing_patches"] = missing
         return found
 
 

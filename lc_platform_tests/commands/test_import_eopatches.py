@@ -269,6 +269,15 @@ def test_pixels_off_the_map_s_grid_are_told_of(lc: Command, tmp_path: Path) -> N
     assert "1 of 1 EOPatches (eop) have other pixels than the map" in ended.err
 
 
+def test_pixels_of_a_zone_are_the_same_in_both_hemispheres(lc: Command, tmp_path: Path) -> None:
+    """South of the equator the map is in 33S, whose northings are those of 33N and 10,000 km."""
+    features = {"data/BANDS": reflectance(), "mask/CLM": CLOUD}
+    write(tmp_path / "eops" / "north", features, box=bbox(400_000, epsg=32634))
+    write(tmp_path / "eops" / "south", features, box=bbox(ORIGIN[0], -1_000_000, epsg=32633))
+    ended = take_over(lc, "eops")
+    assert (ended.status, ended.err) == (0, "")
+
+
 def test_what_was_never_written_is_left_out(lc: Command, tmp_path: Path) -> None:
     patch = write(
         tmp_path / "eop",

@@ -17,8 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import shapely
-import shapely.errors
 import shapely.geometry
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -34,7 +32,7 @@ from lc_platform.sources.eopatches.arrays import (
     opened,
     refused_pickle,
 )
-from lc_platform.sources.passes import utc
+from lc_platform.sources.passes import NO_GEOJSON, utc
 from lc_platform.sources.protocol import SourceError
 
 TEMPORAL = ("data", "mask")
@@ -90,14 +88,7 @@ class EOPatch:
         try:
             geometry = shapely.geometry.shape(found)
             west, south, east, north = (float(edge) for edge in geometry.bounds)
-        except (
-            AttributeError,
-            IndexError,
-            KeyError,
-            TypeError,
-            ValueError,
-            shapely.errors.ShapelyError,
-        ) as error:
+        except NO_GEOJSON as error:
             raise SourceError(
                 f"{file}: it is no GeoJSON of a bounding box ({error}). Save the EOPatch again"
             ) from error
