@@ -108,12 +108,13 @@ class Trial:
         settings: dict[str, Mapping[str, Any]] = {}
         failed: dict[str, str] = {}
         for one in variants:
+            changed = self._settings(one)
             try:
-                self._config(one.key, self._settings(one), self.site.seeds[0])
+                self._config(one.key, changed, self.site.seeds[0])
             except ConfigError as error:
                 failed[one.key] = str(error).splitlines()[0]
             else:
-                settings[one.key] = self._settings(one)
+                settings[one.key] = changed
         for seed in self.site.seeds if settings else ():
             failed |= self._made(settings, seed)
         found: dict[str, Measured | str] = {**failed}
