@@ -437,10 +437,31 @@ def test_a_configuration_that_is_not_there_is_named(lc: Command, tmp_path: Path)
     assert f"{tmp_path}/nowhere.yaml: cannot be read" in ended.err
 
 
-def test_a_run_without_a_configuration_is_told_the_option(lc: Command) -> None:
+def test_a_run_without_a_configuration_is_told_what_to_give(
+    lc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     ended = lc("run")
     assert ended.status == 2
-    assert "--config" in ended.err
+    words = " ".join(ended.err.replace("│", " ").split())
+    assert "--config" in words
+    assert "this folder has no lc-platform.yaml" in words
+
+
+@pytest.mark.parametrize("command", [("status",), ("config",), ("map", "--path", "nonsense")])
+def test_the_configuration_of_the_folder_one_is_in_is_taken(
+    lc: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / config.FILE_NAME).write_text("years: never", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    ended = lc(*command)
+    assert ended.status != 0
+    told = (
+        "--path nonsense: is no path"
+        if command[0] == "map"
+        else "lc-platform.yaml:\nname: this key is missing"
+    )
+    assert told in ended.err
 
 
 def test_the_variable_names_the_configuration_too(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from lc_platform.config import ENVIRONMENT_VARIABLE
+from lc_platform.config import ENVIRONMENT_VARIABLE, FILE_NAME
 from lc_platform.errors import PlatformError
 
 out = Console(highlight=False, soft_wrap=True)
@@ -18,11 +18,31 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out = Console(highlight=False, soft_wrap=True, width=400)  # one line a row, for grep
 
-ConfigFile = Annotated[
-    Path,
-    typer.Option(
-        "-c", "--config", envvar=ENVIRONMENT_VARIABLE, help="The configuration file (YAML)."
-    ),
+_OPTION: dict[str, Any] = {
+    "envvar": ENVIRONMENT_VARIABLE,
+    "help": "The configuration file (YAML).",
+    "show_default": f"{FILE_NAME} of this folder",
+}
+
+
+def _here_if_any() -> Path | None:
+    here = Path(FILE_NAME)
+    return here if here.is_file() else None
+
+
+def _here() -> Path:
+    if (here := _here_if_any()) is None:
+        raise typer.BadParameter(
+            f"this folder has no {FILE_NAME}. Name the configuration by -c FILE or by "
+            f"{ENVIRONMENT_VARIABLE}, or change to its folder; `lc-platform init DIR` writes one",
+            param_hint="'-c' / '--config'",
+        )
+    return here
+
+
+ConfigFile = Annotated[Path, typer.Option("-c", "--config", default_factory=_here, **_OPTION)]
+ConfigFileIfAny = Annotated[
+    Path | None, typer.Option("-c", "--config", default_factory=_here_if_any, **_OPTION)
 ]
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lc_platform.cli.console import ConfigFile, out, warn
+from lc_platform.cli.console import ConfigFile, ConfigFileIfAny, out, warn
 from lc_platform.config import ENVIRONMENT_VARIABLE, MAP_PATH, load
 from lc_platform.errors import PlatformError
 from lc_platform.runtime import signals
@@ -78,17 +77,12 @@ def ui(
 
 def web_map(
     context: typer.Context,
+    config: ConfigFileIfAny,
     store: Annotated[
         str | None,
         typer.Argument(
             help="A store, where there is no configuration: a folder, or s3://, gs:// or az:// "
             "with a bucket and a prefix."
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "-c", "--config", envvar=ENVIRONMENT_VARIABLE, help="The configuration file (YAML)."
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port.")] = 3002,

@@ -74,17 +74,19 @@ def _mistake(error: yaml.YAMLError) -> str:
 
 
 def current() -> Config:
-    """Return the configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or the demo's.
+    """Return the configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or
+    ./lc-platform.yaml, or the demo's.
 
-    Without the variable it is ./lc-demo/lc-platform.yaml where `lc-platform demo` has left one,
-    and what that would write otherwise.
+    The demo's is ./lc-demo/lc-platform.yaml where `lc-platform demo` has left one, and what that
+    would write otherwise.
     """
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return load(named)
-    demo = Path.cwd() / DEMO_FOLDER / FILE_NAME
-    if demo.is_file():
-        return load(demo)
+    here, demo = Path.cwd() / FILE_NAME, Path.cwd() / DEMO_FOLDER / FILE_NAME
+    for file in (here, demo):
+        if file.is_file():
+            return load(file)
     from lc_platform.config.template import template
 
     data = yaml.safe_load(template("simulated"))

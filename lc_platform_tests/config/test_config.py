@@ -710,6 +710,13 @@ def test_dagster_takes_the_demo_that_has_been_left(empty_folder: Path) -> None:
     assert (settings.name, settings.folder) == ("left", folder)
 
 
+def test_dagster_takes_the_file_of_its_folder_before_the_demo(empty_folder: Path) -> None:
+    for name, folder in (("left", empty_folder / config.DEMO_FOLDER), ("own", empty_folder)):
+        folder.mkdir(exist_ok=True)
+        (folder / config.FILE_NAME).write_text(SIMULATED.replace("demo", name))
+    assert config.current().name == "own"
+
+
 def test_dagster_takes_what_the_demo_would_write_and_writes_nothing(empty_folder: Path) -> None:
     settings = config.current()
     assert settings.imagery.source == "simulated"
