@@ -9,6 +9,9 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx import addnodes
+
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # of the notebooks' processes
@@ -63,12 +66,23 @@ copyright = "lc_platform, Apache-2.0"
 copybutton_exclude = ".linenos, .gp"
 
 
-_ARRAY = re.compile(r"(?:numpy\.)?ndarray\[tuple\[Any, \.\.\.\], dtype\[([\w\[\]]+?)\]\]")
+_ARRAY = re.compile(r"ndarray\[tuple\[Any, (?:\.\.\.|…)\], dtype\[([\w\[\], ]+?)\]\]")
+_MODULE = re.compile(r"~[\w.]+\.(?=\w)")
+"""Sphinx leaves it where it cannot read a default such as <factory>."""
 
 
-def _plain(_: Any, __: str, ___: str, ____: Any, _____: Any, arguments: str, returns: str) -> Any:
-    """Return a signature with arrays as the code writes them."""
-    return tuple(text and _ARRAY.sub(r"NDArray[\1]", text) for text in (arguments, returns))
+def _plain(_: Any, page: nodes.document, __: str) -> None:
+    """Write the types of arrays as the code does."""
+    of_types = addnodes.desc_annotation, addnodes.desc_returns, addnodes.desc_sig_name
+    for node in list(page.findall(addnodes.desc_parameter)) + list(
+        page.findall(lambda one: isinstance(one, of_types))
+    ):
+        if isinstance(node, addnodes.desc_parameter) and not isinstance(node[0], nodes.Text):
+            continue  # Its parts are looked at by themselves.
+        text = node.astext()
+        written = _ARRAY.sub(r"NDArray[\1]", _MODULE.sub("", text))
+        if written != text:
+            node[:] = [nodes.Text(written)]
 
 
 def _described(_: Any, __: str, ___: str, ____: Any, _____: Any, lines: list[str]) -> None:
@@ -85,4 +99,4 @@ def setup(app: Any) -> None:
     reference.write(DOCS / "reference")
     app.connect("config-inited", _stored)
     app.connect("autodoc-process-docstring", _described)
-    app.connect("autodoc-process-signature", _plain)
+    app.connect("doctree-resolved", _plain)
