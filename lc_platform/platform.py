@@ -19,6 +19,7 @@ from lc_platform.config import Config
 from lc_platform.config.differing import differing
 from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
+from lc_platform.config.template import is_of_simulated_landscape
 from lc_platform.cube import Legend
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.errors.transient import PermanentFailures
@@ -317,7 +318,11 @@ class Platform:
         return StatisticsOptions(index=config.statistics_index, window=config.processing.window)
 
     def alignment_options(self) -> AlignmentOptions:
-        return AlignmentOptions(bands=self.config.imagery.bands)
+        imagery, reference = self.config.imagery, self.config.reference.path or ""
+        return AlignmentOptions(
+            bands=imagery.bands,
+            against_reference=imagery.source != "simulated" or is_of_simulated_landscape(reference),
+        )
 
     def reference_options(self) -> ReferenceOptions:
         return ReferenceOptions.of(self.config)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -30,7 +31,7 @@ def template(source: str, answers: Mapping[str, Any] | None = None) -> str:
 
     answers  keys in place of those that the source's file has; a section replaces a section whole
     """
-    chosen = (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
+    chosen = _chosen(source)
     given = yaml.safe_load(chosen)
     if source != "simulated":  # whose classes are its landscape's
         given["reference"]["classes"] = EXAMPLES["reference.classes"]
@@ -46,6 +47,21 @@ def template(source: str, answers: Mapping[str, Any] | None = None) -> str:
             lines.append("")
         lines += _Entry(key).lines(given)
     return head + _HEAD + "\n".join(lines) + "\n"
+
+
+def is_of_simulated_landscape(reference: str) -> bool:
+    """Whether a reference, as ``reference.path`` names it, is the simulated archive's own: none, or
+    the file that is written beside its template."""
+    return reference in ("", _simulated_reference())
+
+
+@cache
+def _simulated_reference() -> str:
+    return str(yaml.safe_load(_chosen("simulated"))["reference"]["path"])
+
+
+def _chosen(source: str) -> str:
+    return (resources.files("lc_platform") / "templates" / f"{source}.yaml").read_text("utf-8")
 
 
 class _Entry:

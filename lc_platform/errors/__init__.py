@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lc_platform.runtime.redaction import hidden
@@ -33,6 +33,21 @@ def some(names: Sequence[object], most: int, count: int | None = None) -> str:
     shown = names[:most]
     rest = (len(names) if count is None else count) - len(shown)
     return ", ".join(map(str, shown)) + (f" and {rest} more" if rest > 0 else "")
+
+
+def once(said: Mapping[str, str], things: str, count: int, most: int = 5) -> str:
+    """Return what several things say in much the same words, in the words of the first: ``a (and 2
+    more of 9 patches: b, c): too dark``.
+
+    said    by name: one or more
+    things  what they are called, as there are ``count`` of them
+    most    of them that are named
+    """
+    (first, words), *others = said.items()
+    if not others:
+        return f"{first}: {words}"
+    names = some([name for name, _ in others], most - 1)
+    return f"{first} (and {len(others)} more of {count} {things}: {names}): {words}"
 
 
 @contextmanager

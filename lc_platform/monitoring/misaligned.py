@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from lc_platform.artefacts.versions import Snapshot
-from lc_platform.errors import some
+from lc_platform.errors import once
 from lc_platform.monitoring.artefact_warnings import by_subject
-
-_NAMED = 5
-"""Patches of a year that are named for each kind of comparison."""
 
 
 def misaligned(snapshot: Snapshot, year: int) -> list[str]:
@@ -15,12 +12,5 @@ def misaligned(snapshot: Snapshot, year: int) -> list[str]:
     where it should, with the first patch's words; nothing where all is in its place. Only records
     are read."""
     count = len(snapshot.recorded("alignment", year))
-    lines = []
-    for patches in by_subject(snapshot, "alignment", year).values():
-        (first, words), *others = patches.items()
-        more = ""
-        if others:
-            names = some([patch for patch, _ in others], _NAMED - 1)
-            more = f" (and {len(others)} more of {count} patches: {names})"
-        lines.append(f"patch {first}, {year}{more}: {words}")
-    return lines
+    found = by_subject(snapshot, "alignment", year)
+    return [f"{year}, patch {once(said, 'patches', count)}" for said in found.values()]

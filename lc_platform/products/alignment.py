@@ -141,7 +141,7 @@ def compare(
     clearest acquisitions: each of the bands of 20 m or less against the finest bands of the same
     acquisition, each acquisition against the mean of the others, all of them against the borders
     of the classes. What cannot be compared (a patch without a clear acquisition or a reference, a
-    window without edges) has no row, or one that says nothing.
+    window without edges, a reference of other ground) has no row, or one that says nothing.
 
     Raises DataError where the masks are not those of these acquisitions, or a band is missing.
     """
@@ -157,7 +157,7 @@ def compare(
     edges = {at: shift.edges(image) for at, image in images.items()}
     apart = [*_acquisition_shifts(raw_bands, edges)]
     found += apart
-    if borders is not None and edges:
+    if options.against_reference and borders is not None and edges:
         found.append(_reference_shift(borders, edges, apart, geobox))
     return Alignment(raw_bands.patch, raw_bands.year, found)
 

@@ -346,6 +346,8 @@ class AlignmentOptions(Options):
         data("imagery.bands"), default=Imagery.model_fields["bands"].default
     )
     """Those that show the ground; the ones coarser than 20 m are not compared."""
+    against_reference: bool = option(NotCounted("its inputs count"), default=True)
+    """False where the reference is of other ground than the imagery, which is invented then."""
 
 
 @dataclass(frozen=True, kw_only=True)

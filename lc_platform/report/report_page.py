@@ -14,10 +14,12 @@ import numpy as np
 from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
+from lc_platform.config.template import is_of_simulated_landscape
 from lc_platform.cube import Summary
 from lc_platform.eo.bootstrap import FEWEST_BLOCKS
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.eo.series_layout import date_of
+from lc_platform.errors import once
 from lc_platform.products.mosaic import (
     APPLICABLE,
     APPLICABLE_SHARES,
@@ -33,7 +35,7 @@ from lc_platform.report import report_figures as draw
 from lc_platform.report.baseline import baseline
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
-from lc_platform.report.simulated import of_simulated_imagery
+from lc_platform.report.simulated import SIMULATED, of_simulated_imagery
 
 SCORES = {
     "overall_accuracy": "overall accuracy",
@@ -78,7 +80,7 @@ def write_report(of: Contents, options: ReportOptions) -> Report:
         "objects": of.objects,
         "change": of.change,
         "left_out": left_out(of, options),
-        "alignment": _alignment(of),
+        "alignment": _alignment(of, options),
         "versions": dict(of.versions),
         "packages": _packages(of.card),
         "python": platform.python_version(),
@@ -327,14 +329,17 @@ def _areas(of: Contents, options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _alignment(of: Contents) -> dict[str, Any] | None:
+_WITH_REFERENCE = "imagery and the reference"
+
+
+def _alignment(of: Contents, options: ReportOptions) -> dict[str, Any] | None:
     if not of.alignments:
         return None
     rows = []
     for kind, words in (
         ("band", "bands of one acquisition"),
         ("acquisition", "acquisitions"),
-        ("reference", "imagery and the reference"),
+        ("reference", _WITH_REFERENCE),
     ):
         compared = [
             one
@@ -359,16 +364,18 @@ def _alignment(of: Contents) -> dict[str, Any] | None:
             )
         elif compared:
             rows.append({"name": words, "count": 0, "unknown": len(compared)})
-    problems = [
-        f"{patch}: {words}"
-        for patch, alignment in sorted(of.alignments.items())
-        for words in alignment.problems.values()
-    ]
+    problems: dict[str, dict[str, str]] = {}
+    for patch, alignment in sorted(of.alignments.items()):
+        for kind, words in alignment.problems.items():
+            problems.setdefault(kind, {})[patch] = words
+    count = len(of.alignments)
     return {
-        "patches": len(of.alignments),
+        "patches": count,
         "rows": rows,
-        "problems": problems[:12],
-        "more": max(0, len(problems) - 12),
+        "problems": [once(said, "patches", count) for said in problems.values()],
+        "invented": options.source == SIMULATED
+        and not is_of_simulated_landscape(options.reference)
+        and not any(row["name"] == _WITH_REFERENCE for row in rows),
         "figure": _shown(draw.shifts(of.alignments)) if any(row["count"] for row in rows) else None,
     }
 

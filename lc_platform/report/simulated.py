@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import yaml
-
-from lc_platform.config import template
+from lc_platform.config.template import is_of_simulated_landscape
 
 SIMULATED = "simulated"
 """The archive that invents its imagery, as imagery.source names it."""
@@ -18,8 +16,7 @@ def of_simulated_imagery(source: str, reference: str) -> str:
     """
     if source != SIMULATED:
         return ""
-    own = ("", yaml.safe_load(template(SIMULATED))["reference"]["path"])
-    if reference in own:
+    if is_of_simulated_landscape(reference):
         return (
             "The imagery is simulated: an invented landscape, for a demonstration. The map and its "
             "figures say nothing of real ground."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -140,6 +141,41 @@ def test_a_patch_without_reference_is_compared_with_itself_alone() -> None:
     nothing = cubes.reference(np.zeros((SIDE, SIDE)), geobox=GRID)
     of = by_kind(compare(*stack(*images()), nothing, OPTIONS))
     assert [len(of[kind]) for kind in of] == [2 * len(BANDS), 5, 0]
+
+
+def test_imagery_is_not_compared_with_a_reference_of_other_ground() -> None:
+    raw, masks = stack(*images(2.4, 1.7))
+    options = replace(OPTIONS, against_reference=False)
+    found = compare(raw, masks, labels(), options)
+    assert [len(of) for of in by_kind(found).values()] == [2 * len(BANDS), 5, 0]
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("imagery", "path", "compared"),
+    [
+        ({"source": "simulated"}, "parcels.gpkg", False),
+        ({"source": "simulated"}, "reference.gpkg", True),
+        ({"source": "simulated"}, None, True),
+        (
+            {"source": "stac", "catalog": "earth-search", "collection": "sentinel-2-l2a"},
+            "parcels.gpkg",
+            True,
+        ),
+    ],
+)
+def test_only_an_invented_landscape_is_not_compared_with_the_users_reference(
+    tmp_path: Path, imagery: dict[str, str], path: str | None, compared: bool
+) -> None:
+    data = settings(1, 1)
+    data["imagery"] = imagery
+    if path is not None:
+        classes = [{"id": one, "name": f"class {one}", "values": [one]} for one in (1, 2)]
+        data["reference"] = {"path": path, "attribute": "kind", "classes": classes}
+    if imagery["source"] != "simulated":
+        data["clouds"] = {"method": "scl"}
+    made = config.parse(data, tmp_path)
+    assert Platform(made).alignment_options().against_reference is compared
 
 
 def test_a_patch_without_a_clear_acquisition_says_nothing() -> None:

@@ -275,6 +275,29 @@ def test_what_lies_elsewhere_is_told_with_its_words(made: JudgedMap) -> None:
     assert "p: the imagery lies 2.2 pixels +- 0.1 (20.0 m south and 10.0 m west)" in found.text
 
 
+def test_what_several_patches_say_of_their_alignment_is_told_once(made: JudgedMap) -> None:
+    one = Comparison(
+        "reference", "imagery", "reference", None, 2.0, -1.0, 20.0, -10.0, 0.1, 9, True
+    )
+    found = page(made, alignments={name: Alignment(name, YEAR, [one]) for name in "abc"})
+    assert "a (and 2 more of 3 patches: b, c): the imagery lies 2.2 pixels" in found.text
+    assert found.text.count("check the CRS") == 1
+
+
+def test_an_invented_landscape_is_said_not_to_be_compared_with_the_reference(
+    made: JudgedMap,
+) -> None:
+    one = Comparison("band", "B02", "B03", "first", 0.1, 0.0, 1.0, 0.0, 0.1, 9, False)
+    alignments = {"a": Alignment("a", YEAR, [one])}
+    words = "Imagery and the reference are not compared: the landscape is invented"
+    for options, said in (
+        (replace(OPTIONS, reference="parcels.shp"), True),
+        (OPTIONS, False),
+        (replace(OPTIONS, source="stac", reference="parcels.shp"), False),
+    ):
+        assert (words in page(made, options, alignments=alignments).text) is said
+
+
 def test_a_shift_that_cannot_be_told_is_counted_as_such(made: JudgedMap) -> None:
     far = Comparison("reference", "imagery", "reference", None, 3.0, 4.0, 30.0, 40.0, 2.5, 9, False)
     none = Comparison(
