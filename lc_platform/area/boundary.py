@@ -12,7 +12,7 @@ import unicodedata
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -101,7 +101,7 @@ def from_file(path: str | Path, layer: str | None = None) -> Boundary:
     reference system, without a polygon, or where it is not said which of its layers is meant.
     """
     chosen, notes = _chosen(_layers(path, "aoi.boundary"), layer, path)
-    table = _read(chosen, path, "aoi.boundary")
+    table = _read(chosen.outlines, path, "aoi.boundary")
     name = _name(path)
     if table.crs is None or not (table.crs.is_geographic or table.crs.is_projected):
         raise BoundaryError(
@@ -233,7 +233,7 @@ def from_country(
     """
     place = str(source) if source is not None else NATURAL_EARTH
     file = _cached(place, cache) if place.startswith(("http://", "https://")) else place
-    table = _read(_layers(file, "aoi.country")[0], file, "aoi.country")
+    table = _read(_layers(file, "aoi.country")[0].read, file, "aoi.country")
     columns = [column for column in _NAMES if column in table.columns]
     if not columns or table.crs is None:
         raise BoundaryError(
@@ -358,9 +358,13 @@ def _chosen(
     ]
 
 
-def _read(layer: Layer, path: str | Path, key: str) -> geopandas.GeoDataFrame:
+def _read(
+    read: Callable[[], geopandas.GeoDataFrame], path: str | Path, key: str
+) -> geopandas.GeoDataFrame:
     try:
-        return layer.read()
+        return read()
+    except VectorFileError as error:
+        raise BoundaryError(f"{key}: {error}") from error
     except _READ_ERRORS as error:
         raise _unreadable(path, key, error) from error
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,10 +20,11 @@ import pyogrio
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
-from lc_platform.area import shapefile
+from lc_platform.area import shapefile, text_encoding
 from lc_platform.errors import PlatformError
 
 _BATCH = 65536
+_log = logging.getLogger(__name__)
 _LINES = ("Point", "LineString", "CircularString", "CompoundCurve", "MultiCurve")
 """Parts of the names of geometries that enclose no area."""
 _IN_ARCHIVES = {".shp", ".gpkg", ".geojson", ".json", ".fgb", ".tab", ".mif", ".kml", ".gml"}
@@ -42,18 +45,45 @@ class Layer:
     """Of its geometries, such as ``MultiPolygon``; ``Unknown`` where there may be several."""
     geometry: str | None
     """The name of a GeoParquet file's geometry column; None of what GDAL reads."""
+    encoding: str | None = None
+    """That its text is taken to be in; None where the file says it."""
 
     @property
     def may_have_polygons(self) -> bool:
         return not any(line in self.kind for line in _LINES)
 
-    def read(self) -> geopandas.GeoDataFrame:
-        """Return all its features. Raises what GDAL's and Arrow's readers raise."""
+    @property
+    def note(self) -> str | None:
+        """What the user should know of how its text is read."""
+        return text_encoding.note(self.dataset, self.encoding)
+
+    def outlines(self) -> geopandas.GeoDataFrame:
+        """Return the geometries of all its features. Raises what GDAL's and Arrow's readers
+        raise."""
         if self.geometry is not None:
-            return geopandas.read_parquet(self.dataset)
+            return geopandas.read_parquet(self.dataset, columns=[self.geometry])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return geopandas.read_file(self.dataset, layer=self.name)
+            return geopandas.read_file(self.dataset, layer=self.name, columns=[])
+
+    def read(self) -> geopandas.GeoDataFrame:
+        """Return all its features. Logs its note. Raises what GDAL's and Arrow's readers raise, and
+        VectorFileError where its text is not in the encoding that the file says."""
+        if self.geometry is not None:
+            return geopandas.read_parquet(self.dataset)
+        if self.note is not None:
+            _tell(self.note)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return geopandas.read_file(
+                    self.dataset, layer=self.name, **text_encoding.options(self.encoding)
+                )
+            except UnicodeDecodeError as error:
+                with batches(self, self.fields) as (_, several):
+                    for _ in several:
+                        pass  # which names the attribute
+                raise VectorFileError(text_encoding.problem(self.dataset, None)) from error
 
 
 class NotVectorError(ValueError):
@@ -123,8 +153,19 @@ def the_only(several: Sequence[Layer]) -> Layer:
 
 
 def _layer(dataset: str, name: str, kind: str) -> Layer:
-    info = pyogrio.read_info(dataset, layer=name)
-    return Layer(name, dataset, tuple(str(f) for f in info["fields"]), info["crs"], kind, None)
+    try:
+        encoding = text_encoding.assumed(dataset, name)
+        info = pyogrio.read_info(dataset, layer=name, **text_encoding.options(encoding))
+    except UnicodeDecodeError as error:
+        raise VectorFileError(text_encoding.problem(dataset, None)) from error
+    fields = tuple(str(f) for f in info["fields"])
+    return Layer(name, dataset, fields, info["crs"], kind, None, encoding)
+
+
+@cache
+def _tell(note: str) -> None:
+    """Log a note once."""
+    _log.warning("%s", note)
 
 
 def _members(path: str) -> list[str]:
@@ -148,16 +189,29 @@ def batches(layer: Layer, columns: Sequence[str]) -> Iterator[tuple[str, Iterato
     """The name of a layer's geometry column, and its features in their order: those ``columns``
     that it has, and geometries as WKB in two dimensions.
 
-    Raises what GDAL's and Arrow's readers raise.
+    Raises what GDAL's and Arrow's readers raise, and VectorFileError where text is not in the
+    encoding that the file says.
     """
     wanted = [column for column in columns if column in layer.fields]
     if layer.geometry is not None:
-        yield layer.geometry, _parquet_batches(layer, wanted)
+        yield layer.geometry, _in_unicode(layer, _parquet_batches(layer, wanted))
         return
     with pyogrio.open_arrow(
-        layer.dataset, layer=layer.name, columns=wanted, batch_size=_BATCH, use_pyarrow=True
+        layer.dataset,
+        layer=layer.name,
+        columns=wanted,
+        batch_size=_BATCH,
+        use_pyarrow=True,
+        **text_encoding.options(layer.encoding),
     ) as (meta, reader):
-        yield meta["geometry_name"] or "wkb_geometry", iter(reader)
+        yield meta["geometry_name"] or "wkb_geometry", _in_unicode(layer, reader)
+
+
+def _in_unicode(layer: Layer, several: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in several:
+        if (attribute := text_encoding.foreign(batch)) is not None:
+            raise VectorFileError(text_encoding.problem(layer.dataset, attribute))
+        yield batch
 
 
 # GeoParquet, for which GDAL as it is installed has no driver.

@@ -200,6 +200,8 @@ def _show(proposal: Any) -> None:
         out.print(f"and {len(proposal.classes) - _SHOWN} more")
     if proposal.ignore:
         out.print(f"No label: {', '.join(map(str, proposal.ignore))}", markup=False)
+    for note in proposal.notes:
+        warn(note)
     if not proposal.complete:
         warn(
             "the raster is large, and a part of its pixels was looked at: rare values may be "

@@ -118,6 +118,8 @@ class Proposal:
     """None where neither its file's name nor an attribute says a year."""
     complete: bool = True
     """False where a part of a large raster was looked at."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how it is read."""
 
     def to_section(self) -> dict[str, Any]:
         """Return the section `reference` of a configuration."""
@@ -153,6 +155,8 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
         )
     try:
         return _of_polygons(path, polygons, attribute)
+    except VectorFileError as error:
+        raise SourceError(str(error)) from error
     except READ_ERRORS as error:
         raise SourceError(f"{path} cannot be read ({error}). It may be damaged") from error
 
@@ -210,6 +214,7 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
         attributes,
         names_from,
         _dated(path, counts),
+        notes=tuple(dict.fromkeys(one.note for one in having if one.note is not None)),
     )
 
 
@@ -281,8 +286,8 @@ def _are_codes(values: Iterable[str]) -> bool:
 def _names(
     layers: Sequence[Layer], attribute: str, counts: Mapping[str, Counter[str]]
 ) -> tuple[str | None, dict[str, str]]:
-    """Return the other attribute of text that has one name for each value, and the names by value;
-    None and nothing where there is none."""
+    """Return the other attribute of text that has one name for each value, or for most of them and
+    none for the others, and the names by value; None and nothing where there is none."""
     values = counts[attribute]
     if not _are_codes(values):
         return None, {}
@@ -290,7 +295,7 @@ def _names(
         name
         for name, of in counts.items()
         if name != attribute
-        and len(values) <= len(of) <= MOST_CLASSES
+        and len(values) < 2 * len(of) <= 2 * MOST_CLASSES
         and not any(map(_are_codes, ([v] for v in of)))
     ]
     pairs: dict[str, dict[str, set[str]]] = {name: {} for name in candidates}
@@ -304,11 +309,15 @@ def _names(
                         for value, text in set(zip(own, other, strict=True)):
                             pairs[name].setdefault(value, set()).add(text)
     for name, of in pairs.items():
-        # Features without a value may have any name, or none.
-        alone = [of[v] for v in values if len(of.get(v, ())) == 1]
-        known = [plain_text(text) for texts in alone for text in texts - {NO_VALUE}]
-        if len(known) == len(values) == len(set(known)) and all(known):
-            return name, dict(zip(values, known, strict=True))
+        # Features without a value may have any name, and any feature may have none.
+        named = {
+            value: {plain_text(one) for one in of.get(value, ()) if one != NO_VALUE} - {""}
+            for value in values
+        }
+        known = {value: texts.pop() for value, texts in named.items() if len(texts) == 1}
+        one_each = not any(named.values()) and len(set(known.values())) == len(known)
+        if one_each and 2 * len(known) > len(values):
+            return name, known
     return None, {}
 
 

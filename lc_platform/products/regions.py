@@ -187,7 +187,10 @@ def read_regions(options: RegionOptions) -> Regions:
     """
     name, attribute = options.file.written, options.attribute
     layer = _layer(options)
-    table = layer.read()
+    try:
+        table = layer.read()
+    except VectorFileError as error:
+        raise DataError(f"{KEY}.path: {error}") from error
     try:
         crs = usable(layer.crs, table.total_bounds.tolist(), f"{KEY}.path: {name}")
     except CoordinatesError as error:

@@ -14,7 +14,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from lc_platform.area.vector_layers import LayerChoiceError, NotVectorError, having, layers
+from lc_platform.area.vector_layers import (
+    LayerChoiceError,
+    NotVectorError,
+    VectorFileError,
+    having,
+    layers,
+)
 from lc_platform.config.input_files import InputFile
 from lc_platform.cube import Window
 from lc_platform.eo.polygons import SLIVER, overlaps, polygonal
@@ -60,6 +66,8 @@ def read_units(file: InputFile, attribute: str, crs: Any) -> Units:
     """
     try:
         found = [layer for layer in layers(file.located) if layer.may_have_polygons]
+    except VectorFileError as error:
+        raise DataError(f"areas.units: {error}") from error
     except NotVectorError as error:
         raise DataError(
             f"areas.units: {file.written} cannot be read as a vector file ({error}). Check the path"
@@ -68,6 +76,8 @@ def read_units(file: InputFile, attribute: str, crs: Any) -> Units:
         table = having(found, attribute)[0].read()
     except LayerChoiceError as error:
         raise DataError(f"areas.unit_name: {file.written} {error}") from error
+    except VectorFileError as error:
+        raise DataError(f"areas.units: {error}") from error
     if table.crs is None:
         raise DataError(f"areas.units: {file.written} has no CRS. Give it the one it is drawn in")
     table = table.to_crs(crs)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from lc_platform.area.boundary import default_cache
-from lc_platform.area.vector_layers import Layer, batches, layers
+from lc_platform.area.vector_layers import Layer, VectorFileError, batches, layers
 from lc_platform.sources.protocol import SourceError
 from lc_platform.sources.reference_classes import word
 
@@ -169,8 +169,8 @@ def layers_of(path: str, digest: str | None) -> list[Layer]:
         found.extend(layers(path))
         (folder / _ABOUT).write_text(json.dumps([asdict(layer) for layer in found]))
 
-    # Under another name than before shapefiles were asked whether they are whole.
-    kept = _cached(["whole layers", digest, path], write)
+    # Under another name than before layers knew the encoding of their text.
+    kept = _cached(["layers of known encoding", digest, path], write)
     if kept is None or found:
         return found or layers(path)
     about = json.loads((kept / _ABOUT).read_text())
@@ -317,7 +317,9 @@ class _Copy:
                 stream, file, driver="FlatGeobuf", geometry_name=_GEOMETRY,
                 geometry_type="Unknown", crs=self._layer.crs,
             )  # fmt: skip
-        except READ_ERRORS as error:
+        except (*READ_ERRORS, RuntimeError) as error:
+            if isinstance(self._damage, VectorFileError):
+                raise SourceError(f"{self._key}: {self._damage}") from self._damage
             if self._damage is not None:
                 raise SourceError(
                     f"{self._key}: {self._layer.dataset} cannot be read ({self._damage}). Give "
@@ -332,7 +334,7 @@ class _Copy:
         """Yield the batches; an error of reading, which the writer takes for its own, is noted."""
         try:
             yield from self._batches()
-        except READ_ERRORS as error:
+        except (*READ_ERRORS, VectorFileError) as error:
             self._damage = error
             raise
 

@@ -53,6 +53,8 @@ class PolygonReference:
         self._classes = FeatureClasses(options, path)
         layer_asked = options.file.layer if options.file else None
         chosen, self.notes = _chosen(layers, layer_asked, self._classes, path)
+        told = dict.fromkeys(layer.note for layer in chosen if layer.note is not None)
+        self.notes += [f"reference.path: {note}" for note in told]
         attributes = self._classes.attributes
         names = {
             one.name: path if len(layers) == 1 else f"{path}, layer {one.name}," for one in chosen

@@ -3,6 +3,7 @@ table with longitudes and latitudes."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from lc_platform.area import text_encoding
 from lc_platform.config.problems import nearest
 from lc_platform.config.reference import resembling
 from lc_platform.eo.polygons import transformer
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import geopandas
     import pandas
 
+_log = logging.getLogger(__name__)
 _NAMED = 5
 """Rows that a message names."""
 _PLACES = (("longitude", "latitude"), ("lon", "lat"))
@@ -187,7 +190,12 @@ def _read(options: PointOptions, path: str) -> pandas.DataFrame:
                     f"{KEY}.layer: {path} has no layer {layer}. Name one that it has: "
                     f"{', '.join(layers)}"
                 )
-            table = pyogrio.read_dataframe(path, layer=layer)
+            encoding = text_encoding.assumed(path, layer or layers[0])
+            table = pyogrio.read_dataframe(path, layer=layer, **text_encoding.options(encoding))
+            if (note := text_encoding.note(path, encoding)) is not None:
+                _log.warning("%s.path: %s", KEY, note)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{KEY}.path: {text_encoding.problem(path, None)}") from error
     except FileNotFoundError as error:
         raise SourceError(f"{KEY}.path: {path} is not there. Give the points' file") from error
     except (DataSourceError, pa.ArrowException, ValueError, OSError) as error:

@@ -219,6 +219,34 @@ def test_what_it_proposes_of_an_odd_shapefile_passes_the_check(lc: Command, tmp_
 
 
 @pytest.mark.slow
+def test_an_encoding_that_is_not_said_or_wrong_is_told_of_by_init_and_by_check(
+    lc: Command, tmp_path: Path
+) -> None:
+    said = odd_shapefile(tmp_path).with_suffix(".cpg")
+    options = ("--source", "simulated", "--reference", ODD, "--attribute", "KULT_ART")
+    true = said.read_text()
+    said.unlink()
+    unsaid = lc("init", "unsaid", *options)
+    checked = lc("check", "-c", f"unsaid/{config.FILE_NAME}")
+    said.write_text("UTF-8")
+    wrong = lc("init", "wrong", *options)
+    mistaken = lc("check", "-c", f"unsaid/{config.FILE_NAME}")
+    for ended in (unsaid, checked):
+        assert ended.status == 0, ended.err
+        assert f"{ODD} says no encoding of its text" in ended.err
+        assert "Grünland" in ended.out
+    for ended in (wrong, mistaken):
+        assert ended.status == 1
+        assert "Traceback" not in ended.err
+        told = " ".join((ended.out + ended.err).split())
+        assert f"{ODD}: the attribute KULT_ART has text that is not UTF-8" in told
+        assert "Write the true encoding into that file" in told
+    assert not (tmp_path / "wrong").exists()
+    said.write_text(true)
+    assert "encoding" not in lc("check", "-c", f"unsaid/{config.FILE_NAME}").err
+
+
+@pytest.mark.slow
 def test_ctrl_c_at_a_question_leaves_nothing(tmp_path: Path) -> None:
     with started("init", "new", terminal=True, folder=tmp_path) as session:
         typed(session, "Imagery archive", "earth-search")

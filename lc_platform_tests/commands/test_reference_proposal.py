@@ -114,6 +114,16 @@ def test_it_says_which_attribute_names_are_taken_from(tmp_path: Path) -> None:
     assert propose(path, "name").names_from is None
 
 
+def test_what_has_no_name_leaves_the_others_theirs(tmp_path: Path) -> None:
+    features = {"code": [1, 1, 2, 2, 3, 3], "name": ["wood", None, " ", "field", "town", ""]}
+    path = polygons(tmp_path / "features.gpkg", **features)
+    assert read(path, "code") == {1: ("wood", [1]), 2: ("field", [2]), 3: ("town", [3])}
+    value = {"code": [1, 2, 2, 3], "name": ["wood", "field", "field", None]}
+    path = polygons(tmp_path / "value.gpkg", **value)
+    assert read(path, "code") == {1: ("wood", [1]), 2: ("field", [2]), 3: ("class 3", [3])}
+    assert propose(path, "code").names_from == "name"
+
+
 def test_codes_without_one_name_for_each_stay_codes(tmp_path: Path) -> None:
     two_names = polygons(tmp_path / "a.gpkg", code=["01", "02", "02"], name=["a", "b", "c"])
     assert read(two_names, "code") == {1: ("01", ["01"]), 2: ("02", ["02"])}
