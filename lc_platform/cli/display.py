@@ -30,6 +30,8 @@ _SILENT = 5.0
 """Seconds between plain lines that say what is being done."""
 _EARLY = 0.05
 """Share of a stage before which no remaining time is shown."""
+_HALF = 0.5
+"""Likewise, where no item has ended yet: its first steps may take ten times as long as its last."""
 
 _ALMOST = 0.99
 """Share of a stage that is shown where all of its steps are done and it has not ended."""
@@ -122,7 +124,7 @@ class Display:
     def left(self) -> str:
         """The remaining time of the stage at its present pace."""
         share, spent = self.share, time.monotonic() - self._began
-        if not _EARLY < share < 1:
+        if not (_EARLY if self._ended else _HALF) <= share < 1:
             return ""
         return f"{timedelta(seconds=round(spent / share - spent))} left"
 

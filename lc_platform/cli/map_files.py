@@ -35,7 +35,11 @@ def map_files(config: Config) -> Iterator[str]:
         metrics = metrics_of(config, year)
         yield f"Accuracy:      {_accuracy(metrics)}"
         if guess := baseline(metrics):
-            yield f"Guessing:      {guess.share:.3f} would be right if all of it were {guess.name}"
+            but = f": {guess.words}" if guess.words else ""
+            yield (
+                f"Guessing:      {guess.share:.3f} would be right if all of it were "
+                f"{guess.name}{but}"
+            )
         yield f"Metrics:       {store.path(evaluation)}/{layout.METRICS}"
         statistics = store.path(f"observation_stats/{year}")
         yield f"Figures:       {store.path(evaluation)}/*.png, {statistics}/*.png"

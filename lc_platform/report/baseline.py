@@ -18,6 +18,15 @@ class Baseline(NamedTuple):
     """Of these pixels, 0 to 1: the accuracy of a map that has this class everywhere."""
     is_surpassed: bool
     """Whether the map's overall accuracy is above the share."""
+    is_missed: bool
+    """Whether the map's overall accuracy is below the share for certain: by its whole interval."""
+
+    @property
+    def words(self) -> str:
+        """How the map compares; empty where it is right more often."""
+        if self.is_surpassed:
+            return ""
+        return f"the map is right {'less' if self.is_missed else 'no more'} often"
 
 
 def baseline(metrics: Mapping[str, Any]) -> Baseline | None:
@@ -30,6 +39,10 @@ def baseline(metrics: Mapping[str, Any]) -> Baseline | None:
     if found is None:
         return None
     position, share = found
+    _, high = (metrics.get("intervals") or {}).get("overall_accuracy") or (None, None)
     return Baseline(
-        metrics["classes"][position]["name"], share, metrics["overall_accuracy"] > share
+        metrics["classes"][position]["name"],
+        share,
+        is_surpassed=metrics["overall_accuracy"] > share,
+        is_missed=high is not None and high < share,
     )

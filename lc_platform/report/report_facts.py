@@ -151,7 +151,8 @@ def left_out(of: Contents, options: ReportOptions) -> list[str]:
         said.append(
             f"Labels that are probably wrong: {wrong.get('wrong_polygons', 0)} of the "
             f"{wrong.get('judged_polygons', 0)} polygons that were judged, {did}; evaluation/"
-            f"{of.year}/label_errors.gpkg lists them. Polygons without a class, or without a "
-            f"training sample, are not judged.{means_nothing}"
+            f"{of.year}/label_errors.gpkg lists them, each with the number of its "
+            "samples: one or two are weak evidence, whatever the probability. Polygons without a "
+            f"class, or without a training sample, are not judged.{means_nothing}"
         )
     return said

@@ -72,7 +72,7 @@ def write_report(of: Contents, options: ReportOptions) -> Report:
         "settings": dict(options.settings),
         "model": _model(of),
         "metrics": of.metrics,
-        "accuracy": _accuracy(of.metrics),
+        "accuracy": _accuracy(of.metrics, options),
         "matrix": _matrix(of.metrics),
         "calibration": _calibration(of.metrics),
         "applicability": _applicability(of, classes),
@@ -212,7 +212,7 @@ def _model(of: Contents) -> dict[str, Any]:
     }
 
 
-def _accuracy(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _accuracy(metrics: Mapping[str, Any], options: ReportOptions) -> dict[str, Any]:
     """Return the scores as rows, each with its interval where there is one."""
     intervals = metrics.get("intervals") or {}
     of_classes = intervals.get("per_class") or {}
@@ -231,6 +231,7 @@ def _accuracy(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "blocks": intervals.get("blocks"),
         "fewest_blocks": FEWEST_BLOCKS,
         "guess": baseline(metrics),
+        "balanced": "sampling.class_weights" not in options.settings,
         "figure": _shown(draw.scores(metrics["per_class"], of_classes)),
         "random": metrics.get("random_split"),
         "by_blocks": metrics.get("block_split"),

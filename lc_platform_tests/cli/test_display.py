@@ -57,7 +57,7 @@ def test_a_file_is_told_what_is_being_done_where_nothing_ends_for_long(
     with display:
         list(display.stage("imagery", 4, until_told()))
     # Half of one of four.
-    line = r"imagery: 0\.5 of 4; .*left; raw_bands p0 2021: 5 of 10 acquisitions"
+    line = r"imagery: 0\.5 of 4; raw_bands p0 2021: 5 of 10 acquisitions"
     assert re.search(line, written(display))
 
 
@@ -112,12 +112,27 @@ def test_the_time_left_is_said_at_the_pace_of_what_is_done() -> None:
     def work() -> Iterator[int]:
         assert display.left == ""  # nothing is known yet
         display._began -= 60
-        display.step(Step("features", "p1", "windows", 1, 4, 0.5))
-        assert display.left == "0:03:00 left"  # a quarter of two took a minute
+        display.step(Step("features", "p1", "windows", 1, 4, 1.0))
+        assert display.left == "0:01:00 left"  # half of two took a minute
         yield 0
 
     with display:
         list(display.stage("imagery", 2, work()))
+
+
+def test_no_time_is_said_by_the_first_steps_alone() -> None:
+    display = Display(console(terminal=False))
+
+    def work() -> Iterator[int]:
+        display._began -= 60
+        display.step(Step("raw_bands", "p1", "acquisitions", 9, 10, 1.0))
+        assert display.left == ""  # of eight none has ended, and the rest may be sooner done
+        display.step(Step())
+        yield 1
+        assert display.left == "0:07:00 left"
+
+    with display:
+        list(display.stage("imagery", 8, work(), counted=lambda count: count))
 
 
 def test_a_worker_that_has_ended_is_not_told_of_any_more() -> None:

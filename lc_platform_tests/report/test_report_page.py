@@ -231,6 +231,9 @@ def test_intervals_calibration_and_the_gap_appear_where_the_evaluation_has_them(
     assert "temperature" in found.text
     assert "accuracy of 0.987 where it is tested on pixels drawn at random" in found.text
     assert "and of 0.912 on ground that it has not seen" in found.text
+    assert "A random split would promise 0.075 too much here" in found.text
+    even = page(made, metrics=metrics | {"random_split": {"overall_accuracy": 0.912}})
+    assert "a random split would promise no more" in even.text
     assert "hold it in 91.3 % of the pixels" in found.text
 
 
@@ -328,6 +331,18 @@ def test_accuracy_stands_beside_that_of_the_most_frequent_class(made: JudgedMap)
     assert "says nothing of other ground" in found.text
 
 
+def test_accuracy_below_that_of_guessing_is_said_to_be_so_and_why(made: JudgedMap) -> None:
+    metrics = METRICS | {
+        "overall_accuracy": 0.35,
+        "intervals": {"confidence": 0.95, "blocks": 40, "overall_accuracy": [0.3, 0.4]},
+    }
+    text = page(made, metrics=metrics).text
+    assert "0.590 of them: the map is right less often." in text
+    assert "is right about once in 3." in text
+    unweighted = replace(OPTIONS, settings={"sampling.class_weights": "none"})
+    assert "right about once" not in page(made, unweighted, metrics=metrics).text
+
+
 def test_labels_that_look_wrong_mean_nothing_where_accuracy_is_that_of_guessing(
     made: JudgedMap,
 ) -> None:
@@ -336,6 +351,7 @@ def test_labels_that_look_wrong_mean_nothing_where_accuracy_is_that_of_guessing(
     found = page(made, card=card, metrics=METRICS | {"overall_accuracy": 0.2})
     assert "76 of the 140 polygons that were judged" in found.text
     assert "so that this list means nothing" in found.text
+    assert "samples: one or two are weak evidence" in found.text
 
 
 def test_simulated_imagery_is_said_to_be_invented_at_the_top(made: JudgedMap) -> None:
@@ -454,5 +470,9 @@ def test_what_the_map_is_asked_about_and_training_has_not_shown_is_told_by_class
     found = page(of, mosaic=mosaic, observed=())
     assert "15.2 % of the map lies outside" in found.text or "15.3 %" in found.text
     assert "Inside does not mean right" in found.text
+    assert "no better than guessing" not in found.text
+    poor = page(of, mosaic=mosaic, observed=(), metrics=METRICS | {"overall_accuracy": 0.2}).text
+    assert "of the map is unlike training ground;the rest is no better than guessing" in poor
+    assert "accuracy above applies there, which is no better than guessing" in poor
     assert ["built-up", "100.0 %"] in found.rows
     assert "Most of it is in patch p1 (40.0 %)." in found.text
