@@ -58,6 +58,7 @@ def test_a_judged_sample_gives_the_areas_of_the_next_run_their_intervals(
     assert drawn.status == 0, drawn.err
     assert f"{sample}: 150 points of " in drawn.out
     assert "a standard error of 0.0" in drawn.out
+    assert "filled in from the training reference" in drawn.out
     truth = judge(config, sample)
     judged = sample.read_bytes()
     refused = lc("sample", "-c", written, "--year", YEAR)

@@ -80,3 +80,7 @@ def _lines_of(found: Sampled, year: int, command: str) -> Iterator[str]:
         "Fill in its column `reference` (class name or id; leave empty what cannot be judged), for "
         f"example in QGIS. Then:  {command}"
     )
+    yield (
+        "Judge by what training has not seen, such as images or a visit: filled in from the "
+        "training reference, a sample says how well the map repeats it, not how right it is."
+    )

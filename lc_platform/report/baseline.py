@@ -1,4 +1,5 @@
-"""What a map's accuracy is to be compared with: saying the most frequent class everywhere."""
+"""What a map's accuracy is to be compared with, which is saying the most frequent class everywhere,
+and from how few blocks of ground its intervals are not to be relied on."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lc_platform.eo import accuracy
+from lc_platform.eo.bootstrap import FEWEST_BLOCKS
 
 
 class Baseline(NamedTuple):
@@ -45,4 +47,16 @@ def baseline(metrics: Mapping[str, Any]) -> Baseline | None:
         share,
         is_surpassed=metrics["overall_accuracy"] > share,
         is_missed=high is not None and high < share,
+    )
+
+
+def few_blocks(blocks: int | None) -> str:
+    """Return what is to be known of intervals from a number of blocks of ground, as sentences;
+    empty where these are enough, or are not known."""
+    if not blocks or blocks >= FEWEST_BLOCKS:
+        return ""
+    many = "is only 1 block" if blocks == 1 else f"are only {blocks} blocks"
+    return (
+        f"There {many}: intervals from fewer than {FEWEST_BLOCKS} are not to be relied on. Make "
+        "validation.block_size smaller, or give more ground with a reference."
     )

@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from lc_platform.config.template import is_of_simulated_landscape
 from lc_platform.cube import Summary
-from lc_platform.eo.bootstrap import FEWEST_BLOCKS
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.eo.series_layout import date_of
 from lc_platform.errors import once
@@ -32,7 +31,7 @@ from lc_platform.products.options import ReportOptions
 from lc_platform.products.reference_rasters import colored
 from lc_platform.products.report import Report
 from lc_platform.report import report_figures as draw
-from lc_platform.report.baseline import baseline
+from lc_platform.report.baseline import baseline, few_blocks
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
 from lc_platform.report.simulated import SIMULATED, of_simulated_imagery
@@ -229,7 +228,7 @@ def _accuracy(metrics: Mapping[str, Any], options: ReportOptions) -> dict[str, A
         "has_intervals": bool(intervals),
         "confidence": intervals.get("confidence"),
         "blocks": intervals.get("blocks"),
-        "fewest_blocks": FEWEST_BLOCKS,
+        "few_blocks": few_blocks(intervals.get("blocks")),
         "guess": baseline(metrics),
         "balanced": "sampling.class_weights" not in options.settings,
         "figure": _shown(draw.scores(metrics["per_class"], of_classes)),

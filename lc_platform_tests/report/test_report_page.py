@@ -189,6 +189,34 @@ def test_its_areas_are_those_of_the_statistics_with_their_intervals(made: Judged
     assert "90 of 90 points judged" in found.text
 
 
+def test_units_have_their_estimates_with_intervals_where_a_point_was_judged(
+    made: JudgedMap,
+) -> None:
+    content = made.statistics().content
+    bare = [
+        {name: one[name] for name in ("id", "name", "pixels", "mapped_hectares")}
+        for one in content["total"]["classes"]
+    ]
+    area = {"value": 12.34, "standard_error": 3.0, "low": 8.76, "high": 21.09}
+    units = [
+        {"unit": "north", "mapped_hectares": 50.0, "judged_points": 31,
+         "classes": [one | {"hectares": area} for one in bare]},
+        {"unit": "south", "mapped_hectares": 9.0, "judged_points": 0, "classes": bare},
+    ]  # fmt: skip
+    found = page(made, areas={**content, "units": units})
+    interval = "12.3 (8.8 to 21.1)"
+    assert ["north", "31", interval, interval, interval] in found.rows
+    assert ["south", "0", "", "", ""] in found.rows
+    assert "By unit" in found.text
+
+
+def test_the_report_says_by_what_points_must_not_be_judged(made: JudgedMap) -> None:
+    assert "Filled in from the training reference" in page(made).text
+    areas = {**made.statistics().content, "no_estimate_because": "there is no sample"}
+    areas["total"] = {"mapped_hectares": 1.0, "classes": []}
+    assert "Filled in from the training reference" not in page(made, areas=areas).text
+
+
 def test_a_warning_of_the_areas_is_told_beside_their_intervals(made: JudgedMap) -> None:
     areas = {**made.statistics().content, "warnings": ["areas: 3 of 90 points are not judged"]}
     assert not areas["no_estimate_because"]
