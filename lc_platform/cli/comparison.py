@@ -41,7 +41,7 @@ def tables(comparison: Comparison) -> Iterator[Table]:
     """Yield a table a year: a row a configuration."""
     for year, of in comparison.found.get("years", {}).items():
         table = Table(year, box=None)
-        for name in ("features", "accuracy", "F1 weighted", "difference", "95 % interval"):
+        for name in ("features", "accuracy", "F1 weighted", "F1 less the first's", "95 % interval"):
             table.add_column(name, justify="right")
         for one in of["configurations"]:
             table.add_row(
@@ -60,12 +60,16 @@ def lines(comparison: Comparison) -> Iterator[str]:
             f"{year}: {of['pixels']:,} reference pixels on {of['blocks']:,} blocks of ground, each "
             "predicted by classifiers that have not seen its block."
         )
+        if of["few_blocks"]:
+            yield f"Beware:      {year}: {of['few_blocks']}"
     for name, of in comparison.found.get("configurations", {}).items():
         taken = ", ".join(f"{count} {asset}" for asset, count in of["taken_over"].items())
         if taken:
-            yield f"{name}: not made anew, since another has them: {taken}."
+            yield f"{name}: not made anew, since its own storage or another has them: {taken}."
     for name in comparison.left_out:
         yield f"{name}: has no evaluation, and is not compared."
+    if words := comparison.found.get("simulated"):
+        yield f"Beware:      {words}"
     for file in comparison.files:
         yield f"Comparison:  {file}"
 

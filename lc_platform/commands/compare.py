@@ -27,6 +27,8 @@ from lc_platform.platform import Platform
 from lc_platform.products.comparison import Compared, Validated
 from lc_platform.products.comparison import compare as compared
 from lc_platform.products.evaluation import SCORES, plain
+from lc_platform.report.baseline import few_blocks
+from lc_platform.report.simulated import of_simulated_imagery
 from lc_platform.storage.store import Store
 
 UNTIL = "evaluation"
@@ -219,6 +221,7 @@ def _told(
             }
             for name, settings in zip(names, differing, strict=True)
         },
+        "simulated": next(filter(None, map(_simulated, configurations.values())), ""),
         "years": {},
     }
     for year in years:
@@ -277,7 +280,16 @@ def _rows(
         }
         for position, (name, way) in enumerate(zip(names, ways, strict=True))
     ]
-    return {"pixels": one.pixels, "blocks": one.blocks, "configurations": rows}
+    return {
+        "pixels": one.pixels,
+        "blocks": one.blocks,
+        "few_blocks": few_blocks(one.blocks),
+        "configurations": rows,
+    }
+
+
+def _simulated(config: Config) -> str:
+    return of_simulated_imagery(config.imagery.source, config.reference_file)
 
 
 def _intervals(found: ScoreIntervals, classes: Sequence[str]) -> dict[str, Any]:

@@ -415,7 +415,8 @@ def _run(
         if not stage(f"predictions {year}", chunks("prediction", ready)):
             return f"no patch of {year} could be predicted"
         joined = tuple(a for a in of("mosaicking") if a not in ("report", "catalog"))
-        stage(f"mosaic {year}", [Task("mosaicking", joined, (Partition(year=year),))])
+        name = "mosaic" if "mosaic" in joined else ", ".join(joined)
+        stage(f"{name} {year}", [Task("mosaicking", joined, (Partition(year=year),))])
         if of("mosaicking") and worker.exists("area_statistics", Partition(year=year)):
             areas = worker.opened("area_statistics", Partition(year=year)).content
             report.warnings += [f"areas of {year}: {said}" for said in areas["warnings"]]

@@ -28,7 +28,13 @@ def test_two_configurations_are_told_apart_and_share_their_imagery(
     sparse = written(tmp_path, "sparse", features={"interval": 96})
     done = lc("compare", usual, sparse)
     assert done.status == 0, done.err
-    assert "sparse: not made anew, since another has them: 2 raw_bands, 2 cloud_masks" in done.out
+    assert (
+        "not made anew, since its own storage or another has them: 2 raw_bands, 2 cloud" in done.out
+    )
+    assert "sparse: mosaic" not in done.out  # no map is made, and none is said to be
+    assert "sparse: evaluation" in done.out
+    assert "There are only 2 blocks: intervals from fewer than 15" in done.out
+    assert "The imagery is simulated" in done.out
     found = json.loads((tmp_path / "comparison/comparison.json").read_text())
     assert found["configurations"]["sparse"]["settings"] == {"features.interval": "96"}
     assert "features" not in found["configurations"]["sparse"]["taken_over"]
@@ -47,6 +53,8 @@ def test_two_configurations_are_told_apart_and_share_their_imagery(
     assert low <= high
     page = (tmp_path / "comparison/comparison.html").read_text()
     assert "sparse less usual" in page
+    assert "There are only 2 blocks: intervals from fewer than 15" in page
+    assert "The imagery is simulated" in page
 
     again = lc("compare", usual, sparse)
     assert again.status == 0
