@@ -200,6 +200,19 @@ def _show(proposal: Any) -> None:
         out.print(f"and {len(proposal.classes) - _SHOWN} more")
     if proposal.ignore:
         out.print(f"No label: {', '.join(map(str, proposal.ignore))}", markup=False)
+    if proposal.unlabelled:
+        several = proposal.unlabelled > 1
+        out.print(
+            f"{proposal.unlabelled} feature{'s have' if several else ' has'} no value of "
+            f"{proposal.attribute}, so no class, and {'are' if several else 'is'} left out",
+            markup=False,
+        )
+    if proposal.crs is not None:
+        out.print(
+            f"The reference is in {proposal.crs}. The map will be in UTM; for a map in "
+            f'{proposal.crs} write `crs: "{proposal.crs}"` in the section aoi',
+            markup=False,
+        )
     for note in proposal.notes:
         warn(note)
     if not proposal.complete:

@@ -27,7 +27,7 @@ from lc_platform.artefacts.layout import Partition
 from lc_platform.config import Config
 from lc_platform.config.model import networks
 from lc_platform.config.reference import resembling
-from lc_platform.errors import PlatformError
+from lc_platform.errors import PlatformError, some
 from lc_platform.platform import Platform
 from lc_platform.products import trained_elsewhere
 from lc_platform.products.feature_options import season_names
@@ -301,7 +301,11 @@ def _patches(config: Config, found: Inputs) -> list[Patch]:
     except (PlatformError, ValueError) as error:
         found.problems.append(str(error))
         return []
-    found.facts.append(f"{len(patches)} {'patch' if len(patches) == 1 else 'patches'}")
+    several = sorted({str(patch.crs) for patch in patches})
+    found.facts.append(
+        f"{len(patches)} {'patch' if len(patches) == 1 else 'patches'} in {some(several, 3)}; "
+        f"the map ends {'at the area' if config.aoi.clipped else 'with them'}"
+    )
     found.warnings += notes
     if (why := _swapped_by_crs(config)) is not None:
         found.warnings.append(why)
@@ -381,9 +385,10 @@ def _overlap(platform: Platform, patches: Sequence[Patch], found: Inputs) -> Non
         found.problems.append(str(error))
         return
     looked = len(labels.found)
+    on = len(labels.labelled)
     part = f" of {looked} that were looked at" if not labels.complete else ""
     found.facts.append(
-        f"labels on {len(labels.labelled)}{part}: "
+        f"labels on {on} {'patch' if on == 1 and not part else 'patches'}{part}: "
         + (
             ", ".join(
                 f"{config.class_names[one]} on {count}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import cos, radians
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +27,8 @@ SIDE = 10.0
 _SMALL = 20.0
 """Kilometres: a smaller area is split into smaller patches, so that there are several."""
 _SMALL_PATCH = 2560
+_ABOVE = 2
+"""Levels above the configuration from which files belong to it."""
 _DEGREE = METRES_PER_DEGREE / 1000
 """Kilometres of a degree of latitude."""
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
@@ -236,9 +238,16 @@ def _patch_size(area: Mapping[str, Any]) -> int:
 
 
 def _within(folder: Path, path: str) -> str:
-    """Return the path of a file relative to a folder that it is in; any other as it is."""
+    """Return the path of a file relative to a folder where it lies in it or in a folder at most
+    `_ABOVE` levels above, so that all can be moved together; any other as it is."""
     file, own = Path(path), folder.resolve()
-    return file.relative_to(own).as_posix() if file.is_relative_to(own) else path
+    if not file.is_absolute():
+        return path
+    around = (own, *own.parents[:_ABOVE])
+    for levels, one in enumerate(around):
+        if one != Path(one.anchor) and file.is_relative_to(one):
+            return (PurePosixPath(*[".."] * levels) / file.relative_to(one).as_posix()).as_posix()
+    return path
 
 
 def write(folder: Path, text: str) -> Path:

@@ -13,12 +13,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pyarrow as pa
 import rasterio
+from pyproj import CRS
 from rasterio.errors import RasterioIOError
 from rasterio.warp import transform_bounds
 
 from lc_platform.area.coordinates import CoordinatesError, usable
 from lc_platform.area.shapefile import companion
 from lc_platform.area.vector_layers import Layer, NotVectorError, VectorFileError, batches
+from lc_platform.commands.class_vocabulary import means_no_label, usual_colors
 from lc_platform.config.colors import chosen
 from lc_platform.config.input_files import is_there
 from lc_platform.config.reference import plain_text
@@ -42,23 +44,6 @@ _LIKELY = re.compile(
     r"kult|schl|класс|тип|код|покров|культур|угод|вид",
     re.IGNORECASE,
 )
-_NO_LABEL = re.compile(
-    r"(no|not)[ _-]?(data|label|class\w*)|nodata|unknown|unclassified|undefined|n/?a|none|null|"
-    r"k\. ?a\.|keine angaben?|unbekannt|nicht klassifiziert|ni podatkov|neznano|sans objet|inconnu|"
-    r"desconocido|sin datos?|нет данных|неизвестно",
-    re.IGNORECASE,
-)
-_USUAL_COLORS = {
-    "#0072b2": r"water|wasser|gewäss|vod[aen]|\beau|agua|вод[аоны]",
-    "#117733": r"forest|wood|tree|wald|forst|gozd|forêt|bosque|\bлес",  # noqa: RUF001
-    "#8fd19e": r"grass|meadow|pasture|wiese|weide|grünland|travnik|pašnik|prairie|prado|луг|трав",
-    "#e69f00": r"crop|arable|field|acker|feld|njiv|cultur|cultivo|пашн|поля",
-    "#d55e00": r"built|urban|settle|artific|siedlung|stra(ß|ss)e|gebäude|bebau|pozid|urbain|застр",
-    "#ddcc77": r"\bbare|rock|sand|fels|kahl|\bgol[ae]|\bskal",
-}
-"""What maps usually show in a colour. People of any colour vision tell these six apart."""
-
-
 _NAMED_YEAR = re.compile(
     r"(?<!\d)((?:19|20)\d\d)(?:(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?(?!\d)"
 )
@@ -120,6 +105,11 @@ class Proposal:
     """False where a part of a large raster was looked at."""
     notes: tuple[str, ...] = ()
     """What the user should know of how it is read."""
+    unlabelled: int = 0
+    """Features without a value of the attribute."""
+    crs: str | None = None
+    """The code of the CRS of its polygons, such as EPSG:3763, where a map may have it: projected,
+    in metres."""
 
     def to_section(self) -> dict[str, Any]:
         """Return the section `reference` of a configuration."""
@@ -162,7 +152,7 @@ def propose(path: str, attribute: str | None = None) -> Proposal:
 
 
 def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Proposal:
-    counts, features = _counts(layers)
+    counts, features, without = _counts(layers)
     if not features:
         raise SourceError(f"{path} is empty: it has no feature. Give a file of polygons")
     if not counts and Path(path).suffix.lower() == ".shp" and not companion(path, ".dbf"):
@@ -215,7 +205,18 @@ def _of_polygons(path: str, layers: Sequence[Layer], wanted: str | None) -> Prop
         names_from,
         _dated(path, counts),
         notes=tuple(dict.fromkeys(one.note for one in having if one.note is not None)),
+        unlabelled=without[attribute],
+        crs=_metric(having[0].crs) if len({one.crs for one in having}) == 1 else None,
     )
+
+
+def _metric(text: str | None) -> str | None:
+    """Return the code of a projected CRS in metres; None of any other."""
+    crs = None if text is None else CRS.from_user_input(text)
+    if crs is None or not crs.is_projected or crs.axis_info[0].unit_name != "metre":
+        return None
+    code = crs.to_authority()
+    return None if code is None else ":".join(code)
 
 
 def _commonest(values: Counter[str]) -> tuple[str, ...]:
@@ -248,9 +249,10 @@ def _summary(counts: Mapping[str, Counter[str]]) -> str:
     )
 
 
-def _counts(layers: Sequence[Layer]) -> tuple[dict[str, Counter[str]], int]:
-    """Return how often each value of each attribute of text or numbers is there, and the number of
-    features. Of an attribute with too many values not all are counted."""
+def _counts(layers: Sequence[Layer]) -> tuple[dict[str, Counter[str]], int, dict[str, int]]:
+    """Return how often each value of each attribute of text or numbers is there, the number of
+    features, and by attribute how many have no value. Of an attribute with too many values not all
+    are counted."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in _fields(layers)}
     features = 0
     for layer in layers:
@@ -260,9 +262,8 @@ def _counts(layers: Sequence[Layer]) -> tuple[dict[str, Counter[str]], int]:
                 for name in layer.fields:
                     if len(counts[name]) <= _COUNTED and name in batch.schema.names:
                         counts[name].update(_words(batch.column(name)))
-    for of in counts.values():
-        of.pop(NO_VALUE, None)
-    return counts, features
+    without = {name: of.pop(NO_VALUE, 0) for name, of in counts.items()}
+    return counts, features, without
 
 
 def _words(column: pa.Array) -> Counter[str]:
@@ -352,7 +353,7 @@ def _classes(
     counts  of values; names and colors by value, where they are known
     """
     ordered = sorted(counts, key=lambda one: (not _are_whole([one]), _number(one), one))
-    ignore = [one for one in ordered if _NO_LABEL.fullmatch(plain_text(names.get(one, one)))]
+    ignore = [one for one in ordered if means_no_label(names.get(one, one))]
     alike: dict[str, list[str]] = {}
     for one in ordered:
         if one not in ignore:
@@ -360,7 +361,7 @@ def _classes(
     first = [values[0] for values in alike.values()]
     own_ids = _are_whole(first) and all(1 <= int(one) <= _CLASSES for one in first)
     named = [names.get(one, one) for one in first]
-    shown = chosen([colors.get(one) for one in first] if colors else _usual_colors(named))
+    shown = chosen([colors.get(one) for one in first] if colors else usual_colors(named))
     classes = tuple(
         {
             "id": int(values[0]) if own_ids else i,
@@ -371,20 +372,6 @@ def _classes(
         for i, ((name, values), color) in enumerate(zip(alike.items(), shown, strict=True), 1)
     )
     return classes, tuple(_value(one) for one in ignore)
-
-
-def _usual_colors(names: Sequence[str]) -> list[str | None]:
-    """Return the colour that maps usually show each class in; None where a name says nothing, or
-    another class has that colour already."""
-    found: list[str | None] = []
-    for name in names:
-        places = {
-            color: told.start()
-            for color, words in _USUAL_COLORS.items()
-            if color not in found and (told := re.search(words, plain_text(name), re.IGNORECASE))
-        }
-        found.append(min(places, key=places.__getitem__, default=None))
-    return found
 
 
 def _number(value: str) -> float:

@@ -34,7 +34,8 @@ class Aoi(Section):
     buffer: Number = Field(0.0, ge=0)
     """Metres around it."""
     crs: ProjectedCrs = "utm"
-    """``utm``: every patch in its own UTM zone."""
+    """Of the patches and the map: one projected CRS in metres by its code, such as
+    ``EPSG:3763``, or ``utm``: every patch in its own UTM zone."""
     split: tuple[PositiveWhole, PositiveWhole] | None = None
     """Columns and rows of the bounding box, in place of patch_size; it needs one CRS."""
     patch_size: Metres | None = None

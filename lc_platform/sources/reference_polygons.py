@@ -88,6 +88,14 @@ class PolygonReference:
             for words, count in one.combinations.items():
                 self._combinations[words] = self._combinations.get(words, 0) + count
         self._classes.check_values(self._combinations)
+        unlabelled = sum(n for words, n in self._combinations.items() if not any(words))
+        if unlabelled:
+            several = unlabelled > 1
+            self.notes.append(
+                f"reference.path: {unlabelled} polygon{'s' if several else ''} of {path} "
+                f"{'have' if several else 'has'} no value of {' or '.join(attributes)}, so no "
+                f"class, and {'are' if several else 'is'} left out"
+            )
 
     def values(self) -> ReferenceValues:
         return self._classes.values(self._combinations)
@@ -169,9 +177,7 @@ class PolygonReference:
                 before, after = (
                     polygons.square_kilometres(g, sheet.layer.crs) for g in (drawn[i], whole)
                 )
-                repaired.append(
-                    f"{found.number[i] + 1} (area {round(before, 7):g} -> {round(after, 7):g} km2)"
-                )
+                repaired.append(f"{found.number[i] + 1} (area {_areas(before, after)})")
         for one, several, features in (
             ("has no polygonal part and is left out", "have no polygonal part and are left out",
              left_out),
@@ -179,12 +185,19 @@ class PolygonReference:
         ):  # fmt: skip
             if features:
                 _log.warning(
-                    "reference.path: %s: %s no. %s %s",
+                    "reference.path: %s: %s no. %s, counted from 1, %s",
                     self._path,
                     "feature" if len(features) == 1 else "features",
                     some(features, _NAMED),
                     one if len(features) == 1 else several,
                 )
+
+
+def _areas(before: float, after: float) -> str:
+    """Return two areas in square kilometres as words, in hectares where both are small."""
+    if max(before, after) < 1:
+        return f"{round(100 * before, 5):g} -> {round(100 * after, 5):g} ha"
+    return f"{round(before, 7):g} -> {round(after, 7):g} km2"
 
 
 def _usable(crs: str | None, extent: tuple[float, float, float, float] | None, name: str) -> CRS:

@@ -53,6 +53,34 @@ def test_an_odd_shapefile_becomes_a_configuration_of_its_own_area(
     assert found.aoi.bbox == pytest.approx((16.63077, 48.20776, 16.65875, 48.22645), abs=2e-5)
 
 
+def test_features_without_a_class_and_a_crs_for_the_map_are_told_of(
+    lc: Command, tmp_path: Path
+) -> None:
+    odd_shapefile(tmp_path)
+    ended = lc("init", "new", "--source", "simulated", "--reference", ODD)
+    # Of 25 features 3 have no code: "k.A.", a blank, and none in place of a name.
+    assert "3 features have no value of SCHL_NR, so no class, and are left out" in ended.out
+    assert 'for a map in EPSG:31287 write `crs: "EPSG:31287"` in the section aoi' in ended.out
+    degrees = polygons(tmp_path / "r.gpkg", lulc=[3, 4, 4])
+    ended = lc("init", "other", "--source", "simulated", "--reference", degrees)
+    assert ended.status == 0
+    assert "no value" not in ended.out
+    assert "The reference is in" not in ended.out
+
+
+def test_files_near_the_configuration_are_named_relative_to_it(lc: Command, tmp_path: Path) -> None:
+    named = {"maps/one": "../../r.gpkg", "maps/one/first/deep": str(tmp_path / "r.gpkg")}
+    named["beside"] = "../r.gpkg"
+    reference = polygons(tmp_path / "r.gpkg", lulc=[3, 4, 4])
+    for folder, written in named.items():
+        options = ("--source", "simulated", "--reference", reference, "--area", reference)
+        assert lc("init", tmp_path / folder, *options).status == 0
+        found = config.load(tmp_path / folder / config.FILE_NAME)
+        assert found.reference.path == found.aoi.boundary == written
+    (tmp_path / "maps").rename(tmp_path / "moved")
+    config.load(tmp_path / "moved" / "one" / config.FILE_NAME)
+
+
 def test_the_classes_that_the_comments_name_are_those_of_the_file(
     lc: Command, tmp_path: Path
 ) -> None:
@@ -216,6 +244,9 @@ def test_what_it_proposes_of_an_odd_shapefile_passes_the_check(lc: Command, tmp_
     for name in ("Acker on", "Grünland on", "Straße / Siedlung on"):
         assert name in checked.out
     assert "new: ready" in checked.out
+    assert "4 patches in EPSG:32633; the map ends at the area" in checked.out
+    said = " ".join(checked.err.split())
+    assert "have no value of SCHL_NR, so no class, and are left out" in said
 
 
 @pytest.mark.slow

@@ -161,12 +161,13 @@ def test_repairs_and_what_encloses_nothing_are_named_once_with_their_areas(
     reference.burnt(GRID)
     left_out, repaired = [record.getMessage() for record in caplog.records]
     assert left_out == (
-        f"reference.path: {path}: feature no. 2 has no polygonal part and is left out"
+        f"reference.path: {path}: feature no. 2, counted from 1, has no polygonal part and is left "
+        "out"
     )
     # 10,000 m2 twice, 3,600 m2 of it in both; on the ground 1 / 0.9996^2 of that.
     assert repaired == (
-        f"reference.path: {path}: feature no. 4 (area 0.020016 -> 0.0164131 km2) is not valid and "
-        "is repaired"
+        f"reference.path: {path}: feature no. 4 (area 2.0016 -> 1.64131 ha), counted from 1, is "
+        "not valid and is repaired"
     )
 
 
