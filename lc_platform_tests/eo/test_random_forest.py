@@ -91,6 +91,38 @@ def test_threads_and_parts_change_neither_the_forest_nor_its_probabilities() -> 
     np.testing.assert_array_equal(one.probabilities(asked[77:205]), expected[77:205])
 
 
+@pytest.mark.parametrize("kind", ["random_forest", "extra_trees"])
+def test_large_trees_and_many_pixels_are_scikit_learns(kind: Kind) -> None:
+    rng = np.random.default_rng(9)
+    values = rng.normal(size=(2500, 250)).astype(np.float32)
+    labels = np.array([1, 3, 4, 8])[rng.integers(0, 4, len(values))]  # noise: trees grow deep
+    weights = rng.uniform(0.5, 2, len(values))  # leaves of many different shares
+    known = table(values, labels, sample_weights=weights)
+    given = {"n_estimators": 61, "max_features": 4, "min_samples_leaf": 2}
+    found = random_forest.train(kind, known, given, seed=2)
+    theirs = THEIRS[kind](**given, random_state=2, n_jobs=-1)
+    theirs.fit(values, labels, sample_weight=known.weights)
+    asked = np.concatenate([values[:700], rng.normal(size=(4000, 250)).astype(np.float32)])
+    asked[1000:3000][rng.random((2000, 250)) < 0.01] = np.nan
+    expected = theirs.predict_proba(asked)
+    np.testing.assert_allclose(found.probabilities(asked), expected, atol=1e-6)
+    by_feature = np.ascontiguousarray(asked.T)
+    by_feature.flags.writeable = False
+    np.testing.assert_array_equal(
+        found.probabilities(by_feature.T, threads=1), found.probabilities(asked, threads=2)
+    )
+
+
+def test_features_of_another_shape_are_refused() -> None:
+    values, labels = samples(10, 60)
+    found = random_forest.train("random_forest", table(values, labels), {"n_estimators": 2}, seed=1)
+    for shape in ((60, 5), (60, 12), (6,)):
+        with pytest.raises(
+            ValueError, match=r"with 6 features; an array of shape \(.*\) was given"
+        ):
+            found.probabilities(np.zeros(shape, np.float32))
+
+
 def test_a_class_without_samples_is_never_given() -> None:
     values, labels = samples(6)
     found = random_forest.train(
