@@ -28,9 +28,7 @@ def test_two_configurations_are_told_apart_and_share_their_imagery(
     sparse = written(tmp_path, "sparse", features={"interval": 96})
     done = lc("compare", usual, sparse)
     assert done.status == 0, done.err
-    assert (
-        "not made anew, since its own storage or another has them: 2 raw_bands, 2 cloud" in done.out
-    )
+    assert "as its own storage or another configuration has them: 2 raw_bands, 2 cloud" in done.out
     assert "sparse: mosaic" not in done.out  # no map is made, and none is said to be
     assert "sparse: evaluation" in done.out
     assert "There are only 2 blocks: intervals from fewer than 15" in done.out
