@@ -27,8 +27,8 @@ import numpy as np
 import zarr
 from fsspec.utils import merge_offset_ranges
 from numpy.typing import NDArray
+from zarr.abc.codec import Codec
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
-from zarr.codecs.sharding import ShardingCodecIndexLocation
 
 from lc_platform.runtime.bounded_cache import BoundedCache
 from lc_platform.storage.remote.objects import Objects
@@ -78,6 +78,13 @@ class KeptChunks:
         object.__setattr__(self, "chunks", BoundedCache(self.room, len))
 
 
+def _told(codec: Codec) -> dict[str, Any]:
+    """Return a codec's settings as its metadata has them, which all versions of zarr write alike;
+    their attributes are enumerations in some and words in others."""
+    settings: Any = codec.to_dict()["configuration"]
+    return dict(settings)
+
+
 class ShardedArray:
     """An array whose files lie in an object store."""
 
@@ -95,7 +102,7 @@ class ShardedArray:
         if (
             kinds != [BytesCodec, BloscCodec, Crc32cCodec]
             or [type(one) for one in codec.index_codecs] != [BytesCodec, Crc32cCodec]
-            or codec.index_location is not ShardingCodecIndexLocation.end
+            or _told(codec)["index_location"] != "end"
         ):
             raise UnknownStorageError(
                 f"{array.path}: is stored by {', '.join(k.__name__ for k in kinds)}"
@@ -109,8 +116,8 @@ class ShardedArray:
             whole // part for whole, part in zip(metadata.chunk_grid.chunk_shape, self._chunk,
                                                  strict=True)
         )  # fmt: skip
-        blosc: Any = codec.codecs[1]
-        self._packed = blosc.cname.value.encode(), blosc.clevel, _SHUFFLES[blosc.shuffle.value]
+        blosc = _told(codec.codecs[1])
+        self._packed = blosc["cname"].encode(), blosc["clevel"], _SHUFFLES[blosc["shuffle"]]
         self._fs: Any = fs
         self._kept = kept
 
