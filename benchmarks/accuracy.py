@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from benchmarks.ground import Ground, flanders, simulated
 from benchmarks.report import Table
 from benchmarks.settings import Settings
-from lc_platform.config import LIGHTGBM_DEFAULTS, MODEL_METHOD, Sampling
+from lc_platform.config import MODEL_METHOD, Sampling
+from lc_platform.config.model import model_parameters
 from lc_platform.eo import accuracy, bootstrap, objects
 from lc_platform.eo import classifier as classify
 from lc_platform.eo.classifier import ProbabilityModel
@@ -31,6 +32,7 @@ FOLDS, REPETITIONS, SIDE = 4, 4, 16
 PIXELS = 1500
 """Samples of a simulated patch, the demonstration's share of it."""
 METHODS = ("lightgbm", "discriminant", "combined")
+FORESTS = ("random_forest", "extra_trees")
 BEFORE = "lightgbm", 1, 0.8
 """Method, erosion and least valid fraction of an acquisition, as they were by default."""
 NOW = MODEL_METHOD, Sampling().erosion, 0.0
@@ -50,7 +52,11 @@ def options(ids: Sequence[int], method: str) -> TrainingOptions:
     """The platform's, for some classes and a method."""
     named = {i: str(i) for i in ids}
     return TrainingOptions(
-        classes=named, parameters=LIGHTGBM_DEFAULTS, seed=42, threads=1, method=method
+        classes=named,
+        parameters=model_parameters({"method": method}),
+        seed=42,
+        threads=1,
+        method=method,
     )
 
 
@@ -93,8 +99,10 @@ def against_truth(ground: Ground) -> Table:
         for fold in range(FOLDS):
             test = [p for p, of in zip(patches, dealt.fold, strict=True) if of == fold]
             training = {p: one for p, one in drawn.items() if p not in test}
-            trained = fitted(training, options(ids, "combined"), class_ids=ids)
-            for name, one in members(trained).items():
+            trained = members(fitted(training, options(ids, "combined"), class_ids=ids))
+            for forest in FORESTS:
+                trained[forest] = fitted(training, options(ids, forest), class_ids=ids)
+            for name, one in trained.items():
                 matrices = found.setdefault(
                     (erosion, name), np.zeros((len(patches), len(ids), len(ids)), np.int64)
                 )
