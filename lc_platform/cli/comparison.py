@@ -65,7 +65,10 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for name, of in comparison.found.get("configurations", {}).items():
         taken = ", ".join(f"{count} {asset}" for asset, count in of["taken_over"].items())
         if taken:
-            yield f"{name}: not made anew, as its own storage or another configuration has them: {taken}."
+            yield (
+                f"{name}: not made anew, as its own storage or another configuration has them: "
+                f"{taken}."
+            )
     for name in comparison.left_out:
         yield f"{name}: has no evaluation, and is not compared."
     if words := comparison.found.get("simulated"):
