@@ -20,6 +20,7 @@ from lc_platform.commands.reference_proposal import Proposal
 from lc_platform.config import CATALOGS, FILE_NAME, SOURCES, ConfigError, parse, template
 from lc_platform.config.json_schema import FILE, MODELINE, stored_schema
 from lc_platform.config.keys import EXAMPLES
+from lc_platform.eo.bootstrap import FEWEST_BLOCKS
 from lc_platform.eo.polygons import METRES_PER_DEGREE
 
 SIDE = 10.0
@@ -208,7 +209,10 @@ def text_of(
         own = {key: _within(folder, v) if key == "boundary" else v for key, v in area.items()}
         if "bbox" in own:
             own["clip"] = True  # By default a box is mapped to the ends of its patches.
-        answers["aoi"] = {**own, **aoi, "crs": "utm", "patch_size": _patch_size(area)}
+        sides = _sides(area)
+        answers["aoi"] = {**own, **aoi, "crs": "utm", "patch_size": _patch_size(sides)}
+        if (block := _block_size(sides)) is not None:
+            answers["validation"] = {**plain.get("validation", {}), "block_size": block}
     if archive.catalog is not None:
         answers["imagery"] = {**plain["imagery"], "catalog": _within(folder, archive.catalog)}
     if reference is not None:
@@ -223,8 +227,9 @@ def text_of(
     return text
 
 
-def _patch_size(area: Mapping[str, Any]) -> int:
-    """Return metres."""
+def _sides(area: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the sides of the box around an area, from west to east and from south to north, in
+    kilometres."""
     if "bbox" in area:
         west, south, east, north = area["bbox"]
     else:
@@ -232,9 +237,24 @@ def _patch_size(area: Mapping[str, Any]) -> int:
         from rasterio.warp import transform_bounds
 
         west, south, east, north = transform_bounds(found.crs, "EPSG:4326", *found.geometry.bounds)
-    height = (north - south) * _DEGREE
     width = ((east - west) % 360) * _DEGREE * cos(radians((north + south) / 2))
-    return _SMALL_PATCH if min(width, height) < _SMALL else 10_000
+    return width, (north - south) * _DEGREE
+
+
+def _patch_size(sides: tuple[float, float]) -> int:
+    """Return metres."""
+    return _SMALL_PATCH if min(sides) < _SMALL else 10_000
+
+
+def _block_size(sides: tuple[float, float]) -> int | None:
+    """Return the side of the blocks of ground that accuracy is measured by, in metres, where there
+    are too few patches for an interval; None where patches will do."""
+    patch = _patch_size(sides)
+    square_metres = sides[0] * sides[1] * 1e6
+    for side in (patch, patch // 2):
+        if square_metres >= FEWEST_BLOCKS * side**2:
+            return None if side == patch else side
+    return patch // 4
 
 
 def _within(folder: Path, path: str) -> str:
