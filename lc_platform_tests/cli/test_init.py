@@ -296,7 +296,7 @@ def test_an_encoding_that_is_not_said_or_wrong_is_told_of_by_init_and_by_check(
         assert "Write the true encoding into that file" in told
     assert not (tmp_path / "wrong").exists()
     said.write_text(true)
-    assert "encoding" not in lc("check", "-c", f"unsaid/{config.FILE_NAME}").err
+    assert "says no encoding" not in lc("check", "-c", f"unsaid/{config.FILE_NAME}").err
 
 
 @pytest.mark.slow
