@@ -69,25 +69,25 @@ def test_features_without_a_class_and_a_crs_for_the_map_are_told_of(
 
 
 @pytest.mark.parametrize(
-    ("area", "patch", "block"),
+    ("source", "area", "patch", "block", "folds"),
     [
         # By the kilometres of a degree, 111.3, and the cosine of 38 degrees, 0.788.
-        ("-8.0 38.0 -7.8 38.2", 2560, None),  # 17.5 x 22.3 km: 60 patches
-        ("-8.0 38.0 -7.937 38.042", 2560, 1280),  # 5.5 x 4.7 km: 4 patches, 16 blocks
-        ("-8.0 38.0 -7.98 38.02", 2560, 640),  # 1.8 x 2.2 km
-        ("-8.0 38.0 -7.7 38.3", 10_000, 5000),  # 26 x 33 km: 9 patches, 35 blocks
-        ("-8.0 38.0 -7.0 39.0", 10_000, None),
+        ("stac", "-8.0 38.0 -7.8 38.2", 2560, None, 5),  # 17.5 x 22.3 km: 60 patches
+        ("stac", "-8.0 38.0 -7.937 38.042", 2560, 1280, 5),  # 5.5 x 4.7 km: 4 patches, 16 blocks
+        ("simulated", "-8.0 38.0 -7.937 38.042", 2560, 1280, 3),
+        ("simulated", "-8.0 38.0 -7.98 38.02", 2560, 640, 3),  # 1.8 x 2.2 km
+        ("stac", "-8.0 38.0 -7.7 38.3", 10_000, 5000, 5),  # 26 x 33 km: 9 patches, 35 blocks
+        ("stac", "-8.0 38.0 -7.0 39.0", 10_000, None, 5),
     ],
 )
 def test_a_small_area_is_judged_by_enough_blocks_of_ground(
-    lc: Command, tmp_path: Path, area: str, patch: int, block: int | None
+    lc: Command, tmp_path: Path, source: str, area: str, patch: int, block: int | None, folds: int
 ) -> None:
-    for source in ("simulated", "stac"):
-        ended = lc("init", tmp_path / source, "--source", source, "--area", area)
-        assert ended.status == 0, ended.err
-        found = config.load(tmp_path / source / config.FILE_NAME)
-        assert (found.aoi.patch_size, found.validation.block_size) == (patch, block)
-        assert found.validation.folds == (3 if source == "simulated" else 5)
+    ended = lc("init", tmp_path, "--source", source, "--area", area)
+    assert ended.status == 0, ended.err
+    found = config.load(tmp_path / config.FILE_NAME)
+    assert (found.aoi.patch_size, found.validation.block_size) == (patch, block)
+    assert found.validation.folds == folds
 
 
 def test_files_near_the_configuration_are_named_relative_to_it(lc: Command, tmp_path: Path) -> None:
