@@ -19,7 +19,7 @@ from lc_platform.config import Config
 from lc_platform.config.differing import differing
 from lc_platform.config.input_files import InputFile
 from lc_platform.config.options import Options
-from lc_platform.config.template import is_of_simulated_landscape
+from lc_platform.config.template import is_of_other_ground
 from lc_platform.cube import Legend
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.errors.transient import PermanentFailures
@@ -321,7 +321,7 @@ class Platform:
         imagery, reference = self.config.imagery, self.config.reference.path or ""
         return AlignmentOptions(
             bands=imagery.bands,
-            against_reference=imagery.source != "simulated" or is_of_simulated_landscape(reference),
+            against_reference=not is_of_other_ground(imagery.source, reference),
         )
 
     def reference_options(self) -> ReferenceOptions:

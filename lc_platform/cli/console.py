@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lc_platform.config import ENVIRONMENT_VARIABLE, FILE_NAME
+from lc_platform.config import ENVIRONMENT_VARIABLE, FILE_NAME, file_here
 from lc_platform.errors import PlatformError
 
 out = Console(highlight=False, soft_wrap=True)
@@ -25,13 +25,8 @@ _OPTION: dict[str, Any] = {
 }
 
 
-def _here_if_any() -> Path | None:
-    here = Path(FILE_NAME)
-    return here if here.is_file() else None
-
-
 def _here() -> Path:
-    if (here := _here_if_any()) is None:
+    if (here := file_here()) is None:
         raise typer.BadParameter(
             f"this folder has no {FILE_NAME}. Name the configuration by -c FILE or by "
             f"{ENVIRONMENT_VARIABLE}, or change to its folder; `lc-platform init DIR` writes one",
@@ -42,7 +37,7 @@ def _here() -> Path:
 
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", default_factory=_here, **_OPTION)]
 ConfigFileIfAny = Annotated[
-    Path | None, typer.Option("-c", "--config", default_factory=_here_if_any, **_OPTION)
+    Path | None, typer.Option("-c", "--config", default_factory=file_here, **_OPTION)
 ]
 
 

@@ -59,15 +59,15 @@ def metrics_of(config: Config, year: int) -> Mapping[str, Any]:
 
 def _accuracy(metrics: Mapping[str, Any]) -> str:
     """Return the overall accuracy with its interval, in words, and of how few blocks that is."""
-    from lc_platform.eo.bootstrap import FEWEST_BLOCKS
+    from lc_platform.report.baseline import few_blocks
 
     right = metrics["overall_accuracy"]
     if right is None:
         return "not known, since no pixel of the reference could be judged"
     intervals = metrics.get("intervals") or {}
     low, high = intervals.get("overall_accuracy") or (None, None)
-    blocks = intervals.get("blocks") or FEWEST_BLOCKS
-    few = f", from {blocks} blocks only" if blocks < FEWEST_BLOCKS else ""
+    blocks = intervals.get("blocks")
+    few = f", from {blocks} blocks only" if few_blocks(blocks) else ""
     between = "" if low is None else f" ({low:.3f} to {high:.3f}{few})"
     return (
         f"{right:.3f}{between} of the reference's pixels are right, on ground "

@@ -36,6 +36,7 @@ from lc_platform.config.loading import (
     ENVIRONMENT_VARIABLE,
     FILE_NAME,
     current,
+    file_here,
     load,
     parse,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "Viewer",
     "current",
     "expand",
+    "file_here",
     "lightgbm_parameters",
     "load",
     "parse",

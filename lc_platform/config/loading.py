@@ -73,6 +73,12 @@ def _mistake(error: yaml.YAMLError) -> str:
     )
 
 
+def file_here() -> Path | None:
+    """Return the configuration's file in the folder one is in; None where it has none."""
+    here = Path(FILE_NAME)
+    return here if here.is_file() else None
+
+
 def current() -> Config:
     """Return the configuration for Dagster: the file that LC_PLATFORM_CONFIG names, or
     ./lc-platform.yaml, or the demo's.
@@ -83,10 +89,11 @@ def current() -> Config:
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return load(named)
-    here, demo = Path.cwd() / FILE_NAME, Path.cwd() / DEMO_FOLDER / FILE_NAME
-    for file in (here, demo):
-        if file.is_file():
-            return load(file)
+    if (here := file_here()) is not None:
+        return load(here.absolute())
+    demo = Path.cwd() / DEMO_FOLDER / FILE_NAME
+    if demo.is_file():
+        return load(demo)
     from lc_platform.config.template import template
 
     data = yaml.safe_load(template("simulated"))

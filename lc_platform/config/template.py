@@ -49,10 +49,14 @@ def template(source: str, answers: Mapping[str, Any] | None = None) -> str:
     return head + _HEAD + "\n".join(lines) + "\n"
 
 
-def is_of_simulated_landscape(reference: str) -> bool:
-    """Whether a reference, as ``reference.path`` names it, is the simulated archive's own: none, or
-    the file that is written beside its template."""
-    return reference in ("", _simulated_reference())
+def is_of_other_ground(source: str, reference: str) -> bool:
+    """Whether a reference, as ``reference.path`` names it, is of other ground than the imagery:
+    that of the simulated archive is invented, and its own reference is none, or the file that is
+    written beside its template.
+
+    source  the archive, as ``imagery.source`` names it
+    """
+    return source == "simulated" and reference not in ("", _simulated_reference())
 
 
 @cache

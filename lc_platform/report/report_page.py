@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, Undefined
 from markupsafe import Markup
 
-from lc_platform.config.template import is_of_simulated_landscape
+from lc_platform.config.template import is_of_other_ground
 from lc_platform.cube import Summary
 from lc_platform.eo.season import CALENDAR_YEAR
 from lc_platform.eo.series_layout import date_of
@@ -34,7 +34,7 @@ from lc_platform.report import report_figures as draw
 from lc_platform.report.baseline import baseline, few_blocks
 from lc_platform.report.references import cited
 from lc_platform.report.report_facts import Acquisitions, Contents, acquisitions, layer, left_out
-from lc_platform.report.simulated import SIMULATED, of_simulated_imagery
+from lc_platform.report.simulated import of_simulated_imagery
 
 SCORES = {
     "overall_accuracy": "overall accuracy",
@@ -373,8 +373,7 @@ def _alignment(of: Contents, options: ReportOptions) -> dict[str, Any] | None:
         "patches": count,
         "rows": rows,
         "problems": [once(said, "patches", count) for said in problems.values()],
-        "invented": options.source == SIMULATED
-        and not is_of_simulated_landscape(options.reference)
+        "invented": is_of_other_ground(options.source, options.reference)
         and not any(row["name"] == _WITH_REFERENCE for row in rows),
         "figure": _shown(draw.shifts(of.alignments)) if any(row["count"] for row in rows) else None,
     }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from lc_platform.config.template import is_of_simulated_landscape
-
-SIMULATED = "simulated"
-"""The archive that invents its imagery, as imagery.source names it."""
+from lc_platform.config.template import is_of_other_ground
 
 
 def of_simulated_imagery(source: str, reference: str) -> str:
@@ -14,14 +11,14 @@ def of_simulated_imagery(source: str, reference: str) -> str:
     source     the archive, as imagery.source names it
     reference  its path in the configuration; empty where it is the archive's own
     """
-    if source != SIMULATED:
+    if source != "simulated":
         return ""
-    if is_of_simulated_landscape(reference):
+    if is_of_other_ground(source, reference):
         return (
-            "The imagery is simulated: an invented landscape, for a demonstration. The map and its "
-            "figures say nothing of real ground."
+            "The imagery is simulated: an invented landscape, of which the reference knows "
+            "nothing. The map and its figures say nothing of the area."
         )
     return (
-        "The imagery is simulated: an invented landscape, of which the reference knows nothing. "
-        "The map and its figures say nothing of the area."
+        "The imagery is simulated: an invented landscape, for a demonstration. The map and its "
+        "figures say nothing of real ground."
     )
